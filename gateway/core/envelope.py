@@ -1,0 +1,191 @@
+"""The header of a message: what both nodes can read, and what the content is bound to.
+
+The header is part of the log entry and is the context of the content encryption, so no
+field of it can be changed afterwards. The receiver rebuilds it from the opened message
+and compares the bytes: a header can say nothing that the message does not say.
+
+Spec: docs/spec/exchange.md, "Header".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+from uuid import UUID
+
+from gateway.core.encoding import decode, encode
+from gateway.core.states import Precedence
+from gateway.errors import MalformedError
+
+PROTOCOL_VERSION: Final = 1
+SUITE: Final = 1
+"""Suite 1: Cobblestone-256 content; HPKE MLKEM1024-P384, HKDF-SHA384, AES-256-GCM box."""
+
+MESSAGE_ID_BYTES: Final = 16
+DIGEST_BYTES: Final = 48
+MAX_HEADER_BYTES: Final = 4_096
+
+MARKING_LEVELS: Final = (
+    "NON_PROTEGE",
+    "DIFFUSION_RESTREINTE",
+    "SECRET",
+    "TRES_SECRET",
+    "UNCLASSIFIED",
+    "CUI",
+    "CONFIDENTIAL",
+    "TOP_SECRET",
+)
+"""Marking levels by number (position from 0); appended to, never reordered."""
+
+_FIELDS: Final = 15
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What travels in clear with a message.
+
+    Attributes:
+        message_id: UUIDv7, 16 bytes.
+        created_ms: Creation, UTC milliseconds.
+        expires_ms: End of the delivery time, UTC milliseconds.
+        from_node: Name of the sending node.
+        to_node: Name of the receiving node.
+        from_agency: Agency code of the sender.
+        to_agencies: Agency codes of the addressees, in the order of the message.
+        type: Type id with its major version, such as ``assist.request/1``.
+        type_digest: SHA-384 of the type's schema and rules, 48 bytes.
+        precedence: Order of sending.
+        marking_level: Position in `MARKING_LEVELS`.
+        conversation_id: UUIDv7, 16 bytes.
+        attachments_bytes: Total size of the attachments that the manifest names.
+    """
+
+    message_id: bytes
+    created_ms: int
+    expires_ms: int
+    from_node: str
+    to_node: str
+    from_agency: str
+    to_agencies: tuple[str, ...]
+    type: str
+    type_digest: bytes
+    precedence: Precedence
+    marking_level: int
+    conversation_id: bytes
+    attachments_bytes: int
+
+    def encode(self) -> bytes:
+        """Return the one encoding of this header, about 250 bytes."""
+        return encode(
+            (
+                PROTOCOL_VERSION,
+                SUITE,
+                self.message_id,
+                self.created_ms,
+                self.expires_ms,
+                self.from_node,
+                self.to_node,
+                self.from_agency,
+                self.to_agencies,
+                self.type,
+                self.type_digest,
+                int(self.precedence),
+                self.marking_level,
+                self.conversation_id,
+                self.attachments_bytes,
+            )
+        )
+
+
+def decode_header(data: bytes) -> Header:
+    """Return the header that ``data`` encodes.
+
+    Raises:
+        MalformedError: Not the canonical encoding of a header of this protocol version
+            and suite.
+    """
+    value = decode(data, max_bytes=MAX_HEADER_BYTES)
+    if not isinstance(value, tuple) or len(value) != _FIELDS:
+        msg = f"a header is an array of {_FIELDS} fields"
+        raise MalformedError(msg)
+    if value[0] != PROTOCOL_VERSION or value[1] != SUITE:
+        msg = "the header is of another protocol version or suite"
+        raise MalformedError(msg)
+    sized = ((value[2], MESSAGE_ID_BYTES), (value[10], DIGEST_BYTES), (value[13], MESSAGE_ID_BYTES))
+    numbers = (value[3], value[4], value[11], value[12], value[14])
+    texts = (value[5], value[6], value[7], value[9])
+    agencies = value[8]
+    if (
+        any(type(item) is not bytes or len(item) != length for item, length in sized)
+        or any(type(item) is not int or item < 0 for item in numbers)
+        or any(type(item) is not str or not item for item in texts)
+        or type(agencies) is not tuple
+        or not 1 <= len(agencies) <= 8
+        or any(type(agency) is not str or not agency for agency in agencies)
+        or cast("int", value[11]) > max(Precedence)
+        or cast("int", value[12]) >= len(MARKING_LEVELS)
+    ):
+        msg = "a header field has another type, length or range than the specification gives"
+        raise MalformedError(msg)
+    fields = cast("tuple[Any, ...]", value)
+    return Header(
+        message_id=fields[2],
+        created_ms=fields[3],
+        expires_ms=fields[4],
+        from_node=fields[5],
+        to_node=fields[6],
+        from_agency=fields[7],
+        to_agencies=fields[8],
+        type=fields[9],
+        type_digest=fields[10],
+        precedence=Precedence(fields[11]),
+        marking_level=fields[12],
+        conversation_id=fields[13],
+        attachments_bytes=fields[14],
+    )
+
+
+def header_of(
+    document: Mapping[str, Any], *, from_node: str, to_node: str, type_digest: bytes
+) -> Header:
+    """Return the header that belongs to a message which its schema accepts.
+
+    Args:
+        document: The message as parsed JSON.
+        from_node: Name of the sending node.
+        to_node: Name of the receiving node.
+        type_digest: SHA-384 of the type's schema and rules at the calling node, 48 bytes.
+    """
+    header = document["header"]
+    attachments: Sequence[Mapping[str, Any]] = header.get("attachments", ())
+    return Header(
+        message_id=UUID(header["message_id"]).bytes,
+        created_ms=time_ms(header["created_at"]),
+        expires_ms=time_ms(header["expires_at"]),
+        from_node=from_node,
+        to_node=to_node,
+        from_agency=header["from"]["agency"],
+        to_agencies=tuple(to["agency"] for to in header["to"]),
+        type=document["type"],
+        type_digest=type_digest,
+        precedence=Precedence[header["precedence"]],
+        marking_level=MARKING_LEVELS.index(header["marking"]["level"]),
+        conversation_id=UUID(header["conversation"]["id"]).bytes,
+        attachments_bytes=sum(attachment["size"] for attachment in attachments),
+    )
+
+
+def time_ms(text: str) -> int:
+    """Return the UTC milliseconds of an RFC 3339 time that the schema accepted (ends in Z)."""
+    moment = datetime.fromisoformat(text)
+    delta = moment - _EPOCH
+    return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
+
+
+def time_text(milliseconds: int) -> str:
+    """Return UTC milliseconds as RFC 3339 text with three decimals and Z."""
+    moment = datetime.fromtimestamp(milliseconds // 1_000, tz=UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1_000:03d}Z"

@@ -1,0 +1,99 @@
+"""The life of a message, as data.
+
+One table says which state may follow which; storage, API and console read it, and the
+documentation is generated from it. Nothing else decides about states.
+
+::
+
+    accepted ─► sent ─► delivered ─► received ─► collected
+        │         │          │           │           │
+        │         └──────────┴─► refused │           │
+        ├─► expired (before sent: the sender decides; later: the receipt does)
+        ├─► withdrawn (only before sent)
+        └─────────────────────────────── any ────────┴─► erased
+
+Spec: docs/spec/exchange.md, "States".
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class State(IntEnum):
+    """State of a message at the node that holds it; the numbers are stored."""
+
+    ACCEPTED = 1
+    SENT = 2
+    DELIVERED = 3
+    RECEIVED = 4
+    COLLECTED = 5
+    REFUSED = 6
+    EXPIRED = 7
+    WITHDRAWN = 8
+    ERASED = 9
+
+    @property
+    def label(self) -> str:
+        """Return the word that the API and the documentation use."""
+        return self.name.lower()
+
+
+class Precedence(IntEnum):
+    """Order of sending, most urgent first; the numbers travel in the header."""
+
+    FLASH = 0
+    IMMEDIATE = 1
+    PRIORITY = 2
+    ROUTINE = 3
+
+
+TRANSITIONS: Final = MappingProxyType(
+    {
+        State.ACCEPTED: frozenset({State.SENT, State.EXPIRED, State.WITHDRAWN, State.ERASED}),
+        # Back to accepted: the three exceptions after which a message is sent again.
+        # A receipt can be mirrored before the cosignature of the same bundle is read, so
+        # `sent` may be followed by everything that may follow `delivered`.
+        State.SENT: frozenset(
+            {
+                State.DELIVERED,
+                State.RECEIVED,
+                State.COLLECTED,
+                State.REFUSED,
+                State.EXPIRED,
+                State.ACCEPTED,
+                State.ERASED,
+            }
+        ),
+        State.DELIVERED: frozenset(
+            {
+                State.RECEIVED,
+                State.COLLECTED,
+                State.REFUSED,
+                State.EXPIRED,
+                State.ACCEPTED,
+                State.ERASED,
+            }
+        ),
+        State.RECEIVED: frozenset({State.COLLECTED, State.ERASED}),
+        State.COLLECTED: frozenset({State.ERASED}),
+        State.REFUSED: frozenset({State.ERASED}),
+        State.EXPIRED: frozenset({State.ERASED}),
+        State.WITHDRAWN: frozenset({State.ERASED}),
+        State.ERASED: frozenset(),
+    }
+)
+
+VOID_STATES: Final = frozenset({State.REFUSED, State.EXPIRED, State.WITHDRAWN})
+"""States in which a message counts for nothing in its conversation but its number."""
+
+FINAL_STATES: Final = frozenset(
+    {State.COLLECTED, State.REFUSED, State.EXPIRED, State.WITHDRAWN, State.ERASED}
+)
+
+
+def sources_of(target: State) -> tuple[State, ...]:
+    """Return the states that ``target`` may follow, in ascending order."""
+    return tuple(sorted(state for state, after in TRANSITIONS.items() if target in after))
