@@ -86,3 +86,30 @@ class StoreError(OperatorError):
     """
 
     code = "store-failed"
+
+
+class PeerConflictError(UnavailableError):
+    """The receiver mirrors another size than the bundle begins at; the sender goes back to it.
+
+    Attributes:
+        size: Size of the receiver's mirror.
+    """
+
+    code = "size-conflict"
+
+    def __init__(self, size: int) -> None:
+        """Record the size that the receiver holds."""
+        super().__init__("the receiver mirrors another size of this log")
+        self.size = size
+
+
+class RootMismatchError(PeerError):
+    """The entries of a bundle do not lead to the root that its note signs."""
+
+    code = "root-mismatch"
+
+
+class PairFrozenError(OperatorError):
+    """The pair is frozen: two signed notes contradict each other, and people have to decide."""
+
+    code = "pair-frozen"

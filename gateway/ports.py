@@ -442,7 +442,7 @@ class Inbox(Protocol):
         ...
 
     def known(self, message_ids: Iterable[bytes]) -> set[bytes]:
-        """Return which ids this node already holds, in either direction."""
+        """Return which ids this node already holds, in either direction, or has refused."""
         ...
 
     def listing(
@@ -472,6 +472,10 @@ class Inbox(Protocol):
 
     def collections_logged(self, collections: Sequence[Collection], *, log_index: int) -> None:
         """Record that these are in the exchange log now."""
+        ...
+
+    def put_refused(self, message_ids: Sequence[bytes]) -> None:
+        """Remember ids of messages that were refused for good, so that `known` reports them."""
         ...
 
     def put_receipt_due(self, receipt: ReceiptDue) -> None:

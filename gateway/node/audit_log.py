@@ -1,0 +1,79 @@
+"""The private audit log: what happened at this node, in the transaction that made it happen.
+
+An event is appended inside the same transaction as what it records; if it cannot be
+written, the thing does not happen. Events hold fixed names, identifiers, codes and rule
+numbers, never content and never text from input.
+
+Spec: docs/spec/log.md, "Audit log".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.core.entries import EventEntry, Role, encode_entry
+from gateway.node.log_writer import ensure_log, extend_log
+from gateway.node.pair import Pair
+from gateway.ports import LogKind, Transaction
+
+MAX_OBJECTS = 500
+"""Ids in one event; longer lists are split over several events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who acts, as far as the log names anybody.
+
+    Attributes:
+        role: Node, agency, operator, auditor or peer.
+        spki: SHA-256 of the certificate's SPKI, or empty for the node itself.
+    """
+
+    role: Role
+    spki: bytes = b""
+
+
+NODE = Actor(role=Role.NODE)
+PEER = Actor(role=Role.PEER)
+
+
+class AuditLog:
+    """Writes events of one node."""
+
+    def __init__(self, pair: Pair) -> None:
+        """Write to the audit log of ``pair``."""
+        self.origin = pair.audit_origin
+
+    def event(
+        self,
+        *,
+        at_ms: int,
+        actor: Actor,
+        event: str,
+        outcome: str = "ok",
+        objects: Sequence[bytes] = (),
+        details: Sequence[int | bytes] = (),
+    ) -> list[bytes]:
+        """Return the encoded entries of an event; more than one only for long lists of ids."""
+        chunks = [objects[at : at + MAX_OBJECTS] for at in range(0, len(objects), MAX_OBJECTS)]
+        return [
+            encode_entry(
+                EventEntry(
+                    at_ms=at_ms,
+                    role=actor.role,
+                    actor=actor.spki,
+                    event=event,
+                    objects=tuple(chunk),
+                    outcome=outcome,
+                    details=tuple(details),
+                )
+            )
+            for chunk in chunks or [()]
+        ]
+
+    def append(self, tx: Transaction, entries: Sequence[bytes]) -> int:
+        """Append encoded events and return the index of the first."""
+        head = ensure_log(tx, self.origin, LogKind.AUDIT)
+        extend_log(tx, head, entries)
+        return head.size

@@ -1,0 +1,117 @@
+"""What the rules see of conversations while a group of messages is decided.
+
+A group is decided in one transaction, message by message, and written at its end. So a
+message has to see those before it in the same group: this memory answers from what was
+fetched for the whole group at once, and from what the group itself has added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from gateway.core.message.threads import StoredMessage
+from gateway.core.states import VOID_STATES
+from gateway.ports import MessageRow, NewMessage, Transaction
+
+Open = Callable[[bytes, bytes, bytes], dict[str, Any] | None]
+"""(header, ciphertext, wrapped key) to the message, or None if it cannot be opened any more."""
+
+
+class ThreadMemory:
+    """Satisfies `gateway.core.message.threads.ThreadView` for one transaction."""
+
+    def __init__(self, tx: Transaction, *, open_content: Open) -> None:
+        """Start empty.
+
+        Args:
+            tx: The running transaction.
+            open_content: Opens stored content; needed by the few rules that look into the
+                message that is answered.
+        """
+        self._tx = tx
+        self._open = open_content
+        self._rows: dict[bytes, MessageRow | NewMessage | None] = {}
+        self._replies: dict[bytes, list[MessageRow | NewMessage]] = {}
+        self._numbers: dict[tuple[bytes, str], int] = {}
+        self._documents: dict[bytes, dict[str, Any]] = {}
+
+    def fetch(
+        self, *, message_ids: Iterable[bytes], answered: Iterable[bytes], conversations: Iterable[bytes]
+    ) -> None:
+        """Read what a group will ask for, in three statements at most."""
+        targets = set(answered)
+        wanted = set(message_ids) | targets
+        if wanted:
+            found = self._tx.threads.rows(wanted)
+            self._rows.update({message_id: found.get(message_id) for message_id in wanted})
+        if targets:
+            replies = self._tx.threads.replies(targets)
+            self._replies.update({target: list(replies.get(target, ())) for target in targets})
+        names = set(conversations)
+        if names:
+            self._numbers.update(self._tx.threads.last_numbers(names))
+
+    def add(self, message: NewMessage, document: dict[str, Any]) -> None:
+        """Let the following messages of the group see this one."""
+        self._rows[message.message_id] = message
+        self._documents[message.message_id] = document
+        if message.in_reply_to is not None:
+            self._replies.setdefault(message.in_reply_to, []).append(message)
+        key = (message.conversation_id, message.from_agency)
+        self._numbers[key] = max(self._numbers.get(key, 0), message.seq)
+
+    def find(self, message_id: bytes) -> StoredMessage | None:
+        """Return what is known of a message, in either direction."""
+        row = self._row(message_id)
+        if row is None:
+            return None
+        closer = next(
+            (r for r in self._replies_to(message_id) if r.closes and r.state not in VOID_STATES), None
+        )
+        return StoredMessage(
+            message_id=message_id,
+            type=row.type,
+            conversation_id=row.conversation_id,
+            nation=nation_of(row.from_agency),
+            from_agency=row.from_agency,
+            to_agencies=row.to_agencies,
+            purpose=row.purpose,
+            reply_by_ms=row.reply_by_ms,
+            closed=closer is not None,
+            closed_by_nation=None if closer is None else nation_of(closer.from_agency),
+        )
+
+    def last_seq(self, conversation_id: bytes, agency: str) -> int:
+        """Return the highest number that an agency used in a conversation, 0 for none."""
+        return self._numbers.get((conversation_id, agency), 0)
+
+    def replies(self, message_id: bytes) -> Sequence[bytes]:
+        """Return ids of the valid answers to a message, oldest first."""
+        return [r.message_id for r in self._replies_to(message_id) if r.state not in VOID_STATES]
+
+    def content(self, message_id: bytes) -> dict[str, Any] | None:
+        """Return a stored message opened, or None if it was erased or is not known."""
+        if message_id not in self._documents:
+            stored = self._tx.threads.content(message_id)
+            document = None if stored is None else self._open(*stored)
+            if document is None:
+                return None
+            self._documents[message_id] = document
+        return self._documents[message_id]
+
+    def _row(self, message_id: bytes) -> MessageRow | NewMessage | None:
+        if message_id not in self._rows:
+            self._rows[message_id] = self._tx.threads.rows((message_id,)).get(message_id)
+        return self._rows[message_id]
+
+    def _replies_to(self, message_id: bytes) -> list[MessageRow | NewMessage]:
+        if message_id not in self._replies:
+            found = self._tx.threads.replies((message_id,))
+            self._replies[message_id] = list(found.get(message_id, ()))
+        return self._replies[message_id]
+
+
+def nation_of(agency: str) -> str:
+    """Return the nation of an agency code, which is its first label."""
+    return agency.partition(".")[0]

@@ -1,0 +1,70 @@
+"""Opening and sealing content at this node.
+
+The only module of the node that touches content keys. At rest a content key is wrapped
+under the node's storage key; the same ciphertext is stored, sent, and stored again.
+
+Spec: docs/spec/content.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import orjson
+
+from gateway.core.sealing import (
+    ContentKey,
+    SealError,
+    open_content,
+    seal_content,
+    unwrap_key,
+    wrap_key,
+)
+
+
+class Vault:
+    """Seals, opens, wraps and unwraps with the storage key of one node."""
+
+    def __init__(self, storage_key: bytes) -> None:
+        """Use a 32-byte storage key."""
+        self._storage_key = storage_key
+
+    def seal(
+        self, message: bytes, *, content_key: ContentKey, header: bytes, message_id: bytes
+    ) -> tuple[bytes, bytes]:
+        """Return (ciphertext, wrapped content key) of a message that was validated."""
+        ciphertext = seal_content(message, content_key=content_key, header=header)
+        return ciphertext, self.wrap(content_key, message_id=message_id)
+
+    def wrap(self, content_key: ContentKey, *, message_id: bytes) -> bytes:
+        """Return a content key wrapped for storage."""
+        return wrap_key(content_key, storage_key=self._storage_key, message_id=message_id)
+
+    def unwrap(self, wrapped_key: bytes, *, message_id: bytes) -> ContentKey:
+        """Return a content key from its stored form.
+
+        Raises:
+            SealError: Not wrapped under this storage key for this message.
+        """
+        return unwrap_key(wrapped_key, storage_key=self._storage_key, message_id=message_id)
+
+    def open(self, *, header: bytes, ciphertext: bytes, wrapped_key: bytes, message_id: bytes) -> bytes:
+        """Return the message bytes that were validated.
+
+        Raises:
+            SealError: Key, header or ciphertext do not belong together.
+        """
+        key = self.unwrap(wrapped_key, message_id=message_id)
+        return open_content(ciphertext, content_key=key, header=header)
+
+    def document(
+        self, header: bytes, ciphertext: bytes, wrapped_key: bytes, *, message_id: bytes
+    ) -> dict[str, Any] | None:
+        """Return the stored message as a document, or None if it does not open any more."""
+        try:
+            message = self.open(
+                header=header, ciphertext=ciphertext, wrapped_key=wrapped_key, message_id=message_id
+            )
+        except SealError:
+            return None
+        return cast("dict[str, Any]", orjson.loads(message))
