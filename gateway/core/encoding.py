@@ -1,0 +1,241 @@
+"""One encoding for every value that nodes exchange, hash or sign.
+
+The encoding is MessagePack, cut down until each value has exactly one form: arrays only
+(no maps), shortest forms, no floats, no extension types. A decoder proves it by encoding
+what it read and comparing the bytes, so two nodes can never read one message differently
+and a digest over the bytes is a digest over the value.
+
+Spec: docs/spec/encoding.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias, Union
+
+import msgpack  # type: ignore[import-untyped]  # the package has no types
+
+from gateway.errors import MalformedError
+
+Value: TypeAlias = Union[int, bytes, str, bool, None, tuple["Value", ...]]
+"""What a decoder gives back. Arrays are tuples."""
+
+Encodable: TypeAlias = Union[int, bytes, str, bool, None, Sequence["Encodable"]]
+"""What an encoder takes: `Value`, with lists as well as tuples for arrays."""
+
+MAX_DEPTH: Final = 16
+"""Arrays within arrays; no structure of the protocol needs more than five."""
+
+MAX_VALUES: Final = 65_536
+"""Values in one encoding, arrays included, unless the caller allows another number."""
+
+MAX_INTEGER: Final = 2**64 - 1
+MIN_INTEGER: Final = -(2**63)
+
+_SMALL_BYTES: Final = 65_536
+"""Up to this length the worst case in memory (about 32 times the input) does no harm."""
+
+_SCALARS: Final = frozenset({int, bytes, str, bool, type(None)})
+_ARRAYS: Final = frozenset({list, tuple})
+
+# One packer for all threads: it calls no Python code while it packs, so the interpreter lock
+# makes a call atomic, and it forgets what it wrote when a call fails.
+_pack: Final[Callable[[Encodable], bytes]] = msgpack.Packer(autoreset=True, use_bin_type=True).pack
+
+
+def encode(value: Encodable) -> bytes:
+    """Return the one encoding of ``value``.
+
+    Args:
+        value: Integers from -2^63 to 2^64-1, bytes, text, booleans, None, and lists or
+            tuples of these, at most 16 levels deep. Subclasses (an enumeration, say) are
+            refused: the caller says which number it means.
+
+    Raises:
+        TypeError: Something in ``value`` has no encoding: a float, a map, an integer out
+            of range, text that is not Unicode, or too many levels.
+
+    Spec: docs/spec/encoding.md, "Values".
+    """
+    _check(value, MAX_DEPTH)
+    try:
+        return _pack(value)
+    except (OverflowError, ValueError) as error:
+        # UnicodeEncodeError is a ValueError: a lone surrogate in a text.
+        msg = "an integer is out of range, or a text is not Unicode"
+        raise TypeError(msg) from error
+
+
+def decode(data: bytes, *, max_bytes: int, max_values: int = MAX_VALUES) -> Value:
+    """Return the value that ``data`` encodes, with tuples for arrays.
+
+    Args:
+        data: Exactly one encoded value.
+        max_bytes: Longest input that is looked at.
+        max_values: Most values, arrays included, that an input above 64 KiB may hold. It
+            bounds the memory before any is allocated.
+
+    Raises:
+        MalformedError: The bytes are not the one encoding of one value, or exceed a limit.
+
+    Spec: docs/spec/encoding.md, "Reading".
+    """
+    if len(data) > max_bytes:
+        msg = f"an encoded value is longer than {max_bytes} bytes"
+        raise MalformedError(msg)
+    if len(data) > _SMALL_BYTES:
+        _count(data, max_values)
+    try:
+        value: Value = msgpack.unpackb(
+            data, raw=False, use_list=False, max_map_len=0, max_ext_len=0, max_array_len=max_values
+        )
+        # What the library reads too generously (longer forms, floats, the empty map) does
+        # not come out of the encoder again, or does not go into it.
+        canonical = encode(value) == data
+    except (ValueError, TypeError) as error:
+        # All errors of the library on bad input are ValueErrors; the text may quote input.
+        msg = "the bytes are not one encoded value"
+        raise MalformedError(msg) from error
+    if not canonical:
+        msg = "the bytes are not the shortest encoding of their value"
+        raise MalformedError(msg)
+    return value
+
+
+def expect_array(
+    value: Value, *, field: str, length: int | None = None, max_length: int | None = None
+) -> tuple[Value, ...]:
+    """Return ``value`` if it is an array of the expected number of values.
+
+    Args:
+        value: A decoded value.
+        field: Name of the field, for the error.
+        length: Exact number of values, or None.
+        max_length: Most values, or None.
+
+    Raises:
+        MalformedError: It is not.
+    """
+    if (
+        type(value) is not tuple
+        or (length is not None and len(value) != length)
+        or (max_length is not None and len(value) > max_length)
+    ):
+        raise _unexpected(field, "an array", length, max_length)
+    return value
+
+
+def expect_int(value: Value, *, field: str, minimum: int = 0, maximum: int = MAX_INTEGER) -> int:
+    """Return ``value`` if it is an integer from ``minimum`` to ``maximum``.
+
+    Raises:
+        MalformedError: It is not, or it is a boolean.
+    """
+    if type(value) is not int or not minimum <= value <= maximum:
+        msg = f"{field}: expected an integer from {minimum} to {maximum}"
+        raise MalformedError(msg)
+    return value
+
+
+def expect_bytes(
+    value: Value, *, field: str, length: int | None = None, max_length: int | None = None
+) -> bytes:
+    """Return ``value`` if it is a byte string of the expected length.
+
+    Raises:
+        MalformedError: It is not.
+    """
+    if (
+        type(value) is not bytes
+        or (length is not None and len(value) != length)
+        or (max_length is not None and len(value) > max_length)
+    ):
+        raise _unexpected(field, "bytes", length, max_length)
+    return value
+
+
+def expect_text(
+    value: Value, *, field: str, max_length: int = 255, pattern: re.Pattern[str] | None = None
+) -> str:
+    """Return ``value`` if it is a text of 1 to ``max_length`` characters.
+
+    Args:
+        value: A decoded value.
+        field: Name of the field, for the error.
+        max_length: Most characters.
+        pattern: What the whole text has to match, or None.
+
+    Raises:
+        MalformedError: It is not.
+    """
+    if (
+        type(value) is not str
+        or not 1 <= len(value) <= max_length
+        or (pattern is not None and pattern.fullmatch(value) is None)
+    ):
+        msg = f"{field}: expected a text of 1 to {max_length} characters in the specified form"
+        raise MalformedError(msg)
+    return value
+
+
+def _unexpected(field: str, kind: str, length: int | None, max_length: int | None) -> MalformedError:
+    if length is not None:
+        return MalformedError(f"{field}: expected {kind} of length {length}")
+    if max_length is not None:
+        return MalformedError(f"{field}: expected {kind} of length {max_length} at most")
+    return MalformedError(f"{field}: expected {kind}")
+
+
+def _check(value: Encodable, levels: int) -> None:
+    """Refuse what has no encoding; the scalars of one array are checked in one step."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return
+    if kind not in _ARRAYS or levels == 0:
+        msg = "only integers, bytes, text, booleans, None and 16 levels of arrays are encoded"
+        raise TypeError(msg)
+    items: Sequence[Encodable] = value  # type: ignore[assignment]  # checked above
+    if not _SCALARS.issuperset(map(type, items)):
+        for item in items:
+            _check(item, levels - 1)
+
+
+def _count(data: bytes, max_values: int) -> None:
+    """Refuse an input with too many values, walking over it without building any.
+
+    Whether the bytes are a canonical encoding is found out afterwards; this walk only has
+    to see every value that the library would build.
+    """
+    position, end, values, pending = 0, len(data), 0, 1
+    while pending and position < end:
+        first = data[position]
+        values += 1
+        pending -= 1
+        position += 1
+        if 0x90 <= first <= 0x9F:
+            pending += first & 0x0F
+        elif 0xA0 <= first <= 0xBF:
+            position += first & 0x1F
+        elif first in _ARRAY_HEADS or first in _STRING_HEADS:
+            width = _ARRAY_HEADS.get(first) or _STRING_HEADS[first]
+            size = int.from_bytes(data[position : position + width], "big")
+            position += width
+            if first in _ARRAY_HEADS:
+                pending += size
+            else:
+                position += size
+        elif 0xCC <= first <= 0xD3:
+            position += 1 << ((first - 0xCC) & 3)
+        elif not (first < 0x80 or first >= 0xE0 or first in _CONSTANTS):
+            # Maps, floats, extension types and the unused code.
+            msg = "only integers, bytes, text, booleans, nil and arrays are decoded"
+            raise MalformedError(msg)
+        if values + pending > max_values:
+            msg = f"an encoding holds more than {max_values} values"
+            raise MalformedError(msg)
+
+
+_ARRAY_HEADS: Final = {0xDC: 2, 0xDD: 4}
+_CONSTANTS: Final = frozenset({0xC0, 0xC2, 0xC3})
+_STRING_HEADS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
