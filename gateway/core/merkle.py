@@ -385,13 +385,18 @@ def _split(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 
 
-def _range_root(start: int, end: int, reader: HashReader) -> Hash:
-    """Return the root over the leaves ``start`` to ``end``, a subtree of a larger tree.
+def edge_at(size: int, *, reader: HashReader) -> RightEdge:
+    """Return the right edge that a tree had when it held ``size`` leaves.
 
-    ``start`` is a multiple of the largest power of two in ``end - start``, as it is for
-    every subtree that RFC 6962 splits off; the range falls into perfect subtrees like the
-    right edge of a tree does.
+    Args:
+        size: Number of leaves, 0 up to the present size of the tree.
+        reader: Stored hashes of the tree.
     """
+    return RightEdge(size=size, hashes=tuple(_perfect_roots(0, size, reader)))
+
+
+def _perfect_roots(start: int, end: int, reader: HashReader) -> list[Hash]:
+    """Return the roots of the perfect subtrees that the leaves ``start`` to ``end`` fall into."""
     roots: list[Hash] = []
     at = start
     while at < end:
@@ -400,6 +405,17 @@ def _range_root(start: int, end: int, reader: HashReader) -> Hash:
         first = at >> TILE_HEIGHT * level
         roots.append(root_of(reader.hashes(level, first, first + (1 << within))))
         at += 1 << height
+    return roots
+
+
+def _range_root(start: int, end: int, reader: HashReader) -> Hash:
+    """Return the root over the leaves ``start`` to ``end``, a subtree of a larger tree.
+
+    ``start`` is a multiple of the largest power of two in ``end - start``, as it is for
+    every subtree that RFC 6962 splits off; the range falls into perfect subtrees like the
+    right edge of a tree does.
+    """
+    roots = _perfect_roots(start, end, reader)
     root = roots.pop()
     while roots:
         root = hash_children(roots.pop(), root)

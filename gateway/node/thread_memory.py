@@ -14,8 +14,8 @@ from gateway.core.message.threads import StoredMessage
 from gateway.core.states import VOID_STATES
 from gateway.ports import MessageRow, NewMessage, Transaction
 
-Open = Callable[[bytes, bytes, bytes], dict[str, Any] | None]
-"""(header, ciphertext, wrapped key) to the message, or None if it cannot be opened any more."""
+Open = Callable[[bytes, bytes, bytes], dict[str, Any]]
+"""(header, ciphertext, wrapped key) to the message."""
 
 
 class ThreadMemory:
@@ -94,10 +94,9 @@ class ThreadMemory:
         """Return a stored message opened, or None if it was erased or is not known."""
         if message_id not in self._documents:
             stored = self._tx.threads.content(message_id)
-            document = None if stored is None else self._open(*stored)
-            if document is None:
+            if stored is None:
                 return None
-            self._documents[message_id] = document
+            self._documents[message_id] = self._open(*stored)
         return self._documents[message_id]
 
     def _row(self, message_id: bytes) -> MessageRow | NewMessage | None:

@@ -12,14 +12,8 @@ from typing import Any, cast
 
 import orjson
 
-from gateway.core.sealing import (
-    ContentKey,
-    SealError,
-    open_content,
-    seal_content,
-    unwrap_key,
-    wrap_key,
-)
+from gateway.core.envelope import decode_header
+from gateway.core.sealing import ContentKey, open_content, seal_content, unwrap_key, wrap_key
 
 
 class Vault:
@@ -57,14 +51,16 @@ class Vault:
         key = self.unwrap(wrapped_key, message_id=message_id)
         return open_content(ciphertext, content_key=key, header=header)
 
-    def document(
-        self, header: bytes, ciphertext: bytes, wrapped_key: bytes, *, message_id: bytes
-    ) -> dict[str, Any] | None:
-        """Return the stored message as a document, or None if it does not open any more."""
-        try:
-            message = self.open(
-                header=header, ciphertext=ciphertext, wrapped_key=wrapped_key, message_id=message_id
-            )
-        except SealError:
-            return None
+    def document(self, header: bytes, ciphertext: bytes, wrapped_key: bytes) -> dict[str, Any]:
+        """Return a stored message as a document.
+
+        Raises:
+            SealError: Key, header or ciphertext do not belong together: the database is damaged.
+        """
+        message = self.open(
+            header=header,
+            ciphertext=ciphertext,
+            wrapped_key=wrapped_key,
+            message_id=decode_header(header).message_id,
+        )
         return cast("dict[str, Any]", orjson.loads(message))

@@ -1,0 +1,413 @@
+"""The courier: ships the own exchange log to the peer, bundle by bundle, in order.
+
+One loop with a cursor. What the log already holds behind the cursor is sent again from
+the database; at the end of the log the sequencer is asked for the next bundle. At most
+four bundles are in flight. When anything goes wrong the courier stops, waits with jitter,
+asks the peer how much it holds, and goes on from there (go back N). Nothing is given up:
+while the peer is away messages wait in the outbox, on disk, and do not enter the log.
+
+Pacing: one bundle each 10 ms at most, so that a medium load is not spent on signatures;
+FLASH and IMMEDIATE do not wait. The size of a bundle follows the measured rate, so that
+a FLASH behind a backlog finds a short queue.
+
+Spec: docs/spec/exchange.md, "Sending".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from gateway.core.bundle import MAX_BUNDLE_ENTRIES
+from gateway.core.cosignature import verify_cosignature, verify_log_note
+from gateway.core.states import Precedence
+from gateway.errors import (
+    GatewayError,
+    OperatorError,
+    PairFrozenError,
+    PeerConflictError,
+    PeerError,
+    UnavailableError,
+)
+from gateway.node.pair import Pair
+from gateway.node.sequencer import Sequencer, Shipment
+from gateway.node.workers import Workers
+from gateway.ports import (
+    BundleAnswer,
+    Clock,
+    Entropy,
+    Keyring,
+    LogKind,
+    PeerLink,
+    PeerView,
+    Step,
+    Store,
+    StoredNote,
+    Transaction,
+)
+
+log = structlog.get_logger(__name__)
+
+MAX_IN_FLIGHT: Final = 4
+MIN_BUNDLE_MESSAGES: Final = 64
+QUEUE_S: Final = 0.025
+"""A bundle holds what the pair moves in a round trip and this much time more."""
+
+COSIGN_EVERY_S: Final = 60.0
+BREAKER_FAILURES: Final = 5
+"""Failures in a row after which the breaker opens: the peer is only asked, not sent to."""
+
+
+class Breaker(StrEnum):
+    """What the courier thinks of the peer."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierConfig:
+    """How the courier paces and retries.
+
+    Attributes:
+        pace_ms: Least time between two bundles, 0 to 100.
+        first_wait_s: Upper bound of the wait after a first failure; doubles each time.
+        longest_wait_s: Upper bound of any wait between two tries.
+    """
+
+    pace_ms: int = 10
+    first_wait_s: float = 0.2
+    longest_wait_s: float = 30.0
+
+
+class RollbackError(OperatorError):
+    """The peer holds more of our log than we do: our database was rolled back."""
+
+    code = "own-rollback"
+
+
+class Courier:
+    """Ships one exchange log to one peer. One task of the node runs it."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        sequencer: Sequencer,
+        store: Store,
+        keyring: Keyring,
+        link: PeerLink,
+        clock: Clock,
+        entropy: Entropy,
+        workers: Workers,
+        config: CourierConfig,
+        on_rollback: Callable[[int], None],
+        on_peer_rollback: Callable[[int, int], None],
+    ) -> None:
+        """Wire the courier.
+
+        Args:
+            pair: Names of the two nodes.
+            sequencer: Makes bundles.
+            store: Holds states and notes.
+            keyring: Verifies cosignatures.
+            link: The peer.
+            clock: Time.
+            entropy: Jitter.
+            workers: Threads for verification.
+            config: Pacing and retries.
+            on_rollback: Told the size that the peer holds when it is more than ours.
+            on_peer_rollback: Told (size now, size that the peer had cosigned).
+        """
+        self._pair = pair
+        self._sequencer = sequencer
+        self._store = store
+        self._keyring = keyring
+        self._link = link
+        self._clock = clock
+        self._entropy = entropy
+        self._workers = workers
+        self._config = config
+        self._on_rollback = on_rollback
+        self._on_peer_rollback = on_peer_rollback
+        self._work = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._cursor = 0
+        self._cosigned = 0
+        self._peer_size = 0
+        self._flights: set[asyncio.Task[None]] = set()
+        self._failure: GatewayError | None = None
+        self._failures = 0
+        self._last_bundle_s = -1.0
+        self._cosigned_at_s = 0.0
+        self._rate = 0.0
+        self._round_trip_s = 0.0
+        self._landed = asyncio.Event()
+        self.breaker = Breaker.CLOSED
+
+    @property
+    def reachable(self) -> bool:
+        """Return whether the last exchange with the peer worked."""
+        return self._failures == 0 and self.breaker is Breaker.CLOSED
+
+    def notify(self, rank: int | None = None) -> None:
+        """Say that something is due; ``rank`` is the precedence number of a message."""
+        self._work.set()
+        if rank is not None and rank <= Precedence.IMMEDIATE:
+            self._urgent.set()
+
+    def thaw(self) -> None:
+        """Try again at once: an operator resumed the pair, or the peer called us."""
+        if self.breaker is not Breaker.CLOSED:
+            self._urgent.set()
+            self._work.set()
+
+    async def run(self) -> None:
+        """Ship until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._agree()
+                    await self._ship()
+                except (UnavailableError, PeerError, PairFrozenError) as error:
+                    await self._land(cancel=True)
+                    await self._back_off(error)
+        finally:
+            await self._land(cancel=True)
+
+    # --- agreeing on where the peer is -------------------------------------------------
+
+    async def _agree(self) -> None:
+        """Ask what the peer holds and put the cursor there."""
+        view = await self._link.view()
+        head_size = await self._store.read(self._own_size)
+        if view.mirrored_size > head_size:
+            self._on_rollback(view.mirrored_size)
+            msg = "the peer mirrors more of our log than our database holds"
+            raise RollbackError(msg)
+        if view.mirrored_size < self._cosigned:
+            self._on_peer_rollback(view.mirrored_size, self._cosigned)
+        self._failure = None
+        self._cursor = view.mirrored_size
+        self._peer_size = view.mirrored_size
+        await self._take_view(view)
+        if self._failures:
+            log.info("peer.reached", peer=self._pair.peer_node, mirrored_size=view.mirrored_size)
+        self._failures = 0
+        self.breaker = Breaker.CLOSED
+
+    async def _take_view(self, view: PeerView) -> None:
+        """Take a cosignature that the peer gives when asked."""
+        if view.mirrored is not None and view.mirrored_size > 0:
+            await self._delivered(view.mirrored, messages=0)
+        self._cosigned_at_s = self._clock.monotonic_s()
+
+    def _own_size(self, tx: Transaction) -> int:
+        head = tx.logs.head(self._pair.exchange_origin)
+        return 0 if head is None else head.size
+
+    # --- shipping ----------------------------------------------------------------------
+
+    async def _ship(self) -> None:
+        """Ship bundle after bundle until something fails."""
+        while True:
+            while len(self._flights) >= MAX_IN_FLIGHT:
+                await self._land_one()
+            self._raise_failure()
+            shipment = await self._next()
+            if shipment is None:
+                await self._idle()
+                continue
+            self._cursor = shipment.bundle.end
+            flight = asyncio.create_task(self._fly(shipment))
+            self._flights.add(flight)
+            flight.add_done_callback(self._done)
+
+    async def _next(self) -> Shipment | None:
+        """Return the bundle behind the cursor, from the log or newly made."""
+        self._work.clear()
+        stored = await self._stored()
+        if stored is not None:
+            return stored
+        await self._pace()
+        self._raise_failure()
+        limit = 0 if self._sequencer.peer_key is None else self._bundle_messages()
+        shipment = await self._sequencer.next_shipment(max_messages=limit)
+        if shipment is not None:
+            self._last_bundle_s = self._clock.monotonic_s()
+        return shipment
+
+    async def _stored(self) -> Shipment | None:
+        if self._cursor >= await self._store.read(self._own_size):
+            return None
+        return await self._sequencer.reload(self._cursor)
+
+    async def _pace(self) -> None:
+        """Wait until the next bundle may be made, unless something urgent comes."""
+        left = self._last_bundle_s + self._config.pace_ms / 1_000 - self._clock.monotonic_s()
+        if left > 0 and not self._urgent.is_set():
+            await self._wait(self._urgent, left)
+        self._urgent.clear()
+
+    async def _idle(self) -> None:
+        """Wait for work, a failure, or the time to ask for a cosignature."""
+        if self._failure is not None:
+            return
+        left = self._cosigned_at_s + COSIGN_EVERY_S - self._clock.monotonic_s()
+        uncosigned = self._cursor > self._cosigned
+        if uncosigned and left <= 0 and not self._flights:
+            await self._take_view(await self._link.view())
+            return
+        await self._wait(self._work, max(left, 0.05) if uncosigned else COSIGN_EVERY_S)
+
+    async def _fly(self, shipment: Shipment) -> None:
+        began_s = self._clock.monotonic_s()
+        encoded = shipment.bundle.encode()
+        try:
+            answer = await self._link.post_bundle(encoded)
+            await self._answered(shipment, answer)
+        except GatewayError as error:
+            # The loop decides what follows; bundles behind this one will fail as well.
+            if self._failure is None or isinstance(error, PairFrozenError):
+                self._failure = error
+            self._work.set()
+            self._urgent.set()
+            return
+        self._measure(shipment, self._clock.monotonic_s() - began_s)
+
+    async def _answered(self, shipment: Shipment, answer: BundleAnswer) -> None:
+        if answer.size < shipment.bundle.end:
+            raise PeerConflictError(answer.size)
+        self._peer_size = max(self._peer_size, answer.size)
+        if answer.note is not None:
+            await self._delivered(answer.note, messages=shipment.messages)
+            self._cosigned_at_s = self._clock.monotonic_s()
+
+    async def _delivered(self, note: bytes, *, messages: int) -> None:
+        """Verify a cosigned note and record what it proves: the peer holds all below its size."""
+
+        def verify() -> tuple[int, bytes]:
+            verifier = self._keyring.own_verifier(self._pair.exchange_origin)
+            checkpoint = verify_log_note(note, verifier=verifier).checkpoint
+            verify_cosignature(note, cosigner=self._keyring.peer_cosigner_verifier)
+            return checkpoint.size, checkpoint.root
+
+        size, root = await self._workers.run(verify)
+        if size <= self._cosigned:
+            return
+        now_ms = self._clock.now_ms()
+
+        def keep(tx: Transaction) -> int:
+            head = tx.logs.head(self._pair.exchange_origin)
+            if head is None or head.size < size:
+                msg = "a cosigned note covers more than our log holds"
+                raise RollbackError(msg)
+            tx.logs.put_note(
+                StoredNote(
+                    origin=self._pair.exchange_origin, size=size, root=root, at_ms=now_ms, note=note
+                )
+            )
+            return tx.outbox.delivered(size, at_ms=now_ms)
+
+        count = await self._store.write(Step.DELIVERED, keep)
+        self._cosigned = max(self._cosigned, size)
+        if count or messages:
+            log.info("bundle.delivered", peer=self._pair.peer_node, size=size, messages=count)
+
+    def _measure(self, shipment: Shipment, elapsed_s: float) -> None:
+        """Keep the rate and the round trip, as smooth averages."""
+        if shipment.messages == 0 or elapsed_s <= 0:
+            return
+        rate = shipment.messages / elapsed_s
+        self._rate = rate if self._rate == 0 else 0.8 * self._rate + 0.2 * rate
+        trip = self._round_trip_s
+        self._round_trip_s = elapsed_s if trip == 0 else min(elapsed_s, 0.9 * trip + 0.1 * elapsed_s)
+
+    def _bundle_messages(self) -> int:
+        wanted = int(self._rate * (self._round_trip_s + QUEUE_S))
+        return min(max(wanted, MIN_BUNDLE_MESSAGES), MAX_BUNDLE_ENTRIES)
+
+    # --- flights -----------------------------------------------------------------------
+
+    def _done(self, flight: asyncio.Task[None]) -> None:
+        self._flights.discard(flight)
+        self._landed.set()
+        if not flight.cancelled() and (error := flight.exception()) is not None:
+            # Not an error of the exchange: a defect. The loop raises it, the node stops.
+            self._defect = error
+        self._work.set()
+
+    _defect: BaseException | None = None
+
+    async def _land_one(self) -> None:
+        self._landed.clear()
+        if self._flights:
+            await self._landed.wait()
+
+    async def _land(self, *, cancel: bool) -> None:
+        """Wait until nothing is in flight."""
+        if cancel:
+            for flight in self._flights:
+                flight.cancel()
+        while self._flights:
+            await asyncio.wait(self._flights)
+            await asyncio.sleep(0)
+
+    def _raise_failure(self) -> None:
+        if self._defect is not None:
+            raise self._defect
+        if self._failure is not None:
+            error, self._failure = self._failure, None
+            raise error
+
+    async def _back_off(self, error: GatewayError) -> None:
+        """Wait with full jitter; the bound doubles with each failure in a row."""
+        self._failures += 1
+        frozen = isinstance(error, PairFrozenError)
+        if frozen:
+            self.breaker = Breaker.FROZEN
+        elif self._failures >= BREAKER_FAILURES and self.breaker is Breaker.CLOSED:
+            self.breaker = Breaker.OPEN
+        bound = min(
+            self._config.first_wait_s * 2 ** min(self._failures - 1, 16), self._config.longest_wait_s
+        )
+        wait = bound * (0.25 + 0.75 * self._entropy.fraction())
+        if isinstance(error, PeerConflictError) and self._failures == 1:
+            wait = 0.0  # the peer is there and has told us where to go on
+        elif isinstance(error, UnavailableError):
+            wait = max(wait, min(float(error.retry_after_s), bound) if error.retry_after_s > 1 else 0)
+        if self._failures in {1, BREAKER_FAILURES} or frozen:
+            log.warning(
+                "peer.failed",
+                peer=self._pair.peer_node,
+                code=error.code,
+                failures=self._failures,
+                wait_ms=int(wait * 1_000),
+            )
+        await self._wait(self._urgent if self.breaker is not Breaker.CLOSED else None, wait)
+        self._urgent.clear()
+
+    async def _wait(self, event: asyncio.Event | None, seconds: float) -> None:
+        """Wait for an event or until the time is over, on the node's clock."""
+        if seconds <= 0:
+            return
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        waiting = [sleeping] if event is None else [sleeping, asyncio.ensure_future(event.wait())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def ensure_exchange(tx: Transaction, pair: Pair) -> None:
+    """Create the mirror row of the peer's log, so that reads find an empty log."""
+    if tx.logs.head(pair.peer_origin) is None:
+        tx.logs.create(pair.peer_origin, LogKind.MIRROR)

@@ -1,0 +1,476 @@
+"""Intake: takes the peer's bundles, mirrors its log, and opens what is in it.
+
+A bundle is refused as a whole for what concerns the log (shape, signatures, position,
+root); everything else concerns one message and becomes an exception in the receipt. What
+is accepted is made durable in one transaction, the high-water mark is recorded, and only
+then is the peer's log cosigned and the call answered.
+
+What a crash leaves behind: before the transaction, nothing, and the peer sends again;
+after it, a mirror that already holds the bundle, so that the repeat is a replay and gets
+the cosignature it missed.
+
+Spec: docs/spec/exchange.md, "Receiving".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from gateway.core.bundle import Bundle, decode_bundle
+from gateway.core.checkpoint import Checkpoint
+from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
+from gateway.core.entries import IncidentKind, Kind, ReceiptException, kind_of
+from gateway.core.envelope import time_ms
+from gateway.core.merkle import RightEdge, append, edge_at, hash_leaf
+from gateway.core.message.registry import Catalogue
+from gateway.core.message.rule import rule_number
+from gateway.core.message.threads import closes, examine_thread
+from gateway.core.receipt import SEND_AGAIN, ExceptionCode
+from gateway.core.states import State
+from gateway.errors import (
+    MalformedError,
+    PairFrozenError,
+    PeerConflictError,
+    RootMismatchError,
+    UnavailableError,
+)
+from gateway.node.log_writer import LogHashes, ensure_log, extend_log
+from gateway.node.mirror import Effects, MirrorReader
+from gateway.node.opening import Contents, Opened, Opener, Refused
+from gateway.node.pair import Pair
+from gateway.node.thread_memory import ThreadMemory
+from gateway.node.vault import Vault
+from gateway.node.workers import Workers
+from gateway.ports import (
+    BundleAnswer,
+    Clock,
+    HighWater,
+    Incident,
+    Keyring,
+    LogHead,
+    LogKind,
+    NewMessage,
+    ReceiptDue,
+    Step,
+    Store,
+    StoredNote,
+    Transaction,
+)
+
+log = structlog.get_logger(__name__)
+
+MAX_HELD: Final = 3
+HOLD_S: Final = 2.0
+MAX_IN_WORK: Final = 8
+"""Bundles that are verified, held or taken at once; a well-behaved sender has four in flight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """What a mirrored bundle brought, for those who wait for it."""
+
+    agencies: frozenset[str]
+    effects: Effects
+    receipts_due: bool
+
+
+class Intake:
+    """Receives bundles of one peer. Calls may overlap; the mirror grows one bundle at a time."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        catalogue: Catalogue,
+        store: Store,
+        keyring: Keyring,
+        vault: Vault,
+        high_water: HighWater,
+        reader: MirrorReader,
+        clock: Clock,
+        workers: Workers,
+        on_arrival: Callable[[Arrival], None],
+        on_frozen: Callable[[], None],
+    ) -> None:
+        """Wire the pipeline.
+
+        Args:
+            pair: Names of the two nodes.
+            catalogue: Types, rules and agreement.
+            store: Where the mirror is kept.
+            keyring: Verifies the peer's notes, holds KEM keys and the cosigner.
+            vault: Re-wraps content keys for storage.
+            high_water: Remembers what was cosigned.
+            reader: Applies entries of the peer's log that are not messages.
+            clock: Time of arrival.
+            workers: Threads for signatures and opening.
+            on_arrival: Told after each bundle that was made durable.
+            on_frozen: Told when a fork was proven.
+        """
+        self._pair = pair
+        self._catalogue = catalogue
+        self._store = store
+        self._keyring = keyring
+        self._vault = vault
+        self._high_water = high_water
+        self._reader = reader
+        self._clock = clock
+        self._workers = workers
+        self._on_arrival = on_arrival
+        self._on_frozen = on_frozen
+        self._opener = Opener(pair=pair, catalogue=catalogue, kem_private=keyring.kem_private)
+        self._turn = asyncio.Lock()
+        self._grown = asyncio.Condition()
+        self._size = 0
+        self._held = 0
+        self._in_work = 0
+        self._last_cosign_s = 0
+        self._ready = False
+        self.frozen = False
+
+    async def open(self) -> None:
+        """Read where the mirror ends. Until then every bundle gets a 503."""
+
+        def load(tx: Transaction) -> tuple[int, bool]:
+            head = ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)
+            return head.size, tx.facts.get("frozen") is not None
+
+        self._size, self.frozen = await self._store.write(Step.SETUP, load)
+        self._ready = True
+
+    @property
+    def size(self) -> int:
+        """Return the size of the mirror."""
+        return self._size
+
+    async def receive(self, data: bytes) -> BundleAnswer:
+        """Take a bundle and answer with the cosigned note, or with the mirror's size alone.
+
+        Args:
+            data: Body of the call, at most 16 MiB.
+
+        Raises:
+            MalformedError: Not a bundle, or not a note.
+            SignatureInvalidError: One of the two signatures of the log is missing or wrong.
+            PeerConflictError: It begins behind the end of the mirror; the size is in the error.
+            RootMismatchError: The entries do not lead to the signed root.
+            PairFrozenError: A fork is proven, now or before.
+            UnavailableError: Not ready yet.
+        """
+        self._check_open()
+        if self._in_work >= MAX_IN_WORK:
+            msg = "too many bundles at once"
+            raise UnavailableError(msg)
+        self._in_work += 1
+        try:
+            bundle, verified = await self._workers.run(self._verify, data)
+            await self._wait_for(bundle.start)
+            async with self._turn:
+                self._check_open()
+                if bundle.start > self._size:
+                    raise PeerConflictError(self._size)
+                answer = await self._take(bundle, verified)
+        finally:
+            self._in_work -= 1
+        async with self._grown:
+            self._grown.notify_all()
+        return answer
+
+    async def view(self) -> tuple[bytes | None, int]:
+        """Return (cosigned newest note of the mirror, size of the mirror)."""
+        newest = await self._store.read(lambda tx: tx.logs.newest_note(self._pair.peer_origin))
+        if newest is None or newest.note is None or newest.size != self._size:
+            return None, self._size
+        return await self._cosign(newest.note), self._size
+
+    # --- order -------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if not self._ready:
+            msg = "this node is starting or recovering"
+            raise UnavailableError(msg, retry_after_s=2)
+        if self.frozen:
+            msg = "the pair is frozen"
+            raise PairFrozenError(msg)
+
+    async def _wait_for(self, start: int) -> None:
+        """Hold a bundle whose predecessors are still on their way, for two seconds at most."""
+        if start <= self._size:
+            return
+        if self._held >= MAX_HELD:
+            raise PeerConflictError(self._size)
+        self._held += 1
+        try:
+            async with asyncio.timeout(HOLD_S), self._grown:
+                await self._grown.wait_for(lambda: start <= self._size)
+        except TimeoutError:
+            raise PeerConflictError(self._size) from None
+        finally:
+            self._held -= 1
+
+    # --- the log -----------------------------------------------------------------------
+
+    def _verify(self, data: bytes) -> tuple[Bundle, VerifiedNote]:
+        bundle = decode_bundle(data)
+        verifier = self._keyring.peer_log_verifier(self._pair.peer_origin)
+        verified = verify_log_note(bundle.note, verifier=verifier)
+        if verified.checkpoint.size != bundle.end:
+            msg = "the note of a bundle signs the size at the bundle's end"
+            raise MalformedError(msg)
+        return bundle, verified
+
+    async def _take(self, bundle: Bundle, verified: VerifiedNote) -> BundleAnswer:
+        checkpoint = verified.checkpoint
+        overlap = min(self._size, bundle.end) - bundle.start
+        if overlap > 0:
+            await self._check_overlap(bundle, checkpoint, overlap)
+        if bundle.end <= self._size:
+            return await self._replay()
+        new = bundle.entries[overlap:]
+        head = await self._store.read(self._head)
+        leaves = await self._workers.run(lambda: [hash_leaf(entry) for entry in new])
+        if append(head.edge, leaves).edge.root() != checkpoint.root:
+            msg = "the entries do not lead to the signed root"
+            raise RootMismatchError(msg)
+        now_ms = self._clock.now_ms()
+        agreed = self._reader.agreed
+        contents = await self._workers.run(
+            self._opener.open, bundle, skip=overlap, now_ms=now_ms, agreed=agreed
+        )
+        self._reader.check_statements(contents.others)
+        arrival, grown = await self._store.write(
+            Step.MIRRORED, lambda tx: self._keep(tx, head, new, contents, verified, now_ms)
+        )
+        self._size = grown.size
+        await self._high_water.record({self._pair.peer_origin: (grown.size, checkpoint.root)})
+        self._reader.apply(arrival.effects)
+        self._retire_keys(contents)
+        self._on_arrival(arrival)
+        if contents.messages:
+            return BundleAnswer(size=grown.size, note=await self._cosign(bundle.note))
+        return BundleAnswer(size=grown.size, note=None)
+
+    async def _replay(self) -> BundleAnswer:
+        """Answer a bundle that the mirror holds with the cosignature of its newest state."""
+        note, size = await self.view()
+        return BundleAnswer(size=size, note=note)
+
+    def _head(self, tx: Transaction) -> LogHead:
+        return ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)
+
+    async def _check_overlap(self, bundle: Bundle, checkpoint: Checkpoint, overlap: int) -> None:
+        """Tell a replay from a fork and from mere damage.
+
+        Raises:
+            PairFrozenError: The signed root and the mirror's signed root cannot belong to
+                one tree: a fork, which freezes the pair.
+            RootMismatchError: The entries differ from the mirror's, and nothing signed says so.
+        """
+        origin = self._pair.peer_origin
+
+        def compare(tx: Transaction) -> tuple[bool, RightEdge, bytes | None, StoredNote | None]:
+            same = tx.logs.entries(origin, bundle.start, bundle.start + overlap) == list(
+                bundle.entries[:overlap]
+            )
+            reader = LogHashes(tx.logs, origin)
+            before = edge_at(bundle.start, reader=reader)
+            ours = None
+            if bundle.end <= self._size:
+                ours = edge_at(bundle.end, reader=reader).root()
+            return same, before, ours, tx.logs.newest_note(origin)
+
+        same, before, ours, newest = await self._store.read(compare)
+        signed_otherwise = ours is not None and ours != checkpoint.root
+        if not same and not signed_otherwise:
+            leaves = [hash_leaf(entry) for entry in bundle.entries]
+            signed_otherwise = append(before, leaves).edge.root() == checkpoint.root
+        if signed_otherwise:
+            await self._freeze(bundle, checkpoint, newest)
+        if not same:
+            msg = "the entries are not those that the mirror holds"
+            raise RootMismatchError(msg)
+
+    async def _freeze(self, bundle: Bundle, checkpoint: Checkpoint, ours: StoredNote | None) -> None:
+        """Keep both notes and stop the pair. Only people can start it again."""
+        now_ms = self._clock.now_ms()
+
+        def keep(tx: Transaction) -> None:
+            tx.facts.put_incident(
+                Incident(
+                    kind=IncidentKind.FORK,
+                    origin=checkpoint.origin,
+                    size=checkpoint.size,
+                    root=checkpoint.root,
+                    at_ms=now_ms,
+                    note_a=bundle.note,
+                    note_b=None if ours is None else ours.note,
+                )
+            )
+            tx.facts.put("frozen", f"fork {now_ms}")
+
+        await self._store.write(Step.MIRRORED, keep)
+        self.frozen = True
+        self._on_frozen()
+        log.error("pair.frozen", origin=checkpoint.origin, size=checkpoint.size)
+        msg = "the peer signed two histories of one log: the pair is frozen"
+        raise PairFrozenError(msg)
+
+    # --- the transaction ---------------------------------------------------------------
+
+    def _keep(
+        self,
+        tx: Transaction,
+        head: LogHead,
+        new: Sequence[bytes],
+        contents: Contents,
+        verified: VerifiedNote,
+        now_ms: int,
+    ) -> tuple[Arrival, LogHead]:
+        grown = extend_log(tx, head, new)
+        tx.logs.put_note(
+            StoredNote(
+                origin=head.origin,
+                size=grown.size,
+                root=verified.checkpoint.root,
+                at_ms=now_ms,
+                note=verified.note,
+            )
+        )
+        for index, entry in enumerate(new, start=head.size):
+            if kind_of(entry) in _CONTROL_KINDS and index not in contents.malformed:
+                tx.logs.put_control(head.origin, kind_of(entry), index, entry)
+        effects = self._reader.keep(tx, contents.others, contents.malformed, now_ms)
+        rows, exceptions = self._receive(tx, contents.messages, now_ms)
+        if rows:
+            tx.inbox.insert(rows)
+        if contents.messages:
+            tx.inbox.put_receipt_due(
+                ReceiptDue(
+                    start=head.size,
+                    count=len(new),
+                    root=verified.checkpoint.root,
+                    decided_ms=now_ms,
+                    exceptions=tuple(exceptions),
+                )
+            )
+        arrival = Arrival(
+            agencies=frozenset(agency for row in rows for agency in row.to_agencies),
+            effects=effects,
+            receipts_due=bool(contents.messages),
+        )
+        return arrival, grown
+
+    def _receive(
+        self, tx: Transaction, messages: Sequence[Opened | Refused], now_ms: int
+    ) -> tuple[list[NewMessage], list[ReceiptException]]:
+        """Decide with the conversation's knowledge which messages are received."""
+        memory = ThreadMemory(tx, open_content=self._vault.document)
+        opened = [message for message in messages if isinstance(message, Opened)]
+        memory.fetch(
+            message_ids=[message.header.message_id for message in opened],
+            answered=[a for a in map(_answered, opened) if a is not None],
+            conversations=[message.header.conversation_id for message in opened],
+        )
+        ids = [m.message_id if isinstance(m, Refused) else m.header.message_id for m in messages]
+        known = tx.inbox.known([item for item in ids if item is not None])
+        rows: list[NewMessage] = []
+        exceptions: list[ReceiptException] = []
+        refused: list[bytes] = []
+        for message, message_id in zip(messages, ids, strict=True):
+            code: ExceptionCode | None = None
+            rule: int | None = None
+            if message_id is not None and message_id in known:
+                code = ExceptionCode.DUPLICATE
+            elif isinstance(message, Refused):
+                code, rule = message.code, message.rule
+            else:
+                verdict = examine_thread(
+                    message.document, catalogue=self._catalogue, threads=memory, side="receiver"
+                )
+                if verdict.violations:
+                    code = ExceptionCode.RULE
+                    rule = rule_number(verdict.violations[0].rule)
+                else:
+                    row = self._row(message, memory, verdict.flags, now_ms)
+                    memory.add(row, message.document)
+                    rows.append(row)
+            if message_id is not None:
+                known.add(message_id)
+            if code is not None:
+                exceptions.append(ReceiptException(index=message.index, code=int(code), rule=rule))
+                if message_id is not None and code not in SEND_AGAIN:
+                    refused.append(message_id)
+        fresh = [item for item in dict.fromkeys(refused) if item is not None]
+        if fresh:
+            tx.inbox.put_refused(fresh)
+        return rows, exceptions
+
+    def _row(
+        self, message: Opened, memory: ThreadMemory, flags: frozenset[str], now_ms: int
+    ) -> NewMessage:
+        header = message.header
+        document = message.document
+        reply_by = document["header"].get("reply_by")
+        answered = _answered(message)
+        return NewMessage(
+            outgoing=False,
+            state=State.RECEIVED,
+            message_id=header.message_id,
+            header=message.entry.header,
+            type=header.type,
+            from_agency=header.from_agency,
+            to_agencies=header.to_agencies,
+            conversation_id=header.conversation_id,
+            seq=document["header"]["conversation"]["seq"],
+            in_reply_to=answered,
+            purpose=document["header"]["purpose"]["code"],
+            reply_by_ms=None if reply_by is None else time_ms(reply_by),
+            closes=answered is not None
+            and closes(document, catalogue=self._catalogue, threads=memory),
+            rank=int(header.precedence),
+            created_ms=header.created_ms,
+            expires_ms=header.expires_ms,
+            arrived_ms=now_ms,
+            log_index=message.index,
+            audit_index=None,
+            flags=" ".join(sorted(flags)),
+            ciphertext=message.ciphertext,
+            # The box is not kept: from here on the content key lives under our storage key.
+            wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
+        )
+
+    # --- keys --------------------------------------------------------------------------
+
+    async def _cosign(self, note: bytes) -> bytes:
+        self._last_cosign_s = max(self._clock.now_ms() // 1_000, self._last_cosign_s)
+        return await self._workers.run(
+            cosign, note, cosigner=self._keyring.cosigner, time_s=self._last_cosign_s
+        )
+
+    def _retire_keys(self, contents: Contents) -> None:
+        """Destroy KEM keys that are older than one that the peer has begun to use.
+
+        A sender never returns to an older key, so nothing that could still arrive needs it.
+        """
+        created = self._keyring.kem_keys()
+        used = [created[key_id] for key_id in contents.kem_key_ids if key_id in created]
+        if not used:
+            return
+        for key_id, created_ms in created.items():
+            if created_ms < max(used):
+                self._keyring.destroy_kem_key(key_id)
+                log.info("kem.destroyed", key_id=key_id.hex())
+
+
+_CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})
+
+
+def _answered(message: Opened) -> bytes | None:
+    reply = message.document["header"]["conversation"].get("in_reply_to")
+    return None if reply is None else UUID(reply).bytes

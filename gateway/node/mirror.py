@@ -1,0 +1,191 @@
+"""What the entries of the peer's log mean to this node, apart from messages.
+
+Receipts and collections move own messages on; keys, statements and agreements change how
+this node seals and checks; incidents and voids are remembered. Database effects happen in
+the transaction that mirrors the entries, effects in memory once it is durable.
+
+Spec: docs/spec/exchange.md, "Answers"; docs/spec/log.md, "Entries".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.core.entries import (
+    AgreementEntry,
+    AnchorEntry,
+    CollectedEntry,
+    Entry,
+    EventEntry,
+    IncidentEntry,
+    IncidentKind,
+    KemKeyEntry,
+    KeyStatementEntry,
+    Kind,
+    ReceiptEntry,
+    VoidEntry,
+    decode_entry,
+)
+from gateway.core.merkle import edge_at
+from gateway.core.receipt import ExceptionCode
+from gateway.errors import PeerError
+from gateway.node.log_writer import LogHashes
+from gateway.node.pair import Pair
+from gateway.ports import Incident, Keyring, Store, Transaction
+
+log = structlog.get_logger(__name__)
+
+_NO_ROOT = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """What becomes true in memory once the entries are durable.
+
+    Attributes:
+        kem_key: The newest key that the peer announced, if any came.
+        agreement: The newest agreement, if any came.
+        messages_moved: True if receipts or collections moved own messages.
+    """
+
+    kem_key: KemKeyEntry | None = None
+    agreement: AgreementEntry | None = None
+    messages_moved: bool = False
+
+
+class MirrorReader:
+    """Applies the peer's entries."""
+
+    def __init__(
+        self, *, pair: Pair, keyring: Keyring, on_kem_key: Callable[[KemKeyEntry], None]
+    ) -> None:
+        """Wire the reader; ``on_kem_key`` is told the key to seal for."""
+        self._pair = pair
+        self._keyring = keyring
+        self._on_kem_key = on_kem_key
+        self._agreed: Mapping[str, bytes] = {}
+
+    @property
+    def agreed(self) -> Mapping[str, bytes]:
+        """Return the digests by type id that the peer announced last."""
+        return self._agreed
+
+    async def open(self, store: Store) -> None:
+        """Read from the mirror what the peer announced last."""
+
+        def load(tx: Transaction) -> list[bytes]:
+            found = [
+                tx.logs.newest_control(self._pair.peer_origin, kind)
+                for kind in (Kind.KEY_STATEMENT, Kind.KEM_KEY, Kind.AGREEMENT)
+            ]
+            return [entry for item in found if item is not None for entry in item[1:]]
+
+        for data in await store.read(load):
+            entry = decode_entry(data)
+            if isinstance(entry, KeyStatementEntry):
+                self._keyring.accept_peer_statement(entry.statement)
+            elif isinstance(entry, KemKeyEntry):
+                self._on_kem_key(entry)
+            elif isinstance(entry, AgreementEntry):
+                self._agreed = dict(entry.types)
+
+    def check_statements(self, entries: Sequence[tuple[int, Entry]]) -> None:
+        """Check the statements of a bundle before any of it is kept.
+
+        Raises:
+            PeerError: Entry 0 is no statement, or a statement is not the imported one or a
+                later one of the pinned root.
+        """
+        for index, entry in entries:
+            if index == 0 and not isinstance(entry, KeyStatementEntry):
+                msg = "the first entry of an exchange log is its key statement"
+                raise PeerError(msg)
+            if isinstance(entry, KeyStatementEntry):
+                self._keyring.accept_peer_statement(entry.statement)
+
+    def keep(
+        self,
+        tx: Transaction,
+        entries: Sequence[tuple[int, Entry]],
+        malformed: Sequence[int],
+        now_ms: int,
+    ) -> Effects:
+        """Make the database effects of mirrored entries; return those in memory."""
+        kem_key: KemKeyEntry | None = None
+        agreement: AgreementEntry | None = None
+        moved = False
+        for index, entry in entries:
+            match entry:
+                case ReceiptEntry():
+                    moved = self._receipt(tx, index, entry, now_ms) or moved
+                case CollectedEntry() if entry.origin == self._pair.exchange_origin:
+                    tx.outbox.collected(entry.collections, log_index=index)
+                    moved = True
+                case KemKeyEntry():
+                    kem_key = entry
+                case AgreementEntry():
+                    agreement = entry
+                case IncidentEntry():
+                    self._incident(tx, entry.incident, entry.origin, entry.size, entry.root, now_ms)
+                case VoidEntry():
+                    tx.inbox.put_void(entry.conversation_id, entry.agency, entry.numbers)
+                case EventEntry() | CollectedEntry():
+                    malformed = (*malformed, index)
+                case AnchorEntry():
+                    self._anchor(tx, entry, now_ms)
+                case _:
+                    continue  # a statement, checked before the transaction
+        for index in malformed:
+            self._incident(
+                tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms
+            )
+        return Effects(kem_key=kem_key, agreement=agreement, messages_moved=moved)
+
+    def apply(self, effects: Effects) -> None:
+        """Make the effects in memory of entries that are durable now."""
+        if effects.kem_key is not None:
+            self._on_kem_key(effects.kem_key)
+        if effects.agreement is not None:
+            self._agreed = dict(effects.agreement.types)
+
+    def _receipt(self, tx: Transaction, index: int, entry: ReceiptEntry, now_ms: int) -> bool:
+        """Apply a receipt if it speaks of our log as it is; else it is an incident."""
+        origin = self._pair.exchange_origin
+        head = tx.logs.head(origin)
+        end = entry.start + entry.count
+        fits = entry.origin == origin and head is not None and end <= head.size
+        if not fits or edge_at(end, reader=LogHashes(tx.logs, origin)).root() != entry.root:
+            self._incident(
+                tx, IncidentKind.RECEIPT_CONFLICT, self._pair.peer_origin, index, entry.root, now_ms
+            )
+            return False
+        codes = {int(code) for code in ExceptionCode}
+        tx.outbox.received(
+            start=entry.start,
+            end=end,
+            decided_ms=entry.decided_ms,
+            receipt_index=index,
+            exceptions=[item for item in entry.exceptions if item.code in codes],
+        )
+        return True
+
+    def _anchor(self, tx: Transaction, entry: AnchorEntry, now_ms: int) -> None:
+        """An anchor of our own log has to be a state that our log went through."""
+        if entry.origin != self._pair.exchange_origin:
+            return
+        head = tx.logs.head(entry.origin)
+        fits = head is not None and entry.size <= head.size
+        if fits and edge_at(entry.size, reader=LogHashes(tx.logs, entry.origin)).root() == entry.root:
+            return
+        self._incident(tx, IncidentKind.FORK, entry.origin, entry.size, entry.root, now_ms)
+
+    def _incident(
+        self, tx: Transaction, kind: int, origin: str, size: int, root: bytes, now_ms: int
+    ) -> None:
+        log.error("incident.recorded", kind=kind, origin=origin, size=size)
+        tx.facts.put_incident(
+            Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms)
+        )

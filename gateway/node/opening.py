@@ -1,0 +1,269 @@
+"""Opening what a bundle carries: checks 5 to 9 of the receiving side, message by message.
+
+Pure work on bytes, run as one job in a thread. A failure concerns one message and becomes
+the code that its receipt will hold; so one poison message cannot stop the log.
+
+Spec: docs/spec/exchange.md, "Receiving", checks 5 to 9.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.core.bundle import Bundle
+from gateway.core.entries import Entry, MessageEntry, decode_entry
+from gateway.core.envelope import SUITE, Header, decode_header, header_of
+from gateway.core.keybox import BoxBinding, BoxInvalidError, KemPrivateKey, open_box
+from gateway.core.message.examine import examine
+from gateway.core.message.registry import Catalogue
+from gateway.core.message.rule import rule_number
+from gateway.core.receipt import ExceptionCode
+from gateway.core.sealing import ContentKey, SealError, open_content
+from gateway.errors import MalformedError
+from gateway.node.pair import Pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A message that opened and passed every check that needs no database."""
+
+    index: int
+    header: Header
+    entry: MessageEntry
+    document: dict[str, Any]
+    ciphertext: bytes
+    content_key: ContentKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A message that did not.
+
+    Attributes:
+        index: Of its entry in the sender's log.
+        message_id: 16 bytes, or None if the header could not be read.
+        code: For the receipt.
+        rule: Number of the first broken rule, or None.
+    """
+
+    index: int
+    message_id: bytes | None
+    code: ExceptionCode
+    rule: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a bundle holds, in the order of its entries.
+
+    Attributes:
+        others: (index, entry) of the entries that are not messages.
+        malformed: Indexes of entries that are mirrored without effect.
+        messages: One result for each message entry.
+        kem_key_ids: Keys that boxes of this bundle were sealed for.
+    """
+
+    others: tuple[tuple[int, Entry], ...]
+    malformed: tuple[int, ...]
+    messages: tuple[Opened | Refused, ...]
+    kem_key_ids: tuple[bytes, ...]
+
+
+class Opener:
+    """Opens bundles of one peer."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        catalogue: Catalogue,
+        kem_private: Callable[[bytes], KemPrivateKey | None],
+    ) -> None:
+        """Wire the opener.
+
+        Args:
+            pair: Names of the two nodes.
+            catalogue: Types, rules and agreement of this node.
+            kem_private: Finds a private KEM key by its id.
+        """
+        self._pair = pair
+        self._catalogue = catalogue
+        self._kem_private = kem_private
+        self._types = frozenset(catalogue.types)
+
+    def open(
+        self, bundle: Bundle, *, skip: int, now_ms: int, agreed: Mapping[str, bytes]
+    ) -> Contents:
+        """Return the contents of a bundle whose root was checked.
+
+        Args:
+            bundle: As received.
+            skip: Entries at its beginning that the mirror already holds.
+            now_ms: Clock of this node, UTC milliseconds.
+            agreed: Digest by type id that the peer's log announced.
+
+        Raises:
+            MalformedError: The number of ciphertexts is not the number of message entries.
+        """
+        others: list[tuple[int, Entry]] = []
+        malformed: list[int] = []
+        pending: list[tuple[int, MessageEntry]] = []
+        for index, data in enumerate(bundle.entries, start=bundle.start):
+            try:
+                entry = decode_entry(data)
+            except MalformedError:
+                malformed.append(index)
+                continue
+            if isinstance(entry, MessageEntry):
+                pending.append((index, entry))
+            else:
+                others.append((index, entry))
+        if len(pending) != len(bundle.ciphertexts):
+            msg = "a bundle carries one ciphertext, or nil, for each of its message entries"
+            raise MalformedError(msg)
+        first = bundle.start + skip
+        boxes = _Boxes(bundle.boxes, self._pair, self._kem_private, pending)
+        messages = [
+            self._open_one(index, entry, ciphertext, boxes, now_ms, agreed)
+            for (index, entry), ciphertext in zip(pending, bundle.ciphertexts, strict=True)
+            if index >= first
+        ]
+        return Contents(
+            others=tuple(item for item in others if item[0] >= first),
+            malformed=tuple(index for index in malformed if index >= first),
+            messages=tuple(messages),
+            kem_key_ids=tuple({entry.kem_key_id for index, entry in pending if index >= first}),
+        )
+
+    def _open_one(
+        self,
+        index: int,
+        entry: MessageEntry,
+        ciphertext: bytes | None,
+        boxes: _Boxes,
+        now_ms: int,
+        agreed: Mapping[str, bytes],
+    ) -> Opened | Refused:
+        try:
+            header = decode_header(entry.header)
+        except MalformedError:
+            return Refused(index=index, message_id=None, code=ExceptionCode.UNKNOWN_SUITE)
+        message_id = header.message_id
+
+        def refused(code: ExceptionCode, rule: int | None = None) -> Refused:
+            return Refused(index=index, message_id=message_id, code=code, rule=rule)
+
+        if (
+            header.from_node != self._pair.peer_node
+            or header.to_node != self._pair.node
+            or any(not agency.startswith(f"{self._pair.nation}.") for agency in header.to_agencies)
+        ):
+            return refused(ExceptionCode.WRONG_RECIPIENT)
+        if now_ms > header.expires_ms:
+            return refused(ExceptionCode.EXPIRED)
+        if not self._is_agreed(header, agreed):
+            return refused(ExceptionCode.TYPE_NOT_AGREED)
+        if ciphertext is None:
+            return refused(ExceptionCode.ERASED)
+        if (
+            len(ciphertext) != entry.ciphertext_bytes
+            or hashlib.sha384(ciphertext).digest() != entry.ciphertext_digest
+        ):
+            return refused(ExceptionCode.DIGEST_MISMATCH)
+        key = boxes.key_of(entry)
+        if isinstance(key, ExceptionCode):
+            return refused(key)
+        try:
+            body = open_content(ciphertext, content_key=key, header=entry.header)
+        except SealError:
+            return refused(ExceptionCode.CONTENT_INVALID)
+        examination = examine(body, catalogue=self._catalogue, now_ms=now_ms)
+        if examination.violations:
+            rule = examination.violations[0].rule
+            codes = {"JSON": ExceptionCode.JSON, "SCHEMA": ExceptionCode.SCHEMA}
+            return refused(codes.get(rule, ExceptionCode.RULE), rule_number(rule))
+        document = examination.document
+        assert document is not None
+        counterpart = header_of(
+            document,
+            from_node=self._pair.peer_node,
+            to_node=self._pair.node,
+            type_digest=header.type_digest,
+        )
+        if counterpart.encode() != entry.header:
+            return refused(ExceptionCode.HEADER_MISMATCH)
+        return Opened(
+            index=index,
+            header=header,
+            entry=entry,
+            document=document,
+            ciphertext=ciphertext,
+            content_key=key,
+        )
+
+    def _is_agreed(self, header: Header, agreed: Mapping[str, bytes]) -> bool:
+        """Both sides hold this very version of the type, and the message was written under it."""
+        if header.type not in self._types:
+            return False
+        own = self._catalogue.type(header.type).digest
+        return header.type_digest == own and agreed.get(header.type, own) == own
+
+
+class _Boxes:
+    """The key boxes of a bundle, each opened at most once."""
+
+    def __init__(
+        self,
+        boxes: Sequence[bytes],
+        pair: Pair,
+        kem_private: Callable[[bytes], KemPrivateKey | None],
+        pending: Sequence[tuple[int, MessageEntry]],
+    ) -> None:
+        self._boxes = {hashlib.sha384(box).digest(): box for box in boxes}
+        self._pair = pair
+        self._kem_private = kem_private
+        self._opened: dict[
+            tuple[bytes, bytes, bytes], tuple[ContentKey, ...] | ExceptionCode
+        ] = {}
+        # The number of keys in a box is bound into it: one more than the highest slot.
+        self._counts: dict[bytes, int] = {}
+        for _, entry in pending:
+            highest = self._counts.get(entry.box_digest, 0)
+            self._counts[entry.box_digest] = max(highest, entry.slot + 1)
+
+    def key_of(self, entry: MessageEntry) -> ContentKey | ExceptionCode:
+        """Return the content key of a message, or why there is none."""
+        name = (entry.box_digest, entry.kem_key_id, entry.bundle_id)
+        if name not in self._opened:
+            self._opened[name] = self._open(entry)
+        keys = self._opened[name]
+        if isinstance(keys, ExceptionCode):
+            return keys
+        if entry.slot >= len(keys):
+            return ExceptionCode.BOX_INVALID
+        return keys[entry.slot]
+
+    def _open(self, entry: MessageEntry) -> tuple[ContentKey, ...] | ExceptionCode:
+        box = self._boxes.get(entry.box_digest)
+        if box is None:
+            # Not sent again because this node had cosigned it before a restore, or another
+            # box altogether: what the entry names is not here.
+            return ExceptionCode.DIGEST_MISMATCH if self._boxes else ExceptionCode.CONTENT_LOST
+        private_key = self._kem_private(entry.kem_key_id)
+        if private_key is None:
+            return ExceptionCode.KEM_KEY_GONE
+        binding = BoxBinding(
+            suite=SUITE,
+            sender_origin=self._pair.peer_origin,
+            receiver_node=self._pair.node,
+            kem_key_id=entry.kem_key_id,
+            bundle_id=entry.bundle_id,
+            count=self._counts[entry.box_digest],
+        )
+        try:
+            return open_box(box, private_key=private_key, binding=binding)
+        except BoxInvalidError:
+            return ExceptionCode.BOX_INVALID

@@ -1,0 +1,460 @@
+"""The sequencer: the only writer of this node's exchange log.
+
+A message enters the log only when it is about to be sent. One transaction takes what is
+due (control entries, receipts, collections, waiting messages in order of precedence),
+seals the content keys in one box, appends the entries, moves the head and makes the
+messages *sent*. Then the new head is signed, the signature stored, and only then may the
+bundle leave.
+
+What a crash leaves behind: before the transaction, nothing; after it, entries without a
+signature, which the next start signs (the same tree gives the same checkpoint); after the
+signature, a bundle that is sent again from the database.
+
+Spec: docs/spec/exchange.md, "Sending".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.core.bundle import MAX_BUNDLE_ENTRIES, Bundle
+from gateway.core.checkpoint import Checkpoint
+from gateway.core.cosignature import sign_checkpoint
+from gateway.core.entries import (
+    MAX_COLLECTIONS,
+    MAX_EXCEPTIONS,
+    AgreementEntry,
+    AnchorEntry,
+    CollectedEntry,
+    KemKeyEntry,
+    KeyStatementEntry,
+    Kind,
+    MessageEntry,
+    ReceiptEntry,
+    VoidEntry,
+    encode_entry,
+    kind_of,
+)
+from gateway.core.envelope import SUITE
+from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
+from gateway.core.message.registry import Catalogue
+from gateway.core.sealing import ContentKey
+from gateway.node.log_writer import ensure_log, extend_log
+from gateway.node.pair import Pair
+from gateway.node.vault import Vault
+from gateway.node.workers import Workers
+from gateway.ports import (
+    Clock,
+    Entropy,
+    HighWater,
+    Keyring,
+    LogKind,
+    ReceiptDue,
+    SentBundle,
+    Step,
+    Store,
+    StoredNote,
+    Transaction,
+    Waiting,
+)
+
+MAX_MESSAGE_BYTES: Final = 12 * 1024 * 1024
+"""Ciphertext bytes in one bundle: 16 MiB less the entries, the box and the note."""
+
+MAX_ANSWERS: Final = 128
+"""Receipt and collection entries in one bundle, so that answers never crowd out messages."""
+
+ANCHOR_EVERY: Final = 64
+"""Entries by which another log has grown before it is anchored again."""
+
+KEM_LIFETIME_MS: Final = 7 * 86_400_000
+KEM_ROTATION_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerKey:
+    """The newest KEM key of the peer that its log announced."""
+
+    key_id: bytes
+    public_key: KemPublicKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipment:
+    """A signed bundle, ready to leave.
+
+    Attributes:
+        bundle: What is posted.
+        messages: Message entries in it.
+        sequenced_ms: When its entries were appended, UTC milliseconds.
+    """
+
+    bundle: Bundle
+    messages: int
+    sequenced_ms: int
+
+
+class Sequencer:
+    """Forms, signs and reloads bundles of the own exchange log."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        catalogue: Catalogue,
+        store: Store,
+        keyring: Keyring,
+        vault: Vault,
+        high_water: HighWater,
+        clock: Clock,
+        entropy: Entropy,
+        workers: Workers,
+    ) -> None:
+        """Wire the sequencer; it starts nothing by itself."""
+        self._pair = pair
+        self._origin = pair.exchange_origin
+        self._catalogue = catalogue
+        self._store = store
+        self._keyring = keyring
+        self._vault = vault
+        self._high_water = high_water
+        self._clock = clock
+        self._entropy = entropy
+        self._workers = workers
+        self._last_note_s = 0
+        self._peer_key: PeerKey | None = None
+        self._pending: list[bytes] = []
+
+    @property
+    def peer_key(self) -> PeerKey | None:
+        """Return the key that messages are sealed for, or None before the peer announced one."""
+        return self._peer_key
+
+    def use_peer_key(self, entry: KemKeyEntry) -> None:
+        """Seal for this key from now on; senders never return to an older one."""
+        self._peer_key = PeerKey(
+            key_id=entry.key_id, public_key=KemPublicKey.from_bytes(entry.public_key)
+        )
+
+    def add_control(self, entry: bytes) -> None:
+        """Let an incident or an anchor ride in the next bundle."""
+        self._pending.append(entry)
+
+    async def open(self) -> None:
+        """Create the log with its first entries if it is empty; sign what a crash left unsigned.
+
+        The log opens with the key statement, which closes its bundle, then the first KEM
+        key and the agreement.
+        """
+        newest = await self._store.write(Step.SETUP, self._open_log)
+        if newest is not None:
+            self._last_note_s = newest.at_ms // 1_000
+        while True:
+            unsigned = await self._store.read(self._first_unsigned)
+            if unsigned is None:
+                return
+            await self._sign(unsigned)
+
+    async def rotate_kem(self) -> bool:
+        """Announce a new KEM key if the newest is a day old; return whether one was made."""
+        now_ms = self._clock.now_ms()
+        keys = self._keyring.kem_keys()
+        if keys and now_ms - max(keys.values()) < KEM_ROTATION_MS:
+            return False
+        self._pending.append(self._new_kem_entry(now_ms))
+        return True
+
+    async def next_shipment(self, *, max_messages: int) -> Shipment | None:
+        """Append, sign and return the next bundle, or None if nothing is due.
+
+        Args:
+            max_messages: Messages to take at most; 0 while the peer has no KEM key yet.
+        """
+        pending, self._pending = self._pending, []
+        entropy = self._entropy.bytes(16)
+        try:
+            formed = await self._store.write(
+                Step.SEQUENCED, lambda tx: self._form(tx, pending, entropy, max_messages)
+            )
+        except BaseException:
+            self._pending = pending + self._pending
+            raise
+        if formed is None:
+            return None
+        stored, bundle = formed
+        note = await self._sign(stored)
+        return Shipment(
+            bundle=Bundle(
+                start=bundle.start,
+                entries=bundle.entries,
+                boxes=bundle.boxes,
+                ciphertexts=bundle.ciphertexts,
+                note=note,
+            ),
+            messages=stored.messages,
+            sequenced_ms=stored.sequenced_ms,
+        )
+
+    async def reload(self, start: int) -> Shipment | None:
+        """Return the stored bundle that holds index ``start``, or None at the end of the log."""
+
+        def load(tx: Transaction) -> Shipment | None:
+            for stored in tx.outbox.bundles_from(start, limit=1):
+                if stored.note is None:
+                    return None
+                return Shipment(
+                    bundle=Bundle(
+                        start=stored.start,
+                        entries=tuple(tx.logs.entries(self._origin, stored.start, stored.end)),
+                        boxes=() if stored.box is None else (stored.box,),
+                        ciphertexts=tuple(tx.outbox.ciphertexts(stored.start, stored.end)),
+                        note=stored.note,
+                    ),
+                    messages=stored.messages,
+                    sequenced_ms=stored.sequenced_ms,
+                )
+            return None
+
+        return await self._store.read(load)
+
+    # --- inside the transaction ------------------------------------------------------
+
+    def _open_log(self, tx: Transaction) -> StoredNote | None:
+        head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        if head.size == 0:
+            statement = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
+            self._append_control(tx, [statement])
+        if ensure_log(tx, self._origin, LogKind.EXCHANGE).size == 1:
+            now_ms = self._clock.now_ms()
+            digests = tuple(sorted((t, self._catalogue.type(t).digest) for t in self._catalogue.types))
+            agreement = encode_entry(AgreementEntry(types=digests, effective_ms=now_ms))
+            self._append_control(tx, [self._new_kem_entry(now_ms), agreement])
+        return tx.logs.newest_note(self._origin)
+
+    def _append_control(self, tx: Transaction, entries: Sequence[bytes]) -> None:
+        head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        grown = extend_log(tx, head, entries)
+        for offset, entry in enumerate(entries):
+            tx.logs.put_control(self._origin, kind_of(entry), head.size + offset, entry)
+        tx.outbox.put_bundle(
+            SentBundle(
+                start=head.size,
+                count=len(entries),
+                root=grown.edge.root(),
+                box=None,
+                note=None,
+                sequenced_ms=self._clock.now_ms(),
+                messages=0,
+            )
+        )
+
+    def _new_kem_entry(self, now_ms: int) -> bytes:
+        # The key file is durable before the log can announce it. A crash in between leaves
+        # a key that nobody was told of; it is destroyed with the next rotation.
+        key_id, public_key = self._keyring.create_kem_key(now_ms)
+        return encode_entry(
+            KemKeyEntry(
+                key_id=key_id,
+                suite=SUITE,
+                public_key=public_key,
+                not_before_ms=now_ms,
+                not_after_ms=now_ms + KEM_LIFETIME_MS,
+            )
+        )
+
+    def _form(
+        self, tx: Transaction, pending: Sequence[bytes], bundle_id: bytes, max_messages: int
+    ) -> tuple[SentBundle, Bundle] | None:
+        now_ms = self._clock.now_ms()
+        head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        entries = list(pending)
+        entries += [
+            encode_entry(VoidEntry(conversation_id=conversation, agency=agency, numbers=(seq,)))
+            for conversation, agency, seq in tx.outbox.take_voids(limit=MAX_ANSWERS)
+        ]
+        entries += self._receipts(tx, head.size + len(entries))
+        entries += self._collections(tx, head.size + len(entries))
+        room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 2)
+        waiting: list[Waiting] = []
+        if room > 0 and self._peer_key is not None:
+            waiting = tx.outbox.waiting(limit=room, max_bytes=MAX_MESSAGE_BYTES)
+        if not entries and not waiting:
+            return None
+        # Anchors ride along with bundles that are sent anyway.
+        entries += self._anchors(tx)
+        box: bytes | None = None
+        if waiting:
+            assert self._peer_key is not None
+            first = head.size + len(entries)
+            box, messages = self._seal(waiting, bundle_id, self._peer_key)
+            entries += messages
+            tx.outbox.mark_sent(
+                [(item.number, first + slot) for slot, item in enumerate(waiting)], at_ms=now_ms
+            )
+        for offset, entry in enumerate(entries):
+            if kind_of(entry) in _CONTROL_KINDS:
+                tx.logs.put_control(self._origin, kind_of(entry), head.size + offset, entry)
+        grown = extend_log(tx, head, entries)
+        stored = SentBundle(
+            start=head.size,
+            count=len(entries),
+            root=grown.edge.root(),
+            box=box,
+            note=None,
+            sequenced_ms=now_ms,
+            messages=len(waiting),
+        )
+        tx.outbox.put_bundle(stored)
+        return stored, Bundle(
+            start=head.size,
+            entries=tuple(entries),
+            boxes=() if box is None else (box,),
+            ciphertexts=tuple(item.ciphertext for item in waiting),
+            note=b"",
+        )
+
+    def _seal(
+        self, waiting: Sequence[Waiting], bundle_id: bytes, peer: PeerKey
+    ) -> tuple[bytes, list[bytes]]:
+        """Return the key box and the message entries of a bundle."""
+        keys: list[ContentKey] = []
+        for item in waiting:
+            # An erased message cannot be waiting: erasing moves it out of *accepted*.
+            assert item.wrapped_key is not None
+            keys.append(self._vault.unwrap(item.wrapped_key, message_id=item.message_id))
+        binding = BoxBinding(
+            suite=SUITE,
+            sender_origin=self._origin,
+            receiver_node=self._pair.peer_node,
+            kem_key_id=peer.key_id,
+            bundle_id=bundle_id,
+            count=len(keys),
+        )
+        box = seal_box(keys, public_key=peer.public_key, binding=binding)
+        box_digest = hashlib.sha384(box).digest()
+        entries: list[bytes] = []
+        for slot, item in enumerate(waiting):
+            assert item.ciphertext is not None
+            entries.append(
+                encode_entry(
+                    MessageEntry(
+                        header=item.header,
+                        kem_key_id=peer.key_id,
+                        bundle_id=bundle_id,
+                        slot=slot,
+                        box_digest=box_digest,
+                        ciphertext_digest=hashlib.sha384(item.ciphertext).digest(),
+                        ciphertext_bytes=len(item.ciphertext),
+                    )
+                )
+            )
+        return box, entries
+
+    def _receipts(self, tx: Transaction, first: int) -> list[bytes]:
+        """Return receipt entries for what is due; neighbouring ranges share one."""
+        due = tx.inbox.due_receipts(limit=MAX_ANSWERS)
+        entries: list[bytes] = []
+        for run in _runs(due):
+            tx.inbox.receipts_logged([item.start for item in run], log_index=first + len(entries))
+            last = run[-1]
+            entries.append(
+                encode_entry(
+                    ReceiptEntry(
+                        origin=self._pair.peer_origin,
+                        start=run[0].start,
+                        count=last.start + last.count - run[0].start,
+                        root=last.root,
+                        decided_ms=last.decided_ms,
+                        exceptions=tuple(e for item in run for e in item.exceptions),
+                    )
+                )
+            )
+        return entries
+
+    def _collections(self, tx: Transaction, first: int) -> list[bytes]:
+        entries: list[bytes] = []
+        due = tx.inbox.due_collections(limit=MAX_COLLECTIONS * 16)
+        for at in range(0, len(due), MAX_COLLECTIONS):
+            chunk = due[at : at + MAX_COLLECTIONS]
+            tx.inbox.collections_logged(chunk, log_index=first + len(entries))
+            entries.append(
+                encode_entry(
+                    CollectedEntry(origin=self._pair.peer_origin, collections=tuple(chunk))
+                )
+            )
+        return entries
+
+    def _anchors(self, tx: Transaction) -> list[bytes]:
+        """Return anchors of the peer's log and of the audit log, as far as they have grown."""
+        entries: list[bytes] = []
+        for origin in (self._pair.peer_origin, self._pair.audit_origin):
+            head = tx.logs.head(origin)
+            key = f"anchored:{origin}"
+            anchored = int(tx.facts.get(key) or 0)
+            if head is not None and head.size - anchored >= ANCHOR_EVERY:
+                tx.facts.put(key, str(head.size))
+                anchor = AnchorEntry(origin=origin, size=head.size, root=head.edge.root())
+                entries.append(encode_entry(anchor))
+        return entries
+
+    def _first_unsigned(self, tx: Transaction) -> SentBundle | None:
+        head = tx.logs.head(self._origin)
+        if head is None or head.size == 0:
+            return None
+        newest = tx.logs.newest_note(self._origin)
+        signed = 0 if newest is None else newest.size
+        bundles = tx.outbox.bundles_from(signed, limit=1)
+        return bundles[0] if bundles and bundles[0].note is None else None
+
+    # --- signing ---------------------------------------------------------------------
+
+    async def _sign(self, stored: SentBundle) -> bytes:
+        """Sign the head behind a stored bundle; return the note once it may leave."""
+        checkpoint = Checkpoint(origin=self._origin, size=stored.end, root=stored.root)
+        # Note times never go back, whatever the clock does.
+        self._last_note_s = max(self._clock.now_ms() // 1_000, self._last_note_s)
+        time_s = self._last_note_s
+        note = await self._workers.run(
+            sign_checkpoint,
+            checkpoint,
+            signer=self._keyring.log_signer(self._origin),
+            time_s=time_s,
+        )
+
+        def keep(tx: Transaction) -> None:
+            tx.outbox.set_note(stored.start, note)
+            tx.logs.put_note(
+                StoredNote(
+                    origin=self._origin,
+                    size=stored.end,
+                    root=stored.root,
+                    at_ms=self._clock.now_ms(),
+                    note=note,
+                )
+            )
+
+        await self._store.write(Step.SIGNED, keep)
+        await self._high_water.record({self._origin: (stored.end, stored.root)})
+        return note
+
+
+_CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})
+
+
+def _runs(due: Sequence[ReceiptDue]) -> list[list[ReceiptDue]]:
+    """Return neighbouring ranges together, as far as one entry can hold their exceptions."""
+    runs: list[list[ReceiptDue]] = []
+    exceptions = 0
+    for item in due:
+        last = runs[-1][-1] if runs else None
+        adjoins = last is not None and last.start + last.count == item.start
+        if adjoins and exceptions + len(item.exceptions) <= MAX_EXCEPTIONS:
+            runs[-1].append(item)
+            exceptions += len(item.exceptions)
+        else:
+            runs.append([item])
+            exceptions = len(item.exceptions)
+    return runs
