@@ -1,0 +1,68 @@
+"""What every test relies on: repeatable examples, and tests that say what they need.
+
+Profiles of hypothesis (``--hypothesis-profile NAME`` or HYPOTHESIS_PROFILE):
+
+``fast``      the default: the same examples in every run, so a red run is red again
+``thorough``  many random examples; a failure prints what repeats it
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Verbosity, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Deadlines per example are off: the machine is shared, and pytest-timeout bounds the whole test.
+settings.register_profile(
+    "fast",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=50,
+    print_blob=True,
+    verbosity=Verbosity.normal,
+)
+settings.register_profile(
+    "thorough",
+    derandomize=False,
+    database=None,
+    deadline=None,
+    max_examples=2_000,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+# What a marker's tests need on the machine, and the package that brings it.
+NEEDS = {
+    "postgres": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
+    "docker": ("/usr/*bin/dockerd", "docker.io"),
+    "browser": ("/usr/bin/chromium", "chromium"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose server is missing; with CI=true it fails, so that nothing is skipped for ever."""
+    for marker, (pattern, package) in NEEDS.items():
+        if item.get_closest_marker(marker) is None or is_installed(pattern):
+            continue
+        reason = f"needs {Path(pattern).name} (package {package}); scripts/test --all installs it as root"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def is_installed(pattern: str) -> bool:
+    """Tell whether a program is there, by its place or by its name on PATH."""
+    return any(Path("/").glob(pattern.lstrip("/"))) or shutil.which(Path(pattern).name) is not None
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """Return the top of the tree."""
+    return ROOT
