@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias, Union
+from typing import Final, TypeAlias
 
-import msgpack  # type: ignore[import-untyped]  # the package has no types
+import msgpack
 
 from gateway.errors import MalformedError
 
-Value: TypeAlias = Union[int, bytes, str, bool, None, tuple["Value", ...]]
+Value: TypeAlias = "int | bytes | str | bool | tuple[Value, ...] | None"
 """What a decoder gives back. Arrays are tuples."""
 
-Encodable: TypeAlias = Union[int, bytes, str, bool, None, Sequence["Encodable"]]
+Encodable: TypeAlias = "int | bytes | str | bool | Sequence[Encodable] | None"
 """What an encoder takes: `Value`, with lists as well as tuples for arrays."""
 
 MAX_DEPTH: Final = 16
@@ -87,7 +87,7 @@ def decode(data: bytes, *, max_bytes: int, max_values: int = MAX_VALUES) -> Valu
     if len(data) > _SMALL_BYTES:
         _count(data, max_values)
     try:
-        value: Value = msgpack.unpackb(
+        value: Value = msgpack.unpackb(  # noqa: TID251 - this is the module that may
             data, raw=False, use_list=False, max_map_len=0, max_ext_len=0, max_array_len=max_values
         )
         # What the library reads too generously (longer forms, floats, the empty map) does
@@ -198,7 +198,8 @@ def _check(value: Encodable, levels: int) -> None:
     items: Sequence[Encodable] = value  # type: ignore[assignment]  # checked above
     if not _SCALARS.issuperset(map(type, items)):
         for item in items:
-            _check(item, levels - 1)
+            if type(item) not in _SCALARS:
+                _check(item, levels - 1)
 
 
 def _count(data: bytes, max_values: int) -> None:
@@ -207,35 +208,46 @@ def _count(data: bytes, max_values: int) -> None:
     Whether the bytes are a canonical encoding is found out afterwards; this walk only has
     to see every value that the library would build.
     """
-    position, end, values, pending = 0, len(data), 0, 1
+    position, end = 0, len(data)
+    values = pending = 1
     while pending and position < end:
-        first = data[position]
-        values += 1
-        pending -= 1
-        position += 1
-        if 0x90 <= first <= 0x9F:
-            pending += first & 0x0F
-        elif 0xA0 <= first <= 0xBF:
-            position += first & 0x1F
-        elif first in _ARRAY_HEADS or first in _STRING_HEADS:
-            width = _ARRAY_HEADS.get(first) or _STRING_HEADS[first]
-            size = int.from_bytes(data[position : position + width], "big")
-            position += width
-            if first in _ARRAY_HEADS:
-                pending += size
-            else:
-                position += size
-        elif 0xCC <= first <= 0xD3:
-            position += 1 << ((first - 0xCC) & 3)
-        elif not (first < 0x80 or first >= 0xE0 or first in _CONSTANTS):
-            # Maps, floats, extension types and the unused code.
+        token = _TOKENS[data[position]]
+        if token is None:
             msg = "only integers, bytes, text, booleans, nil and arrays are decoded"
             raise MalformedError(msg)
-        if values + pending > max_values:
+        follow, width, items = token
+        position += 1 + width
+        size = int.from_bytes(data[position - width : position], "big") if width else 0
+        if items is None:
+            position += follow + size
+            pending -= 1
+        else:
+            pending += items + size - 1
+            values += items + size
+        if values > max_values:
             msg = f"an encoding holds more than {max_values} values"
             raise MalformedError(msg)
 
 
-_ARRAY_HEADS: Final = {0xDC: 2, 0xDD: 4}
-_CONSTANTS: Final = frozenset({0xC0, 0xC2, 0xC3})
-_STRING_HEADS: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+def _token_table() -> tuple[tuple[int, int, int | None] | None, ...]:
+    """Return, for each first byte of a value, what follows it.
+
+    (bytes that follow, width of a length field, items of an array or None), or None where
+    the protocol has no such value: maps, floats, extension types, the unused code.
+    """
+    table: list[tuple[int, int, int | None] | None] = [None] * 256
+    for first in (*range(0x80), *range(0xE0, 0x100), 0xC0, 0xC2, 0xC3):
+        table[first] = (0, 0, None)  # small integers, nil, booleans
+    for count in range(16):
+        table[0x90 + count] = (0, 0, count)
+    for length in range(32):
+        table[0xA0 + length] = (length, 0, None)
+    for width in range(3):
+        table[0xC4 + width] = table[0xD9 + width] = (0, 1 << width, None)  # bytes, text
+    for width in range(4):
+        table[0xCC + width] = table[0xD0 + width] = (1 << width, 0, None)  # integers
+    table[0xDC], table[0xDD] = (0, 2, 0), (0, 4, 0)  # arrays
+    return tuple(table)
+
+
+_TOKENS: Final = _token_table()

@@ -291,21 +291,10 @@ def verify_inclusion(
     if not 0 <= leaf_index < tree_size <= MAX_TREE_SIZE:
         msg = "the leaf index lies outside the tree"
         raise ProofInvalidError(msg)
-    position, last, node = leaf_index, tree_size - 1, leaf_hash
-    for sibling in proof:
-        if last == 0:
-            msg = "the inclusion proof is too long"
-            raise ProofInvalidError(msg)
-        if position & 1 or position == last:
-            node = hash_children(sibling, node)
-            while not position & 1 and position:
-                position >>= 1
-                last >>= 1
-        else:
-            node = hash_children(node, sibling)
-        position >>= 1
-        last >>= 1
-    if last or node != root_hash:
+    node = leaf_hash
+    for sibling, is_left in zip(proof, _sides(leaf_index, tree_size - 1, len(proof)), strict=True):
+        node = hash_children(sibling, node) if is_left else hash_children(node, sibling)
+    if node != root_hash:
         msg = "the inclusion proof does not lead to the root"
         raise ProofInvalidError(msg)
 
@@ -332,39 +321,57 @@ def verify_consistency(
         msg = "the old tree is larger than the new one"
         raise ProofInvalidError(msg)
     if old_size in {0, new_size}:
-        expected = EMPTY_ROOT if old_size == 0 else new_root
-        if proof or old_root != expected or (new_size == 0 and new_root != EMPTY_ROOT):
+        known = EMPTY_ROOT if old_size == 0 else new_root
+        if proof or old_root != known or (new_size == 0 and new_root != EMPTY_ROOT):
             msg = "the trees are not consistent"
             raise ProofInvalidError(msg)
         return
-    path = list(proof)
-    if old_size & (old_size - 1) == 0:
-        path.insert(0, old_root)
+    # An old tree of a power of two leaves is itself a subtree: the proof leaves its root out.
+    path = (old_root, *proof) if old_size.bit_count() == 1 else tuple(proof)
     if not path:
         msg = "the consistency proof is too short"
         raise ProofInvalidError(msg)
-    position, last = old_size - 1, new_size - 1
-    while position & 1:
-        position >>= 1
-        last >>= 1
+    height = (old_size & -old_size).bit_length() - 1  # of the last perfect subtree of the old tree
+    sides = _sides((old_size - 1) >> height, (new_size - 1) >> height, len(path) - 1)
     old_node = new_node = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            msg = "the consistency proof is too long"
-            raise ProofInvalidError(msg)
-        if position & 1 or position == last:
+    for sibling, is_left in zip(path[1:], sides, strict=True):
+        if is_left:
             old_node = hash_children(sibling, old_node)
             new_node = hash_children(sibling, new_node)
-            while not position & 1 and position:
-                position >>= 1
-                last >>= 1
         else:
             new_node = hash_children(new_node, sibling)
-        position >>= 1
-        last >>= 1
-    if last or old_node != old_root or new_node != new_root:
+    if old_node != old_root or new_node != new_root:
         msg = "the trees are not consistent"
         raise ProofInvalidError(msg)
+
+
+def _sides(position: int, last: int, count: int) -> list[bool]:
+    """Return for each hash of a path whether it stands on the left.
+
+    Args:
+        position: Node that the path starts at, counted from the left at its height.
+        last: Last node at this height.
+        count: Hashes of the path.
+
+    Raises:
+        ProofInvalidError: The way to the root takes another number of hashes.
+    """
+    sides: list[bool] = []
+    for _ in range(count):
+        if last == 0:
+            break
+        is_left = position & 1 == 1 or position == last
+        sides.append(is_left)
+        while is_left and position and not position & 1:
+            # The last node of a height has no sibling here and rises as it is.
+            position >>= 1
+            last >>= 1
+        position >>= 1
+        last >>= 1
+    if last or len(sides) != count:
+        msg = "the proof is too long or too short for its tree"
+        raise ProofInvalidError(msg)
+    return sides
 
 
 def _parents(nodes: list[Hash]) -> list[Hash]:

@@ -102,7 +102,7 @@ def padded_length(length: int) -> int:
 
     Spec: docs/spec/content.md, "Padding".
     """
-    if length < 2:  # noqa: PLR2004 - the classes begin at 2
+    if length < 2:
         return length
     exponent = length.bit_length() - 1
     # The top bits of a floating-point number with a mantissa as long as the exponent's own

@@ -96,9 +96,9 @@ def parse_tile_path(path: str) -> TileFile:
     level = None if match["level"] == "entries" else int(match["level"])
     index = int(match["index"].replace("/", "").replace("x", ""))
     width = int(match["width"] or TILE_WIDTH)
-    # One comparison covers leading groups of zeros, ".p/256" and what is out of range.
+    file = TileFile(level=level, index=index, width=width)
     try:
-        file = TileFile(level=level, index=index, width=width)
+        # One comparison covers leading groups of zeros and ".p/256".
         canonical = file.path == path
     except ValueError:
         canonical = False
