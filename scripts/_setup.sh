@@ -63,10 +63,10 @@ seconds_since() {
 
 # The checks that read the code without running it.
 static_checks() {
-  step 'format' .venv/bin/ruff format --check --quiet .
-  step 'lint' .venv/bin/ruff check --quiet .
+  step 'format' .venv/bin/ruff format --check --output-format concise --quiet .
+  step 'lint' .venv/bin/ruff check --output-format concise --quiet .
   step 'types' .venv/bin/mypy --no-error-summary
-  step 'imports' .venv/bin/lint-imports
+  step 'imports' .venv/bin/lint-imports --no-logo
 }
 
 finish() {
