@@ -399,6 +399,10 @@ class Outbox(Protocol):
         """Record that addressees acknowledged; *collected* once all of them have."""
         ...
 
+    def has_expired(self, now_ms: int) -> bool:
+        """Return whether a waiting message's delivery time is over."""
+        ...
+
     def expire(self, now_ms: int, *, limit: int) -> list[MessageRow]:
         """Move waiting messages whose delivery time is over to *expired* and return them."""
         ...
@@ -423,6 +427,13 @@ class Outbox(Protocol):
 
     def addressees(self, message_id: bytes) -> list[CollectionRow]:
         """Return the addressees of a message in the order of the message."""
+        ...
+
+    def recovered(self, messages: Sequence[tuple[int, bytes]], *, at_ms: int) -> None:
+        """Move messages (log index, message id) that a recovered log holds to *delivered*.
+
+        Ids that this database does not know are ignored: they were accepted after the backup.
+        """
         ...
 
     def put_void(self, conversation_id: bytes, agency: str, seq: int) -> None:
@@ -488,6 +499,14 @@ class Inbox(Protocol):
 
     def receipts_logged(self, starts: Sequence[int], *, log_index: int) -> None:
         """Record that receipts are in the exchange log now; they are due no more."""
+        ...
+
+    def receipts_recovered(self, start: int, end: int, *, log_index: int) -> None:
+        """Forget receipts that are due for a range: a recovered log already holds them."""
+        ...
+
+    def collections_recovered(self, collections: Sequence[Collection], *, log_index: int) -> None:
+        """Record acknowledgements that a recovered log already holds."""
         ...
 
     def put_void(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:

@@ -36,13 +36,13 @@ from gateway.errors import (
 )
 from gateway.node.pair import Pair
 from gateway.node.sequencer import Sequencer, Shipment
+from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
 from gateway.ports import (
     BundleAnswer,
     Clock,
     Entropy,
     Keyring,
-    LogKind,
     PeerLink,
     PeerView,
     Step,
@@ -252,7 +252,7 @@ class Courier:
         """Wait until the next bundle may be made, unless something urgent comes."""
         left = self._last_bundle_s + self._config.pace_ms / 1_000 - self._clock.monotonic_s()
         if left > 0 and not self._urgent.is_set():
-            await self._wait(self._urgent, left)
+            await wait_for(self._clock, left, self._urgent)
         self._urgent.clear()
 
     async def _idle(self) -> None:
@@ -264,7 +264,7 @@ class Courier:
         if uncosigned and left <= 0 and not self._flights:
             await self._take_view(await self._link.view())
             return
-        await self._wait(self._work, max(left, 0.05) if uncosigned else COSIGN_EVERY_S)
+        await wait_for(self._clock, max(left, 0.05) if uncosigned else COSIGN_EVERY_S, self._work)
 
     async def _fly(self, shipment: Shipment) -> None:
         began_s = self._clock.monotonic_s()
@@ -390,24 +390,5 @@ class Courier:
                 failures=self._failures,
                 wait_ms=int(wait * 1_000),
             )
-        await self._wait(self._urgent if self.breaker is not Breaker.CLOSED else None, wait)
+        await wait_for(self._clock, wait, self._urgent if self.breaker is not Breaker.CLOSED else None)
         self._urgent.clear()
-
-    async def _wait(self, event: asyncio.Event | None, seconds: float) -> None:
-        """Wait for an event or until the time is over, on the node's clock."""
-        if seconds <= 0:
-            return
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        waiting = [sleeping] if event is None else [sleeping, asyncio.ensure_future(event.wait())]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-
-
-def ensure_exchange(tx: Transaction, pair: Pair) -> None:
-    """Create the mirror row of the peer's log, so that reads find an empty log."""
-    if tx.logs.head(pair.peer_origin) is None:
-        tx.logs.create(pair.peer_origin, LogKind.MIRROR)

@@ -153,11 +153,8 @@ class MirrorReader:
 
     def _receipt(self, tx: Transaction, index: int, entry: ReceiptEntry, now_ms: int) -> bool:
         """Apply a receipt if it speaks of our log as it is; else it is an incident."""
-        origin = self._pair.exchange_origin
-        head = tx.logs.head(origin)
         end = entry.start + entry.count
-        fits = entry.origin == origin and head is not None and end <= head.size
-        if not fits or edge_at(end, reader=LogHashes(tx.logs, origin)).root() != entry.root:
+        if entry.origin != self._pair.exchange_origin or self._own_root(tx, end) != entry.root:
             self._incident(
                 tx, IncidentKind.RECEIPT_CONFLICT, self._pair.peer_origin, index, entry.root, now_ms
             )
@@ -176,11 +173,20 @@ class MirrorReader:
         """An anchor of our own log has to be a state that our log went through."""
         if entry.origin != self._pair.exchange_origin:
             return
-        head = tx.logs.head(entry.origin)
-        fits = head is not None and entry.size <= head.size
-        if fits and edge_at(entry.size, reader=LogHashes(tx.logs, entry.origin)).root() == entry.root:
-            return
-        self._incident(tx, IncidentKind.FORK, entry.origin, entry.size, entry.root, now_ms)
+        if self._own_root(tx, entry.size) != entry.root:
+            self._incident(tx, IncidentKind.FORK, entry.origin, entry.size, entry.root, now_ms)
+
+    def _own_root(self, tx: Transaction, size: int) -> bytes | None:
+        """Return the root that our exchange log had at a size, or None if it never had that size."""
+        origin = self._pair.exchange_origin
+        head = tx.logs.head(origin)
+        if head is None or size > head.size:
+            return None
+        # What the peer speaks of nearly always ends with a bundle, whose root is stored.
+        for bundle in tx.outbox.bundles_from(max(size - 1, 0), limit=1):
+            if bundle.end == size:
+                return bundle.root
+        return edge_at(size, reader=LogHashes(tx.logs, origin)).root()
 
     def _incident(
         self, tx: Transaction, kind: int, origin: str, size: int, root: bytes, now_ms: int

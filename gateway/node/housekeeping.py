@@ -1,0 +1,199 @@
+"""What a node does by the clock: expiry, key rotation, signing its audit log.
+
+Each round is short and touches little; a round that fails is reported and tried again at
+the next tick, because nothing here may stop the traffic. Only a failed store ends the
+node.
+
+Spec: docs/spec/exchange.md, "Expiry"; docs/spec/log.md, "Audit log".
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+import structlog
+
+from gateway.core.checkpoint import Checkpoint
+from gateway.core.cosignature import sign_checkpoint, verify_cosignature
+from gateway.core.merkle import consistency_proof
+from gateway.core.note import parse_signatures
+from gateway.errors import PeerConflictError, PeerError, UnavailableError
+from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.log_writer import LogHashes
+from gateway.node.pair import Pair
+from gateway.node.sequencer import Sequencer
+from gateway.node.workers import Workers
+from gateway.ports import (
+    Clock,
+    HighWater,
+    Keyring,
+    PeerLink,
+    Step,
+    Store,
+    StoredNote,
+    Transaction,
+)
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 1.0
+COSIGN_EVERY_S = 60.0
+EXPIRE_LIMIT = 1_000
+
+
+class Housekeeping:
+    """Runs the node's rounds. One task of the node runs it."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        store: Store,
+        keyring: Keyring,
+        sequencer: Sequencer,
+        audit: AuditLog,
+        high_water: HighWater,
+        link: PeerLink,
+        clock: Clock,
+        workers: Workers,
+        on_due: Callable[[], None],
+        on_expired: Callable[[], None],
+    ) -> None:
+        """Wire the rounds.
+
+        Args:
+            pair: Names of the two nodes.
+            store: Where messages and logs are kept.
+            keyring: Signs the audit log, holds KEM keys.
+            sequencer: Announces KEM keys.
+            audit: Writes events.
+            high_water: Remembers what was signed.
+            link: Asks the peer for cosignatures of the audit log.
+            clock: Time.
+            workers: Threads for signatures.
+            on_due: Told when the exchange log has something to say.
+            on_expired: Told when messages expired.
+        """
+        self._pair = pair
+        self._store = store
+        self._keyring = keyring
+        self._sequencer = sequencer
+        self._audit = audit
+        self._high_water = high_water
+        self._link = link
+        self._clock = clock
+        self._workers = workers
+        self._on_due = on_due
+        self._on_expired = on_expired
+        self._signed_size = -1
+        self._note_s = 0
+        self._cosigned_size = 0
+        self._cosign_at_s = 0.0
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            await self.round()
+            await self._clock.sleep(TICK_S)
+
+    async def round(self) -> None:
+        """Do once whatever is due."""
+        await self._expire()
+        if await self._sequencer.rotate_kem():
+            self._on_due()
+        await self._sign_audit()
+        if self._clock.monotonic_s() >= self._cosign_at_s:
+            self._cosign_at_s = self._clock.monotonic_s() + COSIGN_EVERY_S
+            try:
+                await self._ask_cosignature()
+            except (UnavailableError, PeerError) as error:
+                log.info("audit.cosignature_missed", code=error.code)
+
+    async def _expire(self) -> None:
+        """End waiting messages whose delivery time is over: the sender's node decides that."""
+        now_ms = self._clock.now_ms()
+
+        def look(tx: Transaction) -> bool:
+            return tx.outbox.has_expired(now_ms)
+
+        def expire(tx: Transaction) -> int:
+            rows = tx.outbox.expire(now_ms, limit=EXPIRE_LIMIT)
+            if not rows:
+                return 0
+            for row in rows:
+                tx.outbox.put_void(row.conversation_id, row.from_agency, row.seq)
+            events = self._audit.event(
+                at_ms=now_ms,
+                actor=NODE,
+                event="message.expired",
+                objects=[row.message_id for row in rows],
+            )
+            self._audit.append(tx, events)
+            return len(rows)
+
+        while await self._store.read(look):
+            count = await self._store.write(Step.EXPIRED, expire)
+            log.info("messages.expired", count=count)
+            self._on_expired()
+            self._on_due()
+
+    async def _sign_audit(self) -> None:
+        """Sign the audit log within a second of its growth."""
+        origin = self._pair.audit_origin
+        head = await self._store.read(lambda tx: tx.logs.head(origin))
+        if head is None or head.size in {0, self._signed_size}:
+            return
+        self._note_s = max(self._clock.now_ms() // 1_000, self._note_s)
+        root = head.edge.root()
+        note = await self._workers.run(
+            sign_checkpoint,
+            Checkpoint(origin=origin, size=head.size, root=root),
+            signer=self._keyring.log_signer(origin),
+            time_s=self._note_s,
+        )
+        kept = StoredNote(
+            origin=origin, size=head.size, root=root, at_ms=self._clock.now_ms(), note=note
+        )
+        await self._high_water.record({origin: (head.size, root)})
+        await self._store.write(Step.SIGNED, lambda tx: tx.logs.put_note(kept))
+        self._signed_size = head.size
+
+    async def _ask_cosignature(self) -> None:
+        """Let the peer cosign the audit log's newest checkpoint; it sees no entry."""
+        origin = self._pair.audit_origin
+        newest = await self._store.read(lambda tx: tx.logs.newest_note(origin))
+        if newest is None or newest.note is None or newest.size <= self._cosigned_size:
+            return
+        note = newest.note
+        try:
+            lines = await self._submit(newest, note, self._cosigned_size)
+        except PeerConflictError as conflict:
+            if conflict.size > newest.size:
+                log.error("audit.rollback", peer_size=conflict.size, size=newest.size)
+                raise
+            lines = await self._submit(newest, note, conflict.size)
+        # Malformed lines are refused here, before anything is stored.
+        parse_signatures(lines)
+        cosigned = note + lines
+        verify_cosignature(cosigned, cosigner=self._keyring.peer_cosigner_verifier)
+        kept = StoredNote(
+            origin=origin,
+            size=newest.size,
+            root=newest.root,
+            at_ms=self._clock.now_ms(),
+            note=cosigned,
+        )
+        await self._store.write(Step.COSIGNED, lambda tx: tx.logs.put_note(kept))
+        self._cosigned_size = newest.size
+
+    async def _submit(self, newest: StoredNote, note: bytes, old_size: int) -> bytes:
+        def prove(tx: Transaction) -> list[str]:
+            if old_size == 0:
+                return []
+            reader = LogHashes(tx.logs, newest.origin)
+            proof = consistency_proof(old_size=old_size, new_size=newest.size, reader=reader)
+            return [base64.b64encode(node).decode() for node in proof]
+
+        lines = [f"old {old_size}", *await self._store.read(prove), "", ""]
+        return await self._link.add_checkpoint("\n".join(lines).encode() + note)

@@ -1,0 +1,231 @@
+"""The inbox of an agency: what arrived for it, and its acknowledgements.
+
+A message is opened for its addressee only when it is read. An acknowledgement is durable
+before it is answered, is logged for the sender as a collection, and may be repeated.
+
+Spec: docs/spec/exchange.md, "Inbox".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from gateway.errors import RejectedError
+from gateway.node.admission import Principal
+from gateway.node.audit_log import AuditLog
+from gateway.node.pair import Pair
+from gateway.node.vault import Vault
+from gateway.node.waiting import wait_for
+from gateway.node.workers import Workers
+from gateway.ports import Clock, InboxRow, MessageRow, Step, Store, StoredNote, Transaction
+
+MAX_PAGE_BYTES = 8 * 1024 * 1024
+"""Content in one page of an inbox; a page holds at least one message, whatever its size."""
+
+
+class NotFoundError(RejectedError):
+    """There is no such thing for this caller: unknown and not yours look the same."""
+
+    code = "not-found"
+
+
+class ErasedError(RejectedError):
+    """The content was erased; the proofs of the exchange remain."""
+
+    code = "content-erased"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message as its addressee gets it.
+
+    Attributes:
+        row: What this node knows of it.
+        collected_ms: When this agency acknowledged it, or None.
+        message: JSON bytes as they were validated at both nodes; None once erased.
+    """
+
+    row: MessageRow
+    collected_ms: int | None
+    message: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What this node checked and can show about a received message.
+
+    Attributes:
+        origin: The sender's log.
+        index: Index of the message's entry in it.
+        checkpoint_size: Size of the newest note of that log that this node holds.
+        checkpoint_root: Its root, 32 bytes.
+        receipt_index: Index of our receipt in our exchange log, once it is there.
+    """
+
+    origin: str
+    index: int
+    checkpoint_size: int
+    checkpoint_root: bytes
+    receipt_index: int | None
+
+
+class Inbox:
+    """Reads and acknowledges for agencies, and wakes those who wait."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        store: Store,
+        vault: Vault,
+        audit: AuditLog,
+        clock: Clock,
+        workers: Workers,
+        on_collected: Callable[[], None],
+    ) -> None:
+        """Wire the inbox; ``on_collected`` is told when a collection is due to be logged."""
+        self._pair = pair
+        self._store = store
+        self._vault = vault
+        self._audit = audit
+        self._clock = clock
+        self._workers = workers
+        self._on_collected = on_collected
+        self._arrivals: dict[str, asyncio.Event] = {}
+
+    def arrived(self, agencies: Iterable[str]) -> None:
+        """Wake whoever waits for messages of these agencies."""
+        for agency in agencies:
+            event = self._arrivals.pop(agency, None)
+            if event is not None:
+                event.set()
+
+    async def page(
+        self,
+        principal: Principal,
+        *,
+        after: tuple[int, int] = (-1, 0),
+        limit: int = 100,
+        wait_s: float = 0.0,
+        collected: bool = False,
+    ) -> list[Delivery]:
+        """Return messages in order of precedence, then arrival.
+
+        Args:
+            principal: The addressee.
+            after: (rank, number) of the last one seen.
+            limit: At most so many, 1 to 1,000.
+            wait_s: Seconds to wait while there is nothing.
+            collected: True for what was acknowledged already.
+        """
+        agency = principal.agency
+        deadline = self._clock.monotonic_s() + wait_s
+        while True:
+            event = self._arrivals.setdefault(agency, asyncio.Event())
+            rows = await self._store.read(
+                lambda tx: tx.inbox.listing(agency, after=after, limit=limit, collected=collected)
+            )
+            left = deadline - self._clock.monotonic_s()
+            if rows or left <= 0:
+                break
+            await wait_for(self._clock, left, event)
+        if not rows:
+            return []
+        deliveries = await self._workers.run(self._open_all, rows)
+        await self._read_event(principal, [item.row.message_id for item in deliveries])
+        return deliveries
+
+    async def read(self, principal: Principal, message_id: bytes) -> tuple[Delivery, Verification]:
+        """Return one message with what this node verified.
+
+        Raises:
+            NotFoundError: Unknown, or this agency is no addressee.
+        """
+        agency = principal.agency
+
+        def find(tx: Transaction) -> tuple[InboxRow | None, StoredNote | None]:
+            note = tx.logs.newest_note(self._pair.peer_origin)
+            return tx.inbox.find(message_id, agency), note
+
+        found, note = await self._store.read(find)
+        if found is None or note is None:
+            msg = "no such message in this inbox"
+            raise NotFoundError(msg)
+        delivery = await self._workers.run(self._open, found)
+        await self._read_event(principal, [message_id])
+        return delivery, Verification(
+            origin=self._pair.peer_origin,
+            index=found.row.log_index or 0,
+            checkpoint_size=note.size,
+            checkpoint_root=note.root,
+            receipt_index=found.row.receipt_index,
+        )
+
+    async def acknowledge(self, principal: Principal, message_id: bytes) -> int:
+        """Record that the agency has the message; return when, in UTC milliseconds.
+
+        A repeat returns the time of the first acknowledgement.
+
+        Raises:
+            NotFoundError: Unknown, or this agency is no addressee.
+        """
+        now_ms = self._clock.now_ms()
+        agency = principal.agency
+
+        def acknowledge(tx: Transaction) -> tuple[bool, int] | None:
+            new = tx.inbox.acknowledge(message_id, agency, at_ms=now_ms)
+            if new is None:
+                return None
+            if new:
+                event = self._audit.event(
+                    at_ms=now_ms,
+                    actor=principal.actor,
+                    event="message.collected",
+                    objects=(message_id,),
+                )
+                self._audit.append(tx, event)
+                return True, now_ms
+            row = tx.inbox.find(message_id, agency)
+            return False, now_ms if row is None else row.collected_ms or now_ms
+
+        done = await self._store.write(Step.COLLECTED, acknowledge)
+        if done is None:
+            msg = "no such message in this inbox"
+            raise NotFoundError(msg)
+        if done[0]:
+            self._on_collected()
+        return done[1]
+
+    async def _read_event(self, principal: Principal, message_ids: list[bytes]) -> None:
+        """Record that content was read before it is handed out."""
+        entries = self._audit.event(
+            at_ms=self._clock.now_ms(),
+            actor=principal.actor,
+            event="message.read",
+            objects=message_ids,
+        )
+        await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
+
+    def _open_all(self, rows: list[InboxRow]) -> list[Delivery]:
+        deliveries: list[Delivery] = []
+        size = 0
+        for row in rows:
+            delivery = self._open(row)
+            size += len(delivery.message or b"")
+            if deliveries and size > MAX_PAGE_BYTES:
+                break
+            deliveries.append(delivery)
+        return deliveries
+
+    def _open(self, found: InboxRow) -> Delivery:
+        message = None
+        if found.ciphertext is not None and found.wrapped_key is not None:
+            message = self._vault.open(
+                header=found.row.header,
+                ciphertext=found.ciphertext,
+                wrapped_key=found.wrapped_key,
+                message_id=found.row.message_id,
+            )
+        return Delivery(row=found.row, collected_ms=found.collected_ms, message=message)

@@ -1,0 +1,212 @@
+"""What this node answers to its peer, behind the peer port.
+
+Bundles go to the intake. ``view`` and ``entries`` are what the peer recovers from, so they
+are served even while this node itself is not ready. ``add_checkpoint`` cosigns the peer's
+audit log without seeing its entries.
+
+Spec: docs/spec/exchange.md, "Peer calls"; C2SP tlog-witness.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.core.cosignature import cosign, only_signatures, verify_log_note
+from gateway.core.merkle import EMPTY_ROOT, Hash, verify_consistency
+from gateway.errors import MalformedError, PeerConflictError, PeerError
+from gateway.node.intake import Intake
+from gateway.node.pair import Pair
+from gateway.node.workers import Workers
+from gateway.ports import (
+    BundleAnswer,
+    Clock,
+    HighWater,
+    Keyring,
+    PeerView,
+    Step,
+    Store,
+    StoredNote,
+    Transaction,
+)
+
+MAX_ENTRIES_ANSWER = 1_024
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_PROOF_LINES = 63
+
+
+class UnknownLogError(PeerError):
+    """The peer asks for a log that this node does not show it."""
+
+    code = "unknown-log"
+
+
+class ProofRefusedError(PeerError):
+    """The consistency proof does not lead from what was cosigned to what is shown."""
+
+    code = "consistency-refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CheckpointRequest:
+    old_size: int
+    proof: tuple[Hash, ...]
+    note: bytes
+
+
+class PeerService:
+    """Answers the peer's calls."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        intake: Intake,
+        store: Store,
+        keyring: Keyring,
+        high_water: HighWater,
+        clock: Clock,
+        workers: Workers,
+        on_contact: Callable[[], None],
+    ) -> None:
+        """Wire the service; ``on_contact`` is told that the peer is there."""
+        self._pair = pair
+        self._intake = intake
+        self._store = store
+        self._keyring = keyring
+        self._high_water = high_water
+        self._clock = clock
+        self._workers = workers
+        self._on_contact = on_contact
+        self._witness = asyncio.Lock()
+
+    async def receive(self, data: bytes) -> BundleAnswer:
+        """Take a bundle; see `gateway.node.intake.Intake.receive`."""
+        self._on_contact()
+        return await self._intake.receive(data)
+
+    async def view(self) -> PeerView:
+        """Return what this node holds of the peer's log, and its own newest note."""
+        self._on_contact()
+
+        def load(tx: Transaction) -> tuple[int, bytes | None, int]:
+            head = tx.logs.head(self._pair.exchange_origin)
+            newest = tx.logs.newest_note(self._pair.exchange_origin)
+            mirror = tx.logs.head(self._pair.peer_origin)
+            return (
+                0 if head is None else head.size,
+                None if newest is None else newest.note,
+                0 if mirror is None else mirror.size,
+            )
+
+        own_size, own, mirror_size = await self._store.read(load)
+        note, size = await self._intake.view()
+        return PeerView(
+            mirrored=note, mirrored_size=max(size, mirror_size), own=own, own_size=own_size
+        )
+
+    async def entries(self, log: str, start: int, end: int) -> list[bytes]:
+        """Return entries of our exchange log, or of our mirror of the peer's, fewer if large.
+
+        Raises:
+            UnknownLogError: Another log.
+            MalformedError: The range is not inside the log.
+        """
+        if log not in {self._pair.exchange_origin, self._pair.peer_origin}:
+            msg = "no such log for the peer"
+            raise UnknownLogError(msg)
+
+        def load(tx: Transaction) -> list[bytes]:
+            head = tx.logs.head(log)
+            if head is None or not 0 <= start < end <= head.size:
+                msg = "the range of entries is not inside the log"
+                raise MalformedError(msg)
+            found: list[bytes] = []
+            size = 0
+            for entry in tx.logs.entries(log, start, min(end, start + MAX_ENTRIES_ANSWER)):
+                size += len(entry)
+                if found and size > MAX_ANSWER_BYTES:
+                    break
+                found.append(entry)
+            return found
+
+        return await self._store.read(load)
+
+    async def add_checkpoint(self, body: bytes) -> bytes:
+        """Cosign the peer's audit log; return the signature lines.
+
+        The old size is compared and the new one stored under one lock, so a slow call
+        cannot roll the state back.
+
+        Raises:
+            MalformedError: Not a tlog-witness request.
+            SignatureInvalidError: The note is not signed by both keys of the audit log.
+            PeerConflictError: The old size is not the one that was cosigned last.
+            ProofRefusedError: The proof does not hold, or the same size has another root.
+        """
+        request = _parse_request(body)
+        origin = self._pair.peer_audit_origin
+        verifier = self._keyring.peer_log_verifier(origin)
+        verified = await self._workers.run(verify_log_note, request.note, verifier=verifier)
+        checkpoint = verified.checkpoint
+        if request.old_size > checkpoint.size:
+            msg = "the old size is above the size of the checkpoint"
+            raise MalformedError(msg)
+        async with self._witness:
+            last = await self._store.read(lambda tx: tx.logs.newest_note(origin))
+            size, root = (0, EMPTY_ROOT) if last is None else (last.size, last.root)
+            if request.old_size != size:
+                raise PeerConflictError(size)
+            try:
+                verify_consistency(
+                    old_size=size,
+                    new_size=checkpoint.size,
+                    proof=request.proof,
+                    old_root=root,
+                    new_root=checkpoint.root,
+                )
+            except PeerError as error:
+                msg = "the consistency proof does not hold"
+                raise ProofRefusedError(msg) from error
+            now_ms = self._clock.now_ms()
+            kept = StoredNote(
+                origin=origin,
+                size=checkpoint.size,
+                root=checkpoint.root,
+                at_ms=now_ms,
+                note=request.note,
+            )
+            await self._store.write(Step.COSIGNED, lambda tx: tx.logs.put_note(kept))
+            await self._high_water.record({origin: (checkpoint.size, checkpoint.root)})
+        cosigner = self._keyring.cosigner
+        cosigned = await self._workers.run(
+            cosign, request.note, cosigner=cosigner, time_s=now_ms // 1_000
+        )
+        return only_signatures(cosigned, verifier=cosigner.verifier)
+
+
+def _parse_request(body: bytes) -> _CheckpointRequest:
+    """Parse ``old <size>``, up to 63 proof lines, an empty line, and the checkpoint."""
+    head, separator, note = body.partition(b"\n\n")
+    lines = head.split(b"\n")
+    if not separator or not lines[0].startswith(b"old ") or len(lines) > MAX_PROOF_LINES + 1:
+        msg = "a tlog-witness request is `old` with a size, proof lines, an empty line, a checkpoint"
+        raise MalformedError(msg)
+    size_text = lines[0][4:]
+    if not size_text.isdigit() or (size_text[0:1] == b"0" and size_text != b"0") or len(size_text) > 16:
+        msg = "the old size is not a decimal number"
+        raise MalformedError(msg)
+    proof: list[Hash] = []
+    for line in lines[1:]:
+        try:
+            node = base64.b64decode(line, validate=True)
+        except ValueError as error:
+            msg = "a proof line is not base64"
+            raise MalformedError(msg) from error
+        if len(node) != 32 or base64.b64encode(node) != line:
+            msg = "a proof line is not the base64 of a hash"
+            raise MalformedError(msg)
+        proof.append(Hash(node))
+    return _CheckpointRequest(old_size=int(size_text), proof=tuple(proof), note=note)

@@ -1,0 +1,319 @@
+"""A running node: its parts, wired once, and the tasks that own them.
+
+Start-up order matters. The peer port serves `view` and `entries` first, because the peer
+may need them to recover. Then, before the first signature, our database, the high-water
+file and the peer's view of our log are compared; until that is settled the node accepts
+messages but signs nothing.
+
+Spec: docs/spec/exchange.md, "Start".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import structlog
+
+from gateway.core.message.registry import Catalogue
+from gateway.core.states import State
+from gateway.errors import OperatorError
+from gateway.node.admission import Admission
+from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
+from gateway.node.housekeeping import Housekeeping
+from gateway.node.inbox import Inbox
+from gateway.node.intake import Arrival, Intake
+from gateway.node.mirror import MirrorReader
+from gateway.node.pair import Pair
+from gateway.node.peer_service import PeerService
+from gateway.node.recovery import Recovery
+from gateway.node.sequencer import Sequencer
+from gateway.node.tracking import Tracking
+from gateway.node.vault import Vault
+from gateway.node.workers import Workers
+from gateway.ports import (
+    Clock,
+    Entropy,
+    HighWater,
+    Keyring,
+    LogHead,
+    PeerLink,
+    Step,
+    Store,
+    Transaction,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Phase(StrEnum):
+    """Where a node is in its life."""
+
+    STARTING = "starting"
+    RECOVERING = "recovering"
+    RUNNING = "running"
+    FROZEN = "frozen"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """What an operator can set of a node's behaviour."""
+
+    courier: CourierConfig = field(default_factory=CourierConfig)
+    max_waiting: int = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What readiness and metrics report.
+
+    Attributes:
+        phase: Where the node is.
+        ready: True if it accepts, signs and writes.
+        peer: State of the circuit breaker towards the peer.
+        reachable: True if the last exchange with the peer worked.
+        waiting: Accepted messages that were not sent yet.
+        admission: Messages being decided right now.
+        own: Head of the own exchange log, or None before it exists.
+        mirror: Head of the peer's log, or None.
+    """
+
+    phase: Phase
+    ready: bool
+    peer: Breaker
+    reachable: bool
+    waiting: int
+    admission: int
+    own: LogHead | None
+    mirror: LogHead | None
+
+
+class Node:
+    """All parts of one node. `run` owns every task of it."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        catalogue: Catalogue,
+        store: Store,
+        keyring: Keyring,
+        high_water: HighWater,
+        link: PeerLink,
+        clock: Clock,
+        entropy: Entropy,
+        config: NodeConfig,
+    ) -> None:
+        """Wire the parts; nothing runs before `run`."""
+        self.pair = pair
+        self.catalogue = catalogue
+        self.phase = Phase.STARTING
+        self._store = store
+        self._clock = clock
+        self._workers = Workers()
+        self.started = asyncio.Event()
+        self._audit = AuditLog(pair)
+        vault = Vault(keyring.storage_key)
+        self._sequencer = Sequencer(
+            pair=pair,
+            catalogue=catalogue,
+            store=store,
+            keyring=keyring,
+            vault=vault,
+            high_water=high_water,
+            clock=clock,
+            entropy=entropy,
+            workers=self._workers,
+        )
+        self._reader = MirrorReader(
+            pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key
+        )
+        self.tracking = Tracking(
+            pair=pair,
+            catalogue=catalogue,
+            store=store,
+            audit=self._audit,
+            clock=clock,
+            on_void=self._due,
+        )
+        self._courier = Courier(
+            pair=pair,
+            sequencer=self._sequencer,
+            store=store,
+            keyring=keyring,
+            link=link,
+            clock=clock,
+            entropy=entropy,
+            workers=self._workers,
+            config=config.courier,
+            on_moved=self.tracking.moved,
+            on_peer_rollback=self._peer_rolled_back,
+        )
+        self._intake = Intake(
+            pair=pair,
+            catalogue=catalogue,
+            store=store,
+            keyring=keyring,
+            vault=vault,
+            high_water=high_water,
+            reader=self._reader,
+            clock=clock,
+            workers=self._workers,
+            on_arrival=self._arrived,
+            on_frozen=self._frozen,
+        )
+        self.admission = Admission(
+            pair=pair,
+            catalogue=catalogue,
+            store=store,
+            vault=vault,
+            audit=self._audit,
+            clock=clock,
+            entropy=entropy,
+            workers=self._workers,
+            max_waiting=config.max_waiting,
+            on_accepted=self._courier.notify,
+        )
+        self.inbox = Inbox(
+            pair=pair,
+            store=store,
+            vault=vault,
+            audit=self._audit,
+            clock=clock,
+            workers=self._workers,
+            on_collected=self._due,
+        )
+        self.peer_service = PeerService(
+            pair=pair,
+            intake=self._intake,
+            store=store,
+            keyring=keyring,
+            high_water=high_water,
+            clock=clock,
+            workers=self._workers,
+            on_contact=self._courier.thaw,
+        )
+        self._housekeeping = Housekeeping(
+            pair=pair,
+            store=store,
+            keyring=keyring,
+            sequencer=self._sequencer,
+            audit=self._audit,
+            high_water=high_water,
+            link=link,
+            clock=clock,
+            workers=self._workers,
+            on_due=self._due,
+            on_expired=self.tracking.moved,
+        )
+        self._recovery = Recovery(
+            pair=pair,
+            store=store,
+            keyring=keyring,
+            high_water=high_water,
+            reader=self._reader,
+            audit=self._audit,
+            link=link,
+            clock=clock,
+            entropy=entropy,
+            workers=self._workers,
+            sequencer=self._sequencer,
+        )
+
+    async def run(self) -> None:
+        """Run the node until cancelled or until something only an operator can mend happens.
+
+        Raises:
+            OperatorError: The store failed, or the log was rolled back and cannot be refilled.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.admission.run(), name="admission")
+                tasks.create_task(self._exchange(), name="exchange")
+        except* OperatorError as group:
+            error = group.exceptions[0]
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            log.error("node.stopped", code=getattr(error, "code", "internal"))
+            raise error from None
+        finally:
+            self.phase = Phase.STOPPING
+            self._workers.close()
+
+    async def health(self) -> Health:
+        """Return what readiness and metrics report."""
+
+        def load(tx: Transaction) -> tuple[int, LogHead | None, LogHead | None]:
+            return (
+                tx.outbox.count(State.ACCEPTED),
+                tx.logs.head(self.pair.exchange_origin),
+                tx.logs.head(self.pair.peer_origin),
+            )
+
+        waiting, own, mirror = await self._store.read(load)
+        return Health(
+            phase=self.phase,
+            ready=self.phase is Phase.RUNNING,
+            peer=self._courier.breaker,
+            reachable=self._courier.reachable,
+            waiting=waiting,
+            admission=self.admission.waiting,
+            own=own,
+            mirror=mirror,
+        )
+
+    async def record(self, event: str, *, outcome: str = "ok") -> None:
+        """Write an event of the node itself to the audit log."""
+        entries = self._audit.event(
+            at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome
+        )
+        await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
+
+    async def _exchange(self) -> None:
+        """Open the logs, settle what happened before, then ship and keep house."""
+        await self.record("node.started")
+        await self._intake.open()
+        await self._reader.open(self._store)
+        if self._intake.frozen:
+            self.phase = Phase.FROZEN
+        await self._recovery.settle(self._recovering)
+        await self._sequencer.open()
+        if self.phase is not Phase.FROZEN:
+            self.phase = Phase.RUNNING
+        self.started.set()
+        log.info("node.running", node=self.pair.node, peer=self.pair.peer_node)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._ship(), name="courier")
+            tasks.create_task(self._housekeeping.run(), name="housekeeping")
+
+    async def _ship(self) -> None:
+        """Run the courier; when the peer turns out to hold more of our log, recover and go on."""
+        while True:
+            try:
+                await self._courier.run()
+            except RollbackError:
+                await self._recovery.settle(self._recovering)
+                self.phase = Phase.RUNNING
+
+    def _recovering(self) -> None:
+        self.phase = Phase.RECOVERING
+
+    def _due(self) -> None:
+        self._courier.notify()
+
+    def _arrived(self, arrival: Arrival) -> None:
+        self.inbox.arrived(arrival.agencies)
+        if arrival.effects.messages_moved:
+            self.tracking.moved()
+        if arrival.receipts_due or arrival.effects.kem_key is not None:
+            self._courier.notify(arrival.rank)
+
+    def _frozen(self) -> None:
+        self.phase = Phase.FROZEN
+
+    def _peer_rolled_back(self, size: int, cosigned: int) -> None:
+        log.error("peer.rollback", peer=self.pair.peer_node, size=size, cosigned=cosigned)
+

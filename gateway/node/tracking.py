@@ -1,0 +1,283 @@
+"""What an agency can learn about its own messages and its conversations.
+
+States, timelines with the places in the logs that prove each step, withdrawal, and the
+threads of a conversation with what is open, overdue or missing in it.
+
+Spec: docs/spec/exchange.md, "States" and "Conversations".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.core.message.registry import Catalogue
+from gateway.core.states import VOID_STATES, State
+from gateway.errors import RejectedError
+from gateway.node.admission import Principal
+from gateway.node.audit_log import AuditLog
+from gateway.node.inbox import NotFoundError
+from gateway.node.pair import Pair
+from gateway.node.waiting import wait_for
+from gateway.ports import Clock, CollectionRow, MessageRow, Step, Store, Transaction
+
+
+class TooLateError(RejectedError):
+    """The message was sent already, so it can no longer be withdrawn."""
+
+    code = "already-sent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEvent:
+    """One step in a message's life and where it is proven.
+
+    Attributes:
+        event: State label, ``collected`` once for each addressee.
+        at_ms: UTC milliseconds.
+        origin: Log that proves it, or None where no log does.
+        index: Index in that log.
+        agency: Addressee, for ``collected``.
+    """
+
+    event: str
+    at_ms: int
+    origin: str | None = None
+    index: int | None = None
+    agency: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracked:
+    """An own message with its timeline."""
+
+    row: MessageRow
+    addressees: tuple[CollectionRow, ...]
+    timeline: tuple[TimelineEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """A conversation as far as an agency takes part in it.
+
+    Attributes:
+        conversation_id: 16 bytes.
+        state: OPEN, ACKNOWLEDGED, PARTLY_ANSWERED, ANSWERED, CLOSED, OVERDUE or FOR_INFORMATION.
+        messages: Oldest first.
+        open_until_ms: Earliest deadline of what is still open, or None.
+        overdue: True if that deadline is over.
+        missing: Sequence numbers that never arrived, by agency.
+    """
+
+    conversation_id: bytes
+    state: str
+    messages: tuple[MessageRow, ...]
+    open_until_ms: int | None
+    overdue: bool
+    missing: dict[str, list[int]]
+
+
+class Tracking:
+    """Answers agencies' questions about what they sent and what they discuss."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        catalogue: Catalogue,
+        store: Store,
+        audit: AuditLog,
+        clock: Clock,
+        on_void: Callable[[], None],
+    ) -> None:
+        """Wire it; ``on_void`` is told when a number has to be declared void in the log."""
+        self._pair = pair
+        self._catalogue = catalogue
+        self._store = store
+        self._audit = audit
+        self._clock = clock
+        self._on_void = on_void
+        self._moved = asyncio.Event()
+
+    def moved(self) -> None:
+        """Wake whoever watches a message: some message has moved on."""
+        event, self._moved = self._moved, asyncio.Event()
+        event.set()
+
+    async def until_moved(self, seconds: float) -> None:
+        """Wait until some message moves on, or until the time is over."""
+        await wait_for(self._clock, seconds, self._moved)
+
+    async def status(self, principal: Principal, message_id: bytes) -> Tracked:
+        """Return an own message with its timeline.
+
+        Raises:
+            NotFoundError: Unknown, or another agency's.
+        """
+
+        def find(tx: Transaction) -> tuple[MessageRow, list[CollectionRow]] | None:
+            row = tx.outbox.find(message_id, principal.agency)
+            return None if row is None else (row, tx.outbox.addressees(message_id))
+
+        found = await self._store.read(find)
+        if found is None:
+            msg = "no such message of this agency"
+            raise NotFoundError(msg)
+        row, addressees = found
+        return Tracked(
+            row=row, addressees=tuple(addressees), timeline=self._timeline(row, addressees)
+        )
+
+    async def listing(self, principal: Principal, *, after: int, limit: int) -> list[MessageRow]:
+        """Return own messages, newest first."""
+        return await self._store.read(
+            lambda tx: tx.outbox.listing(principal.agency, after=after, limit=limit)
+        )
+
+    async def withdraw(self, principal: Principal, message_id: bytes) -> int:
+        """Take an accepted message back before it is sent; return when, UTC milliseconds.
+
+        Its sequence number is void, and the log will say so.
+
+        Raises:
+            NotFoundError: Unknown, or another agency's.
+            TooLateError: It was sent already.
+        """
+        now_ms = self._clock.now_ms()
+
+        def withdraw(tx: Transaction) -> MessageRow | None:
+            row = tx.outbox.withdraw(message_id, principal.agency)
+            if row is None or row.state is not State.ACCEPTED:
+                return row
+            if row.seq > 0:
+                tx.outbox.put_void(row.conversation_id, row.from_agency, row.seq)
+            event = self._audit.event(
+                at_ms=now_ms,
+                actor=principal.actor,
+                event="message.withdrawn",
+                objects=(message_id,),
+            )
+            self._audit.append(tx, event)
+            return row
+
+        row = await self._store.write(Step.WITHDRAWN, withdraw)
+        if row is None:
+            msg = "no such message of this agency"
+            raise NotFoundError(msg)
+        if row.state not in {State.ACCEPTED, State.WITHDRAWN}:
+            msg = "the message was sent already"
+            raise TooLateError(msg)
+        self._on_void()
+        self.moved()
+        return now_ms
+
+    async def threads(self, principal: Principal, *, after: int, limit: int) -> list[Thread]:
+        """Return conversations of an agency: overdue first, then open, then the others."""
+
+        def load(tx: Transaction) -> list[Thread]:
+            found = tx.threads.conversations(principal.agency, limit=limit, after=after)
+            return [self._thread(tx, rows) for rows in found if rows]
+
+        order = {"OVERDUE": 0, "OPEN": 1, "ACKNOWLEDGED": 1, "PARTLY_ANSWERED": 1}
+        found = await self._store.read(load)
+        return sorted(found, key=lambda thread: order.get(thread.state, 2))
+
+    async def thread(self, principal: Principal, conversation_id: bytes) -> Thread:
+        """Return one conversation.
+
+        Raises:
+            NotFoundError: Unknown, or this agency takes no part in it.
+        """
+
+        def load(tx: Transaction) -> Thread | None:
+            rows = tx.threads.conversation(conversation_id, principal.agency)
+            return self._thread(tx, rows) if rows else None
+
+        found = await self._store.read(load)
+        if found is None:
+            msg = "no such conversation of this agency"
+            raise NotFoundError(msg)
+        return found
+
+    def _thread(self, tx: Transaction, rows: Sequence[MessageRow]) -> Thread:
+        conversation_id = rows[0].conversation_id
+        valid = [row for row in rows if row.state not in VOID_STATES]
+        state, deadline = self._state(valid)
+        overdue = deadline is not None and deadline < self._clock.now_ms()
+        return Thread(
+            conversation_id=conversation_id,
+            state="OVERDUE" if overdue else state,
+            messages=tuple(rows),
+            open_until_ms=deadline,
+            overdue=overdue,
+            missing=tx.threads.missing_numbers(conversation_id),
+        )
+
+    def _state(self, rows: Sequence[MessageRow]) -> tuple[str, int | None]:
+        """Return the state of a conversation and the earliest deadline of what is open in it."""
+        awaiting = [row for row in rows if self._awaits(row)]
+        closed = {row.in_reply_to for row in rows if row.closes}
+        opened = [row for row in awaiting if row.message_id not in closed]
+        if not awaiting:
+            return "FOR_INFORMATION", None
+        if not opened:
+            return "ANSWERED", None
+        deadlines = [row.reply_by_ms for row in opened if row.reply_by_ms is not None]
+        ids = {row.message_id for row in opened}
+        answers = [row for row in rows if row.in_reply_to in ids]
+        state = "OPEN"
+        if answers:
+            acknowledged = all(row.type.startswith("assist.ack/") for row in answers)
+            state = "ACKNOWLEDGED" if acknowledged else "PARTLY_ANSWERED"
+        return state, min(deadlines, default=None)
+
+    def _awaits(self, row: MessageRow) -> bool:
+        known = row.type in self._catalogue.types
+        return known and self._catalogue.type(row.type).terms.awaits
+
+    def _timeline(
+        self, row: MessageRow, addressees: Sequence[CollectionRow]
+    ) -> tuple[TimelineEvent, ...]:
+        own, peer = self._pair.exchange_origin, self._pair.peer_origin
+        events = [
+            TimelineEvent(
+                event="accepted",
+                at_ms=row.arrived_ms,
+                origin=self._pair.audit_origin,
+                index=row.audit_index,
+            )
+        ]
+        if row.sent_ms is not None:
+            events.append(
+                TimelineEvent(event="sent", at_ms=row.sent_ms, origin=own, index=row.log_index)
+            )
+        if row.delivered_ms is not None:
+            # Proven by the peer's cosignature on our log, which covers the entry.
+            events.append(
+                TimelineEvent(
+                    event="delivered", at_ms=row.delivered_ms, origin=own, index=row.log_index
+                )
+            )
+        if row.decided_ms is not None:
+            refused = row.exception is not None
+            events.append(
+                TimelineEvent(
+                    event=row.state.label if refused else "received",
+                    at_ms=row.decided_ms,
+                    origin=peer if row.receipt_index is not None else None,
+                    index=row.receipt_index,
+                )
+            )
+        events += [
+            TimelineEvent(
+                event="collected",
+                at_ms=item.collected_ms,
+                origin=peer,
+                index=item.log_index,
+                agency=item.agency,
+            )
+            for item in addressees
+            if item.collected_ms is not None
+        ]
+        return tuple(events)
