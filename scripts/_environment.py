@@ -58,13 +58,14 @@ def is_current(kind: str) -> bool:
 
 def run(*command: str | Path) -> None:
     """Run a command in silence; show what it printed, and end, when it fails."""
-    done = subprocess.run(  # noqa: PLW1510 - the exit status is looked at right below
+    done = subprocess.run(
         command,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        check=False,
     )
     if done.returncode != 0:
         sys.stderr.write(done.stdout)

@@ -287,7 +287,7 @@ def verify_inclusion(
 
     Spec: RFC 9162 Section 2.1.3.2.
     """
-    _check_proof(proof)
+    _check_proof(proof, leaf_hash, root_hash)
     if not 0 <= leaf_index < tree_size <= MAX_TREE_SIZE:
         msg = "the leaf index lies outside the tree"
         raise ProofInvalidError(msg)
@@ -316,7 +316,7 @@ def verify_consistency(
 
     Spec: RFC 9162 Section 2.1.4.2.
     """
-    _check_proof(proof)
+    _check_proof(proof, old_root, new_root)
     if not 0 <= old_size <= new_size <= MAX_TREE_SIZE:
         msg = "the old tree is larger than the new one"
         raise ProofInvalidError(msg)
@@ -429,7 +429,8 @@ def _range_root(start: int, end: int, reader: HashReader) -> Hash:
     return root
 
 
-def _check_proof(proof: Sequence[Hash]) -> None:
-    if len(proof) > MAX_PROOF_HASHES or any(len(node) != HASH_BYTES for node in proof):
+def _check_proof(proof: Sequence[Hash], *ends: Hash) -> None:
+    """Refuse a proof that is too long, and what is not a hash; ``ends`` are leaf and roots."""
+    if len(proof) > MAX_PROOF_HASHES or any(len(node) != HASH_BYTES for node in (*proof, *ends)):
         msg = f"a proof is at most {MAX_PROOF_HASHES} hashes of {HASH_BYTES} bytes"
         raise ProofInvalidError(msg)

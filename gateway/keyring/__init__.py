@@ -1,10 +1,11 @@
-"""The keys of a nation and of its node: made, sealed, opened, stated, replaced.
+"""Keys, certificates and trust, as files.
 
-A nation has an offline root: a certificate for TLS and a statement key. The root signs
-the node's key statement, which names the keys of its logs, its cosigner and its TLS
-certificates. A node keeps its private keys in sealed files that name their purpose, opens
-them at its start and gives the rest of the program objects that sign or open, never bytes.
+A node keeps its private keys in sealed files, opens them once with a passphrase, and holds
+public files that say whom it trusts. Nothing here is looked up on a network.
 
-This package implements `gateway.ports.Keyring`; only the composition root names it, and
-the ceremony commands of the command line.
+Files:      `files`, `passphrase`, `keyfile`, `keyfolder`, `home`
+Authority:  `x509_profile`, `issuing`, `statement`, `registry`, `ceremony`, `demo`
+Node:       `trust`, `kemstore`, `keyring`, `tls`, `tls_group`
+
+Spec: docs/spec/keys.md.
 """

@@ -107,7 +107,7 @@ class Courier:
         entropy: Entropy,
         workers: Workers,
         config: CourierConfig,
-        on_rollback: Callable[[int], None],
+        on_moved: Callable[[], None],
         on_peer_rollback: Callable[[int, int], None],
     ) -> None:
         """Wire the courier.
@@ -122,7 +122,7 @@ class Courier:
             entropy: Jitter.
             workers: Threads for verification.
             config: Pacing and retries.
-            on_rollback: Told the size that the peer holds when it is more than ours.
+            on_moved: Told when messages have moved on.
             on_peer_rollback: Told (size now, size that the peer had cosigned).
         """
         self._pair = pair
@@ -134,7 +134,7 @@ class Courier:
         self._entropy = entropy
         self._workers = workers
         self._config = config
-        self._on_rollback = on_rollback
+        self._on_moved = on_moved
         self._on_peer_rollback = on_peer_rollback
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -188,7 +188,6 @@ class Courier:
         view = await self._link.view()
         head_size = await self._store.read(self._own_size)
         if view.mirrored_size > head_size:
-            self._on_rollback(view.mirrored_size)
             msg = "the peer mirrors more of our log than our database holds"
             raise RollbackError(msg)
         if view.mirrored_size < self._cosigned:
@@ -241,6 +240,8 @@ class Courier:
         shipment = await self._sequencer.next_shipment(max_messages=limit)
         if shipment is not None:
             self._last_bundle_s = self._clock.monotonic_s()
+            if shipment.messages:
+                self._on_moved()
         return shipment
 
     async def _stored(self) -> Shipment | None:
@@ -317,6 +318,8 @@ class Courier:
 
         count = await self._store.write(Step.DELIVERED, keep)
         self._cosigned = max(self._cosigned, size)
+        if count:
+            self._on_moved()
         if count or messages:
             log.info("bundle.delivered", peer=self._pair.peer_node, size=size, messages=count)
 

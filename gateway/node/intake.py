@@ -73,11 +73,19 @@ MAX_IN_WORK: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """What a mirrored bundle brought, for those who wait for it."""
+    """What a mirrored bundle brought, for those who wait for it.
+
+    Attributes:
+        agencies: Addressees of its messages.
+        effects: What became true in memory.
+        receipts_due: True if a receipt is due.
+        rank: Most urgent precedence number among its messages, or None.
+    """
 
     agencies: frozenset[str]
     effects: Effects
     receipts_due: bool
+    rank: int | None
 
 
 class Intake:
@@ -363,6 +371,7 @@ class Intake:
             agencies=frozenset(agency for row in rows for agency in row.to_agencies),
             effects=effects,
             receipts_due=bool(contents.messages),
+            rank=min((row.rank for row in rows), default=None),
         )
         return arrival, grown
 

@@ -13,14 +13,16 @@ Spec: docs/spec/rules.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from gateway.core.message.instants import day_of_instant, instant_ms
+from gateway.core.message.wording import Wording
 
 if TYPE_CHECKING:
-    from gateway.core.message.registry import Agreement, TypeTerms
+    from gateway.core.message.agreement import Agreement
+    from gateway.core.message.terms import TypeTerms
 
 Json: TypeAlias = dict[str, Any]
 """An object of a message that its schema accepts."""
@@ -131,65 +133,70 @@ class Rule:
     Attributes:
         id: Name that refusals show, such as ``H-01``.
         number: Number that receipts carry; it never changes and is never used again.
-        stage: What the rule needs to know.
-        applies_to: ``*``, type ids, or building blocks wherever a payload holds them.
+        wording: What must hold and how to mend it, in both languages.
         pointer: What a refusal points at, in words of the specification.
-        english: What must hold and how to mend it.
-        french: The same in French.
+        applies_to: ``*``, type ids, or building blocks wherever a payload holds them.
+        stage: What the rule needs to know.
         message_check: Function for the message as a whole, after all parts were seen.
         part_checks: Functions for parts.
     """
 
     id: str
     number: int
-    stage: Stage
-    applies_to: tuple[str, ...]
+    wording: Wording
     pointer: str
-    english: str
-    french: str
+    applies_to: tuple[str, ...] = ("*",)
+    stage: Stage = Stage.STATELESS
     message_check: MessageCheck | None = None
-    part_checks: tuple[PartCheck, ...] = field(default=())
+    part_checks: tuple[PartCheck, ...] = ()
 
     def concerns(self, type_id: str) -> bool:
         """Tell whether the rule's message check is for messages of this type."""
         return "*" in self.applies_to or type_id in self.applies_to
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleText:
-    """Everything about a rule but its functions; calling it with them makes the rule."""
+def message_rule(
+    rule_id: str,
+    number: int,
+    *,
+    pointer: str,
+    en: str,
+    fr: str,
+    applies_to: tuple[str, ...] = ("*",),
+    stage: Stage = Stage.STATELESS,
+) -> Callable[[MessageCheck], Rule]:
+    """Return a decorator that makes a rule of a function for whole messages."""
 
-    id: str
-    number: int
-    pointer: str
-    english: str
-    french: str
-    applies_to: tuple[str, ...] = ("*",)
-    stage: Stage = Stage.STATELESS
-
-    def __call__(self, function: MessageCheck) -> Rule:
-        """Make the rule of a function for whole messages; serves as a decorator."""
-        return self.rule(message_check=function)
-
-    def for_parts(self, function: PartFunction) -> Rule:
-        """Make the rule of one function for all blocks of ``applies_to``; a decorator as well."""
-        return self.rule(part_checks=tuple(PartCheck(part=part, function=function) for part in self.applies_to))
-
-    def rule(
-        self, *, message_check: MessageCheck | None = None, part_checks: tuple[PartCheck, ...] = ()
-    ) -> Rule:
-        """Make the rule of any functions."""
+    def make(function: MessageCheck) -> Rule:
         return Rule(
-            id=self.id,
-            number=self.number,
-            stage=self.stage,
-            applies_to=self.applies_to,
-            pointer=self.pointer,
-            english=self.english,
-            french=self.french,
-            message_check=message_check,
-            part_checks=part_checks,
+            id=rule_id,
+            number=number,
+            wording=Wording(en=en, fr=fr),
+            pointer=pointer,
+            applies_to=applies_to,
+            stage=stage,
+            message_check=function,
         )
+
+    return make
+
+
+def part_rule(
+    rule_id: str, number: int, *, pointer: str, en: str, fr: str, applies_to: tuple[str, ...]
+) -> Callable[[PartFunction], Rule]:
+    """Return a decorator that makes a rule of one function for all parts in ``applies_to``."""
+
+    def make(function: PartFunction) -> Rule:
+        return Rule(
+            id=rule_id,
+            number=number,
+            wording=Wording(en=en, fr=fr),
+            pointer=pointer,
+            applies_to=applies_to,
+            part_checks=tuple(PartCheck(part=part, function=function) for part in applies_to),
+        )
+
+    return make
 
 
 ValueTest: TypeAlias = Callable[[Any, Json, Facts], bool]
