@@ -201,7 +201,7 @@ class _Reader:
 
     def read(self) -> Catalogue:
         agreement = self._read_agreement()
-        terms_checker = self._compile("terms.schema.json", self._document("terms.schema.json"))
+        terms_checker = self._checker("terms.schema.json")
         types = {}
         for path in sorted(self._files):
             match = _TYPE_FILE.fullmatch(path)
@@ -222,8 +222,7 @@ class _Reader:
 
     def _read_agreement(self) -> Agreement:
         document = self._document("agreement.json")
-        checker = self._compile("agreement.schema.json", self._document("agreement.schema.json"))
-        _refuse_invalid("agreement.json", document, checker)
+        _refuse_invalid("agreement.json", document, self._checker("agreement.schema.json"))
         tables = {
             match[1]: parsed.get("values")
             for path, parsed in self._parsed.items()
@@ -313,6 +312,11 @@ class _Reader:
             msg = f"{path} is missing from the catalogue"
             raise CatalogueError(msg)
         return document
+
+    def _checker(self, path: str) -> jsonschema_rs.Draft202012Validator:
+        """Return the compiled schema of another catalogue file."""
+        document = self._document(path)
+        return self._compile(path, bundle(document, self._closure(document)))
 
     def _compile(self, path: str, schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
         try:
