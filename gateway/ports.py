@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.keybox import KemPrivateKey
 from gateway.core.merkle import Hash, RightEdge, TileHash
+from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridSigner, HybridVerifier
 from gateway.core.states import State
 
@@ -190,14 +191,14 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """An accepted message that the courier may send; ciphertext is None once erased."""
+    """An accepted message that the courier may send, with its content."""
 
     number: int
     message_id: bytes
     header: bytes
     rank: int
-    ciphertext: bytes | None
-    wrapped_key: bytes | None
+    ciphertext: bytes
+    wrapped_key: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -456,9 +457,7 @@ class Inbox(Protocol):
         """Return which ids this node already holds, in either direction, or has refused."""
         ...
 
-    def listing(
-        self, agency: str, *, after: tuple[int, int], limit: int, collected: bool
-    ) -> list[InboxRow]:
+    def listing(self, agency: str, *, after: tuple[int, int], limit: int, collected: bool) -> list[InboxRow]:
         """Return messages for an agency by (rank, number) greater than ``after``.
 
         Args:
@@ -631,7 +630,7 @@ class Keyring(Protocol):
     """The keys of this node and what is trusted of the peer."""
 
     @property
-    def storage_key(self) -> bytes:
+    def storage_key(self) -> StorageKey:
         """Return the 32-byte key under which content keys are wrapped at rest."""
         ...
 

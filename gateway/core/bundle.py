@@ -49,9 +49,7 @@ class Bundle:
 
     def encode(self) -> bytes:
         """Return the one encoding of this bundle."""
-        return encode(
-            (PROTOCOL_VERSION, self.start, self.entries, self.boxes, self.ciphertexts, self.note)
-        )
+        return encode((PROTOCOL_VERSION, self.start, self.entries, self.boxes, self.ciphertexts, self.note))
 
 
 def decode_bundle(data: bytes) -> Bundle:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any, ClassVar, Final
 
 from gateway.core.encoding import Value, decode, encode
@@ -435,7 +436,7 @@ def _receipt(
     first, entries = _int(start), _int(count)
     items = tuple(_exception(*item) for item in _list(exceptions, most=MAX_EXCEPTIONS))
     indexes = [item.index for item in items]
-    ascending = all(a < b for a, b in zip(indexes, indexes[1:], strict=False))
+    ascending = all(a < b for a, b in pairwise(indexes))
     inside = not indexes or first <= indexes[0] <= indexes[-1] < first + entries
     if entries == 0 or not ascending or not inside:
         raise ValueError
@@ -450,9 +451,7 @@ def _receipt(
 
 
 def _exception(index: Any, code: Any, rule: Any, /) -> ReceiptException:
-    return ReceiptException(
-        index=_int(index), code=_int(code), rule=None if rule is None else _int(rule)
-    )
+    return ReceiptException(index=_int(index), code=_int(code), rule=None if rule is None else _int(rule))
 
 
 def _collected(origin: Any, collections: Any, /) -> CollectedEntry:
@@ -517,9 +516,7 @@ def _void(conversation: Any, agency: Any, numbers: Any, /) -> VoidEntry:
     items = tuple(_int(number) for number in _list(numbers, most=1_000))
     if not items or list(items) != sorted(set(items)):
         raise ValueError
-    return VoidEntry(
-        conversation_id=_bytes(conversation, ID_BYTES), agency=_text(agency), numbers=items
-    )
+    return VoidEntry(conversation_id=_bytes(conversation, ID_BYTES), agency=_text(agency), numbers=items)
 
 
 _READERS: Final[dict[int, Any]] = {

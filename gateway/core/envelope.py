@@ -148,9 +148,7 @@ def decode_header(data: bytes) -> Header:
     )
 
 
-def header_of(
-    document: Mapping[str, Any], *, from_node: str, to_node: str, type_digest: bytes
-) -> Header:
+def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type_digest: bytes) -> Header:
     """Return the header that belongs to a message which its schema accepts.
 
     Args:

@@ -25,6 +25,7 @@ import structlog
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES
 from gateway.core.cosignature import verify_cosignature, verify_log_note
+from gateway.core.merkle import Hash
 from gateway.core.states import Precedence
 from gateway.errors import (
     GatewayError,
@@ -293,7 +294,7 @@ class Courier:
     async def _delivered(self, note: bytes, *, messages: int) -> None:
         """Verify a cosigned note and record what it proves: the peer holds all below its size."""
 
-        def verify() -> tuple[int, bytes]:
+        def verify() -> tuple[int, Hash]:
             verifier = self._keyring.own_verifier(self._pair.exchange_origin)
             checkpoint = verify_log_note(note, verifier=verifier).checkpoint
             verify_cosignature(note, cosigner=self._keyring.peer_cosigner_verifier)
@@ -310,9 +311,7 @@ class Courier:
                 msg = "a cosigned note covers more than our log holds"
                 raise RollbackError(msg)
             tx.logs.put_note(
-                StoredNote(
-                    origin=self._pair.exchange_origin, size=size, root=root, at_ms=now_ms, note=note
-                )
+                StoredNote(origin=self._pair.exchange_origin, size=size, root=root, at_ms=now_ms, note=note)
             )
             return tx.outbox.delivered(size, at_ms=now_ms)
 
@@ -377,9 +376,7 @@ class Courier:
             self.breaker = Breaker.FROZEN
         elif self._failures >= BREAKER_FAILURES and self.breaker is Breaker.CLOSED:
             self.breaker = Breaker.OPEN
-        bound = min(
-            self._config.first_wait_s * 2 ** min(self._failures - 1, 16), self._config.longest_wait_s
-        )
+        bound = min(self._config.first_wait_s * 2 ** min(self._failures - 1, 16), self._config.longest_wait_s)
         wait = bound * (0.25 + 0.75 * self._entropy.fraction())
         if isinstance(error, PeerConflictError) and self._failures == 1:
             wait = 0.0  # the peer is there and has told us where to go on

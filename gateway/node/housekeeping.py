@@ -152,9 +152,7 @@ class Housekeeping:
             signer=self._keyring.log_signer(origin),
             time_s=self._note_s,
         )
-        kept = StoredNote(
-            origin=origin, size=head.size, root=root, at_ms=self._clock.now_ms(), note=note
-        )
+        kept = StoredNote(origin=origin, size=head.size, root=root, at_ms=self._clock.now_ms(), note=note)
         await self._high_water.record({origin: (head.size, root)})
         await self._store.write(Step.SIGNED, lambda tx: tx.logs.put_note(kept))
         self._signed_size = head.size
@@ -170,7 +168,7 @@ class Housekeeping:
             lines = await self._submit(newest, note, self._cosigned_size)
         except PeerConflictError as conflict:
             if conflict.size > newest.size:
-                log.error("audit.rollback", peer_size=conflict.size, size=newest.size)
+                log.critical("audit.rollback", peer_size=conflict.size, size=newest.size)
                 raise
             lines = await self._submit(newest, note, conflict.size)
         # Malformed lines are refused here, before anything is stored.

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from gateway.errors import RejectedError
-from gateway.node.admission import Principal
 from gateway.node.audit_log import AuditLog
 from gateway.node.pair import Pair
+from gateway.node.preparation import Principal
 from gateway.node.vault import Vault
 from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers

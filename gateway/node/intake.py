@@ -415,14 +415,11 @@ class Intake:
                 exceptions.append(ReceiptException(index=message.index, code=int(code), rule=rule))
                 if message_id is not None and code not in SEND_AGAIN:
                     refused.append(message_id)
-        fresh = [item for item in dict.fromkeys(refused) if item is not None]
-        if fresh:
-            tx.inbox.put_refused(fresh)
+        if refused:
+            tx.inbox.put_refused(list(dict.fromkeys(refused)))
         return rows, exceptions
 
-    def _row(
-        self, message: Opened, memory: ThreadMemory, flags: frozenset[str], now_ms: int
-    ) -> NewMessage:
+    def _row(self, message: Opened, memory: ThreadMemory, flags: frozenset[str], now_ms: int) -> NewMessage:
         header = message.header
         document = message.document
         reply_by = document["header"].get("reply_by")
@@ -440,8 +437,7 @@ class Intake:
             in_reply_to=answered,
             purpose=document["header"]["purpose"]["code"],
             reply_by_ms=None if reply_by is None else time_ms(reply_by),
-            closes=answered is not None
-            and closes(document, catalogue=self._catalogue, threads=memory),
+            closes=answered is not None and closes(document, catalogue=self._catalogue, threads=memory),
             rank=int(header.precedence),
             created_ms=header.created_ms,
             expires_ms=header.expires_ms,

@@ -59,9 +59,7 @@ class Effects:
 class MirrorReader:
     """Applies the peer's entries."""
 
-    def __init__(
-        self, *, pair: Pair, keyring: Keyring, on_kem_key: Callable[[KemKeyEntry], None]
-    ) -> None:
+    def __init__(self, *, pair: Pair, keyring: Keyring, on_kem_key: Callable[[KemKeyEntry], None]) -> None:
         """Wire the reader; ``on_kem_key`` is told the key to seal for."""
         self._pair = pair
         self._keyring = keyring
@@ -139,9 +137,7 @@ class MirrorReader:
                 case _:
                     continue  # a statement, checked before the transaction
         for index in malformed:
-            self._incident(
-                tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms
-            )
+            self._incident(tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms)
         return Effects(kem_key=kem_key, agreement=agreement, messages_moved=moved)
 
     def apply(self, effects: Effects) -> None:
@@ -188,10 +184,6 @@ class MirrorReader:
                 return bundle.root
         return edge_at(size, reader=LogHashes(tx.logs, origin)).root()
 
-    def _incident(
-        self, tx: Transaction, kind: int, origin: str, size: int, root: bytes, now_ms: int
-    ) -> None:
+    def _incident(self, tx: Transaction, kind: int, origin: str, size: int, root: bytes, now_ms: int) -> None:
         log.error("incident.recorded", kind=kind, origin=origin, size=size)
-        tx.facts.put_incident(
-            Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms)
-        )
+        tx.facts.put_incident(Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms))

@@ -20,6 +20,7 @@ from gateway.core.keybox import BoxBinding, BoxInvalidError, KemPrivateKey, open
 from gateway.core.message.examine import examine
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
+from gateway.core.message.violation import RULE_JSON, RULE_SCHEMA
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
 from gateway.errors import MalformedError
@@ -94,9 +95,7 @@ class Opener:
         self._kem_private = kem_private
         self._types = frozenset(catalogue.types)
 
-    def open(
-        self, bundle: Bundle, *, skip: int, now_ms: int, agreed: Mapping[str, bytes]
-    ) -> Contents:
+    def open(self, bundle: Bundle, *, skip: int, now_ms: int, agreed: Mapping[str, bytes]) -> Contents:
         """Return the contents of a bundle whose root was checked.
 
         Args:
@@ -151,42 +150,44 @@ class Opener:
             header = decode_header(entry.header)
         except MalformedError:
             return Refused(index=index, message_id=None, code=ExceptionCode.UNKNOWN_SUITE)
-        message_id = header.message_id
-
-        def refused(code: ExceptionCode, rule: int | None = None) -> Refused:
-            return Refused(index=index, message_id=message_id, code=code, rule=rule)
-
-        if (
-            header.from_node != self._pair.peer_node
-            or header.to_node != self._pair.node
-            or any(not agency.startswith(f"{self._pair.nation}.") for agency in header.to_agencies)
-        ):
-            return refused(ExceptionCode.WRONG_RECIPIENT)
-        if now_ms > header.expires_ms:
-            return refused(ExceptionCode.EXPIRED)
-        if not self._is_agreed(header, agreed):
-            return refused(ExceptionCode.TYPE_NOT_AGREED)
-        if ciphertext is None:
-            return refused(ExceptionCode.ERASED)
-        if (
-            len(ciphertext) != entry.ciphertext_bytes
-            or hashlib.sha384(ciphertext).digest() != entry.ciphertext_digest
-        ):
-            return refused(ExceptionCode.DIGEST_MISMATCH)
-        key = boxes.key_of(entry)
-        if isinstance(key, ExceptionCode):
-            return refused(key)
         try:
-            body = open_content(ciphertext, content_key=key, header=entry.header)
-        except SealError:
-            return refused(ExceptionCode.CONTENT_INVALID)
+            self._check_header(header, now_ms, agreed)
+            checked = _check_ciphertext(entry, ciphertext)
+            key = boxes.key_of(entry)
+            body = _decrypt(checked, key, entry)
+            document = self._check_message(body, header, entry, now_ms)
+        except _ExceptedError as error:
+            return Refused(index=index, message_id=header.message_id, code=error.exception, rule=error.rule)
+        return Opened(
+            index=index,
+            header=header,
+            entry=entry,
+            document=document,
+            ciphertext=checked,
+            content_key=key,
+        )
+
+    def _check_header(self, header: Header, now_ms: int, agreed: Mapping[str, bytes]) -> None:
+        """Check 5: addressed to us, not expired, of a type both sides hold."""
+        ours = header.from_node == self._pair.peer_node and header.to_node == self._pair.node
+        nation = f"{self._pair.nation}."
+        if not ours or any(not agency.startswith(nation) for agency in header.to_agencies):
+            raise _ExceptedError(ExceptionCode.WRONG_RECIPIENT)
+        if now_ms > header.expires_ms:
+            raise _ExceptedError(ExceptionCode.EXPIRED)
+        if not self._is_agreed(header, agreed):
+            raise _ExceptedError(ExceptionCode.TYPE_NOT_AGREED)
+
+    def _check_message(self, body: bytes, header: Header, entry: MessageEntry, now_ms: int) -> dict[str, Any]:
+        """Check 9: JSON, schema, rules; every header field equals its counterpart."""
         examination = examine(body, catalogue=self._catalogue, now_ms=now_ms)
         if examination.violations:
             rule = examination.violations[0].rule
-            codes = {"JSON": ExceptionCode.JSON, "SCHEMA": ExceptionCode.SCHEMA}
-            return refused(codes.get(rule, ExceptionCode.RULE), rule_number(rule))
+            codes = {RULE_JSON: ExceptionCode.JSON, RULE_SCHEMA: ExceptionCode.SCHEMA}
+            raise _ExceptedError(codes.get(rule, ExceptionCode.RULE), rule_number(rule))
         document = examination.document
-        assert document is not None
+        if document is None:
+            raise _ExceptedError(ExceptionCode.JSON)
         counterpart = header_of(
             document,
             from_node=self._pair.peer_node,
@@ -194,15 +195,8 @@ class Opener:
             type_digest=header.type_digest,
         )
         if counterpart.encode() != entry.header:
-            return refused(ExceptionCode.HEADER_MISMATCH)
-        return Opened(
-            index=index,
-            header=header,
-            entry=entry,
-            document=document,
-            ciphertext=ciphertext,
-            content_key=key,
-        )
+            raise _ExceptedError(ExceptionCode.HEADER_MISMATCH)
+        return document
 
     def _is_agreed(self, header: Header, agreed: Mapping[str, bytes]) -> bool:
         """Both sides hold this very version of the type, and the message was written under it."""
@@ -210,6 +204,33 @@ class Opener:
             return False
         own = self._catalogue.type(header.type).digest
         return header.type_digest == own and agreed.get(header.type, own) == own
+
+
+class _ExceptedError(Exception):
+    """One message fails a check; never leaves this module."""
+
+    def __init__(self, exception: ExceptionCode, rule: int | None = None) -> None:
+        super().__init__(exception.label)
+        self.exception = exception
+        self.rule = rule
+
+
+def _check_ciphertext(entry: MessageEntry, ciphertext: bytes | None) -> bytes:
+    """Check 6: the ciphertext is there and is the one that the entry names."""
+    if ciphertext is None:
+        raise _ExceptedError(ExceptionCode.ERASED)
+    digest = hashlib.sha384(ciphertext).digest()
+    if len(ciphertext) != entry.ciphertext_bytes or digest != entry.ciphertext_digest:
+        raise _ExceptedError(ExceptionCode.DIGEST_MISMATCH)
+    return ciphertext
+
+
+def _decrypt(ciphertext: bytes, key: ContentKey, entry: MessageEntry) -> bytes:
+    """Check 8: the content opens with this key under this header."""
+    try:
+        return open_content(ciphertext, content_key=key, header=entry.header)
+    except SealError:
+        raise _ExceptedError(ExceptionCode.CONTENT_INVALID) from None
 
 
 class _Boxes:
@@ -225,25 +246,23 @@ class _Boxes:
         self._boxes = {hashlib.sha384(box).digest(): box for box in boxes}
         self._pair = pair
         self._kem_private = kem_private
-        self._opened: dict[
-            tuple[bytes, bytes, bytes], tuple[ContentKey, ...] | ExceptionCode
-        ] = {}
+        self._opened: dict[tuple[bytes, bytes, bytes], tuple[ContentKey, ...] | ExceptionCode] = {}
         # The number of keys in a box is bound into it: one more than the highest slot.
         self._counts: dict[bytes, int] = {}
         for _, entry in pending:
             highest = self._counts.get(entry.box_digest, 0)
             self._counts[entry.box_digest] = max(highest, entry.slot + 1)
 
-    def key_of(self, entry: MessageEntry) -> ContentKey | ExceptionCode:
-        """Return the content key of a message, or why there is none."""
+    def key_of(self, entry: MessageEntry) -> ContentKey:
+        """Return the content key of a message: check 7, and 6 for the box."""
         name = (entry.box_digest, entry.kem_key_id, entry.bundle_id)
         if name not in self._opened:
             self._opened[name] = self._open(entry)
         keys = self._opened[name]
         if isinstance(keys, ExceptionCode):
-            return keys
+            raise _ExceptedError(keys)
         if entry.slot >= len(keys):
-            return ExceptionCode.BOX_INVALID
+            raise _ExceptedError(ExceptionCode.BOX_INVALID)
         return keys[entry.slot]
 
     def _open(self, entry: MessageEntry) -> tuple[ContentKey, ...] | ExceptionCode:

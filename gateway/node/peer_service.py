@@ -103,9 +103,7 @@ class PeerService:
 
         own_size, own, mirror_size = await self._store.read(load)
         note, size = await self._intake.view()
-        return PeerView(
-            mirrored=note, mirrored_size=max(size, mirror_size), own=own, own_size=own_size
-        )
+        return PeerView(mirrored=note, mirrored_size=max(size, mirror_size), own=own, own_size=own_size)
 
     async def entries(self, log: str, start: int, end: int) -> list[bytes]:
         """Return entries of our exchange log, or of our mirror of the peer's, fewer if large.
@@ -181,9 +179,7 @@ class PeerService:
             await self._store.write(Step.COSIGNED, lambda tx: tx.logs.put_note(kept))
             await self._high_water.record({origin: (checkpoint.size, checkpoint.root)})
         cosigner = self._keyring.cosigner
-        cosigned = await self._workers.run(
-            cosign, request.note, cosigner=cosigner, time_s=now_ms // 1_000
-        )
+        cosigned = await self._workers.run(cosign, request.note, cosigner=cosigner, time_s=now_ms // 1_000)
         return only_signatures(cosigned, verifier=cosigner.verifier)
 
 

@@ -164,9 +164,7 @@ class Recovery:
 
         await self._store.write(Step.RECOVERED, keep)
         await self._high_water.record({origin: (size, root)})
-        incident = IncidentEntry(
-            incident=IncidentKind.RECOVERY, origin=origin, size=start, root=bytes(32)
-        )
+        incident = IncidentEntry(incident=IncidentKind.RECOVERY, origin=origin, size=start, root=bytes(32))
         self._sequencer.add_control(encode_entry(incident))
         log.warning("log.recovered", origin=origin, size=size, entries=len(entries))
 
@@ -197,9 +195,7 @@ class Recovery:
                 messages=len(messages),
             )
         )
-        tx.logs.put_note(
-            StoredNote(origin=own.origin, size=grown.size, root=root, at_ms=now_ms, note=note)
-        )
+        tx.logs.put_note(StoredNote(origin=own.origin, size=grown.size, root=root, at_ms=now_ms, note=note))
         event = self._audit.event(
             at_ms=now_ms, actor=NODE, event="log.recovered", details=(own.size, grown.size)
         )

@@ -128,9 +128,7 @@ class Node:
             entropy=entropy,
             workers=self._workers,
         )
-        self._reader = MirrorReader(
-            pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key
-        )
+        self._reader = MirrorReader(pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key)
         self.tracking = Tracking(
             pair=pair,
             catalogue=catalogue,
@@ -237,7 +235,7 @@ class Node:
             error = group.exceptions[0]
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
-            log.error("node.stopped", code=getattr(error, "code", "internal"))
+            log.critical("node.stopped", code=getattr(error, "code", "internal"))
             raise error from None
         finally:
             self.phase = Phase.STOPPING
@@ -267,9 +265,7 @@ class Node:
 
     async def record(self, event: str, *, outcome: str = "ok") -> None:
         """Write an event of the node itself to the audit log."""
-        entries = self._audit.event(
-            at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome
-        )
+        entries = self._audit.event(at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome)
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
     async def _exchange(self) -> None:
@@ -316,4 +312,3 @@ class Node:
 
     def _peer_rolled_back(self, size: int, cosigned: int) -> None:
         log.error("peer.rollback", peer=self.pair.peer_node, size=size, cosigned=cosigned)
-

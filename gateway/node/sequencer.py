@@ -41,7 +41,6 @@ from gateway.core.entries import (
 from gateway.core.envelope import SUITE
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.message.registry import Catalogue
-from gateway.core.sealing import ContentKey
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.pair import Pair
 from gateway.node.vault import Vault
@@ -135,9 +134,7 @@ class Sequencer:
 
     def use_peer_key(self, entry: KemKeyEntry) -> None:
         """Seal for this key from now on; senders never return to an older one."""
-        self._peer_key = PeerKey(
-            key_id=entry.key_id, public_key=KemPublicKey.from_bytes(entry.public_key)
-        )
+        self._peer_key = PeerKey(key_id=entry.key_id, public_key=KemPublicKey.from_bytes(entry.public_key))
 
     def add_control(self, entry: bytes) -> None:
         """Let an incident or an anchor ride in the next bundle."""
@@ -279,17 +276,17 @@ class Sequencer:
         entries += self._collections(tx, head.size + len(entries))
         room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 2)
         waiting: list[Waiting] = []
-        if room > 0 and self._peer_key is not None:
+        peer_key = self._peer_key
+        if room > 0 and peer_key is not None:
             waiting = tx.outbox.waiting(limit=room, max_bytes=MAX_MESSAGE_BYTES)
         if not entries and not waiting:
             return None
         # Anchors ride along with bundles that are sent anyway.
         entries += self._anchors(tx)
         box: bytes | None = None
-        if waiting:
-            assert self._peer_key is not None
+        if waiting and peer_key is not None:
             first = head.size + len(entries)
-            box, messages = self._seal(waiting, bundle_id, self._peer_key)
+            box, messages = self._seal(waiting, bundle_id, peer_key)
             entries += messages
             tx.outbox.mark_sent(
                 [(item.number, first + slot) for slot, item in enumerate(waiting)], at_ms=now_ms
@@ -316,15 +313,11 @@ class Sequencer:
             note=b"",
         )
 
-    def _seal(
-        self, waiting: Sequence[Waiting], bundle_id: bytes, peer: PeerKey
-    ) -> tuple[bytes, list[bytes]]:
+    def _seal(self, waiting: Sequence[Waiting], bundle_id: bytes, peer: PeerKey) -> tuple[bytes, list[bytes]]:
         """Return the key box and the message entries of a bundle."""
-        keys: list[ContentKey] = []
-        for item in waiting:
-            # An erased message cannot be waiting: erasing moves it out of *accepted*.
-            assert item.wrapped_key is not None
-            keys.append(self._vault.unwrap(item.wrapped_key, message_id=item.message_id))
+        keys = [
+            self._vault.unwrap(item.wrapped_key, message_id=item.message_id) for item in waiting
+        ]
         binding = BoxBinding(
             suite=SUITE,
             sender_origin=self._origin,
@@ -335,22 +328,20 @@ class Sequencer:
         )
         box = seal_box(keys, public_key=peer.public_key, binding=binding)
         box_digest = hashlib.sha384(box).digest()
-        entries: list[bytes] = []
-        for slot, item in enumerate(waiting):
-            assert item.ciphertext is not None
-            entries.append(
-                encode_entry(
-                    MessageEntry(
-                        header=item.header,
-                        kem_key_id=peer.key_id,
-                        bundle_id=bundle_id,
-                        slot=slot,
-                        box_digest=box_digest,
-                        ciphertext_digest=hashlib.sha384(item.ciphertext).digest(),
-                        ciphertext_bytes=len(item.ciphertext),
-                    )
+        entries = [
+            encode_entry(
+                MessageEntry(
+                    header=item.header,
+                    kem_key_id=peer.key_id,
+                    bundle_id=bundle_id,
+                    slot=slot,
+                    box_digest=box_digest,
+                    ciphertext_digest=hashlib.sha384(item.ciphertext).digest(),
+                    ciphertext_bytes=len(item.ciphertext),
                 )
             )
+            for slot, item in enumerate(waiting)
+        ]
         return box, entries
 
     def _receipts(self, tx: Transaction, first: int) -> list[bytes]:
@@ -381,9 +372,7 @@ class Sequencer:
             chunk = due[at : at + MAX_COLLECTIONS]
             tx.inbox.collections_logged(chunk, log_index=first + len(entries))
             entries.append(
-                encode_entry(
-                    CollectedEntry(origin=self._pair.peer_origin, collections=tuple(chunk))
-                )
+                encode_entry(CollectedEntry(origin=self._pair.peer_origin, collections=tuple(chunk)))
             )
         return entries
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from gateway.core.message.registry import Catalogue
 from gateway.core.states import VOID_STATES, State
 from gateway.errors import RejectedError
-from gateway.node.admission import Principal
 from gateway.node.audit_log import AuditLog
 from gateway.node.inbox import NotFoundError
 from gateway.node.pair import Pair
+from gateway.node.preparation import Principal
 from gateway.node.waiting import wait_for
 from gateway.ports import Clock, CollectionRow, MessageRow, Step, Store, Transaction
 
@@ -125,9 +125,7 @@ class Tracking:
             msg = "no such message of this agency"
             raise NotFoundError(msg)
         row, addressees = found
-        return Tracked(
-            row=row, addressees=tuple(addressees), timeline=self._timeline(row, addressees)
-        )
+        return Tracked(row=row, addressees=tuple(addressees), timeline=self._timeline(row, addressees))
 
     async def listing(self, principal: Principal, *, after: int, limit: int) -> list[MessageRow]:
         """Return own messages, newest first."""
@@ -236,9 +234,7 @@ class Tracking:
         known = row.type in self._catalogue.types
         return known and self._catalogue.type(row.type).terms.awaits
 
-    def _timeline(
-        self, row: MessageRow, addressees: Sequence[CollectionRow]
-    ) -> tuple[TimelineEvent, ...]:
+    def _timeline(self, row: MessageRow, addressees: Sequence[CollectionRow]) -> tuple[TimelineEvent, ...]:
         own, peer = self._pair.exchange_origin, self._pair.peer_origin
         events = [
             TimelineEvent(
@@ -249,15 +245,11 @@ class Tracking:
             )
         ]
         if row.sent_ms is not None:
-            events.append(
-                TimelineEvent(event="sent", at_ms=row.sent_ms, origin=own, index=row.log_index)
-            )
+            events.append(TimelineEvent(event="sent", at_ms=row.sent_ms, origin=own, index=row.log_index))
         if row.delivered_ms is not None:
             # Proven by the peer's cosignature on our log, which covers the entry.
             events.append(
-                TimelineEvent(
-                    event="delivered", at_ms=row.delivered_ms, origin=own, index=row.log_index
-                )
+                TimelineEvent(event="delivered", at_ms=row.delivered_ms, origin=own, index=row.log_index)
             )
         if row.decided_ms is not None:
             refused = row.exception is not None

@@ -13,13 +13,13 @@ from typing import Any, cast
 import orjson
 
 from gateway.core.envelope import decode_header
-from gateway.core.sealing import ContentKey, open_content, seal_content, unwrap_key, wrap_key
+from gateway.core.sealing import ContentKey, StorageKey, open_content, seal_content, unwrap_key, wrap_key
 
 
 class Vault:
     """Seals, opens, wraps and unwraps with the storage key of one node."""
 
-    def __init__(self, storage_key: bytes) -> None:
+    def __init__(self, storage_key: StorageKey) -> None:
         """Use a 32-byte storage key."""
         self._storage_key = storage_key
 

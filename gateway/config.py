@@ -1,0 +1,281 @@
+"""The configuration of a node: `gateway.toml` and the environment, read once and checked.
+
+The only reader of settings. Values come from `<home>/gateway.toml`, overridden by
+``ENTENTE_<SECTION>__<KEY>``; secrets are named by ``*_file`` keys and never stand in the
+configuration itself. Keys it does not know are refused, and every error is reported at
+once, by the name of its key.
+
+Spec: docs/operating.md, "Configuration".
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.errors import ConfigError
+
+PREFIX: Final = "ENTENTE_"
+
+NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", max_length=100)]
+Nation = Literal["FR", "US"]
+Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
+HttpsUrl = Annotated[
+    str, StringConstraints(pattern=r"^https://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?$")
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NodeSection(_Section):
+    """Who this node is.
+
+    Attributes:
+        name: Lower-case DNS-like name; part of its logs' origins, so it never changes.
+        nation: The nation it serves.
+        mode: ``production`` refuses test keys.
+    """
+
+    name: NodeName
+    nation: Nation
+    mode: Literal["production", "test"] = "production"
+
+
+class ListenSection(_Section):
+    """Where a port listens, and with which certificate.
+
+    Attributes:
+        listen: ``address:port``.
+        certificate_file: PEM chain; the node's own from its home if absent.
+        key_file: PEM key of it; the node's own sealed key if absent.
+    """
+
+    listen: Listen
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    @property
+    def host(self) -> str:
+        """Return the address without brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """Return the port number."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class PeerSection(_Section):
+    """The other nation's node.
+
+    Attributes:
+        name: Its node name, as in its key statement.
+        url: Base address of its peer port.
+    """
+
+    name: NodeName
+    url: HttpsUrl
+
+
+class StoreSection(_Section):
+    """Where the node keeps everything.
+
+    Attributes:
+        url: ``sqlite:///path`` (relative to the home) or ``postgresql://…``.
+        password_file: File with the database password; PostgreSQL only.
+        high_water_file: Path of the high-water file, best on another disk.
+    """
+
+    url: str = "sqlite:///data/gateway.db"
+    password_file: Path | None = None
+    high_water_file: Path = Path("data/high-water")
+
+
+class KeysSection(_Section):
+    """How sealed keys are opened.
+
+    Attributes:
+        passphrase_file: File that holds the passphrase, readable by the node's user alone.
+    """
+
+    passphrase_file: Path = Path("keys/passphrase")
+
+
+class LimitsSection(_Section):
+    """What a node takes on.
+
+    Attributes:
+        max_waiting: Messages that may be in admission at once; beyond that, 429.
+        connections: Open connections a port.
+        connections_per_agency: Open connections of one certificate.
+        requests_per_agency: Requests of one certificate in work at once.
+    """
+
+    max_waiting: int = Field(default=20_000, ge=100, le=1_000_000)
+    connections: int = Field(default=1_000, ge=4, le=100_000)
+    connections_per_agency: int = Field(default=256, ge=1, le=10_000)
+    requests_per_agency: int = Field(default=512, ge=1, le=10_000)
+
+
+class BundleSection(_Section):
+    """When a bundle is closed and how a failing peer is retried.
+
+    Attributes:
+        pace_ms: Least time between two bundles, 0 to 100 ms.
+        longest_wait_s: Upper bound of the wait between two tries.
+    """
+
+    pace_ms: int = Field(default=10, ge=0, le=100)
+    longest_wait_s: float = Field(default=30.0, ge=1.0, le=600.0)
+
+
+class RetentionSection(_Section):
+    """How long what is not needed any more is kept.
+
+    Attributes:
+        idempotency_days: Days for which an idempotency key is remembered.
+    """
+
+    idempotency_days: int = Field(default=30, ge=1, le=366)
+
+
+class LogSection(_Section):
+    """What the node says on standard error.
+
+    Attributes:
+        level: Least level of a line.
+    """
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(BaseSettings):
+    """Everything that can be set of a node."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    node: NodeSection
+    agency_api: ListenSection
+    peer_api: ListenSection
+    ops_api: ListenSection
+    peers: dict[Nation, PeerSection] = Field(min_length=1, max_length=1)
+    store: StoreSection = StoreSection()
+    keys: KeysSection = KeysSection()
+    limits: LimitsSection = LimitsSection()
+    bundle: BundleSection = BundleSection()
+    retention: RetentionSection = RetentionSection()
+    log: LogSection = LogSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file; read nothing else."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return _Upper(env_settings), init_settings
+
+    @property
+    def peer_nation(self) -> str:
+        """Return the nation of the peer."""
+        return next(iter(self.peers))
+
+    @property
+    def peer(self) -> PeerSection:
+        """Return the peer."""
+        return self.peers[next(iter(self.peers))]
+
+
+class _Upper(PydanticBaseSettingsSource):
+    """The environment, with nations in the upper case they have in the file."""
+
+    def __init__(self, source: PydanticBaseSettingsSource) -> None:
+        super().__init__(source.settings_cls)
+        self._source = source
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self._source.get_field_value(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        values = dict(self._source())
+        peers = values.get("peers")
+        if isinstance(peers, dict):
+            values["peers"] = {str(nation).upper(): peer for nation, peer in peers.items()}
+        return values
+
+
+def load_config(home: Path) -> Config:
+    """Return the checked configuration of a node home.
+
+    Args:
+        home: Folder that holds `gateway.toml`.
+
+    Raises:
+        ConfigError: No such file, not TOML, unknown keys or values out of range; the text
+            names every key that has to be changed, never a value.
+    """
+    path = home / "gateway.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror}): create a node home with `entente init`"
+        raise ConfigError(msg) from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path} is not TOML: {error}"
+        raise ConfigError(msg) from error
+    unknown = _unknown_variables()
+    try:
+        config = Config(**values)
+    except ValidationError as error:
+        raise ConfigError(_text(path, error, unknown)) from error
+    if unknown:
+        msg = f"unknown settings in the environment: {', '.join(unknown)}"
+        raise ConfigError(msg)
+    if config.peer_nation == config.node.nation:
+        msg = f"{path}: peers: the peer is of the other nation, not of {config.node.nation}"
+        raise ConfigError(msg)
+    return config
+
+
+def resolve(home: Path, path: Path) -> Path:
+    """Return a path of the configuration; relative ones are relative to the home."""
+    return path if path.is_absolute() else home / path
+
+
+def _unknown_variables() -> list[str]:
+    """Return names in the environment that look like settings of a section nobody knows."""
+    known = {name.upper() for name in Config.model_fields}
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith(PREFIX)
+        and "__" in name
+        and name.removeprefix(PREFIX).split("__", 1)[0].upper() not in known
+    )
+
+
+def _text(path: Path, error: ValidationError, unknown: list[str]) -> str:
+    """Return all errors, a line each, by the name of the key; never a value."""
+    lines = [f"{path}: the configuration cannot be used"]
+    for item in error.errors(include_input=False, include_url=False, include_context=False):
+        key = ".".join(str(part) for part in item["loc"])
+        hint = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+        lines.append(f"  {key}: {hint}")
+    lines += [f"  {name}: unknown setting in the environment" for name in unknown]
+    return "\n".join(lines)

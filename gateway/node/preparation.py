@@ -1,0 +1,265 @@
+"""The first stage of admission: what can be said about a post without the database.
+
+Parse strictly, check the sender, complete the draft, check schema and stateless rules.
+Only a reply draft that leaves out what follows from the answered message needs a look
+into the store, for that one message.
+
+Spec: docs/spec/exchange.md, "Admission".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from gateway.core.entries import Role
+from gateway.core.message.draft import Completed, Sender, complete
+from gateway.core.message.examine import examine_document
+from gateway.core.message.registry import Catalogue
+from gateway.core.message.strict_json import JsonRefusedError, parse_json
+from gateway.core.message.threads import StoredMessage
+from gateway.core.message.violation import Violation
+from gateway.errors import GatewayError, RejectedError
+from gateway.node.audit_log import Actor
+from gateway.node.identifiers import new_uuid7
+from gateway.node.pair import Pair
+from gateway.node.thread_memory import ThreadMemory
+from gateway.node.vault import Vault
+from gateway.node.workers import Workers
+from gateway.ports import Clock, Entropy, Store, Transaction
+
+SMALL_BYTES = 65_536
+"""Bodies up to this size, one at a time, are validated on the loop: a hop would cost more."""
+
+
+class RefusedError(RejectedError):
+    """The message does not satisfy JSON, schema, rules or agreement.
+
+    Attributes:
+        violations: Every one of them.
+    """
+
+    code = "message-refused"
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        """Keep the violations for whoever puts them into words."""
+        super().__init__(f"{len(violations)} violations")
+        self.violations = tuple(violations)
+
+
+class UnreadableError(RefusedError):
+    """The body is not strict JSON, so nothing else was checked."""
+
+    code = "message-unreadable"
+
+
+class NotAllowedError(RejectedError):
+    """The message names a sender that the caller is not."""
+
+    code = "wrong-sender"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """An agency that a certificate has identified."""
+
+    nation: str
+    agency: str
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One posted message or draft, with the caller's idempotency key if it gave one."""
+
+    body: bytes
+    key: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Candidate:
+    """A message that passed the first stage and waits for the second."""
+
+    principal: Principal
+    key: str | None
+    digest: bytes
+    document: dict[str, Any]
+    seq_missing: bool
+    message_id: bytes
+    in_reply_to: bytes | None
+    conversation_id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NeedsParent:
+    """A reply draft that is completed from the message it answers."""
+
+    document: dict[str, Any]
+    key: str | None
+    digest: bytes
+    parent_id: bytes
+
+
+class Preparation:
+    """Turns posts into candidates, or into the errors that their agency gets."""
+
+    def __init__(
+        self,
+        *,
+        pair: Pair,
+        catalogue: Catalogue,
+        store: Store,
+        vault: Vault,
+        clock: Clock,
+        entropy: Entropy,
+        workers: Workers,
+    ) -> None:
+        """Wire the stage."""
+        self._pair = pair
+        self._catalogue = catalogue
+        self._store = store
+        self._vault = vault
+        self._clock = clock
+        self._entropy = entropy
+        self._workers = workers
+
+    async def prepare(
+        self, principal: Principal, submissions: Sequence[Submission]
+    ) -> list[Candidate | GatewayError]:
+        """Return a candidate or an error for each post, in order."""
+        small = len(submissions) == 1 and len(submissions[0].body) <= SMALL_BYTES
+        if small:
+            examined = self._examine_all(principal, submissions)
+        else:
+            examined = await self._workers.run(self._examine_all, principal, submissions)
+        results: list[Candidate | GatewayError] = []
+        for item in examined:
+            try:
+                results.append(
+                    item if isinstance(item, GatewayError) else await self._with_parent(principal, item)
+                )
+            except RejectedError as error:
+                results.append(error)
+        return results
+
+    def _examine_all(
+        self, principal: Principal, submissions: Sequence[Submission]
+    ) -> list[Candidate | _NeedsParent | GatewayError]:
+        results: list[Candidate | _NeedsParent | GatewayError] = []
+        for submission in submissions:
+            try:
+                results.append(self._examine(principal, submission.body, submission.key, strict=False))
+            except RejectedError as error:
+                results.append(error)
+        return results
+
+    def _examine(
+        self, principal: Principal, body: bytes, key: str | None, *, strict: bool
+    ) -> Candidate | _NeedsParent:
+        digest = hashlib.sha384(body).digest()
+        document = _parse(body)
+        _check_sender(document, principal)
+        parent_id = None if strict else _parent_needed(document)
+        if parent_id is not None:
+            return _NeedsParent(document=document, key=key, digest=digest, parent_id=parent_id)
+        return self._complete(principal, document, key, digest, parent=None, strict=strict)
+
+    async def examine(self, principal: Principal, body: bytes, *, strict: bool) -> Candidate:
+        """Return the candidate that a body gives; with ``strict``, complete nothing.
+
+        Raises:
+            RejectedError: What an agency would be answered.
+        """
+        examined = await self._workers.run(self._examine, principal, body, None, strict=strict)
+        return await self._with_parent(principal, examined)
+
+    async def _with_parent(self, principal: Principal, item: Candidate | _NeedsParent) -> Candidate:
+        """Complete a reply draft from the message that it answers."""
+        if isinstance(item, Candidate):
+            return item
+        parent_id = item.parent_id
+
+        def find(tx: Transaction) -> StoredMessage | None:
+            return ThreadMemory(tx, open_content=self._vault.document).find(parent_id)
+
+        parent = await self._store.read(find)
+        return self._complete(principal, item.document, item.key, item.digest, parent=parent, strict=False)
+
+    def _complete(
+        self,
+        principal: Principal,
+        document: dict[str, Any],
+        key: str | None,
+        digest: bytes,
+        *,
+        parent: StoredMessage | None,
+        strict: bool,
+    ) -> Candidate:
+        now_ms = self._clock.now_ms()
+        completed = Completed(document=document, seq_missing=False)
+        if not strict:
+            completed = complete(
+                document,
+                catalogue=self._catalogue,
+                sender=Sender(nation=principal.nation, agency=principal.agency, unit=None),
+                peer_nation=self._pair.peer_nation,
+                now_ms=now_ms,
+                new_id=lambda: new_uuid7(now_ms, self._entropy),
+                parent=parent,
+            )
+        violations = examine_document(completed.document, catalogue=self._catalogue, now_ms=now_ms)
+        if violations:
+            raise RefusedError(violations)
+        header = completed.document["header"]
+        conversation = header["conversation"]
+        reply = conversation.get("in_reply_to")
+        return Candidate(
+            principal=principal,
+            key=key,
+            digest=digest,
+            document=completed.document,
+            seq_missing=completed.seq_missing,
+            message_id=UUID(header["message_id"]).bytes,
+            in_reply_to=None if reply is None else UUID(reply).bytes,
+            conversation_id=UUID(conversation["id"]).bytes,
+        )
+
+
+def agency_actor(spki: bytes) -> Actor:
+    """Return the actor for an agency's certificate (SHA-256 of its SPKI)."""
+    return Actor(role=Role.AGENCY, spki=spki)
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        return parse_json(body)
+    except JsonRefusedError as error:
+        raise UnreadableError((error.violation,)) from error
+
+
+def _check_sender(document: dict[str, Any], principal: Principal) -> None:
+    """Refuse a message that names another agency than the certificate's as sender."""
+    header = document.get("header")
+    sender = header.get("from") if isinstance(header, dict) else None
+    if isinstance(sender, dict) and sender.get("agency", principal.agency) != principal.agency:
+        msg = "header.from.agency is not the agency of the certificate"
+        raise NotAllowedError(msg)
+
+
+def _parent_needed(document: dict[str, Any]) -> bytes | None:
+    """Return the id of the answered message if a draft leaves out what follows from it."""
+    header = document.get("header")
+    if not isinstance(header, dict):
+        return None
+    conversation = header.get("conversation")
+    if not isinstance(conversation, dict) or "in_reply_to" not in conversation:
+        return None
+    if {"id", "pattern"} <= conversation.keys() and {"to", "purpose"} <= header.keys():
+        return None
+    try:
+        return UUID(conversation["in_reply_to"]).bytes
+    except (ValueError, AttributeError, TypeError):
+        return None  # the schema says what is wrong with it
