@@ -12,13 +12,7 @@ _MASK = (1 << 64) - 1
 _RATE_BYTES = 136
 
 # Rotation of each lane, at x + 5 y (The Keccak reference, Section 1.2, table of ρ).
-_ROTATIONS = (
-    (0, 1, 62, 28, 27)
-    + (36, 44, 6, 55, 20)
-    + (3, 10, 43, 25, 39)
-    + (41, 45, 15, 21, 8)
-    + (18, 2, 61, 56, 14)
-)
+_ROTATIONS = (0, 1, 62, 28, 27, 36, 44, 6, 55, 20, 3, 10, 43, 25, 39, 41, 45, 15, 21, 8, 18, 2, 61, 56, 14)
 
 
 def _round_constants() -> tuple[int, ...]:

@@ -1,20 +1,228 @@
-"""Run every stateless rule on a message.
+"""Run every stateless rule on a message, in one walk through its payload.
+
+What a rule is stands in `gateway.core.message.rules.definition`, the rules themselves in
+the modules beside it. This module prepares, once per message type, what of all that
+concerns the type: its schema says which fields of the payload hold which building block
+and which format (by ``$ref`` to ``schemas/common/`` and ``schemas/formats/``), and the
+rules for these are hung onto the fields. So a new type brings its rules with it by the
+files it is made of.
+
+A message then costs one walk through the parts it really holds, and one call of each
+rule that speaks about whole messages.
 
 Spec: docs/spec/rules.md.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
+from gateway.core.message.agreement import Agreement
+from gateway.core.message.registry import MessageType
+from gateway.core.message.rules import RESERVED, RULES
+from gateway.core.message.rules.definition import Facts, Json, PartFunction, Rule, ValueTest
 from gateway.core.message.violation import Violation
 
-if TYPE_CHECKING:
-    from gateway.core.message.registry import Agreement, MessageType
+_RULE_BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
+_NUMBER_BY_ID: Final[Mapping[str, int]] = {rule.id: rule.number for rule in RULES} | {
+    rule_id: number for number, rule_id in RESERVED.items()
+}
+_ID_BY_NUMBER: Final[Mapping[int, str]] = {number: rule_id for rule_id, number in _NUMBER_BY_ID.items()}
 
 
 def stateless_violations(
     document: dict[str, Any], message_type: MessageType, agreement: Agreement, now_ms: int
 ) -> list[Violation]:
-    """Return everything about a message that breaks a stateless rule."""
-    return []
+    """Return everything about a message that breaks a rule which needs no other message.
+
+    Args:
+        document: A message that the schema of its type accepts.
+        message_type: Its type.
+        agreement: What both nations agreed.
+        now_ms: Clock of the examining node, milliseconds since 1970.
+
+    Returns:
+        Every violation at once, by rule number and then by place; empty for a good message.
+
+    Spec: docs/spec/rules.md.
+    """
+    facts = Facts(document, terms=message_type.terms, agreement=agreement, now_ms=now_ms)
+    found: list[tuple[int, Rule, str]] = []
+    plan = _plan_of(message_type)
+    _walk(plan.payload, facts.payload, "/payload", facts, found)
+    # After the walk, because some of these compare what the parts noted.
+    for rule, check in plan.message_checks:
+        for pointer in check(facts):
+            found.append((rule.number, rule, pointer))  # noqa: PERF401 - empty for a good message
+    if not found:
+        return []
+    # Two conditions of one rule may break at one place; the reader is told once.
+    once = {(number, pointer): rule for number, rule, pointer in found}
+    return [
+        violation(rule.id, pointer) for (_, pointer), rule in sorted(once.items(), key=lambda item: item[0])
+    ]
+
+
+def violation(rule_id: str, pointer: str) -> Violation:
+    """Return the violation of a rule at a place, with the rule's own wording."""
+    return Violation(rule=rule_id, pointer=pointer, wording=_RULE_BY_ID[rule_id].wording)
+
+
+def find_rule(rule_id: str) -> Rule | None:
+    """Return the rule of this id, or None if this node has no such rule."""
+    return _RULE_BY_ID.get(rule_id)
+
+
+def rule_number(rule_id: str) -> int:
+    """Return the number of a rule, which receipts carry and which never changes.
+
+    Raises:
+        KeyError: No rule has this id.
+    """
+    return _NUMBER_BY_ID[rule_id]
+
+
+def rule_by_number(number: int) -> str | None:
+    """Return the id of the rule with this number, or None: a newer node may know more rules."""
+    return _ID_BY_NUMBER.get(number)
+
+
+# --- Once per type --------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Part:
+    """What concerns an object of a payload.
+
+    Attributes:
+        checks: Functions for the object as a whole.
+        values: Field, whether it holds a list, rule and test of its value or entries.
+        children: Field, whether it holds a list, and what concerns the objects in it.
+    """
+
+    checks: tuple[tuple[Rule, PartFunction], ...] = ()
+    values: tuple[tuple[str, bool, Rule, ValueTest], ...] = ()
+    children: tuple[tuple[str, bool, _Part], ...] = ()
+
+    def is_idle(self) -> bool:
+        return not (self.checks or self.values or self.children)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What concerns the messages of one type."""
+
+    payload: _Part
+    message_checks: tuple[tuple[Rule, Any], ...]
+
+
+_plans: WeakKeyDictionary[MessageType, _Plan] = WeakKeyDictionary()
+
+
+def _plan_of(message_type: MessageType) -> _Plan:
+    plan = _plans.get(message_type)
+    if plan is None:
+        payload = _Compiler(message_type.documents).compile_payload(message_type.schema)
+        message_checks = tuple(
+            (rule, rule.message_check)
+            for rule in RULES
+            if rule.message_check is not None and rule.concerns(message_type.id)
+        )
+        plan = _plans[message_type] = _Plan(payload=payload, message_checks=message_checks)
+    return plan
+
+
+class _Compiler:
+    """Hangs rules onto the fields that the schema of one type describes."""
+
+    def __init__(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        self._documents = {_file(identifier): document for identifier, document in documents.items()}
+        self._blocks: dict[tuple[str, bool], _Part] = {}
+
+    def compile_payload(self, schema: Mapping[str, Any]) -> _Part:
+        """Return what concerns the payload that a type's schema describes."""
+        part = _Part()
+        self._fill(part, schema["properties"]["payload"], folder=_file(schema["$id"])[0])
+        return part
+
+    def _fill(self, part: _Part, schema: Mapping[str, Any], *, folder: str) -> None:
+        """Give a part what concerns the fields that its schema, in this folder, describes."""
+        values: list[tuple[str, bool, Rule, ValueTest]] = []
+        children: list[tuple[str, bool, _Part]] = []
+        for name, field in schema.get("properties", {}).items():
+            in_list = "items" in field
+            held = field["items"] if in_list else field
+            where, file = _file(held.get("$ref", ""))
+            where = where or folder
+            if where == "formats":
+                values.extend((name, in_list, rule, test) for rule, test in _format_tests(file))
+            elif where == "common" and file:
+                children.append((name, in_list, self._block(file, in_list=in_list)))
+            elif not file:
+                child = _Part()
+                self._fill(child, held, folder=folder)
+                children.append((name, in_list, child))
+        part.values = tuple(values)
+        part.children = tuple(child for child in children if not child[2].is_idle())
+
+    def _block(self, file: str, *, in_list: bool) -> _Part:
+        """Return what concerns a building block, made once for each way of holding it."""
+        part = self._blocks.get((file, in_list))
+        if part is None:
+            part = self._blocks[file, in_list] = _Part(checks=tuple(_block_checks(file, in_list=in_list)))
+            self._fill(part, self._documents["common", file], folder="common")
+        return part
+
+
+def _file(reference: str) -> tuple[str, str]:
+    """Return folder and name of the file that a ``$ref`` or ``$id`` names; the folder may be empty."""
+    folder, _, file = reference.removesuffix(".json").rpartition("/")
+    return folder.rpartition("/")[2], file
+
+
+def _block_checks(block: str, *, in_list: bool) -> Iterator[tuple[Rule, PartFunction]]:
+    for rule in RULES:
+        for check in rule.part_checks:
+            if check.part == block and check.held in ("anyhow", "in a list" if in_list else "alone"):
+                yield rule, check.function
+
+
+def _format_tests(format_name: str) -> Iterator[tuple[Rule, ValueTest]]:
+    for rule in RULES:
+        for check in rule.format_checks:
+            if check.format == format_name:
+                yield rule, check.is_good
+
+
+# --- For each message -----------------------------------------------------------------
+
+
+def _walk(part: _Part, holder: Json, at: str, facts: Facts, found: list[tuple[int, Rule, str]]) -> None:
+    """Run all that concerns an object of a payload and, before it returns, the objects in it."""
+    for rule, check in part.checks:
+        for pointer in check(holder, at, facts):
+            found.append((rule.number, rule, at + pointer))  # noqa: PERF401 - empty for a good message
+    for name, in_list, rule, is_good in part.values:
+        value = holder.get(name)
+        if value is None:
+            continue
+        if in_list:
+            found.extend(
+                (rule.number, rule, f"{at}/{name}/{i}")
+                for i, entry in enumerate(value)
+                if not is_good(entry, holder, facts)
+            )
+        elif not is_good(value, holder, facts):
+            found.append((rule.number, rule, f"{at}/{name}"))
+    for name, in_list, child in part.children:
+        inner = holder.get(name)
+        if inner is None:
+            continue
+        if in_list:
+            for i, entry in enumerate(inner):
+                _walk(child, entry, f"{at}/{name}/{i}", facts, found)
+        else:
+            _walk(child, inner, f"{at}/{name}", facts, found)

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.core.message.instants import instant_ms
+from gateway.core.message.registry import Catalogue
+from gateway.core.message.rule import violation
+from gateway.core.message.terms import TypeTerms
 from gateway.core.message.violation import Violation
-
-if TYPE_CHECKING:
-    from gateway.core.message.registry import Catalogue, TypeTerms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ def examine_thread(
     if terms.reply_to and in_reply_to is not None:
         _examine_reply(document, terms, uuid_bytes(in_reply_to), threads, side, broken, flags)
     return ThreadVerdict(
-        violations=tuple(Violation(rule=rule, pointer=pointer) for rule, pointer in broken),
+        violations=tuple(violation(rule, pointer) for rule, pointer in broken),
         flags=frozenset(flags),
     )
 
@@ -146,7 +146,7 @@ def closes(document: dict[str, Any], *, catalogue: Catalogue, threads: ThreadVie
     """
     in_reply_to = document["header"]["conversation"].get("in_reply_to")
     closing = _CLOSING.get(document["type"])
-    if in_reply_to is None or closing is None:
+    if in_reply_to is None or closing is None or catalogue.find(document["type"]) is None:
         return False
     return closing(document["payload"], uuid_bytes(in_reply_to), threads)
 
@@ -166,7 +166,7 @@ def _examine_number(
     broken: list[tuple[str, str]],
     flags: set[Flag],
 ) -> None:
-    """RF-SEQ: numbers of an agency in a conversation run 1, 2, 3 …"""
+    """RF-SEQ: numbers of an agency in a conversation run 1, 2, 3 and so on."""
     conversation = header["conversation"]
     expected = threads.last_seq(uuid_bytes(conversation["id"]), header["from"]["agency"]) + 1
     if conversation["seq"] == expected:

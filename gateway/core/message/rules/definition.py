@@ -12,17 +12,15 @@ Spec: docs/spec/rules.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
+from gateway.core.message.agreement import Agreement
 from gateway.core.message.instants import day_of_instant, instant_ms
+from gateway.core.message.terms import TypeTerms
 from gateway.core.message.wording import Wording
-
-if TYPE_CHECKING:
-    from gateway.core.message.agreement import Agreement
-    from gateway.core.message.terms import TypeTerms
 
 Json: TypeAlias = dict[str, Any]
 """An object of a message that its schema accepts."""
@@ -115,8 +113,7 @@ class PartCheck:
     """A function, and the parts it is for.
 
     Attributes:
-        part: Building block (``Container``), or type id (``inspect.result/1``) for the
-            payload of that type itself.
+        part: Name of the building block: of its file in ``schemas/common/``.
         function: Returns what breaks the rule, as pointers from the part.
         held: Whether only parts in a list, or only those held alone, are examined.
     """
@@ -124,6 +121,23 @@ class PartCheck:
     part: str
     function: PartFunction
     held: Held = "anyhow"
+
+
+ValueTest: TypeAlias = Callable[[Any, Json, Facts], bool]
+"""Takes a value, the part whose field holds it, and the facts; tells whether it is good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatCheck:
+    """A test of every value of one format, whichever part or payload holds it.
+
+    Attributes:
+        format: Name of the format: of its file in ``schemas/formats/``.
+        is_good: Tests one value; of a list, each entry.
+    """
+
+    format: str
+    is_good: ValueTest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +149,12 @@ class Rule:
         number: Number that receipts carry; it never changes and is never used again.
         wording: What must hold and how to mend it, in both languages.
         pointer: What a refusal points at, in words of the specification.
-        applies_to: ``*``, type ids, or building blocks wherever a payload holds them.
+        applies_to: ``*``, type ids, or building blocks and formats wherever a payload holds
+            them.
         stage: What the rule needs to know.
         message_check: Function for the message as a whole, after all parts were seen.
         part_checks: Functions for parts.
+        format_checks: Tests of single values.
     """
 
     id: str
@@ -149,6 +165,7 @@ class Rule:
     stage: Stage = Stage.STATELESS
     message_check: MessageCheck | None = None
     part_checks: tuple[PartCheck, ...] = ()
+    format_checks: tuple[FormatCheck, ...] = ()
 
     def concerns(self, type_id: str) -> bool:
         """Tell whether the rule's message check is for messages of this type."""
@@ -199,39 +216,44 @@ def part_rule(
     return make
 
 
-ValueTest: TypeAlias = Callable[[Any, Json, Facts], bool]
-"""Takes the value of a field, the part that holds it, and the facts; tells whether it is good."""
-
-
-def field_checks(fields: Mapping[str, tuple[str, ...]], is_good: ValueTest) -> tuple[PartCheck, ...]:
-    """Return checks of single fields, by the part that holds them.
-
-    A field that is absent is good. Of a field that holds a list each entry is tested and
-    pointed at.
-
-    Args:
-        fields: Names of the fields, by building block or type id.
-        is_good: The test of one value.
-    """
-    return tuple(
-        PartCheck(part=part, function=_field_function(names, is_good)) for part, names in fields.items()
+def format_rule(
+    rule_id: str, number: int, *, format_name: str, is_good: ValueTest, pointer: str, en: str, fr: str
+) -> Rule:
+    """Return the rule that every value of a format is good, whichever field holds it."""
+    return Rule(
+        id=rule_id,
+        number=number,
+        wording=Wording(en=en, fr=fr),
+        pointer=pointer,
+        applies_to=(format_name,),
+        format_checks=(FormatCheck(format=format_name, is_good=is_good),),
     )
 
 
-def _field_function(names: tuple[str, ...], is_good: ValueTest) -> PartFunction:
-    def check(part: Json, _: str, facts: Facts) -> Pointers:
-        broken: list[str] | None = None
-        for name in names:
-            value = part.get(name)
-            if value is None:
-                continue
-            if type(value) is list:
-                pointers = [f"/{name}/{i}" for i, entry in enumerate(value) if not is_good(entry, part, facts)]
-            elif is_good(value, part, facts):
-                continue
-            else:
-                pointers = [f"/{name}"]
-            broken = pointers if broken is None else broken + pointers
-        return broken or GOOD
+def coded_rule(
+    rule_id: str,
+    number: int,
+    *,
+    part: str,
+    code_field: str,
+    code: str,
+    value_field: str,
+    is_good: Callable[[str, Facts], bool],
+    en: str,
+    fr: str,
+) -> Rule:
+    """Return the rule for the value of a part whose own code says what the value is."""
 
-    return check
+    def check(holder: Json, _: str, facts: Facts) -> Pointers:
+        if holder[code_field] != code or is_good(holder[value_field], facts):
+            return GOOD
+        return ("/" + value_field,)
+
+    return Rule(
+        id=rule_id,
+        number=number,
+        wording=Wording(en=en, fr=fr),
+        pointer=f"…/{value_field} of a {part} of {code_field} {code}",
+        applies_to=(part,),
+        part_checks=(PartCheck(part=part, function=check),),
+    )
