@@ -1,0 +1,256 @@
+"""Content opens with its key and its header, byte for byte, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.cobblestone import Cobblestone256Encryptor
+
+from gateway.core.encoding import encode
+from gateway.core.sealing import (
+    MAX_CONTENT_BYTES,
+    Attachment,
+    Content,
+    ContentKey,
+    SealError,
+    StorageKey,
+    decode_content,
+    encode_content,
+    open_content,
+    open_sealed,
+    padded_length,
+    seal_content,
+    unwrap_key,
+    wrap_key,
+)
+from gateway.errors import MalformedError, PeerError
+
+KEY = ContentKey(bytes(range(32)))
+OTHER_KEY = ContentKey(bytes(32))
+STORAGE_KEY = StorageKey(bytes(range(32, 64)))
+HEADER = b"\x9f header bytes"
+MESSAGE = b'{"type":"intel.spontaneous/1"}'
+MANIFEST = (Attachment(name="photo 1.jpg", media_type="image/jpeg", size=123_456, digest=bytes(48)),)
+
+
+@pytest.mark.parametrize(
+    ("length", "padded"),
+    [
+        (0, 0),
+        (1, 1),
+        (2, 2),
+        (8, 8),
+        (9, 10),
+        (16, 16),
+        (17, 18),
+        (100, 104),
+        (1_000, 1_024),
+        (1_025, 1_088),
+        (2_048, 2_048),
+        (2_049, 2_176),
+        (1_048_576, 1_048_576),
+        (1_048_577, 1_081_344),
+    ],
+)
+def test_lengths_fall_into_padme_classes(length: int, padded: int) -> None:
+    assert padded_length(length) == padded
+
+
+def test_padding_costs_at_most_an_eighth_and_classes_are_fixed_points() -> None:
+    for length in range(1, 70_000):
+        padded = padded_length(length)
+        assert length <= padded <= length + length // 8 + 1
+        assert padded_length(padded) == padded
+
+
+def test_content_is_a_length_an_array_and_zeros() -> None:
+    body = encode((MESSAGE, (), None))
+    data = encode_content(Content(message=MESSAGE))
+
+    assert data == len(body).to_bytes(4, "big") + body + bytes(len(data) - 4 - len(body))
+    assert len(data) == padded_length(4 + len(body))
+    assert decode_content(data) == Content(message=MESSAGE)
+
+
+def test_a_manifest_travels_with_the_message() -> None:
+    content = Content(message=MESSAGE, manifest=MANIFEST)
+    ciphertext = seal_content(MESSAGE, content_key=KEY, header=HEADER, manifest=MANIFEST)
+
+    assert decode_content(encode_content(content)) == content
+    assert open_sealed(ciphertext, content_key=KEY, header=HEADER) == content
+    assert open_content(ciphertext, content_key=KEY, header=HEADER) == MESSAGE
+
+
+def framed(body: bytes) -> bytes:
+    length = 4 + len(body)
+    return len(body).to_bytes(4, "big") + body + bytes(padded_length(length) - length)
+
+
+GOOD = encode_content(Content(message=MESSAGE * 10))
+BAD_CONTENTS = {
+    "empty": b"",
+    "length only": bytes(4),
+    "without padding": GOOD.rstrip(b"\x00"),
+    "with more padding": GOOD + b"\x00",
+    "with another class of padding": GOOD + bytes(padded_length(len(GOOD) + 1) - len(GOOD)),
+    "with padding that is not zero": GOOD[:-1] + b"\x01",
+    "with a length beyond the end": b"\xff" + GOOD[1:],
+    "with a shorter length": (int.from_bytes(GOOD[:4], "big") - 1).to_bytes(4, "big") + GOOD[4:],
+    "above the limit": bytes(MAX_CONTENT_BYTES + 1),
+    "no array": framed(encode(MESSAGE)),
+    "two fields": framed(encode((MESSAGE, ()))),
+    "four fields": framed(encode((MESSAGE, (), None, None))),
+    "text for bytes": framed(encode(("{}", (), None))),
+    "no manifest": framed(encode((MESSAGE, None, None))),
+    "an agency signature": framed(encode((MESSAGE, (), b"signature"))),
+    "array in a longer form": framed(b"\xdc\x00\x03" + encode((MESSAGE, (), None))[1:]),
+    "trailing byte": framed(encode((MESSAGE, (), None)) + b"\xc0"),
+    "65 attachments": framed(encode((MESSAGE, (("a", "a/b", 1, bytes(48)),) * 65, None))),
+    "attachment of three fields": framed(encode((MESSAGE, (("a", "a/b", 1),), None))),
+    "attachment without name": framed(encode((MESSAGE, (("", "a/b", 1, bytes(48)),), None))),
+    "attachment with another type": framed(encode((MESSAGE, (("a", "a b", 1, bytes(48)),), None))),
+    "attachment of negative size": framed(encode((MESSAGE, (("a", "a/b", -1, bytes(48)),), None))),
+    "attachment with a short digest": framed(encode((MESSAGE, (("a", "a/b", 1, bytes(32)),), None))),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CONTENTS)
+def test_content_in_another_form_is_refused(name: str) -> None:
+    with pytest.raises(MalformedError):
+        decode_content(BAD_CONTENTS[name])
+
+
+@pytest.mark.parametrize("name", BAD_CONTENTS)
+def test_a_sender_who_holds_the_key_cannot_seal_another_form(name: str) -> None:
+    encryptor = Cobblestone256Encryptor(KEY, b"entente/content/v1\x00" + HEADER)
+    ciphertext = encryptor.update(BAD_CONTENTS[name]) + encryptor.finalize()
+
+    with pytest.raises(SealError):
+        open_content(ciphertext, content_key=KEY, header=HEADER)
+
+
+def test_a_content_above_the_limit_is_not_made() -> None:
+    with pytest.raises(ValueError, match="2097152"):
+        encode_content(Content(message=bytes(MAX_CONTENT_BYTES)))
+
+
+@pytest.mark.parametrize("length", [0, 1, 2_048, 16_383, 16_384, 40_000, 1_048_576])
+def test_a_message_comes_back_byte_for_byte(length: int) -> None:
+    message = bytes(range(256)) * (length // 256) + bytes(length % 256)
+    ciphertext = seal_content(message, content_key=KEY, header=HEADER)
+    content = encode_content(Content(message=message))
+
+    assert open_content(ciphertext, content_key=KEY, header=HEADER) == message
+    assert len(ciphertext) == 56 + len(content) + 16 * (len(content) // 16_384 + 1)
+
+
+def test_two_ciphertexts_of_one_message_differ() -> None:
+    assert seal_content(MESSAGE, content_key=KEY, header=HEADER) != seal_content(
+        MESSAGE, content_key=KEY, header=HEADER
+    )
+
+
+def test_lengths_of_one_class_cannot_be_told_apart() -> None:
+    lengths = {len(seal_content(bytes(n), content_key=KEY, header=HEADER)) for n in range(2_049, 2_150)}
+
+    assert len(lengths) == 1
+
+
+def test_another_key_or_header_opens_nothing() -> None:
+    ciphertext = seal_content(MESSAGE, content_key=KEY, header=HEADER)
+
+    for key, header in (
+        (OTHER_KEY, HEADER),
+        (KEY, b""),
+        (KEY, HEADER + b"\x00"),
+        (KEY, HEADER[:-1]),
+        (KEY, b"\x00" + HEADER),
+        (ContentKey(KEY[:31]), HEADER),
+        (ContentKey(b""), HEADER),
+    ):
+        with pytest.raises(SealError):
+            open_content(ciphertext, content_key=key, header=header)
+
+
+def test_every_flipped_byte_and_every_other_length_is_refused() -> None:
+    ciphertext = seal_content(MESSAGE, content_key=KEY, header=HEADER)
+
+    for at in range(len(ciphertext)):
+        altered = ciphertext[:at] + bytes((ciphertext[at] ^ 1,)) + ciphertext[at + 1 :]
+        for other in (altered, ciphertext[:at]):
+            with pytest.raises(SealError):
+                open_content(other, content_key=KEY, header=HEADER)
+    for other in (ciphertext + b"\x00", ciphertext + bytes(16), ciphertext + ciphertext):
+        with pytest.raises(SealError):
+            open_content(other, content_key=KEY, header=HEADER)
+
+
+def test_chunks_cannot_be_dropped_or_swapped() -> None:
+    ciphertext = seal_content(bytes(60_000), content_key=KEY, header=HEADER)
+    chunk = 16_384 + 16
+    head, first, second, rest = (
+        ciphertext[:56],
+        ciphertext[56 : 56 + chunk],
+        ciphertext[56 + chunk : 56 + 2 * chunk],
+        ciphertext[56 + 2 * chunk :],
+    )
+
+    for other in (
+        head + second + first + rest,
+        head + first + rest,
+        head + first + second,
+        head + first,
+        head,
+    ):
+        with pytest.raises(SealError):
+            open_content(other, content_key=KEY, header=HEADER)
+
+
+def test_a_key_that_is_no_key_seals_nothing() -> None:
+    for key in (b"", bytes(16), bytes(31), bytes(33)):
+        with pytest.raises(ValueError, match="32"):
+            seal_content(MESSAGE, content_key=ContentKey(key), header=HEADER)
+        with pytest.raises(ValueError, match="32"):
+            wrap_key(ContentKey(key), storage_key=STORAGE_KEY, message_id=bytes(16))
+
+
+def test_a_wrapped_key_opens_with_its_storage_key_and_message() -> None:
+    wrapped = wrap_key(KEY, storage_key=STORAGE_KEY, message_id=b"m" * 16)
+
+    assert len(wrapped) == 104
+    assert wrapped.find(KEY) == -1
+    assert unwrap_key(wrapped, storage_key=STORAGE_KEY, message_id=b"m" * 16) == KEY
+    for other in (wrapped[:-1], wrapped + b"\x00", bytes(104), b""):
+        with pytest.raises(SealError):
+            unwrap_key(other, storage_key=STORAGE_KEY, message_id=b"m" * 16)
+    with pytest.raises(SealError):
+        unwrap_key(wrapped, storage_key=STORAGE_KEY, message_id=b"n" * 16)
+    with pytest.raises(SealError):
+        unwrap_key(wrapped, storage_key=StorageKey(KEY), message_id=b"m" * 16)
+
+
+def test_what_is_wrapped_is_a_content_key() -> None:
+    encryptor = Cobblestone256Encryptor(STORAGE_KEY, b"entente/at-rest/v1\x00" + b"m" * 16)
+    wrapped = encryptor.update(bytes(31)) + encryptor.finalize()
+
+    with pytest.raises(SealError):
+        unwrap_key(wrapped, storage_key=STORAGE_KEY, message_id=b"m" * 16)
+
+
+def test_content_and_wrapped_keys_are_not_taken_for_each_other() -> None:
+    wrapped = wrap_key(KEY, storage_key=STORAGE_KEY, message_id=HEADER)
+
+    with pytest.raises(SealError):
+        open_content(wrapped, content_key=ContentKey(STORAGE_KEY), header=HEADER)
+
+
+def test_one_error_says_nothing_but_that_it_does_not_open() -> None:
+    ciphertext = seal_content(MESSAGE, content_key=KEY, header=HEADER)
+    texts = set()
+    for other, key in ((ciphertext[:10], KEY), (ciphertext, OTHER_KEY), (ciphertext[:-1], KEY)):
+        with pytest.raises(SealError) as caught:
+            open_content(other, content_key=key, header=HEADER)
+        texts.add(str(caught.value))
+
+    assert len(texts) == 1
+    assert issubclass(SealError, PeerError)
+    assert SealError.code == "content-invalid"
