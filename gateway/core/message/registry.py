@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urldefrag, urljoin
 
 import jsonschema_rs
 import orjson
 
 from gateway.core.message.agreement import Agreement, build_agreement
+from gateway.core.message.schema_documents import SCHEMA_BASE, bundle, references, resolve
 from gateway.core.message.terms import ReplyDeadline, TypeTerms, build_terms
 from gateway.core.message.wording import Language, Wording
 from gateway.errors import OperatorError, RejectedError
@@ -39,9 +39,6 @@ __all__ = [
     "TypeTerms",
     "UnknownTypeError",
 ]
-
-SCHEMA_BASE: Final = "https://entente.example/schemas/"
-"""Base of every ``$id``. A name, not an address: nothing is ever read from there."""
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TYPE_FILE: Final = re.compile(r"([a-z][a-z0-9]*\.[a-z][a-z0-9_]*)/([1-9][0-9]*)\.json")
@@ -143,26 +140,6 @@ class Catalogue:
             msg = "this message type is not in the catalogue"
             raise UnknownTypeError(msg)
         return found
-
-
-def bundle(schema: Mapping[str, Any], documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return ``schema`` with every document it refers to embedded under ``$defs``.
-
-    The embedded documents keep their ``$id``, so references need no rewriting.
-
-    Spec: JSON Schema Core 2020-12, section 9.3, "Compound Documents".
-    """
-    whole = dict(schema)
-    embedded = {
-        identifier.removeprefix(SCHEMA_BASE): {
-            keyword: value for keyword, value in document.items() if keyword != "$schema"
-        }
-        for identifier, document in sorted(documents.items())
-        if identifier != schema["$id"]
-    }
-    if embedded:
-        whole["$defs"] = {**whole.get("$defs", {}), **embedded}
-    return whole
 
 
 def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
@@ -277,8 +254,8 @@ class _Reader:
             if identifier in found:
                 continue
             found[identifier] = document
-            for reference in _references(document):
-                target = urldefrag(urljoin(identifier, reference)).url
+            for reference in references(document):
+                target, _ = resolve(identifier, reference)
                 if target not in self._documents:
                     path = identifier.removeprefix(SCHEMA_BASE)
                     msg = f"{path}: no file for the reference {reference}"
@@ -337,19 +314,6 @@ def _parse(path: str, content: bytes) -> dict[str, Any]:
         msg = f"{path} must hold a JSON object"
         raise CatalogueError(msg)
     return document
-
-
-def _references(node: object) -> Iterator[str]:
-    """Yield every ``$ref`` of a schema document."""
-    if isinstance(node, dict):
-        reference = node.get("$ref")
-        if isinstance(reference, str):
-            yield reference
-        for child in node.values():
-            yield from _references(child)
-    elif isinstance(node, list):
-        for child in node:
-            yield from _references(child)
 
 
 def _wording(path: str, schema: Mapping[str, Any], keyword: str) -> Wording:

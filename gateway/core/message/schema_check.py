@@ -1,0 +1,267 @@
+"""Check a document against the schema of its type, and say how to mend it.
+
+The compiled schema decides. Only when it refuses, the errors are turned into texts: each
+names the field by its title in the reader's language and says what is expected there, as
+the schema has it. What stood there instead is not repeated, and neither is the name of a
+field that the schema does not know.
+
+Spec: docs/spec/messages.md, "Schema".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, Final
+
+import jsonschema_rs
+
+from gateway.core.message.registry import Agreement, Catalogue, MessageType
+from gateway.core.message.schema_documents import Schema, follow
+from gateway.core.message.violation import RULE_SCHEMA, Violation, pointer_to
+from gateway.core.message.wording import Wording
+
+MAX_VIOLATIONS: Final = 1_000
+"""Most schema violations reported of one message: far more than anyone reads."""
+
+WHOLE_MESSAGE: Final = "/"
+"""Pointer of a field that the message itself lacks or holds, as the table of rules writes it."""
+
+_UNKNOWN_TYPE: Final = Wording(
+    en="Type (type): expected a type of the catalogue with its version, one of {types}.",
+    fr="Type (type) : attendu un type du catalogue avec sa version, parmi {types}.",
+)
+_MISSING: Final = Wording(
+    en="The field {name} is missing: {title}. {description}",
+    fr="Le champ {name} manque : {title}. {description}",
+)
+_UNKNOWN_FIELD: Final = Wording(
+    en="{count} unknown field(s) in this object. Known fields: {fields}.",
+    fr="{count} champ(s) inconnu(s) dans cet objet. Champs connus : {fields}.",
+)
+_CLOSE: Final = Wording(en=" Did you mean {fields}?", fr=" Vouliez-vous dire {fields} ?")
+_EXPECTED: Final = Wording(
+    en="{title} ({name}): expected {expectation}.",
+    fr="{title} ({name}) : attendu {expectation}.",
+)
+_REPEATED: Final = Wording(
+    en="{title} ({name}): expected a list that holds nothing twice.",
+    fr="{title} ({name}) : attendu une liste sans répétition.",
+)
+_NOT_A_DAY: Final = Wording(
+    en="{title} ({name}): expected a day that the calendar has; {expectation}.",
+    fr="{title} ({name}) : attendu un jour qui existe au calendrier ; {expectation}.",
+)
+
+
+def schema_violations(
+    document: Mapping[str, Any], message_type: MessageType, agreement: Agreement
+) -> tuple[Violation, ...]:
+    """Return everything in which ``document`` departs from the schema of its type.
+
+    Empty means that the schema accepts it. At most ``MAX_VIOLATIONS`` are returned.
+
+    Unknown fields are let through only if the message says a later minor version that the
+    agreement has announced.
+
+    Args:
+        document: A message, as ``parse_json`` gives it.
+        message_type: The type that ``document`` names.
+        agreement: The agreement.
+
+    Spec: docs/spec/messages.md, "Schema".
+    """
+    if message_type.validator.is_valid(document):
+        return ()
+    lenient = _is_announced(document, agreement)
+    found = [
+        violation
+        for error in islice(message_type.validator.iter_errors(document), MAX_VIOLATIONS)
+        if not (lenient and error.kind.name == "additionalProperties")
+        for violation in (_describe(error, message_type),)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def unknown_type(catalogue: Catalogue) -> Violation:
+    """Return the violation of a message whose type the catalogue does not have."""
+    return Violation(
+        rule=RULE_SCHEMA,
+        pointer="/type",
+        wording=_UNKNOWN_TYPE.fill(types=", ".join(sorted(catalogue.types))),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """What the schema says about one place of a message.
+
+    Attributes:
+        name: Name of the nearest field.
+        title: Its title.
+        identifier: ``$id`` of the document that ``parts`` ends in.
+        parts: The schema of the place and what it refers to, nearest first.
+    """
+
+    name: str
+    title: Wording
+    identifier: str
+    parts: tuple[Schema, ...]
+
+    def fact(self, keyword: str) -> Any:
+        """Return the nearest value of a keyword, or None."""
+        return next((part[keyword] for part in self.parts if keyword in part), None)
+
+
+def _is_announced(document: Mapping[str, Any], agreement: Agreement) -> bool:
+    header = document.get("header")
+    return isinstance(header, dict) and header.get("schema_version") in agreement.announced_versions
+
+
+def _describe(error: jsonschema_rs.ValidationError, message_type: MessageType) -> Violation:
+    """Turn an error of the validator into a violation."""
+    place = _find(message_type, error.instance_path)
+    return Violation(
+        rule=RULE_SCHEMA,
+        pointer=pointer_to(*error.instance_path) or WHOLE_MESSAGE,
+        wording=_wording(error.kind, place, message_type),
+    )
+
+
+def _wording(kind: jsonschema_rs.ValidationErrorKind, place: _Place, message_type: MessageType) -> Wording:
+    facts = kind.as_dict()
+    if kind.name == "required":
+        return _describe_missing(facts["property"], place, message_type)
+    if kind.name == "additionalProperties":
+        return _describe_unknown(facts["unexpected"], place)
+    template = _EXPECTED
+    if kind.name == "uniqueItems":
+        template = _REPEATED
+    elif kind.name == "format":
+        template = _NOT_A_DAY
+    expectation = _expectation(place)
+    return Wording(
+        en=template.en.format(title=place.title.en, name=place.name, expectation=expectation.en),
+        fr=template.fr.format(title=place.title.fr, name=place.name, expectation=expectation.fr),
+    )
+
+
+def _describe_missing(name: str, place: _Place, message_type: MessageType) -> Wording:
+    field = _step(message_type, place, name)
+    return Wording(
+        en=_MISSING.en.format(name=name, title=field.title.en, description=field.fact("description")),
+        fr=_MISSING.fr.format(name=name, title=field.title.fr, description=field.fact("x-description-fr")),
+    )
+
+
+def _describe_unknown(unexpected: Sequence[str], place: _Place) -> Wording:
+    """List the fields the object may have; guess which one was meant, and name only that."""
+    known = list(place.fact("properties") or ())
+    close = dict.fromkeys(
+        match for name in unexpected[:10] for match in get_close_matches(name[:100], known, n=1)
+    )
+    wording = _UNKNOWN_FIELD.fill(count=str(len(unexpected)), fields=", ".join(known))
+    if not close:
+        return wording
+    guess = _CLOSE.fill(fields=", ".join(close))
+    return Wording(en=wording.en + guess.en, fr=wording.fr + guess.fr)
+
+
+def _find(message_type: MessageType, path: Sequence[str | int]) -> _Place:
+    """Return what the schema says about the place at ``path``."""
+    place = _place(
+        message_type, message_type.schema["$id"], message_type.schema, "message", message_type.wording
+    )
+    for step in path:
+        place = _step(message_type, place, step)
+    return place
+
+
+def _step(message_type: MessageType, place: _Place, step: str | int) -> _Place:
+    """Return what the schema says one field or one list entry further down."""
+    keyword = "properties" if isinstance(step, str) else "items"
+    # The document a part lies in is not kept: only the last part of a chain has children.
+    child: Schema = place.fact(keyword) or {}
+    if isinstance(step, str):
+        child = child.get(step, {})
+        title = Wording(en=step, fr=step)
+        return _place(message_type, place.identifier, child, step, title)
+    return _place(message_type, place.identifier, child, place.name, place.title, is_entry=True)
+
+
+def _place(
+    message_type: MessageType,
+    identifier: str,
+    node: Schema,
+    name: str,
+    title: Wording,
+    *,
+    is_entry: bool = False,
+) -> _Place:
+    """Follow the references of a schema and take its title, unless it is an entry of a list."""
+    parts = [node]
+    while "$ref" in parts[-1]:
+        identifier, target = follow(message_type.documents, identifier, parts[-1]["$ref"])
+        parts.append(target)
+    if not is_entry:
+        titled = next((part for part in parts if "title" in part), None)
+        if titled is not None:
+            title = Wording(en=titled["title"], fr=titled["x-title-fr"])
+    return _Place(name=name, title=title, identifier=identifier, parts=tuple(parts))
+
+
+def _expectation(place: _Place) -> Wording:
+    """Say what a place has to hold."""
+    if place.fact("enum") is not None:
+        codes = ", ".join(place.fact("enum"))
+        return Wording(en=f"one of {codes}", fr=f"l'une des valeurs {codes}")
+    if place.fact("const") is not None:
+        const = "true" if place.fact("const") is True else str(place.fact("const"))
+        return Wording(en=const, fr=const)
+    describe = {
+        "string": _expected_text,
+        "integer": _expected_integer,
+        "array": _expected_list,
+        "object": _expected_object,
+    }.get(place.fact("type"))
+    if describe is None:
+        return Wording(en="true or false", fr="true ou false")
+    return describe(place)
+
+
+def _expected_text(place: _Place) -> Wording:
+    longest = place.fact("maxLength")
+    form = place.parts[-1]
+    if longest is not None:
+        return Wording(
+            en=f"text of 1 to {longest} characters, without control characters other than tab and line "
+            "feed and without characters that hide or turn text around",
+            fr=f"un texte de 1 à {longest} caractères, sans caractères de commande autres que tabulation "
+            "et saut de ligne, ni caractères qui masquent ou retournent le texte",
+        )
+    if len(place.parts) > 1 and "description" in form:
+        return Wording(en=_uncapitalised(form["description"]), fr=_uncapitalised(form["x-description-fr"]))
+    pattern = place.fact("pattern")
+    return Wording(en=f"text that matches {pattern}", fr=f"un texte conforme à {pattern}")
+
+
+def _expected_integer(place: _Place) -> Wording:
+    low, high = place.fact("minimum"), place.fact("maximum")
+    return Wording(en=f"an integer from {low} to {high}", fr=f"un entier de {low} à {high}")
+
+
+def _expected_list(place: _Place) -> Wording:
+    low, high = place.fact("minItems") or 0, place.fact("maxItems")
+    return Wording(en=f"a list of {low} to {high} entries", fr=f"une liste de {low} à {high} éléments")
+
+
+def _expected_object(place: _Place) -> Wording:
+    fields = ", ".join(place.fact("required") or place.fact("properties"))
+    return Wording(en=f"an object with {fields}", fr=f"un objet avec {fields}")
+
+
+def _uncapitalised(text: str) -> str:
+    """Return the text as it stands inside a sentence; abbreviations keep their capitals."""
+    return text if text[1:2].isupper() or text[1:2] == "/" else text[:1].lower() + text[1:]

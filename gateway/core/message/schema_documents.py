@@ -1,0 +1,94 @@
+"""Schema documents that refer to each other, without any network.
+
+Every file of the catalogue that is a JSON Schema has an ``$id`` below one base, and refers
+to others by relative paths. Here such references are followed and documents are put
+together into one. Only what the catalogue uses is understood: relative paths, and
+fragments that are JSON Pointers.
+
+Spec: JSON Schema Core 2020-12, sections 8.2 and 9.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+SCHEMA_BASE: Final = "https://entente.example/schemas/"
+"""Base of every ``$id``. A name, not an address: nothing is ever read from there."""
+
+Schema = Mapping[str, Any]
+"""A schema document, or a part of one."""
+
+
+def references(node: object) -> Iterator[str]:
+    """Yield every ``$ref`` below ``node``."""
+    if isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            yield reference
+        for child in node.values():
+            yield from references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def resolve(identifier: str, reference: str) -> tuple[str, str]:
+    """Return the ``$id`` and the fragment that ``reference`` means in the document ``identifier``.
+
+    Args:
+        identifier: ``$id`` of the document that holds the reference.
+        reference: A relative path, a fragment, or both: ``../codes/area.json``, ``#/$defs/x``.
+    """
+    path, _, fragment = reference.partition("#")
+    if not path:
+        return identifier, fragment
+    if "://" in path:
+        return path, fragment
+    folders = identifier.split("/")[:-1]
+    for step in path.split("/"):
+        if step == "..":
+            folders.pop()
+        elif step != ".":
+            folders.append(step)
+    return "/".join(folders), fragment
+
+
+def follow(documents: Mapping[str, Schema], identifier: str, reference: str) -> tuple[str, Schema]:
+    """Return the part that ``reference`` means, with the ``$id`` of its document.
+
+    Args:
+        documents: Documents by ``$id``; the reference leads into one of them.
+        identifier: ``$id`` of the document that holds the reference.
+        reference: The reference.
+    """
+    target, fragment = resolve(identifier, reference)
+    node = documents[target]
+    for step in fragment.split("/")[1:]:
+        node = node[step.replace("~1", "/").replace("~0", "~")]
+    return target, node
+
+
+def bundle(schema: Schema, documents: Mapping[str, Schema]) -> dict[str, Any]:
+    """Return ``schema`` with every document it refers to embedded under ``$defs``.
+
+    The embedded documents keep their ``$id``, so references need no rewriting and any tool
+    for JSON Schema 2020-12 can use the result alone.
+
+    Args:
+        schema: The document to start from.
+        documents: Every document it needs, by ``$id``; itself may be among them.
+
+    Spec: JSON Schema Core 2020-12, section 9.3, "Compound Documents".
+    """
+    embedded = {
+        identifier.removeprefix(SCHEMA_BASE): {
+            keyword: value for keyword, value in document.items() if keyword != "$schema"
+        }
+        for identifier, document in sorted(documents.items())
+        if identifier != schema["$id"]
+    }
+    whole = dict(schema)
+    if embedded:
+        whole["$defs"] = {**whole.get("$defs", {}), **embedded}
+    return whole

@@ -1,0 +1,305 @@
+"""Read a body as JSON in the one way that every reader agrees on.
+
+Parsers differ on duplicate keys, numbers beyond 2^53, NaN, byte order marks and deep
+nesting; what two parsers read differently, two nations would sign differently. Whatever is
+ambiguous is refused here, before anything else looks at the message.
+
+Most bodies are compact JSON. If writing the parsed document gives back the same bytes, no
+key came twice and no escape hid one, and the second, slower pass is skipped.
+
+Spec: docs/spec/messages.md, "Strict JSON"; RFC 8259; RFC 7493.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from gateway.core.message.violation import RULE_JSON, Violation
+from gateway.core.message.wording import Wording
+from gateway.errors import RejectedError
+
+MAX_BODY_BYTES: Final = 1_048_576
+"""Longest message: 1 MiB."""
+
+MAX_DEPTH: Final = 64
+"""Deepest nesting; the root object counts as 1."""
+
+MAX_NODES: Final = 50_000
+"""Most values in one message: objects, lists, texts, numbers, true, false and null."""
+
+MAX_INTEGER: Final = 2**53 - 1
+"""Largest magnitude of an integer: beyond it, readers that use doubles lose digits."""
+
+WHOLE_BODY: Final = "/"
+"""Pointer of a JSON violation: there is no document yet to point into."""
+
+# An escape, then a text without escapes: after the escapes are gone, what stands between
+# two quotation marks is a text, whatever it held.
+_ESCAPE: Final = re.compile(rb"\\.", re.DOTALL)
+_TEXT: Final = re.compile(rb'"[^"]*"')
+_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{}"'))
+_OPENING: Final = frozenset(b"[{")
+
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:,]|-?[0-9][0-9.eE+-]*', re.DOTALL)
+# 2^53 - 1 has 16 digits; a longer literal is never converted, which would take long.
+_LONGEST_INTEGER: Final = len("-9007199254740991")
+
+_NOT_UTF8: Final = Wording(
+    en="The body must be UTF-8 without a byte order mark.",
+    fr="Le corps doit être en UTF-8 sans marque d'ordre des octets (BOM).",
+)
+_NOT_JSON: Final = Wording(
+    en="The body must be one well-formed JSON object by RFC 8259; "
+    "reading stops at line {line}, column {column}.",
+    fr="Le corps doit être un seul objet JSON bien formé selon la RFC 8259 ; "
+    "la lecture s'arrête ligne {line}, colonne {column}.",
+)
+_NOT_OBJECT: Final = Wording(
+    en="The body must be a JSON object with type, header and payload.",
+    fr="Le corps doit être un objet JSON avec type, header et payload.",
+)
+_TOO_DEEP: Final = Wording(
+    en="Objects and lists must not be nested deeper than {limit} levels.",
+    fr="Les objets et les listes ne doivent pas être imbriqués sur plus de {limit} niveaux.",
+)
+_TOO_MANY: Final = Wording(
+    en="The body must not hold more than {limit} values.",
+    fr="Le corps ne doit pas contenir plus de {limit} valeurs.",
+)
+_DUPLICATE: Final = Wording(
+    en="An object must not hold the same key twice, not even written with escapes: "
+    "line {line}, column {column}.",
+    fr="Un objet ne doit pas contenir deux fois la même clé, même écrite avec des échappements : "
+    "ligne {line}, colonne {column}.",
+)
+_FRACTION: Final = Wording(
+    en="Numbers must be written as integers, without fraction or exponent: line {line}, column {column}. "
+    "Decimal amounts are texts.",
+    fr="Les nombres doivent être écrits comme des entiers, sans décimale ni exposant : ligne {line}, "
+    "colonne {column}. Les montants décimaux sont des textes.",
+)
+_OUT_OF_RANGE: Final = Wording(
+    en="Integers must lie between -(2^53-1) and 2^53-1: line {line}, column {column}.",
+    fr="Les entiers doivent être compris entre -(2^53-1) et 2^53-1 : ligne {line}, colonne {column}.",
+)
+
+
+class JsonRefusedError(RejectedError):
+    """The body is not strict JSON; ``violation`` says why, without a value of the body."""
+
+    code = "json-refused"
+
+    def __init__(self, wording: Wording, **facts: int) -> None:
+        """Record what strict JSON expects, and where."""
+        filled = wording.fill(**{name: str(fact) for name, fact in facts.items()})
+        super().__init__(filled.en)
+        self.violation = Violation(rule=RULE_JSON, pointer=WHOLE_BODY, wording=filled)
+
+
+class MessageTooLargeError(RejectedError):
+    """The body is longer than a message may be."""
+
+    code = "message-too-large"
+
+    def __init__(self, *, max_bytes: int) -> None:
+        """Record the limit."""
+        super().__init__(f"a message is at most {max_bytes} bytes long")
+        self.max_bytes = max_bytes
+
+
+def parse_json(
+    body: bytes,
+    *,
+    max_bytes: int = MAX_BODY_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_nodes: int = MAX_NODES,
+) -> dict[str, Any]:
+    """Return the JSON object that ``body`` holds.
+
+    The object has no key twice, no float, and no integer beyond ``MAX_INTEGER``.
+
+    Args:
+        body: The body as received.
+        max_bytes: Longest body.
+        max_depth: Deepest nesting; the root counts as 1. Checked before parsing.
+        max_nodes: Most values.
+
+    Raises:
+        MessageTooLargeError: The body is longer than ``max_bytes``.
+        JsonRefusedError: The body is not strict JSON.
+
+    Spec: docs/spec/messages.md, "Strict JSON".
+    """
+    if len(body) > max_bytes:
+        raise MessageTooLargeError(max_bytes=max_bytes)
+    _refuse_depth(body, max_depth)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _malformed(body, error) from None
+    if type(document) is not dict:
+        raise JsonRefusedError(_NOT_OBJECT)
+    if _is_plain(document, max_nodes) and _is_canonical(document, body):
+        return document
+    _second_pass(body)
+    return document
+
+
+def _refuse_depth(body: bytes, max_depth: int) -> None:
+    """Refuse nesting beyond ``max_depth`` in well-formed JSON.
+
+    In a malformed body the count may be off; the parser refuses that one, with a limit of
+    its own that keeps its stack safe.
+    """
+    if body.count(b"[") + body.count(b"{") <= max_depth:
+        return
+    structure = body
+    if b"\\" in structure:
+        structure = _ESCAPE.sub(b"", structure)
+    structure = _TEXT.sub(b"", structure.translate(None, _NOT_STRUCTURE))
+    depth = 0
+    for character in structure:
+        if character in _OPENING:
+            depth += 1
+            if depth > max_depth:
+                raise JsonRefusedError(_TOO_DEEP, limit=max_depth)
+        else:
+            depth -= 1
+
+
+def _malformed(body: bytes, error: orjson.JSONDecodeError) -> JsonRefusedError:
+    """Say why the parser refused the body. Its own text may quote the body, so it is dropped."""
+    if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return JsonRefusedError(_NOT_UTF8)
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return JsonRefusedError(_NOT_UTF8)
+    return JsonRefusedError(_NOT_JSON, line=error.lineno, column=error.colno)
+
+
+def _is_plain(document: dict[str, Any], max_nodes: int) -> bool:
+    """Return whether the document holds no float; refuse one with too many values.
+
+    A list of containers still to visit replaces recursion: it is faster, and texts, which
+    most values are, cost one comparison.
+    """
+    plain = True
+    count = 1
+    waiting: list[Any] = [document]
+    for container in waiting:
+        count += len(container)
+        if count > max_nodes:
+            raise JsonRefusedError(_TOO_MANY, limit=max_nodes)
+        for value in container.values() if type(container) is dict else container:
+            kind = type(value)
+            if kind is not str:
+                if kind is dict or kind is list:
+                    waiting.append(value)
+                elif kind is float:
+                    plain = False
+    return plain
+
+
+def _is_canonical(document: dict[str, Any], body: bytes) -> bool:
+    """Return whether writing the document gives ``body``, with every integer in range.
+
+    Then no key came twice, for it would have been dropped, and no integer was read as
+    something else.
+    """
+    try:
+        return orjson.dumps(document, option=orjson.OPT_STRICT_INTEGER) == body
+    except orjson.JSONEncodeError:
+        return False
+
+
+class _DefectError(Exception):
+    """The second pass met what strict JSON refuses. Never leaves this module."""
+
+
+def _second_pass(body: bytes) -> None:
+    """Read the body once more with hooks that see every key and every number.
+
+    Raises:
+        JsonRefusedError: A key comes twice, or a number is no integer in range.
+    """
+    try:
+        json.loads(  # noqa: TID251 - this is the module that makes it strict
+            body,
+            object_pairs_hook=_refuse_duplicate,
+            parse_float=_refuse_number,
+            parse_int=_refuse_out_of_range,
+            parse_constant=_refuse_number,
+        )
+    except _DefectError:
+        raise _locate(body) from None
+
+
+def _refuse_duplicate(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise _DefectError
+
+
+def _refuse_number(_: str) -> None:
+    raise _DefectError
+
+
+def _refuse_out_of_range(literal: str) -> None:
+    if len(literal) > _LONGEST_INTEGER or abs(int(literal)) > MAX_INTEGER:
+        raise _DefectError
+
+
+def _locate(body: bytes) -> JsonRefusedError:
+    """Find the first defect of a well-formed body, to say its line and column."""
+    keys: list[set[str] | None] = []
+    expects_key = False
+    for offset, token in _tokens(body):
+        first = token[:1]
+        if first == b"{":
+            keys.append(set())
+            expects_key = True
+        elif first == b"[":
+            keys.append(None)
+            expects_key = False
+        elif first in b"}]":
+            keys.pop()
+            expects_key = False
+        elif first == b",":
+            expects_key = keys[-1] is not None
+        elif first == b":":
+            expects_key = False
+        elif first == b'"':
+            seen = keys[-1]
+            if not expects_key or seen is None:
+                continue
+            key = orjson.loads(token)
+            if key in seen:
+                return _at(_DUPLICATE, body, offset)
+            seen.add(key)
+        elif not token.lstrip(b"-").isdigit():
+            return _at(_FRACTION, body, offset)
+        elif len(token) > _LONGEST_INTEGER or abs(int(token)) > MAX_INTEGER:
+            return _at(_OUT_OF_RANGE, body, offset)
+    # Both readers saw the same bytes; should they ever disagree, the body is refused all the same.
+    return _at(_NOT_JSON, body, 0)
+
+
+def _tokens(body: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the tokens of well-formed JSON with their offsets, except true, false and null."""
+    for match in _TOKEN.finditer(body):
+        yield match.start(), match[0]
+
+
+def _at(wording: Wording, body: bytes, offset: int) -> JsonRefusedError:
+    """Return the refusal with line and column of ``offset``, both from 1, columns in characters."""
+    line_start = body.rfind(b"\n", 0, offset) + 1
+    return JsonRefusedError(
+        wording,
+        line=body.count(b"\n", 0, offset) + 1,
+        column=len(body[line_start:offset].decode()) + 1,
+    )
