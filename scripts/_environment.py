@@ -2,8 +2,8 @@
 
 Run by `_setup.sh` as ``python scripts/_environment.py run|dev``, with the standard library
 alone. An environment is current when its stamp holds the digest of everything that decides
-about its contents: the lock file, pyproject.toml and the Python version. `dev` contains
-`run`, so the stamp of `dev` serves both.
+about its contents: the lock file, pyproject.toml, the Python version and the place. `dev`
+contains `run`, so the stamp of `dev` serves both.
 
 What an interruption leaves behind: the marker `installing` is written before pip starts and
 removed after the stamp is in place. A start that finds the marker throws the environment
@@ -25,12 +25,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCKS = {"run": ROOT / "requirements.lock", "dev": ROOT / "requirements-dev.lock"}
+# The Python below the environment's own, which goes away when the environment is replaced.
+BASE_PYTHON = Path(sys.executable).resolve()
 CONTAINED_IN = {"run": ("run", "dev"), "dev": ("dev",)}
 
 
 def expected_stamp(kind: str) -> str:
     """Return the digest of all that decides about the contents of an environment."""
-    digest = hashlib.sha256(sys.version.encode())
+    # The folder counts too: what lies in an environment points to the place where it was made.
+    digest = hashlib.sha256(f"{sys.version}\n{ROOT}".encode())
     for path in (LOCKS[kind], ROOT / "pyproject.toml"):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -48,7 +51,8 @@ def marker_path() -> Path:
 
 def is_current(kind: str) -> bool:
     """Tell whether the environment holds what this kind needs."""
-    if marker_path().exists() or not (VENV / "bin" / "entente").exists():
+    programs = (VENV / "bin" / "python", VENV / "bin" / "entente")
+    if marker_path().exists() or not all(program.exists() for program in programs):
         return False
     return any(
         stamp_path(other).is_file() and stamp_path(other).read_text() == expected_stamp(other)
@@ -88,22 +92,30 @@ def is_usable() -> bool:
     return done.stdout.strip() == sys.version.strip()
 
 
+def remove() -> None:
+    """Take the environment away, at once: half of one must never lie in its place."""
+    removed = ROOT / "var" / "removed-environment"
+    if removed.exists():
+        shutil.rmtree(removed)
+    VENV.rename(removed)
+    shutil.rmtree(removed)
+
+
 def install(kind: str) -> None:
     """Bring the environment to what the lock says, from nothing or from what is there."""
     if marker_path().exists():
         print(".venv: the last installation did not finish; making it anew", flush=True)
-        shutil.rmtree(VENV)
+        remove()
     elif VENV.exists() and not is_usable():
         print(".venv: it has another Python; making it anew", flush=True)
-        shutil.rmtree(VENV)
+        remove()
     made = VENV.exists()
     VENV.mkdir(exist_ok=True)
     marker_path().touch()
     for other in LOCKS:
         stamp_path(other).unlink(missing_ok=True)
     if not made:
-        # This program may run by the very environment it has just removed; the Python below it stays.
-        run(Path(sys.executable).resolve(), "-m", "venv", VENV)
+        run(BASE_PYTHON, "-m", "venv", VENV)
     pip = (
         VENV / "bin" / "python",
         "-m",

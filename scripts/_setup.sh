@@ -28,7 +28,8 @@ find_python() {
     echo "Python $without_venv is here without its venv module: install the package python$without_venv-venv" \
       "(Debian, Ubuntu: apt-get install python$without_venv-venv) and start again." >&2
   else
-    echo "Entente needs Python 3.11 or newer; ${found:+only Python $found}${found:-none} was found." \
+    found=${found:+only Python $found}
+  echo "Entente needs Python 3.11 or newer; ${found:-none} was found." \
       "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: PYTHON=/path/to/python3 $0" >&2
   fi
   return 1
