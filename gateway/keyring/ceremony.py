@@ -1,0 +1,336 @@
+"""The ceremony: from nothing to a node home and its offline authority.
+
+Order matters to whoever watches: root, authorities, node keys, certificates, statement,
+then the record with every fingerprint. Each step writes files that the next one only
+reads; nothing is replaced. A ceremony that was interrupted is begun again in an empty
+folder, because a half-made authority is worth nothing.
+
+Spec: docs/spec/keys.md, "Ceremony".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha384
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.core.signature import SoftwareSigner
+from gateway.keyring.files import (
+    make_private_folder,
+    make_public_folder,
+    write_public,
+)
+from gateway.keyring.home import (
+    AUDIT_LOG_KEY,
+    COSIGNER_KEY,
+    ROOT_CERTIFICATE_KEY,
+    ROOT_STATEMENT_KEY,
+    STORAGE_KEY,
+    TLS_PEER_KEY,
+    TLS_PEER_NEXT_KEY,
+    TLS_SERVER_KEY,
+    AuthorityHome,
+    NodeHome,
+    audit_origin,
+    exchange_log_key,
+    exchange_origin,
+)
+from gateway.keyring.issuing import IssuingAuthority, create_authority, new_serial, open_authority
+from gateway.keyring.keyfile import Purpose
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.passphrase import Passphrase
+from gateway.keyring.refusals import CeremonyError, TrustError
+from gateway.keyring.registry import Registry, spki_of_key, write_registry
+from gateway.keyring.statement import (
+    KeyStatement,
+    grouped,
+    is_nation,
+    is_node_name,
+    root_fingerprint,
+    root_name,
+    root_verifier_keys,
+    sign_statement,
+)
+from gateway.keyring.trust import (
+    Pin,
+    certificate_digest,
+    read_certificate,
+    read_published_as_stated,
+    write_pin,
+)
+from gateway.keyring.x509_profile import NODE_DAYS, Authority, Issuer, Leaf, build_root
+
+RECORD_TITLE: Final = "Entente key ceremony"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passphrases:
+    """What opens the three folders of keys.
+
+    Attributes:
+        node: Opens the node's keys at every start.
+        root: Opens the root; held by its custodians.
+        issuing: Opens the issuing authorities; held by who issues certificates.
+    """
+
+    node: Passphrase
+    root: Passphrase
+    issuing: Passphrase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlan:
+    """What a ceremony makes.
+
+    Attributes:
+        nation: Two letters.
+        node: Node name, lower case, with a dot.
+        peer_nation: Two letters.
+        peer_node: Node name of the peer.
+        test: Whether everything is marked as test.
+        dns_names: Further names under which agencies reach the node.
+        addresses: Addresses under which agencies reach the node.
+    """
+
+    nation: str
+    node: str
+    peer_nation: str
+    peer_node: str
+    test: bool
+    dns_names: Sequence[str] = ()
+    addresses: Sequence[IPv4Address | IPv6Address] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse names that cannot stand in origins and statements.
+
+        Raises:
+            CeremonyError: A nation or node name has another form, or both are the same.
+        """
+        if not is_nation(self.nation) or not is_nation(self.peer_nation):
+            msg = "a nation is two capital letters, such as FR"
+            raise CeremonyError(msg)
+        if not is_node_name(self.node) or not is_node_name(self.peer_node):
+            msg = "a node name is lower case and has a dot, such as fr.gateway.test"
+            raise CeremonyError(msg)
+        if self.nation == self.peer_nation or self.node == self.peer_node:
+            msg = "a node exchanges with another nation's node, not with itself"
+            raise CeremonyError(msg)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a ceremony leaves in memory.
+
+    Attributes:
+        record: Text with every fingerprint, as written to the home.
+        authorities: The issuing authorities, still open.
+    """
+
+    record: str
+    authorities: dict[Authority, IssuingAuthority]
+
+
+def hold_ceremony(
+    home: NodeHome, authority: AuthorityHome, plan: NodePlan, passphrases: Passphrases, *, now: datetime
+) -> Made:
+    """Make all keys, certificates, statement, registry and record of a node.
+
+    Args:
+        home: Node home; must hold no keys yet.
+        authority: Offline side; must hold no keys yet.
+        plan: Names.
+        passphrases: What seals the three folders.
+        now: Aware time.
+
+    Returns:
+        The ceremony record, and the authorities for whoever issues more at once.
+
+    Raises:
+        KeyFileError: There are keys already, or a folder is not private.
+    """
+    make_private_folder(authority.path)
+    root_folder = KeyFolder.create(
+        authority.root, passphrase=passphrases.root, name=f"{plan.nation} root", test=plan.test, now=now
+    )
+    issuing_folder = KeyFolder.create(
+        authority.issuing,
+        passphrase=passphrases.issuing,
+        name=f"{plan.nation} issuing",
+        test=plan.test,
+        now=now,
+    )
+    make_public_folder(home.path)
+    node_folder = KeyFolder.create(
+        home.keys, passphrase=passphrases.node, name=plan.node, test=plan.test, now=now
+    )
+    make_private_folder(home.kem)
+    make_private_folder(home.data)
+    make_public_folder(home.own.folder)
+
+    root, root_signer = _make_root(home, root_folder, plan, now=now)
+    authorities = _make_authorities(home, issuing_folder, root, plan, now=now)
+    statement = _make_node_keys(node_folder, root, plan, now=now)
+    issue_node_certificates(home, node_folder, authorities[Authority.NODES], plan, now=now)
+    publish_statement(home, statement, root=root_signer)
+    write_registry(home.registry, Registry(nation=plan.nation, version=1, holders=()))
+    write_pin(home.peer, Pin(nation=plan.peer_nation, node=plan.peer_node, root=None, lowest_version=1))
+    record = ceremony_record(home, now=now)
+    write_public(home.ceremony_record, record.encode())
+    return Made(record=record, authorities=authorities)
+
+
+def publish_statement(home: NodeHome, statement: KeyStatement, *, root: SoftwareSigner) -> None:
+    """Sign a statement with the root and put it where the node and the peer find it."""
+    write_public(home.own_verifier_keys, statement.verifier_keys().encode())
+    write_public(home.own.statement, sign_statement(statement, root=root))
+
+
+def issue_node_certificates(
+    home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, plan: NodePlan, *, now: datetime
+) -> None:
+    """Issue the certificates of the peer port and of the agency and operator ports."""
+    peer_key = folder.open_p384(TLS_PEER_KEY, purpose=Purpose.TLS).public_key()
+    server_key = folder.open_p384(TLS_SERVER_KEY, purpose=Purpose.TLS).public_key()
+    issue_peer_certificate(home, nodes, peer_key, node=plan.node, now=now)
+    leaf = Leaf(
+        common_name=f"{plan.node} agency port",
+        dns_names=(plan.node, *plan.dns_names),
+        addresses=plan.addresses,
+        server=True,
+        client=False,
+        days=NODE_DAYS,
+    )
+    certificate = nodes.issue(server_key, leaf, name=f"{plan.node} server", now=now)
+    write_public(home.own.server_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
+
+
+def issue_peer_certificate(
+    home: NodeHome, nodes: IssuingAuthority, key: ec.EllipticCurvePublicKey, *, node: str, now: datetime
+) -> None:
+    """Issue the certificate of the peer port: server and client, under the node's name alone."""
+    leaf = Leaf(common_name=f"{node} peer port", dns_names=(node,), server=True, client=True, days=NODE_DAYS)
+    certificate = nodes.issue(key, leaf, name=f"{node} peer", now=now)
+    write_public(home.own.peer_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
+
+
+def open_root_signer(authority: AuthorityHome, passphrase: Passphrase, *, nation: str) -> SoftwareSigner:
+    """Return the signer of statements.
+
+    Raises:
+        KeyFileError: It does not open.
+        TrustError: It is the root of another nation.
+    """
+    folder = KeyFolder.open(authority.root, passphrase=passphrase, allow_test=True)
+    signer = folder.open_hybrid(ROOT_STATEMENT_KEY, purpose=Purpose.ROOT_STATEMENT)
+    if signer.name != root_name(nation):
+        msg = "this is the root of another nation"
+        raise TrustError(msg)
+    return signer
+
+
+def open_authorities(
+    home: NodeHome, authority: AuthorityHome, passphrase: Passphrase, *, nation: str
+) -> dict[Authority, IssuingAuthority]:
+    """Return the three issuing authorities, opened with one passphrase.
+
+    Raises:
+        KeyFileError: They do not open.
+        TrustError: A certificate in the home is not that of the key.
+    """
+    folder = KeyFolder.open(authority.issuing, passphrase=passphrase, allow_test=True)
+    return {
+        kind: open_authority(
+            folder, read_certificate(home.own.authority(kind)), authority=kind, nation=nation
+        )
+        for kind in Authority
+    }
+
+
+def publish_crls(home: NodeHome, authorities: dict[Authority, IssuingAuthority], *, now: datetime) -> None:
+    """Issue a new revocation list of each authority and put it into the home."""
+    for kind, authority in authorities.items():
+        write_public(home.own.crl(kind), authority.issue_crl(now=now))
+
+
+def ceremony_record(home: NodeHome, *, now: datetime) -> str:
+    """Return the record that the witnesses of a ceremony sign: every fingerprint."""
+    published = read_published_as_stated(home.own)
+    statement = published.statement
+    lines = [
+        RECORD_TITLE,
+        *(["", "*** TEST KEYS: mode production refuses them ***"] if statement.test else []),
+        "",
+        f"nation            {statement.nation}",
+        f"node              {statement.node}",
+        f"held              {now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        f"statement         version {statement.version}",
+        "",
+        "root keys, SHA-384 (read this one aloud; it covers all that follows)",
+        f"  {root_fingerprint(published.root)}",
+        "root certificate, SHA-384",
+        f"  {grouped(certificate_digest(published.root_certificate).hex())}",
+        "key statement, SHA-384 of its text",
+        f"  {grouped(sha384(statement.format().encode()).hexdigest())}",
+    ]
+    for kind in Authority:
+        certificate = read_certificate(home.own.authority(kind))
+        lines += [f"{kind.value} certificate, SHA-384", f"  {grouped(certificate_digest(certificate).hex())}"]
+    lines += ["TLS keys of the peer port, SHA-256 (current, next)"]
+    lines += [f"  {grouped(digest.hex())}" for digest in statement.tls_spki]
+    return "\n".join(lines) + "\n"
+
+
+def _make_root(
+    home: NodeHome, folder: KeyFolder, plan: NodePlan, *, now: datetime
+) -> tuple[Issuer, SoftwareSigner]:
+    name = root_name(plan.nation)
+    key = folder.create_p384(ROOT_CERTIFICATE_KEY, purpose=Purpose.ROOT_CERTIFICATE, name=name, now=now)
+    certificate = build_root(key, nation=plan.nation, test=plan.test, serial=new_serial(), now=now)
+    signer = folder.create_hybrid(ROOT_STATEMENT_KEY, purpose=Purpose.ROOT_STATEMENT, name=name, now=now)
+    write_public(home.own.root, certificate.public_bytes(Encoding.PEM))
+    write_public(home.own.root_keys, root_verifier_keys(signer.verifier).encode())
+    return Issuer(certificate=certificate, key=key), signer
+
+
+def _make_authorities(
+    home: NodeHome, folder: KeyFolder, root: Issuer, plan: NodePlan, *, now: datetime
+) -> dict[Authority, IssuingAuthority]:
+    authorities = {
+        kind: create_authority(folder, root, authority=kind, nation=plan.nation, now=now)
+        for kind in Authority
+    }
+    for kind, authority in authorities.items():
+        write_public(home.own.authority(kind), authority.certificate.public_bytes(Encoding.PEM))
+    publish_crls(home, authorities, now=now)
+    return authorities
+
+
+def _make_node_keys(folder: KeyFolder, root: Issuer, plan: NodePlan, *, now: datetime) -> KeyStatement:
+    folder.create_symmetric(STORAGE_KEY, purpose=Purpose.STORAGE, name=plan.node, now=now)
+    exchange = exchange_origin(plan.node, plan.peer_nation)
+    logs = {exchange_log_key(plan.peer_nation): exchange, AUDIT_LOG_KEY: audit_origin(plan.node)}
+    signers = [
+        folder.create_hybrid(file, purpose=Purpose.LOG, name=origin, now=now) for file, origin in logs.items()
+    ]
+    cosigner = folder.create_hybrid(COSIGNER_KEY, purpose=Purpose.COSIGNER, name=plan.node, now=now)
+    current, following, _ = [
+        folder.create_p384(file, purpose=Purpose.TLS, name=plan.node, now=now)
+        for file in (TLS_PEER_KEY, TLS_PEER_NEXT_KEY, TLS_SERVER_KEY)
+    ]
+    return KeyStatement(
+        nation=plan.nation,
+        node=plan.node,
+        version=1,
+        issued=now.astimezone(UTC).replace(microsecond=0),
+        test=plan.test,
+        root_certificate=certificate_digest(root.certificate),
+        logs=tuple(sorted((signer.verifier for signer in signers), key=lambda log: log.name)),
+        cosigner=cosigner.verifier,
+        tls_spki=(spki_of_key(current.public_key()), spki_of_key(following.public_key())),
+    )

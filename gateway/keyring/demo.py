@@ -1,0 +1,222 @@
+"""Homes of both nations for the demo and for tests: everything made, everything marked.
+
+``<base>/fr`` and ``<base>/us`` are complete: keys with their passphrases beside them, the
+authority inside the home, certificates and plain keys of every agency, an operator and an
+auditor, trust exchanged both ways, and a configuration on the loopback interface. Each of
+these would be a mistake in production, and the test mark makes production refuse them all.
+
+Spec: docs/spec/keys.md, "Test homes".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Final
+
+from gateway.keyring.ceremony import (
+    NodePlan,
+    Passphrases,
+    hold_ceremony,
+    issue_node_certificates,
+    open_authorities,
+    publish_crls,
+)
+from gateway.keyring.files import make_private_folder, write_public
+from gateway.keyring.holders import NewHolder, issue_test_holders
+from gateway.keyring.home import NodeHome
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.passphrase import read_passphrase_file, write_generated_passphrase
+from gateway.keyring.refusals import CeremonyError
+from gateway.keyring.registry import Role
+from gateway.keyring.trust import (
+    crl_next_update,
+    import_peer,
+    read_certificate,
+    read_published_as_stated,
+)
+from gateway.keyring.x509_profile import Authority
+
+DEFAULT_PORT_BASE: Final = 9_440
+NODES: Final[Mapping[str, str]] = {"FR": "fr.gateway.test", "US": "us.gateway.test"}
+PORT_OFFSETS: Final[Mapping[str, int]] = {"FR": 1, "US": 11}
+AGENCIES: Final[Mapping[str, Sequence[str]]] = {
+    "FR": (
+        "FR.DGDDI",
+        "FR.DGDDI.DNGCD",
+        "FR.DGDDI.DNRED",
+        "FR.DGDDI.SARC",
+        "FR.ONAF",
+        "FR.SCL",
+    ),
+    "US": ("US.CBP", "US.CBP.AMO", "US.CBP.LSS", "US.CBP.NTC", "US.CBP.OT", "US.ICE.HSI"),
+}
+"""Agency codes of the catalogue (schemas: code list AGENCY), by nation."""
+OPERATORS: Final[Mapping[str, Role]] = {"OPERATOR": Role.OPERATOR, "AUDITOR": Role.AUDITOR}
+RENEW_CRL_BEFORE: Final = timedelta(days=4)
+RENEW_CERTIFICATE_BEFORE: Final = timedelta(days=30)
+
+_LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where a node listens on the loopback interface.
+
+    Attributes:
+        agency: Agency API.
+        peer: Peer link.
+        operator: Operators and auditors.
+    """
+
+    agency: int
+    peer: int
+    operator: int
+
+    @classmethod
+    def from_base(cls, base: int, nation: str) -> Ports:
+        """Return the ports of a nation: base + 1, 2, 3 for France, + 11, 12, 13 for America."""
+        first = base + PORT_OFFSETS[nation]
+        return cls(agency=first, peer=first + 1, operator=first + 2)
+
+
+def make_demo_homes(base: Path, *, now: datetime, port_base: int = DEFAULT_PORT_BASE) -> dict[str, NodeHome]:
+    """Make both homes, or renew what is running out in homes that are there.
+
+    Args:
+        base: Folder of both homes, ``fr`` and ``us``.
+        now: Aware time, the present.
+        port_base: Ports are derived from it; the configuration is written anew each time.
+
+    Returns:
+        The homes by nation.
+
+    Raises:
+        KeyFileError: A home exists, and its keys are refused.
+        TrustError: A home exists, and its files do not fit together.
+        CeremonyError: A home was begun and not finished.
+    """
+    ports = {nation: Ports.from_base(port_base, nation) for nation in NODES}
+    return make_homes(base, ports=ports, now=now)
+
+
+def make_homes(base: Path, *, ports: Mapping[str, Ports], now: datetime) -> dict[str, NodeHome]:
+    """Make or renew both homes with given ports; see `make_demo_homes`."""
+    homes = {nation: NodeHome(path=base / nation.lower()) for nation in NODES}
+    for nation, home in homes.items():
+        if is_complete(home):
+            renew_test_home(home, now=now)
+        elif home.keys.exists():
+            msg = f"{home.path} is only half made; remove it and begin again"
+            raise CeremonyError(msg)
+        else:
+            make_test_home(home, plan_for(nation), now=now)
+        peer = _peer_of(nation)
+        write_public(home.config, _config(nation, ports[nation], ports[peer]).encode())
+    for nation, home in homes.items():
+        import_peer(home, read_published_as_stated(homes[_peer_of(nation)].own))
+    return homes
+
+
+def make_test_home(home: NodeHome, plan: NodePlan, *, now: datetime) -> str:
+    """Make a home with its authority, passphrases and certificates; return the record."""
+    make_private_folder(home.keys)
+    make_private_folder(home.authority.path)
+    make_private_folder(home.authority.root)
+    make_private_folder(home.authority.issuing)
+    passphrases = Passphrases(
+        node=write_generated_passphrase(home.passphrase),
+        root=write_generated_passphrase(home.authority.root_passphrase),
+        issuing=write_generated_passphrase(home.authority.issuing_passphrase),
+    )
+    made = hold_ceremony(home, home.authority, plan, passphrases, now=now)
+    agencies = [NewHolder(code=code, role=Role.AGENCY) for code in AGENCIES.get(plan.nation, ())]
+    operators = [NewHolder(code=name, role=role) for name, role in OPERATORS.items()]
+    issue_test_holders(home, made.authorities[Authority.AGENCIES], agencies, now=now)
+    issue_test_holders(home, made.authorities[Authority.OPERATORS], operators, now=now)
+    return made.record
+
+
+def renew_test_home(home: NodeHome, *, now: datetime) -> bool:
+    """Issue new revocation lists and node certificates if the old ones run out soon.
+
+    Returns:
+        Whether anything was issued. Nothing is opened otherwise, so this is cheap.
+    """
+    ends = [crl_next_update(home.own.crl(kind).read_bytes()) for kind in Authority]
+    chains = [read_certificate(path) for path in (home.own.peer_chain, home.own.server_chain)]
+    lists_due = min(ends) - now < RENEW_CRL_BEFORE
+    certificates_due = min(chain.not_valid_after_utc for chain in chains) - now < RENEW_CERTIFICATE_BEFORE
+    if not lists_due and not certificates_due:
+        return False
+    statement = read_published_as_stated(home.own).statement
+    authorities = open_authorities(
+        home,
+        home.authority,
+        read_passphrase_file(home.authority.issuing_passphrase),
+        nation=statement.nation,
+    )
+    publish_crls(home, authorities, now=now)
+    if certificates_due:
+        folder = KeyFolder.open(home.keys, passphrase=read_passphrase_file(home.passphrase), allow_test=True)
+        issue_node_certificates(
+            home, folder, authorities[Authority.NODES], plan_for(statement.nation), now=now
+        )
+    return True
+
+
+def plan_for(nation: str) -> NodePlan:
+    """Return the plan of a demo node."""
+    peer = _peer_of(nation)
+    return NodePlan(
+        nation=nation,
+        node=NODES[nation],
+        peer_nation=peer,
+        peer_node=NODES[peer],
+        test=True,
+        dns_names=("localhost",),
+        addresses=(IPv4Address(_LOOPBACK),),
+    )
+
+
+def is_complete(home: NodeHome) -> bool:
+    """Return whether making this home came to its end: its configuration is written last."""
+    return home.config.exists()
+
+
+def _peer_of(nation: str) -> str:
+    return next(other for other in NODES if other != nation)
+
+
+def _config(nation: str, ports: Ports, peer_ports: Ports) -> str:
+    peer = _peer_of(nation)
+    return f"""\
+# Made for the demo and for tests: every key below keys/ is a TEST key.
+
+[node]
+name = "{NODES[nation]}"
+nation = "{nation}"
+mode = "test"
+
+[agency_api]
+listen = "{_LOOPBACK}:{ports.agency}"
+
+[peer_api]
+listen = "{_LOOPBACK}:{ports.peer}"
+
+[ops_api]
+listen = "{_LOOPBACK}:{ports.operator}"
+
+[peers.{peer}]
+name = "{NODES[peer]}"
+url = "https://{_LOOPBACK}:{peer_ports.peer}"
+
+[store]
+url = "sqlite:///data/gateway.db"
+
+[keys]
+passphrase_file = "keys/passphrase"
+"""

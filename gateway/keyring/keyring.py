@@ -1,0 +1,283 @@
+"""The keys of a running node, opened once from its home.
+
+Opening costs one Argon2id and a few signatures' verifications, about a quarter of a second.
+Everything is compared before the first use: the keys in the folder are those that the own
+statement names, the statement is signed by the own root, and the peer's files are those
+that were pinned.
+
+Spec: docs/spec/keys.md; `gateway.ports.Keyring`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from gateway.core.keybox import KemPrivateKey
+from gateway.core.signature import HybridVerifier, SoftwareSigner
+from gateway.keyring.files import write_public
+from gateway.keyring.home import (
+    AUDIT_LOG_KEY,
+    COSIGNER_KEY,
+    STORAGE_KEY,
+    TLS_PEER_KEY,
+    TLS_SERVER_KEY,
+    NodeHome,
+    audit_origin,
+    exchange_log_key,
+)
+from gateway.keyring.kemstore import KemStore
+from gateway.keyring.keyfile import Purpose
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.passphrase import Passphrase
+from gateway.keyring.refusals import KeyFileError, Refusal, TrustError
+from gateway.keyring.registry import SpkiDigest
+from gateway.keyring.statement import KeyStatement, StatementRefusedError, verify_statement
+from gateway.keyring.tls import TlsIdentity, tls_identity
+from gateway.keyring.trust import (
+    Published,
+    read_peer,
+    read_pin,
+    read_published_as_stated,
+    write_pin,
+)
+
+STORAGE_KEY_BYTES: Final = 32
+
+
+class FileKeyring:
+    """The keys of one node and what it trusts of its peer. Calls may come from several threads."""
+
+    def __init__(self, home: NodeHome, folder: KeyFolder) -> None:
+        """Read everything from an opened folder; `open` is how to get here."""
+        self.home = home
+        self._folder = folder
+        self._own = read_published_as_stated(home.own)
+        self._pin = read_pin(home.peer)
+        self._peer: Published | None = None if self._pin.root is None else read_peer(home)[1]
+        self._lock = threading.Lock()
+        header, self._storage_key = folder.get(STORAGE_KEY, purpose=Purpose.STORAGE)
+        if len(self._storage_key) != STORAGE_KEY_BYTES or header.name != self.node:
+            raise KeyFileError(folder.path / STORAGE_KEY, Refusal.ALTERED)
+        self._cosigner = folder.open_hybrid(COSIGNER_KEY, purpose=Purpose.COSIGNER)
+        self._signers: dict[str, SoftwareSigner] = {}
+        self._files = {log.name: self._open_log(log) for log in self._own.statement.logs}
+        if self._cosigner.verifier != self._own.statement.cosigner:
+            msg = "the cosigner key of this home is not the one that its key statement names"
+            raise TrustError(msg)
+        self._kem = KemStore(replace(folder, path=home.kem), node=self.node)
+
+    @classmethod
+    def open(cls, home: Path, *, passphrase: Passphrase, production: bool) -> FileKeyring:
+        """Open the keys of a home.
+
+        Args:
+            home: The node home.
+            passphrase: What opens its ``keys/unlock.key``.
+            production: True refuses test keys, and an authority inside the home.
+
+        Raises:
+            KeyFileError: A file is refused; the text says which and why.
+            TrustError: Keys, statement and peer do not fit together.
+        """
+        node_home = NodeHome(path=home)
+        if production and node_home.authority.path.exists():
+            msg = "the authority lies inside the node home; in production it is kept offline"
+            raise TrustError(msg)
+        folder = KeyFolder.open(node_home.keys, passphrase=passphrase, allow_test=not production)
+        return cls(node_home, folder)
+
+    @property
+    def nation(self) -> str:
+        """Return the two letters of this node's nation."""
+        return self._own.statement.nation
+
+    @property
+    def node(self) -> str:
+        """Return the name of this node."""
+        return self._own.statement.node
+
+    @property
+    def peer_nation(self) -> str:
+        """Return the two letters of the peer's nation."""
+        return self._pin.nation
+
+    @property
+    def peer_node(self) -> str:
+        """Return the name of the peer."""
+        return self._pin.node
+
+    @property
+    def is_test(self) -> bool:
+        """Return whether these are test keys."""
+        return self._folder.test
+
+    @property
+    def storage_key(self) -> bytes:
+        """Return the 32-byte key under which content keys are wrapped at rest."""
+        return self._storage_key
+
+    @property
+    def cosigner(self) -> SoftwareSigner:
+        """Return the signer of cosignatures on the peer's logs, under the node's name."""
+        return self._cosigner
+
+    @property
+    def statement(self) -> bytes:
+        """Return this node's key statement, signed by the national root."""
+        return self._own.statement_note
+
+    @property
+    def own_statement(self) -> KeyStatement:
+        """Return what this node's key statement says."""
+        return self._own.statement
+
+    @property
+    def peer_statement(self) -> bytes:
+        """Return the newest accepted key statement of the peer.
+
+        Raises:
+            TrustError: The peer's keys are not imported yet.
+        """
+        return self._imported().statement_note
+
+    @property
+    def peer_keys(self) -> KeyStatement:
+        """Return what the peer's newest accepted key statement says.
+
+        Raises:
+            TrustError: The peer's keys are not imported yet.
+        """
+        return self._imported().statement
+
+    @property
+    def peer_cosigner_verifier(self) -> HybridVerifier:
+        """Return the verifier of the peer's cosignatures."""
+        return self._imported().statement.cosigner
+
+    def log_signer(self, origin: str) -> SoftwareSigner:
+        """Return the signer of an own log or of one of its successor generations.
+
+        Raises:
+            MalformedError: This node has no such log.
+        """
+        log = self._own.statement.log(origin)
+        with self._lock:
+            if origin not in self._signers:
+                # A successor generation: the same key under the name of the new log.
+                base = next(
+                    name for name in self._files if self._signers[name].verifier.ed25519 == log.ed25519
+                )
+                self._signers[origin] = self._folder.open_hybrid(
+                    self._files[base], purpose=Purpose.LOG, name=origin
+                )
+            return self._signers[origin]
+
+    def own_verifier(self, origin: str) -> HybridVerifier:
+        """Return the verifier of an own log.
+
+        Raises:
+            MalformedError: This node has no such log.
+        """
+        return self._own.statement.log(origin)
+
+    def peer_log_verifier(self, origin: str) -> HybridVerifier:
+        """Return the verifier of a log of the peer.
+
+        Raises:
+            MalformedError: The peer has no such log.
+            TrustError: The peer's keys are not imported yet.
+        """
+        return self._imported().statement.log(origin)
+
+    def accept_peer_statement(self, statement: bytes) -> None:
+        """Take a statement from the peer's log, durable when this returns.
+
+        Args:
+            statement: The note, as it stands in an entry of kind 5.
+
+        Raises:
+            SignatureInvalidError: Not signed by the pinned root.
+            StatementRefusedError: Of another nation or node, older than the newest one
+                accepted, or another one of the same version.
+            MalformedError: Not a statement in canonical form.
+        """
+        with self._lock:
+            peer = self._imported()
+            accepted = verify_statement(
+                statement,
+                root=peer.root,
+                nation=self._pin.nation,
+                node=self._pin.node,
+                lowest_version=peer.statement.version,
+            )
+            if accepted.version == peer.statement.version:
+                if accepted != peer.statement:
+                    msg = "the peer's root made two different key statements of one version"
+                    raise StatementRefusedError(msg)
+                return
+            if accepted.root_certificate != peer.statement.root_certificate:
+                msg = "a new root certificate asks for a ceremony: entente keys import-peer"
+                raise StatementRefusedError(msg)
+            if accepted.test and not self.is_test:
+                msg = "the key statement names TEST keys"
+                raise StatementRefusedError(msg)
+            # The pin last: until then the next start finds a newer statement than it asks
+            # for, which is fine.
+            write_public(self.home.peer.statement, statement)
+            write_public(self.home.peer_verifier_keys, accepted.verifier_keys().encode())
+            self._pin = replace(self._pin, lowest_version=accepted.version)
+            write_pin(self.home.peer, self._pin)
+            self._peer = replace(peer, statement=accepted, statement_note=statement)
+
+    def create_kem_key(self, now_ms: int) -> tuple[bytes, bytes]:
+        """Make a KEM key, durable before it returns: (key id 8 bytes, public key 1,665 bytes)."""
+        return self._kem.create(now_ms)
+
+    def kem_private(self, key_id: bytes) -> KemPrivateKey | None:
+        """Return a private KEM key, or None if it was destroyed or never ours."""
+        return self._kem.private(key_id)
+
+    def destroy_kem_key(self, key_id: bytes) -> None:
+        """Destroy a private KEM key for good; unknown ids are ignored."""
+        self._kem.destroy(key_id)
+
+    def kem_keys(self) -> Mapping[bytes, int]:
+        """Return creation times in UTC milliseconds by key id, oldest first."""
+        return self._kem.created_ms()
+
+    def peer_identity(self) -> TlsIdentity:
+        """Return certificate chain and key of the peer port; read anew, so a rotation counts."""
+        key = self._folder.open_p384(TLS_PEER_KEY, purpose=Purpose.TLS)
+        return tls_identity(self.home.own.peer_chain, key)
+
+    def server_identity(self) -> TlsIdentity:
+        """Return certificate chain and key of the agency and operator ports."""
+        key = self._folder.open_p384(TLS_SERVER_KEY, purpose=Purpose.TLS)
+        return tls_identity(self.home.own.server_chain, key)
+
+    def peer_pins(self) -> tuple[SpkiDigest, ...]:
+        """Return the digests one of which the key on the peer's port has to have."""
+        return tuple(SpkiDigest(digest) for digest in self._imported().statement.tls_spki)
+
+    def _imported(self) -> Published:
+        if self._peer is None:
+            msg = f"the keys of {self._pin.node} are not imported yet: entente keys import-peer"
+            raise TrustError(msg)
+        return self._peer
+
+    def _open_log(self, log: HybridVerifier) -> str:
+        """Return the key file of a log, after a comparison with the statement."""
+        if log.name == audit_origin(self.node):
+            file = AUDIT_LOG_KEY
+        else:
+            file = exchange_log_key(log.name.rpartition("/")[2])
+        signer = self._folder.open_hybrid(file, purpose=Purpose.LOG)
+        if signer.verifier != log:
+            msg = f"{file} is not the key that the key statement names for this log"
+            raise TrustError(msg)
+        self._signers[log.name] = signer
+        return file

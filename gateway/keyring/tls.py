@@ -1,0 +1,225 @@
+"""TLS contexts: who may connect to whom.
+
+=============  ======================  =====================================  ==============
+context        presents                trusts                                 checked after
+=============  ======================  =====================================  ==============
+agency server  server certificate      own agency authority                   registry
+operator s.    server certificate      own operator authority                 registry, role
+peer server    peer certificate        the peer's node authority              pinned key
+peer client    peer certificate        the peer's node authority, host name   pinned key
+agency client  agency's certificate    own root, host name
+=============  ======================  =====================================  ==============
+
+TLS 1.3 only, no tickets, no compression, strict X.509. Trust is one issuing authority, not
+the root above it: an agency's certificate is worth nothing on the peer port. The system's
+trust store is never loaded. A context does not see a newer revocation list, so whoever
+serves with it builds a new one when `TrustStamp` changes, and closes what is open.
+
+Group: with OpenSSL 3.5 or later the library's own order applies (hybrid post-quantum
+first, or what an ``OPENSSL_CONF`` file says); before that P-384 is set, since Python has
+no other way to name a group.
+
+Spec: RFC 8446; docs/spec/keys.md, "TLS".
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hmac import compare_digest
+from pathlib import Path
+from typing import Final, NewType
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+
+from gateway.errors import PeerError
+from gateway.keyring.files import read_public, write_private
+from gateway.keyring.home import NodeHome, TrustFiles
+from gateway.keyring.refusals import TrustError
+from gateway.keyring.registry import SpkiDigest, spki_of_key, spki_sha256
+from gateway.keyring.trust import read_certificate
+from gateway.keyring.x509_profile import Authority
+
+TrustStamp = NewType("TrustStamp", tuple[tuple[int, int, int], ...])
+"""Changes when one of the files changes that a context was built from."""
+
+PEER_CIPHER: Final = "TLS_AES_256_GCM_SHA384"
+
+_HYBRID_BY_DEFAULT: Final = (3, 5)
+_CLASSICAL_GROUP: Final = "secp384r1"
+_PROTOCOL: Final = "http/1.1"
+
+
+class PeerIdentityError(PeerError):
+    """Whoever is at the other end of the connection does not hold a pinned key."""
+
+    code = "peer-identity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsIdentity:
+    """What an end of a connection presents.
+
+    Attributes:
+        chain: PEM file with the certificate and its issuer.
+        key: Its private key.
+    """
+
+    chain: Path
+    key: ec.EllipticCurvePrivateKey
+
+    def __repr__(self) -> str:
+        """Return a text without the key."""
+        return f"TlsIdentity({self.chain})"
+
+
+def tls_identity(chain: Path, key: ec.EllipticCurvePrivateKey) -> TlsIdentity:
+    """Return an identity whose certificate is that of the key.
+
+    Raises:
+        TrustError: It is not.
+    """
+    if spki_of_key(read_certificate(chain).public_key()) != spki_of_key(key.public_key()):
+        msg = f"{chain.name} is not the certificate of the TLS key beside it"
+        raise TrustError(msg)
+    return TlsIdentity(chain=chain, key=key)
+
+
+def agency_server(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
+    """Return the context of the agency port."""
+    return _server(identity, trust=home.own, authority=Authority.AGENCIES)
+
+
+def operator_server(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
+    """Return the context of the operator port."""
+    return _server(identity, trust=home.own, authority=Authority.OPERATORS)
+
+
+def peer_server(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
+    """Return the context of the peer port. `verify_peer` comes after the handshake."""
+    return _server(identity, trust=home.peer, authority=Authority.NODES)
+
+
+def peer_client(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
+    """Return the context that connects to the peer. `verify_peer` comes after the handshake.
+
+    The certificate bears the node's name, so the caller gives that as ``server_hostname``,
+    whatever address the configuration has for the peer.
+    """
+    context = _client()
+    _load(context, identity)
+    _trust(context, home.peer, Authority.NODES)
+    return context
+
+
+def agency_client(folder: Path) -> ssl.SSLContext:
+    """Return the context of an agency, operator or auditor from its folder.
+
+    Args:
+        folder: Holds ``client.pem``, ``client.key`` and ``ca.pem``.
+    """
+    context = _client()
+    context.load_cert_chain(folder / "client.pem", folder / "client.key")
+    context.load_verify_locations(cafile=folder / "ca.pem")
+    return context
+
+
+def verify_peer(connection: ssl.SSLObject | ssl.SSLSocket, *, pins: Iterable[SpkiDigest]) -> SpkiDigest:
+    """Verify after the handshake that the other end holds a key that the statement names.
+
+    Args:
+        connection: The connection, after its handshake.
+        pins: Digests of the peer's key statement: current and next.
+
+    Returns:
+        The digest of the key in use.
+
+    Raises:
+        PeerIdentityError: No certificate, another key, or a cipher below AES-256.
+    """
+    certificate = connection.getpeercert(binary_form=True)
+    cipher = connection.cipher()
+    if not certificate or cipher is None or cipher[0] != PEER_CIPHER:
+        msg = f"the peer link asks for a certificate and for {PEER_CIPHER}"
+        raise PeerIdentityError(msg)
+    spki = spki_sha256(certificate)
+    if not any(compare_digest(spki, pin) for pin in pins):
+        msg = "the key at the other end is not one that the peer's key statement names"
+        raise PeerIdentityError(msg)
+    return spki
+
+
+def trust_stamp(paths: Iterable[Path]) -> TrustStamp:
+    """Return what changes when one of the files is replaced. Costs one stat a file."""
+    stats = [path.stat() for path in paths]
+    return TrustStamp(tuple((facts.st_mtime_ns, facts.st_ino, facts.st_size) for facts in stats))
+
+
+def context_files(trust: TrustFiles, authority: Authority, chain: Path) -> tuple[Path, Path, Path]:
+    """Return the files that a server context is built from."""
+    return trust.authority(authority.value), trust.crl(authority.value), chain
+
+
+def _server(identity: TlsIdentity, *, trust: TrustFiles, authority: Authority) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.num_tickets = 0
+    _load(context, identity)
+    _trust(context, trust, authority)
+    return context
+
+
+def _client() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = True
+    # Names are matched against the alternative name only, never the common name.
+    context.hostname_checks_common_name = False
+    return context
+
+
+def _harden(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.maximum_version = ssl.TLSVersion.TLSv1_3
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_TRUSTED_FIRST
+    context.set_alpn_protocols([_PROTOCOL])
+    if ssl.OPENSSL_VERSION_INFO[:2] < _HYBRID_BY_DEFAULT:
+        context.set_ecdh_curve(_CLASSICAL_GROUP)
+
+
+def _trust(context: ssl.SSLContext, trust: TrustFiles, authority: Authority) -> None:
+    """Trust one issuing authority and its revocation list, and nothing else."""
+    # Partial chain: the issuing authority is the anchor, so its siblings are not trusted.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_CRL_CHECK_LEAF
+    for path in (trust.authority(authority.value), trust.crl(authority.value)):
+        read_public(path)
+        try:
+            context.load_verify_locations(cafile=path)
+        except ssl.SSLError as error:
+            msg = f"{path.name} is neither a certificate nor a revocation list in PEM"
+            raise TrustError(msg) from error
+
+
+def _load(context: ssl.SSLContext, identity: TlsIdentity) -> None:
+    """Hand the key to OpenSSL, which takes it from a file only.
+
+    The file is encrypted under a random password that never leaves this process, and it is
+    gone when this returns: the key is never readable on a disk.
+    """
+    password = secrets.token_hex(32).encode()
+    pem = identity.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+    with tempfile.TemporaryDirectory(prefix="entente-") as folder:
+        path = Path(folder) / "tls.key"
+        write_private(path, pem)
+        context.load_cert_chain(identity.chain, path, password=password)

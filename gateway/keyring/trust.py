@@ -1,0 +1,360 @@
+"""What a nation publishes, whether it fits together, and what is pinned of the peer.
+
+A nation publishes five files: its root certificate, the verifier keys of its root, its
+key statement, the certificate of its node authority and that authority's revocation list.
+They hold each other: the statement is signed by the root keys and names the digest of the
+root certificate, which issued the node authority, which signed the list. So one
+fingerprint, that of the root keys, covers all of them.
+
+The peer's root and the lowest statement version are pinned in ``pin.json``. A root is
+never replaced and a version never goes down without a person who says so.
+
+Spec: docs/spec/keys.md, "Trust".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha384
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gateway.core.note import parse_note
+from gateway.core.signature import HybridVerifier
+from gateway.errors import PeerError
+from gateway.keyring.documents import parse_document
+from gateway.keyring.files import make_public_folder, read_public, write_public
+from gateway.keyring.home import NodeHome, TrustFiles
+from gateway.keyring.refusals import TrustError
+from gateway.keyring.statement import (
+    KeyStatement,
+    grouped,
+    parse_root_verifier_keys,
+    parse_statement,
+    root_fingerprint,
+    root_name,
+    root_verifier_keys,
+    verify_statement,
+)
+from gateway.keyring.x509_profile import Authority
+
+PIN_FORMAT: Final = "entente-peer-pin/1"
+ROOT_DIGEST_BYTES: Final = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What a nation publishes, found to fit together.
+
+    Attributes:
+        root: Public keys of the root's statements.
+        root_certificate: Root of the nation's certificates.
+        statement: The key statement.
+        statement_note: The same as signed.
+        node_authority: Issues the certificate of the nation's peer port.
+        node_crl: Its revocation list, PEM.
+    """
+
+    root: HybridVerifier
+    root_certificate: x509.Certificate
+    statement: KeyStatement
+    statement_note: bytes
+    node_authority: x509.Certificate
+    node_crl: bytes
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return what two people compare, by what it is; the first one covers the rest."""
+        return {
+            "root keys (SHA-384)": root_fingerprint(self.root),
+            "root certificate (SHA-384)": grouped(certificate_digest(self.root_certificate).hex()),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """What is pinned of the peer.
+
+    Attributes:
+        nation: Two letters.
+        node: Node name.
+        root: SHA-384 of the root's verifier keys, 48 bytes; None before the first import.
+        lowest_version: Older statements are refused.
+    """
+
+    nation: str
+    node: str
+    root: bytes | None
+    lowest_version: int
+
+
+def read_published(files: TrustFiles, *, nation: str, node: str, lowest_version: int = 1) -> Published:
+    """Read what a nation published and verify that it fits together.
+
+    Whether the root is the right one is a question of its own: `Pin`.
+
+    Args:
+        files: Folder of the five files.
+        nation: Whose files these have to be.
+        node: Which node the statement has to be about.
+        lowest_version: An older statement is refused.
+
+    Raises:
+        KeyFileError: A file is absent, or writable by others.
+        TrustError: The files do not fit together; the text says which.
+    """
+    try:
+        root = parse_root_verifier_keys(_text(read_public(files.root_keys)))
+        note = read_public(files.statement)
+        statement = verify_statement(note, root=root, nation=nation, node=node, lowest_version=lowest_version)
+    except PeerError as error:
+        msg = f"the key statement or the root keys in {files.folder} are refused: {error}"
+        raise TrustError(msg) from error
+    root_certificate = read_certificate(files.root)
+    if certificate_digest(root_certificate) != statement.root_certificate:
+        msg = f"{files.root} is not the root certificate that the key statement names"
+        raise TrustError(msg)
+    verify_issued(root_certificate, issuer=root_certificate)
+    node_authority = read_certificate(files.authority(Authority.NODES))
+    verify_issued(node_authority, issuer=root_certificate)
+    crl = read_public(files.crl(Authority.NODES))
+    verify_crl(crl, issuer=node_authority)
+    return Published(
+        root=root,
+        root_certificate=root_certificate,
+        statement=statement,
+        statement_note=note,
+        node_authority=node_authority,
+        node_crl=crl,
+    )
+
+
+def read_published_as_stated(files: TrustFiles) -> Published:
+    """Read what a nation published, taking nation and node from the statement itself.
+
+    For a person who is about to compare fingerprints, and for one's own files.
+
+    Raises:
+        KeyFileError, TrustError: As for `read_published`.
+    """
+    try:
+        root = parse_root_verifier_keys(_text(read_public(files.root_keys)))
+        stated = parse_statement(_text_of_note(read_public(files.statement)))
+    except PeerError as error:
+        msg = f"the key statement or the root keys in {files.folder} are refused: {error}"
+        raise TrustError(msg) from error
+    if root.name != root_name(stated.nation):
+        msg = f"the root keys in {files.folder} are not those of the nation in the statement"
+        raise TrustError(msg)
+    return read_published(files, nation=stated.nation, node=stated.node)
+
+
+def write_published(files: TrustFiles, published: Published) -> None:
+    """Write the five files of a nation into a folder."""
+    make_public_folder(files.folder)
+    write_public(files.root_keys, root_verifier_keys(published.root).encode())
+    write_public(files.root, published.root_certificate.public_bytes(Encoding.PEM))
+    write_public(files.authority(Authority.NODES), published.node_authority.public_bytes(Encoding.PEM))
+    write_public(files.crl(Authority.NODES), published.node_crl)
+    write_public(files.statement, published.statement_note)
+
+
+def import_peer(home: NodeHome, published: Published, *, replace_root: bool = False) -> Pin:
+    """Trust what the peer published. A person has compared the fingerprints if the root is new.
+
+    The pin is written last: after a crash in between, importing again repairs everything.
+
+    Args:
+        home: The node home.
+        published: What the peer published.
+        replace_root: Whether another root than the pinned one is accepted.
+
+    Raises:
+        TrustError: Of another nation or node than expected, under another root than the
+            pinned one, of an older version, or with test keys where ours are not.
+    """
+    pin = read_pin(home.peer)
+    statement = published.statement
+    if (statement.nation, statement.node) != (pin.nation, pin.node):
+        msg = f"these are not the keys of {pin.node} of {pin.nation}"
+        raise TrustError(msg)
+    if not replace_root and needs_comparison(pin, published) and pin.root is not None:
+        msg = "another root than the pinned one signed this; a new root asks for a new ceremony"
+        raise TrustError(msg)
+    if statement.version < pin.lowest_version and pin.root == root_digest(published.root):
+        msg = f"this statement is older than version {pin.lowest_version}, which is pinned"
+        raise TrustError(msg)
+    if statement.test and not read_published_as_stated(home.own).statement.test:
+        msg = "these are TEST keys, and the keys of this home are not"
+        raise TrustError(msg)
+    write_published(home.peer, published)
+    write_public(home.peer_verifier_keys, statement.verifier_keys().encode())
+    pin = Pin(
+        nation=pin.nation,
+        node=pin.node,
+        root=root_digest(published.root),
+        lowest_version=statement.version,
+    )
+    write_pin(home.peer, pin)
+    return pin
+
+
+def needs_comparison(pin: Pin, published: Published) -> bool:
+    """Return whether a person has to compare fingerprints before the import."""
+    return pin.root != root_digest(published.root)
+
+
+def read_peer(home: NodeHome) -> tuple[Pin, Published]:
+    """Return what is pinned and published of the peer, verified against the pin.
+
+    Raises:
+        KeyFileError: A file is absent, or writable by others.
+        TrustError: Not imported yet, or the files are not those that were imported.
+    """
+    pin = read_pin(home.peer)
+    if pin.root is None:
+        msg = f"the keys of {pin.node} are not imported yet: entente keys import-peer"
+        raise TrustError(msg)
+    published = read_published(home.peer, nation=pin.nation, node=pin.node, lowest_version=pin.lowest_version)
+    if root_digest(published.root) != pin.root:
+        msg = "the peer's root keys are not those that were pinned at the import"
+        raise TrustError(msg)
+    return pin, published
+
+
+def read_pin(files: TrustFiles) -> Pin:
+    """Return what is pinned of the peer.
+
+    Raises:
+        KeyFileError: Absent, or writable by others.
+        TrustError: Not in canonical form.
+    """
+    content = read_public(files.pin)
+    try:
+        document: dict[str, Any] = parse_document(content)
+        root = document["root_sha384"]
+        pin = Pin(
+            nation=str(document["nation"]),
+            node=str(document["node"]),
+            root=None if root is None else bytes.fromhex(root),
+            lowest_version=int(document["lowest_version"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{files.pin} is not in canonical form"
+        raise TrustError(msg) from error
+    if _format_pin(pin) != content or (pin.root is not None and len(pin.root) != ROOT_DIGEST_BYTES):
+        msg = f"{files.pin} is not in canonical form"
+        raise TrustError(msg)
+    return pin
+
+
+def write_pin(files: TrustFiles, pin: Pin) -> None:
+    """Write what is pinned of the peer, durable when this returns."""
+    make_public_folder(files.folder)
+    write_public(files.pin, _format_pin(pin))
+
+
+def root_digest(root: HybridVerifier) -> bytes:
+    """Return the SHA-384 of a root's verifier keys, 48 bytes."""
+    return sha384(root_verifier_keys(root).encode()).digest()
+
+
+def certificate_digest(certificate: x509.Certificate) -> bytes:
+    """Return the SHA-384 of a certificate, 48 bytes."""
+    return sha384(certificate.public_bytes(Encoding.DER)).digest()
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """Return the first certificate of a PEM file.
+
+    Raises:
+        KeyFileError: Absent, or writable by others.
+        TrustError: Not a certificate.
+    """
+    try:
+        return x509.load_pem_x509_certificate(read_public(path))
+    except ValueError as error:
+        msg = f"{path} is not a certificate in PEM"
+        raise TrustError(msg) from error
+
+
+def verify_issued(certificate: x509.Certificate, *, issuer: x509.Certificate) -> None:
+    """Verify that a certificate authority issued a certificate; times are not looked at.
+
+    Raises:
+        TrustError: It did not.
+    """
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        msg = "a certificate was not issued by the authority that it has to come from"
+        raise TrustError(msg) from error
+
+
+def verify_crl(pem: bytes, *, issuer: x509.Certificate) -> x509.CertificateRevocationList:
+    """Return a revocation list that an authority signed; times are not looked at.
+
+    Raises:
+        TrustError: Not a list, or not of this authority.
+    """
+    key = issuer.public_key()
+    try:
+        crl = x509.load_pem_x509_crl(pem)
+    except ValueError as error:
+        msg = "not a revocation list in PEM"
+        raise TrustError(msg) from error
+    if (
+        not isinstance(key, ec.EllipticCurvePublicKey)
+        or crl.issuer != issuer.subject
+        or not crl.is_signature_valid(key)
+        or crl.next_update_utc is None
+    ):
+        msg = "a revocation list was not signed by the authority that it has to come from"
+        raise TrustError(msg)
+    return crl
+
+
+def crl_next_update(pem: bytes) -> datetime:
+    """Return when a revocation list runs out: from then on everybody is refused.
+
+    Raises:
+        TrustError: Not a list, or without an end.
+    """
+    try:
+        end = x509.load_pem_x509_crl(pem).next_update_utc
+    except ValueError as error:
+        msg = "not a revocation list in PEM"
+        raise TrustError(msg) from error
+    if end is None:
+        msg = "a revocation list without an end is not accepted"
+        raise TrustError(msg)
+    return end
+
+
+def _format_pin(pin: Pin) -> bytes:
+    document = {
+        "format": PIN_FORMAT,
+        "nation": pin.nation,
+        "node": pin.node,
+        "root_sha384": None if pin.root is None else pin.root.hex(),
+        "lowest_version": pin.lowest_version,
+    }
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError as error:
+        msg = "a file of verifier keys is ASCII"
+        raise TrustError(msg) from error
+
+
+def _text_of_note(note: bytes) -> str:
+    return parse_note(note).text
