@@ -77,7 +77,6 @@ def test_every_other_form_is_refused(vector: dict[str, Any], wrap: Any) -> None:
         [1, {}],
         [[Colour.RED]],
     ],
-    ids=repr,
 )
 def test_what_has_no_encoding_is_a_type_error(value: Any) -> None:
     with pytest.raises(TypeError):
