@@ -70,9 +70,10 @@ static_checks() {
   step 'imports' .venv/bin/lint-imports --no-logo
 }
 
+# Names the steps that failed, if any, and is then false.
 finish() {
   if [ "${#failed_steps[@]}" -gt 0 ]; then
     echo "FAILED: ${failed_steps[*]}"
-    exit 1
+    return 1
   fi
 }
