@@ -21,40 +21,39 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from operator import mul
 
+_DIGITS = "0123456789"
 _A_TO_Z = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# Letters as two-digit numbers, A=10 to Z=35: how ISO 7064 and ICAO 9303 read them.
-_BASE36 = {character: value for value, character in enumerate("0123456789" + _A_TO_Z)}
+# Letters as two-digit numbers, A=10 to Z=35: how ISO 7064 reads them.
+_LETTERS_AS_NUMBERS = str.maketrans({letter: str(value) for value, letter in enumerate(_A_TO_Z, 10)})
+# Twice a digit, the digits of that added up: a digit again.
+_LUHN_DOUBLES = str.maketrans(_DIGITS, "0246813579")
 
 
-def _weighted(text: str, weights: Sequence[int]) -> int:
-    """Return the sum of the digits of ``text``, each times the weight of its position."""
-    return sum(int(digit) * weight for digit, weight in zip(text, weights, strict=True))
+def _weighted(digits: str, weights: Sequence[int]) -> int:
+    """Return the sum of digits, each times the weight of its position."""
+    return sum(map(mul, map(int, digits), weights))
 
 
 def _is_luhn(digits: str) -> bool:
     """Tell whether the last digit is the Luhn check digit of those before it (ISO/IEC 7812-1)."""
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        value = int(digit)
-        if position % 2:
-            value = value * 2 - 9 if value > 4 else value * 2
-        total += value
-    return total % 10 == 0
+    return sum(map(int, digits[-1::-2] + digits[-2::-2].translate(_LUHN_DOUBLES))) % 10 == 0
 
 
 def _mod97(text: str) -> int:
     """Return capitals and digits, read as one number with A=10 to Z=35, modulo 97 (ISO 7064)."""
-    return int("".join(str(_BASE36[character]) for character in text)) % 97
+    return int(text.translate(_LETTERS_AS_NUMBERS)) % 97
 
 
 # --- Transport ------------------------------------------------------------------------
 
 _CONTAINER = re.compile(r"[A-Z]{3}[UJZ][0-9]{7}")
 # Letters count 10 upward and skip the multiples of 11.
-_CONTAINER_VALUES = {str(digit): digit for digit in range(10)} | dict(
+_CONTAINER_VALUES = {digit: int(digit) for digit in _DIGITS} | dict(
     zip(_A_TO_Z, (value for value in range(10, 39) if value % 11), strict=True)
 )
+_CONTAINER_WEIGHTS = tuple(1 << place for place in range(10))
 
 
 def is_container_number(text: str) -> bool:
@@ -66,7 +65,7 @@ def is_container_number(text: str) -> bool:
     """
     if _CONTAINER.fullmatch(text) is None:
         return False
-    total = sum(_CONTAINER_VALUES[character] << place for place, character in enumerate(text[:10]))
+    total: int = sum(map(mul, map(_CONTAINER_VALUES.__getitem__, text[:10]), _CONTAINER_WEIGHTS))
     return total % 11 % 10 == int(text[10])
 
 
@@ -168,7 +167,7 @@ def is_icao24(text: str, *, registration: str | None) -> bool:
 
 
 _VIN = re.compile(r"[0-9A-HJ-NPR-Z]{17}")
-_VIN_VALUES = {str(digit): digit for digit in range(10)} | dict(
+_VIN_VALUES = {digit: int(digit) for digit in _DIGITS} | dict(
     zip(
         "ABCDEFGHJKLMNPRSTUVWXYZ",
         (1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 7, 9, 2, 3, 4, 5, 6, 7, 8, 9),
@@ -190,7 +189,7 @@ def is_vin(text: str) -> bool:
         return False
     if text[0] not in "12345":
         return True
-    total = sum(_VIN_VALUES[character] * weight for character, weight in zip(text, _VIN_WEIGHTS, strict=True))
+    total = sum(map(mul, map(_VIN_VALUES.__getitem__, text), _VIN_WEIGHTS))
     return "0123456789X"[total % 11] == text[8]
 
 
@@ -400,9 +399,13 @@ def is_hs_code(text: str) -> bool:
 
 # --- States and persons ---------------------------------------------------------------
 
+_UNITED_NATIONS = ("UNO", "UNA", "UNK")
+_BRITISH_STATUSES = ("GBD", "GBN", "GBO", "GBP", "GBS")
+_STATELESS_AND_REFUGEES = ("XXA", "XXB", "XXC", "XXX")
+_ORGANISATIONS = ("EUE", "XBA", "XCC", "XCE", "XCO", "XDC", "XEC", "XES", "XIM", "XMP", "XOM", "XPO")
 ICAO_STATES = frozenset(
-    "D UTO XXA XXB XXC XXX XOM XPO XBA XIM XCC XCE XCO XEC XES XMP XDC EUE GBD GBN GBO GBP GBS UNO UNA UNK "
-    "RKS".split()  # noqa: SIM905 - twenty-seven lines would say no more
+    # D is Germany, RKS Kosovo, and UTO the Utopia of specimens.
+    ("D", "RKS", "UTO", *_UNITED_NATIONS, *_BRITISH_STATUSES, *_STATELESS_AND_REFUGEES, *_ORGANISATIONS)
 )
 """Issuers and nationalities that ICAO 9303 knows besides the three-letter codes of ISO 3166."""
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import cycle
+from operator import mul
 
 _MRZ_LINE = re.compile(r"[A-Z0-9<]*")
 _MRZ_VALUES = {character: value for value, character in enumerate("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")}
@@ -61,5 +63,5 @@ def is_mrz(lines: Sequence[str], *, number: str, issuer: str, birth_date: str | 
 
 def _is_mrz_checked(field: str, check: str) -> bool:
     """Tell whether ``check`` is a digit and the ICAO 9303 check digit of ``field``."""
-    total = sum(_MRZ_VALUES[character] * (7, 3, 1)[place % 3] for place, character in enumerate(field))
+    total = sum(map(mul, map(_MRZ_VALUES.__getitem__, field), cycle((7, 3, 1))))
     return str(total % 10) == check

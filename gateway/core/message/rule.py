@@ -100,15 +100,18 @@ class _Part:
     Attributes:
         checks: Functions for the object as a whole.
         values: Field, whether it holds a list, rule and test of its value or entries.
+        coded: Field of a code, field of the value it explains, and by code the rule and
+            test of that value.
         children: Field, whether it holds a list, and what concerns the objects in it.
     """
 
     checks: tuple[tuple[Rule, PartFunction], ...] = ()
     values: tuple[tuple[str, bool, Rule, ValueTest], ...] = ()
+    coded: tuple[tuple[str, str, Mapping[str, tuple[Rule, ValueTest]]], ...] = ()
     children: tuple[tuple[str, bool, _Part], ...] = ()
 
     def is_idle(self) -> bool:
-        return not (self.checks or self.values or self.children)
+        return not (self.checks or self.values or self.coded or self.children)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +175,9 @@ class _Compiler:
         """Return what concerns a building block, made once for each way of holding it."""
         part = self._blocks.get((file, in_list))
         if part is None:
-            part = self._blocks[file, in_list] = _Part(checks=tuple(_block_checks(file, in_list=in_list)))
+            part = self._blocks[file, in_list] = _Part(
+                checks=tuple(_block_checks(file, in_list=in_list)), coded=_coded_tests(file)
+            )
             self._fill(part, self._documents["common", file], folder="common")
         return part
 
@@ -197,14 +202,47 @@ def _format_tests(format_name: str) -> Iterator[tuple[Rule, ValueTest]]:
                 yield rule, check.is_good
 
 
+def _coded_tests(block: str) -> tuple[tuple[str, str, Mapping[str, tuple[Rule, ValueTest]]], ...]:
+    tests: dict[tuple[str, str], dict[str, tuple[Rule, ValueTest]]] = {}
+    for rule in RULES:
+        for check in rule.coded_checks:
+            if check.part == block:
+                by_code = tests.setdefault((check.code_field, check.value_field), {})
+                by_code[check.code] = (rule, check.is_good)
+    return tuple((*fields, by_code) for fields, by_code in tests.items())
+
+
 # --- For each message -----------------------------------------------------------------
 
 
 def _walk(part: _Part, holder: Json, at: str, facts: Facts, found: list[tuple[int, Rule, str]]) -> None:
-    """Run all that concerns an object of a payload and, before it returns, the objects in it."""
+    """Run all that concerns an object of a payload and the objects in it."""
     for rule, check in part.checks:
         for pointer in check(holder, at, facts):
             found.append((rule.number, rule, at + pointer))  # noqa: PERF401 - empty for a good message
+    for code_field, value_field, tests in part.coded:
+        explained = tests.get(holder[code_field])
+        if explained is not None:
+            rule, is_good = explained
+            if not is_good(holder[value_field], holder, facts):
+                found.append((rule.number, rule, f"{at}/{value_field}"))
+    if part.values:
+        _test_values(part, holder, at, facts, found)
+    for name, in_list, child in part.children:
+        inner = holder.get(name)
+        if inner is None:
+            continue
+        if in_list:
+            for i, entry in enumerate(inner):
+                _walk(child, entry, f"{at}/{name}/{i}", facts, found)
+        else:
+            _walk(child, inner, f"{at}/{name}", facts, found)
+
+
+def _test_values(
+    part: _Part, holder: Json, at: str, facts: Facts, found: list[tuple[int, Rule, str]]
+) -> None:
+    """Test the values that have a format with a rule."""
     for name, in_list, rule, is_good in part.values:
         value = holder.get(name)
         if value is None:
@@ -217,12 +255,3 @@ def _walk(part: _Part, holder: Json, at: str, facts: Facts, found: list[tuple[in
             )
         elif not is_good(value, holder, facts):
             found.append((rule.number, rule, f"{at}/{name}"))
-    for name, in_list, child in part.children:
-        inner = holder.get(name)
-        if inner is None:
-            continue
-        if in_list:
-            for i, entry in enumerate(inner):
-                _walk(child, entry, f"{at}/{name}/{i}", facts, found)
-        else:
-            _walk(child, inner, f"{at}/{name}", facts, found)

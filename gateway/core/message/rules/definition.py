@@ -141,6 +141,25 @@ class FormatCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodedCheck:
+    """A test of the value of a part that says, by a code of its own, what the value is.
+
+    Attributes:
+        part: Name of the building block.
+        code_field: Field that holds the code.
+        code: The code that this test is for.
+        value_field: Field that holds the value.
+        is_good: Tests the value.
+    """
+
+    part: str
+    code_field: str
+    code: str
+    value_field: str
+    is_good: ValueTest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One rule of the catalogue.
 
@@ -154,7 +173,8 @@ class Rule:
         stage: What the rule needs to know.
         message_check: Function for the message as a whole, after all parts were seen.
         part_checks: Functions for parts.
-        format_checks: Tests of single values.
+        format_checks: Tests of single values by their format.
+        coded_checks: Tests of single values by a code beside them.
     """
 
     id: str
@@ -166,6 +186,7 @@ class Rule:
     message_check: MessageCheck | None = None
     part_checks: tuple[PartCheck, ...] = ()
     format_checks: tuple[FormatCheck, ...] = ()
+    coded_checks: tuple[CodedCheck, ...] = ()
 
     def concerns(self, type_id: str) -> bool:
         """Tell whether the rule's message check is for messages of this type."""
@@ -238,22 +259,18 @@ def coded_rule(
     code_field: str,
     code: str,
     value_field: str,
-    is_good: Callable[[str, Facts], bool],
+    is_good: ValueTest,
     en: str,
     fr: str,
 ) -> Rule:
     """Return the rule for the value of a part whose own code says what the value is."""
-
-    def check(holder: Json, _: str, facts: Facts) -> Pointers:
-        if holder[code_field] != code or is_good(holder[value_field], facts):
-            return GOOD
-        return ("/" + value_field,)
-
     return Rule(
         id=rule_id,
         number=number,
         wording=Wording(en=en, fr=fr),
         pointer=f"…/{value_field} of a {part} of {code_field} {code}",
         applies_to=(part,),
-        part_checks=(PartCheck(part=part, function=check),),
+        coded_checks=(
+            CodedCheck(part=part, code_field=code_field, code=code, value_field=value_field, is_good=is_good),
+        ),
     )

@@ -71,7 +71,7 @@ _air_waybills = coded_rule(
     code_field="kind",
     code="MAWB",
     value_field="number",
-    is_good=lambda value, _: identifiers.is_air_waybill(value),
+    is_good=lambda value, _part, _facts: identifiers.is_air_waybill(value),
     en="A master air waybill is three digits, a hyphen and eight digits, of which the last is the first "
     "seven modulo 7. Compare it with the document, or correct its kind.",
     fr="Une lettre de transport aérien (MAWB) compte trois chiffres, un trait d'union et huit chiffres, "
@@ -86,7 +86,7 @@ _postal_items = coded_rule(
     code_field="kind",
     code="S10",
     value_field="number",
-    is_good=lambda value, facts: identifiers.is_postal_item(value, countries=facts.agreement.iso2),
+    is_good=lambda value, _part, facts: identifiers.is_postal_item(value, countries=facts.agreement.iso2),
     en="A postal item number is two letters, eight digits, a check digit and the letters of a country, "
     "without spaces (UPU S10). Compare it with the label.",
     fr="Un numéro d'envoi postal compte deux lettres, huit chiffres, une clé et les lettres d'un pays, sans "
@@ -298,7 +298,7 @@ _phones = coded_rule(
     code_field="kind",
     code="PHONE",
     value_field="value",
-    is_good=lambda value, _: identifiers.is_e164(value),
+    is_good=lambda value, _part, _facts: identifiers.is_e164(value),
     en="A phone number begins with a plus sign and the country, and has 7 to 15 digits without spaces; "
     "French numbers have nine digits after +33, North American ten after +1. Write it in international form.",
     fr="Un numéro de téléphone commence par le signe plus et le pays, et compte 7 à 15 chiffres sans "
@@ -313,7 +313,7 @@ _imeis = coded_rule(
     code_field="kind",
     code="IMEI",
     value_field="value",
-    is_good=lambda value, _: identifiers.is_imei(value),
+    is_good=lambda value, _part, _facts: identifiers.is_imei(value),
     en="An IMEI is fifteen digits, of which the last is the check digit. Read it again on the telephone "
     "(*#06#).",
     fr="Un IMEI compte quinze chiffres, dont le dernier est la clé. Relisez-le sur le téléphone (*#06#).",
