@@ -24,7 +24,7 @@ import jsonschema_rs
 import orjson
 
 from gateway.core.message.agreement import Agreement, build_agreement
-from gateway.core.message.schema_documents import SCHEMA_BASE, bundle, references, resolve
+from gateway.core.message.schema_documents import HEADER_ID, SCHEMA_BASE, bundle, references, resolve
 from gateway.core.message.terms import ReplyDeadline, TypeTerms, build_terms
 from gateway.core.message.wording import Language, Wording
 from gateway.errors import OperatorError, RejectedError
@@ -223,6 +223,10 @@ class _Reader:
             msg = f"{path} and {terms_path} must name the type {type_id}"
             raise CatalogueError(msg)
         documents = self._closure(schema)
+        header = schema["properties"].get("header", {})
+        if resolve(schema["$id"], header.get("$ref", "")) != (HEADER_ID, ""):
+            msg = f"{path}: header must be the common header"
+            raise CatalogueError(msg)
         deciding = {identifier.removeprefix(SCHEMA_BASE) for identifier in documents}
         deciding |= {terms_path, "agreement.json"}
         deciding |= {file for file in self._files if _TABLE_FILE.fullmatch(file)}

@@ -16,6 +16,9 @@ from typing import Any, Final
 SCHEMA_BASE: Final = "https://entente.example/schemas/"
 """Base of every ``$id``. A name, not an address: nothing is ever read from there."""
 
+HEADER_ID: Final = SCHEMA_BASE + "common/header.json"
+"""``$id`` of the header that every message has."""
+
 Schema = Mapping[str, Any]
 """A schema document, or a part of one."""
 
