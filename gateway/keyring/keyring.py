@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.keybox import KemPrivateKey
+from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridVerifier, SoftwareSigner
 from gateway.keyring.files import write_public
 from gateway.keyring.home import (
@@ -116,9 +117,9 @@ class FileKeyring:
         return self._folder.test
 
     @property
-    def storage_key(self) -> bytes:
+    def storage_key(self) -> StorageKey:
         """Return the 32-byte key under which content keys are wrapped at rest."""
-        return self._storage_key
+        return StorageKey(self._storage_key)
 
     @property
     def cosigner(self) -> SoftwareSigner:
@@ -194,44 +195,35 @@ class FileKeyring:
         return self._imported().statement.log(origin)
 
     def accept_peer_statement(self, statement: bytes) -> None:
-        """Take a statement from the peer's log, durable when this returns.
+        """Take a statement from the peer's log; durable when this returns.
+
+        A higher version than the newest accepted one takes effect. An older one is history:
+        it is verified and changes nothing, so that a mirror can be filled again from its
+        beginning after the peer's keys have changed.
 
         Args:
             statement: The note, as it stands in an entry of kind 5.
 
         Raises:
             SignatureInvalidError: Not signed by the pinned root.
-            StatementRefusedError: Of another nation or node, older than the newest one
-                accepted, or another one of the same version.
+            StatementRefusedError: Of another nation or node, another statement of the same
+                version, or one that asks for a ceremony.
             MalformedError: Not a statement in canonical form.
         """
         with self._lock:
             peer = self._imported()
-            accepted = verify_statement(
+            stated = verify_statement(
                 statement,
                 root=peer.root,
                 nation=self._pin.nation,
                 node=self._pin.node,
-                lowest_version=peer.statement.version,
+                lowest_version=1,
             )
-            if accepted.version == peer.statement.version:
-                if accepted != peer.statement:
-                    msg = "the peer's root made two different key statements of one version"
-                    raise StatementRefusedError(msg)
-                return
-            if accepted.root_certificate != peer.statement.root_certificate:
-                msg = "a new root certificate asks for a ceremony: entente keys import-peer"
+            if stated.version > peer.statement.version:
+                self._take(peer, stated, statement)
+            elif stated.version == peer.statement.version and stated != peer.statement:
+                msg = "the peer's root made two different key statements of one version"
                 raise StatementRefusedError(msg)
-            if accepted.test and not self.is_test:
-                msg = "the key statement names TEST keys"
-                raise StatementRefusedError(msg)
-            # The pin last: until then the next start finds a newer statement than it asks
-            # for, which is fine.
-            write_public(self.home.peer.statement, statement)
-            write_public(self.home.peer_verifier_keys, accepted.verifier_keys().encode())
-            self._pin = replace(self._pin, lowest_version=accepted.version)
-            write_pin(self.home.peer, self._pin)
-            self._peer = replace(peer, statement=accepted, statement_note=statement)
 
     def create_kem_key(self, now_ms: int) -> tuple[bytes, bytes]:
         """Make a KEM key, durable before it returns: (key id 8 bytes, public key 1,665 bytes)."""
@@ -262,6 +254,22 @@ class FileKeyring:
     def peer_pins(self) -> tuple[SpkiDigest, ...]:
         """Return the digests one of which the key on the peer's port has to have."""
         return tuple(SpkiDigest(digest) for digest in self._imported().statement.tls_spki)
+
+    def _take(self, peer: Published, stated: KeyStatement, note: bytes) -> None:
+        """Let a newer statement of the peer take effect."""
+        if stated.root_certificate != peer.statement.root_certificate:
+            msg = "a new root certificate asks for a ceremony: entente keys import-peer"
+            raise StatementRefusedError(msg)
+        if stated.test and not self.is_test:
+            msg = "the key statement names TEST keys"
+            raise StatementRefusedError(msg)
+        # The pin last: until then the next start finds a newer statement than it asks for,
+        # which is fine.
+        write_public(self.home.peer.statement, note)
+        write_public(self.home.peer_verifier_keys, stated.verifier_keys().encode())
+        self._pin = replace(self._pin, lowest_version=stated.version)
+        write_pin(self.home.peer, self._pin)
+        self._peer = replace(peer, statement=stated, statement_note=note)
 
     def _imported(self) -> Published:
         if self._peer is None:
