@@ -6,6 +6,8 @@
 # The work is done by _environment.py; here is only what must run before any Python is known to be there.
 
 set -euo pipefail
+# Where the person stands: a program that takes a folder as argument means it from there.
+caller_dir=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # The same bytes and the same times on every machine.
 export LC_ALL=C.UTF-8 TZ=UTC PYTHONUTF8=1

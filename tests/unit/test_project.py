@@ -320,9 +320,9 @@ def test_the_wheel_carries_the_catalogue_and_type_information_and_nothing_else_o
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    schemas = {
-        f"gateway/_schemas/{path.relative_to(copy / 'schemas')}" for path in (copy / "schemas").rglob("*.*")
-    }
+    catalogue = (path for path in (copy / "schemas").rglob("*") if path.is_file())
+    schemas = {f"gateway/_schemas/{path.relative_to(copy / 'schemas')}" for path in catalogue}
+    assert schemas
     assert schemas <= names
     assert {"gateway/py.typed", "gateway/__init__.py", "gateway/__main__.py"} <= names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"gateway"}
