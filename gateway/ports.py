@@ -100,13 +100,17 @@ class LogHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredNote:
-    """A note that was made or received for a log; ``note`` is None where only facts are kept."""
+    """A note that was made or received for a log; ``note`` is None where only facts are kept.
+
+    ``cosigned`` says that the note carries the other node's cosignature.
+    """
 
     origin: str
     size: int
     root: Hash
     at_ms: int
     note: bytes | None
+    cosigned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,11 +318,17 @@ class Logs(Protocol):
         ...
 
     def put_note(self, note: StoredNote) -> None:
-        """Keep a note: the newest a log whole, one an hour whole, else size, root and time."""
+        """Keep a note: the newest a log whole, one an hour whole, else size, root and time.
+
+        Signed notes and cosigned ones are kept apart in this.
+        """
         ...
 
-    def newest_note(self, origin: str) -> StoredNote | None:
-        """Return the note of the largest size, the newest of them, with its bytes."""
+    def newest_note(self, origin: str, *, cosigned: bool = False) -> StoredNote | None:
+        """Return the note of the largest size, the newest of them, with its bytes.
+
+        With ``cosigned`` only one that carries the other node's cosignature.
+        """
         ...
 
     def put_control(self, origin: str, kind: int, index: int, entry: bytes) -> None:
@@ -381,7 +391,11 @@ class Outbox(Protocol):
         ...
 
     def delivered(self, up_to: int, *, at_ms: int) -> int:
-        """Move sent messages below an index to *delivered*, forget boxes; return how many."""
+        """Move sent messages below an index to *delivered*; return how many.
+
+        Boxes and notes of the bundles below it are forgotten: a bundle that has to be sent
+        once more is signed once more, which says the same.
+        """
         ...
 
     def received(

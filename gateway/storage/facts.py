@@ -1,0 +1,95 @@
+"""Small things: idempotency keys, incidents, settings of the pair.
+
+Spec: docs/storage.md, "Facts".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from gateway.ports import Incident
+from gateway.storage.engine import replace_row
+from gateway.storage.session import Session
+from gateway.storage.statements import ListStatement, Statement
+from gateway.storage.tables import Big, idempotency, incidents, settings
+
+_bind: Final = sa.bindparam
+
+_USED: Final = ListStatement(
+    lambda items: sa.select(idempotency.c.key, idempotency.c.body_digest, idempotency.c.message_id).where(
+        idempotency.c.agency == _bind("by"), idempotency.c.key.in_(items)
+    )
+)
+_USE: Final = Statement(sa.insert(idempotency), row=("agency", "key", "body_digest", "message_id", "at_ms"))
+_INCIDENT_COLUMNS: Final = tuple(c for c in incidents.columns if c is not incidents.c.number)
+_LAST_INCIDENT: Final = Statement(sa.select(sa.func.max(incidents.c.number)))
+_PUT_INCIDENT: Final = Statement(sa.insert(incidents), row=[column.name for column in incidents.columns])
+_INCIDENTS: Final = Statement(
+    sa.select(*_INCIDENT_COLUMNS).order_by(incidents.c.number.desc()).limit(_bind("most", type_=Big))
+)
+_GET: Final = Statement(sa.select(settings.c.value).where(settings.c.key == _bind("name")))
+_PUT: Final = Statement(replace_row(settings), row=("key", "value"))
+_REMOVE: Final = Statement(sa.delete(settings).where(settings.c.key == _bind("name")))
+
+
+class SqlFacts:
+    """Implements `gateway.ports.Facts` on a session."""
+
+    def __init__(self, session: Session) -> None:
+        """Work on this session."""
+        self._session = session
+
+    def idempotent(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[bytes, bytes]]:
+        """Return (body digest, message id) by (agency, key) for the keys that were used."""
+        by_agency: defaultdict[str, list[str]] = defaultdict(list)
+        for agency, key in keys:
+            by_agency[agency].append(key)
+        return {
+            (agency, key): (digest, message_id)
+            for agency, wanted in by_agency.items()
+            for key, digest, message_id in self._session.listed(_USED, wanted, by=agency)
+        }
+
+    def put_idempotent(self, rows: Sequence[tuple[str, str, bytes, bytes, int]]) -> None:
+        """Store (agency, key, body digest, message id, time) rows."""
+        self._session.many(_USE, rows)
+
+    def put_incident(self, incident: Incident) -> None:
+        """Keep an incident."""
+        last = self._session.first(_LAST_INCIDENT)
+        row = (
+            1 + (last[0] or 0 if last else 0),
+            incident.kind,
+            incident.origin,
+            incident.size,
+            incident.root,
+            incident.at_ms,
+            incident.note_a,
+            incident.note_b,
+        )
+        self._session.many(_PUT_INCIDENT, [row])
+
+    def incidents(self, *, limit: int) -> list[Incident]:
+        """Return incidents, newest first."""
+        return [
+            Incident(
+                kind=kind, origin=origin, size=size, root=root, at_ms=at_ms, note_a=note_a, note_b=note_b
+            )
+            for kind, origin, size, root, at_ms, note_a, note_b in self._session.all(_INCIDENTS, most=limit)
+        ]
+
+    def get(self, key: str) -> str | None:
+        """Return a setting."""
+        row = self._session.first(_GET, name=key)
+        return None if row is None else row[0]
+
+    def put(self, key: str, value: str | None) -> None:
+        """Store a setting, or remove it with None."""
+        if value is None:
+            self._session.change(_REMOVE, name=key)
+        else:
+            self._session.many(_PUT, [(key, value)])

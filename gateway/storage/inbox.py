@@ -1,0 +1,295 @@
+"""Incoming messages, what their addressees acknowledged, and the answers that are due.
+
+Spec: docs/spec/exchange.md, "Receiving"; interfaces of an inbox in docs/storage.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final, cast
+
+import sqlalchemy as sa
+
+from gateway.core.encoding import decode, encode
+from gateway.core.entries import Collection, ReceiptException
+from gateway.core.merkle import Hash
+from gateway.core.states import State
+from gateway.ports import InboxRow, NewMessage, ReceiptDue
+from gateway.storage.engine import keep_first, replace_row
+from gateway.storage.rows import MESSAGE, WIDTH, insert_messages, message_row
+from gateway.storage.session import Row, Session
+from gateway.storage.statements import ListStatement, Statement
+from gateway.storage.tables import (
+    COLLECTION_DUE,
+    Big,
+    contents,
+    early_collections,
+    inbox,
+    messages,
+    receipts,
+    refusals,
+    state_is,
+    voids,
+)
+
+MAX_EXCEPTIONS_BYTES: Final = 65_536
+
+_bind: Final = sa.bindparam
+_m: Final = messages.c
+_i: Final = inbox.c
+
+_INSERT: Final = Statement(sa.insert(inbox), row=[column.name for column in inbox.columns])
+_KNOWN: Final = ListStatement(lambda items: sa.select(_m.message_id).where(_m.message_id.in_(items)))
+_REFUSED: Final = ListStatement(
+    lambda items: sa.select(refusals.c.message_id).where(refusals.c.message_id.in_(items))
+)
+_REFUSE: Final = Statement(keep_first(refusals), row=("message_id",))
+
+_ROWS: Final = sa.select(
+    *MESSAGE, _i.collected_ms, contents.c.ciphertext, contents.c.wrapped_key
+).select_from(
+    inbox.join(messages, _m.number == _i.number).outerjoin(contents, contents.c.number == _i.number)
+)
+
+
+def _listing(condition: sa.ColumnElement[bool]) -> Statement:
+    return Statement(
+        _ROWS.where(
+            _i.agency == _bind("by"),
+            condition,
+            sa.tuple_(_i.rank, _i.number) > sa.tuple_(_bind("rank"), _bind("number")),
+        )
+        .order_by(_i.rank, _i.number)
+        .limit(_bind("most", type_=Big))
+    )
+
+
+_OPEN: Final = _listing(_i.collected_ms.is_(None))
+_COLLECTED: Final = _listing(_i.collected_ms.is_not(None))
+_FIND: Final = Statement(
+    _ROWS.where(_i.agency == _bind("by"), _m.message_id == _bind("id"), _m.outgoing.is_(False))
+)
+_RECEIPT_OF: Final = Statement(
+    sa.select(receipts.c.start, receipts.c.entries, receipts.c.decided_ms, receipts.c.log_index)
+    .where(receipts.c.start <= _bind("index"))
+    .order_by(receipts.c.start.desc())
+    .limit(1)
+)
+
+_ADDRESSED: Final = Statement(
+    sa.select(_m.number, _m.to_agencies).where(_m.message_id == _bind("id"), _m.outgoing.is_(False))
+)
+_ACKNOWLEDGE: Final = Statement(
+    sa.update(inbox)
+    .where(_i.agency == _bind("by"), _i.number == _bind("message"), _i.collected_ms.is_(None))
+    .values(collected_ms=_bind("at"))
+)
+_OPEN_FOR: Final = ListStatement(
+    lambda items: sa.select(_i.agency).where(
+        _i.agency.in_(items), _i.number == _bind("message"), _i.collected_ms.is_(None)
+    )
+)
+_HAS: Final = Statement(sa.select(_i.number).where(_i.agency == _bind("by"), _i.number == _bind("message")))
+_COMPLETE: Final = Statement(
+    sa.update(messages)
+    .where(_m.number == _bind("message"), state_is(_m.state, State.RECEIVED))
+    .values(state=sa.literal_column(str(int(State.COLLECTED))))
+)
+_DUE: Final = Statement(
+    sa.select(_i.entry_index, _i.agency, _i.collected_ms)
+    .where(COLLECTION_DUE)
+    .order_by(_i.entry_index, _i.agency)
+    .limit(_bind("most", type_=Big))
+)
+_LOGGED: Final = Statement(
+    sa.update(inbox)
+    .where(_i.entry_index == _bind("entry"), _i.agency == _bind("by"), COLLECTION_DUE)
+    .values(logged_index=_bind("at")),
+    row=("at", "entry", "by"),
+)
+
+_PUT_RECEIPT: Final = Statement(replace_row(receipts), row=[column.name for column in receipts.columns])
+_RECEIPTS_DUE: Final = Statement(
+    sa.select(
+        receipts.c.start,
+        receipts.c.entries,
+        receipts.c.root,
+        receipts.c.decided_ms,
+        receipts.c.exceptions,
+    )
+    .where(receipts.c.log_index.is_(None))
+    .order_by(receipts.c.start)
+    .limit(_bind("most", type_=Big))
+)
+_RECEIPT_LOGGED: Final = Statement(
+    sa.update(receipts).where(receipts.c.start == _bind("first")).values(log_index=_bind("at")),
+    row=("at", "first"),
+)
+_RECEIPTS_RECOVERED: Final = Statement(
+    sa.update(receipts)
+    .where(
+        receipts.c.log_index.is_(None),
+        receipts.c.start >= _bind("first"),
+        receipts.c.start < _bind("stop"),
+    )
+    .values(log_index=_bind("at"))
+)
+_EARLY: Final = Statement(
+    keep_first(early_collections), row=[column.name for column in early_collections.columns]
+)
+_ANY_EARLY: Final = Statement(sa.select(early_collections.c.entry_index).limit(1))
+_EARLY_AT: Final = ListStatement(
+    lambda items: sa.select(*early_collections.columns).where(early_collections.c.entry_index.in_(items))
+)
+_RECOVERED: Final = Statement(
+    sa.update(inbox)
+    .where(_i.entry_index == _bind("entry"), _i.agency == _bind("by"))
+    .values(
+        collected_ms=sa.func.coalesce(_i.collected_ms, _bind("at", type_=Big)),
+        logged_index=_bind("logged", type_=Big),
+    )
+)
+_PUT_VOID: Final = Statement(keep_first(voids), row=("conversation_id", "agency", "seq", "due"))
+
+
+class SqlInbox:
+    """Implements `gateway.ports.Inbox` on a session."""
+
+    def __init__(self, session: Session) -> None:
+        """Work on this session."""
+        self._session = session
+
+    def insert(self, messages: Sequence[NewMessage]) -> None:
+        """Store received messages with content and addressees, in this order."""
+        first = insert_messages(self._session, messages)
+        self._session.many(
+            _INSERT,
+            [
+                (agency, number, message.rank, message.log_index, None, None)
+                for number, message in enumerate(messages, first)
+                for agency in dict.fromkeys(message.to_agencies)
+            ],
+        )
+        if self._session.first(_ANY_EARLY) is not None:
+            self._apply_early([m.log_index for m in messages if m.log_index is not None])
+
+    def known(self, message_ids: Iterable[bytes]) -> set[bytes]:
+        """Return which ids this node already holds, in either direction, or has refused."""
+        wanted = list(message_ids)
+        return {row[0] for statement in (_KNOWN, _REFUSED) for row in self._session.listed(statement, wanted)}
+
+    def listing(self, agency: str, *, after: tuple[int, int], limit: int, collected: bool) -> list[InboxRow]:
+        """Return messages for an agency by (rank, number) greater than ``after``.
+
+        Args:
+            agency: Addressee.
+            after: (rank, number) of the last row seen; (-1, 0) for the beginning.
+            limit: At most so many rows.
+            collected: False for what is not acknowledged yet, True for what is.
+        """
+        rank, number = after
+        rows = self._session.all(
+            _COLLECTED if collected else _OPEN, by=agency, rank=rank, number=number, most=limit
+        )
+        return [_inbox_row(row) for row in rows]
+
+    def find(self, message_id: bytes, agency: str) -> InboxRow | None:
+        """Return one message for an agency, or None if it is not an addressee."""
+        row = self._session.first(_FIND, by=agency, id=message_id)
+        if row is None:
+            return None
+        found = _inbox_row(row)
+        index = found.row.log_index
+        receipt = None if index is None else self._session.first(_RECEIPT_OF, index=index)
+        if index is None or receipt is None or index >= receipt[0] + receipt[1]:
+            return found
+        return replace(found, row=replace(found.row, decided_ms=receipt[2], receipt_index=receipt[3]))
+
+    def acknowledge(self, message_id: bytes, agency: str, *, at_ms: int) -> bool | None:
+        """Record a collection, due to be logged. True: now; False: before; None: not yours."""
+        row = self._session.first(_ADDRESSED, id=message_id)
+        if row is None or self._session.first(_HAS, by=agency, message=row[0]) is None:
+            return None
+        number, to_agencies = row
+        if self._session.change(_ACKNOWLEDGE, by=agency, message=number, at=at_ms) == 0:
+            return False
+        self._complete(number, to_agencies)
+        return True
+
+    def due_collections(self, *, limit: int) -> list[Collection]:
+        """Return acknowledgements that the exchange log does not hold yet."""
+        return [
+            Collection(index=index, agency=agency, at_ms=at_ms)
+            for index, agency, at_ms in self._session.all(_DUE, most=limit)
+        ]
+
+    def collections_logged(self, collections: Sequence[Collection], *, log_index: int) -> None:
+        """Record that these are in the exchange log now."""
+        self._session.many(_LOGGED, [(log_index, item.index, item.agency) for item in collections])
+
+    def put_refused(self, message_ids: Sequence[bytes]) -> None:
+        """Remember ids of messages that were refused for good, so that `known` reports them."""
+        self._session.many(_REFUSE, [(message_id,) for message_id in message_ids])
+
+    def put_receipt_due(self, receipt: ReceiptDue) -> None:
+        """Remember that a receipt is due."""
+        exceptions = encode(tuple((item.index, item.code, item.rule) for item in receipt.exceptions))
+        row: Row = (receipt.start, receipt.count, receipt.root, receipt.decided_ms, exceptions, None)
+        self._session.many(_PUT_RECEIPT, [row])
+
+    def due_receipts(self, *, limit: int) -> list[ReceiptDue]:
+        """Return due receipts in order of the mirror."""
+        return [
+            ReceiptDue(
+                start=start,
+                count=count,
+                root=Hash(root),
+                decided_ms=decided_ms,
+                exceptions=_exceptions(exceptions),
+            )
+            for start, count, root, decided_ms, exceptions in self._session.all(_RECEIPTS_DUE, most=limit)
+        ]
+
+    def receipts_logged(self, starts: Sequence[int], *, log_index: int) -> None:
+        """Record that receipts are in the exchange log now; they are due no more."""
+        self._session.many(_RECEIPT_LOGGED, [(log_index, start) for start in starts])
+
+    def receipts_recovered(self, start: int, end: int, *, log_index: int) -> None:
+        """Forget receipts that are due for a range: a recovered log already holds them."""
+        self._session.change(_RECEIPTS_RECOVERED, first=start, stop=end, at=log_index)
+
+    def collections_recovered(self, collections: Sequence[Collection], *, log_index: int) -> None:
+        """Record acknowledgements that a recovered log already holds.
+
+        The messages may be missing as well until the mirror has been refilled; then they
+        arrive as collected and nobody is shown them a second time.
+        """
+        self._session.many(_EARLY, [(item.index, item.agency, item.at_ms, log_index) for item in collections])
+        self._apply_early([item.index for item in collections])
+
+    def put_void(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:
+        """Remember numbers that the peer declared void."""
+        self._session.many(_PUT_VOID, [(conversation_id, agency, number, False) for number in numbers])
+
+    def _apply_early(self, indexes: Sequence[int]) -> None:
+        for entry, agency, at_ms, log_index in self._session.listed(_EARLY_AT, indexes):
+            self._session.change(_RECOVERED, entry=entry, by=agency, at=at_ms, logged=log_index)
+
+    def _complete(self, number: int, to_agencies: str) -> None:
+        if not self._session.listed(_OPEN_FOR, to_agencies.split(" "), message=number):
+            self._session.change(_COMPLETE, message=number)
+
+
+def _inbox_row(row: Row) -> InboxRow:
+    return InboxRow(
+        row=message_row(row),
+        collected_ms=row[WIDTH],
+        ciphertext=row[WIDTH + 1],
+        wrapped_key=row[WIDTH + 2],
+    )
+
+
+def _exceptions(data: bytes) -> tuple[ReceiptException, ...]:
+    items = cast("tuple[tuple[Any, ...], ...]", decode(data, max_bytes=MAX_EXCEPTIONS_BYTES))
+    return tuple(ReceiptException(index=index, code=code, rule=rule) for index, code, rule in items)

@@ -1,0 +1,58 @@
+"""Work that threads do for an event loop.
+
+A job is a closure with the future of its caller. Answers go back with one call a loop and
+group, however many jobs it had: waking a loop costs more than a row of a table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.ports import Step, Transaction
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Job:
+    """A closure on its way through a thread.
+
+    Attributes:
+        step: What a write makes durable; None for a read.
+        work: The closure.
+        loop: Loop of the caller.
+        answer: Future of the caller; touched in its loop only.
+        value: Result, once the closure has returned.
+        error: What it raised, or why the result is void.
+    """
+
+    step: Step | None
+    work: Callable[[Transaction], Any]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+    value: Any = None
+    error: BaseException | None = None
+
+
+def deliver(jobs: Iterable[Job]) -> None:
+    """Give every job's outcome to its caller, from any thread."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Job]] = defaultdict(list)
+    for job in jobs:
+        by_loop[job.loop].append(job)
+    for loop, own in by_loop.items():
+        # A loop that is closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, own)
+
+
+def _resolve(jobs: list[Job]) -> None:
+    for job in jobs:
+        if job.answer.done():
+            continue
+        if job.error is None:
+            job.answer.set_result(job.value)
+        else:
+            job.answer.set_exception(job.error)

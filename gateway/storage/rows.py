@@ -1,0 +1,120 @@
+"""Rows of messages: how they are written and how they become values.
+
+Both directions share the table `messages`; `Outbox`, `Inbox` and `Threads` share what
+stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from gateway.core.states import State
+from gateway.ports import MessageRow, NewMessage
+from gateway.storage import tables
+from gateway.storage.session import Row, Session
+from gateway.storage.statements import ListStatement, Statement
+
+NO_LIMIT: Final = 2**62
+"""Stands for *from the newest* where a number has to be below a bound."""
+
+_STATES: Final = {int(state): state for state in State}
+
+MESSAGE: Final[tuple[sa.Column[Any], ...]] = tuple(tables.messages.columns)
+"""Columns in the order that `message_row` reads."""
+
+WIDTH: Final = len(MESSAGE)
+
+_INSERT_MESSAGE: Final = Statement(
+    sa.insert(tables.messages), row=[column.name for column in tables.messages.columns]
+)
+_INSERT_CONTENT: Final = Statement(sa.insert(tables.contents), row=("number", "ciphertext", "wrapped_key"))
+
+_BY_ID: Final = ListStatement(
+    lambda items: sa.select(*MESSAGE).where(tables.messages.c.message_id.in_(items))
+)
+
+
+def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
+    """Store messages and contents in this order; return the number of the first."""
+    first = session.take_numbers(len(messages))
+    session.many(_INSERT_MESSAGE, [_message_values(number, m) for number, m in enumerate(messages, first)])
+    session.many(
+        _INSERT_CONTENT,
+        [(number, m.ciphertext, m.wrapped_key) for number, m in enumerate(messages, first)],
+    )
+    return first
+
+
+def rows_by_id(session: Session, message_ids: Sequence[bytes]) -> list[MessageRow]:
+    """Return the messages with these ids."""
+    return [message_row(row) for row in session.listed(_BY_ID, message_ids)]
+
+
+def message_row(row: Row) -> MessageRow:
+    """Return the value of a row whose first columns are `MESSAGE`."""
+    return MessageRow(
+        number=row[0],
+        outgoing=bool(row[1]),
+        state=_STATES[row[2]],
+        message_id=row[3],
+        header=row[4],
+        type=row[5],
+        from_agency=row[6],
+        to_agencies=tuple(row[7].split(" ")),
+        conversation_id=row[8],
+        seq=row[9],
+        in_reply_to=row[10],
+        purpose=row[11],
+        reply_by_ms=row[12],
+        closes=bool(row[13]),
+        rank=row[14],
+        created_ms=row[15],
+        expires_ms=row[16],
+        arrived_ms=row[17],
+        log_index=row[18],
+        audit_index=row[19],
+        sendings=row[20],
+        sent_ms=row[21],
+        delivered_ms=row[22],
+        decided_ms=row[23],
+        receipt_index=row[24],
+        exception=row[25],
+        rule=row[26],
+        flags=row[27],
+    )
+
+
+def _message_values(number: int, message: NewMessage) -> Row:
+    return (
+        number,
+        message.outgoing,
+        int(message.state),
+        message.message_id,
+        message.header,
+        message.type,
+        message.from_agency,
+        " ".join(message.to_agencies),
+        message.conversation_id,
+        message.seq,
+        message.in_reply_to,
+        message.purpose,
+        message.reply_by_ms,
+        message.closes,
+        message.rank,
+        message.created_ms,
+        message.expires_ms,
+        message.arrived_ms,
+        message.log_index,
+        message.audit_index,
+        0,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+        message.flags,
+    )

@@ -1,0 +1,237 @@
+"""One connection as the repositories see it.
+
+A session runs statements, keeps what has to be undone together with a closure (numbers
+that moved between states), and turns errors of the driver into `StoreError`. A session
+belongs to one thread.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from gateway.core.states import State
+from gateway.errors import StoreError
+from gateway.storage import tables
+from gateway.storage.engine import Database
+from gateway.storage.statements import LIST_SIZES, Compiled, ListStatement, Statement, padded
+
+Row = tuple[Any, ...]
+
+_MAX_NUMBER: Final = Statement(sa.select(sa.func.max(tables.messages.c.number)))
+_COUNT: Final = Statement(
+    sa.select(tables.counts.c.messages).where(tables.counts.c.state == sa.bindparam("of"))
+)
+_COUNT_MOVED: Final = Statement(
+    sa.update(tables.counts)
+    .where(tables.counts.c.state == sa.bindparam("of"))
+    .values(messages=tables.counts.c.messages + sa.bindparam("moved", type_=tables.Big)),
+    row=("moved", "of"),
+)
+
+
+class Session:
+    """Runs statements on one connection.
+
+    Attributes:
+        broken: The error after which nothing can be trusted any more, or None.
+        epoch: Fencing epoch of the lease, for a session that writes.
+    """
+
+    def __init__(self, database: Database, *, writable: bool, epoch: int = 0) -> None:
+        """Open a connection.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        self.epoch = epoch
+        self.broken: StoreError | None = None
+        self._database = database
+        self._dialect = database.dialect
+        self._error = database.error
+        self._connection = database.connect(writable=writable)
+        self._cursor = self._connection.cursor()
+        self._next_number: int | None = None
+        # Outgoing messages by state: of the running closure, and of those before it in
+        # this transaction. Written once, right before the commit.
+        self._moved: Counter[State] = Counter()
+        self._group_moved: Counter[State] = Counter()
+        self._marked = False
+
+    # --- statements ------------------------------------------------------------------
+
+    def all(self, statement: Statement, **values: Any) -> list[Row]:
+        """Return every row."""
+        rows: list[Row] = self._run(statement.compiled(self._dialect), values).fetchall()
+        return rows
+
+    def first(self, statement: Statement, **values: Any) -> Row | None:
+        """Return the first row, or None. The statement limits itself to one."""
+        rows = self.all(statement, **values)
+        return rows[0] if rows else None
+
+    def change(self, statement: Statement, **values: Any) -> int:
+        """Run a change and return how many rows it touched."""
+        touched: int = self._run(statement.compiled(self._dialect), values).rowcount
+        return touched
+
+    def many(self, statement: Statement, rows: Sequence[Row]) -> int:
+        """Run a change once a row and return how many rows it touched in all."""
+        if not rows:
+            return 0
+        text, _, _ = statement.compiled(self._dialect)
+        try:
+            self._cursor.executemany(text, rows)
+        except self._error as error:
+            raise self._failure(error) from error
+        touched: int = self._cursor.rowcount
+        return touched
+
+    def listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> list[Row]:
+        """Return the rows for a list of values of any length."""
+        rows: list[Row] = []
+        for chunk in _chunks(items):
+            compiled = statement.compiled(self._dialect, len(chunk))
+            rows += self._run(compiled, values, chunk).fetchall()
+        return rows
+
+    def change_listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> int:
+        """Run a change for a list of values of any length; return how many rows it touched."""
+        touched = 0
+        for chunk in _chunks(items):
+            compiled = statement.compiled(self._dialect, len(chunk))
+            touched += self._run(compiled, values, chunk).rowcount
+        return touched
+
+    def _run(self, compiled: Compiled, values: dict[str, Any], items: Row = ()) -> Any:
+        text, names, constants = compiled
+        if constants:
+            values |= constants
+        if items:
+            values.update(zip((f"item_{i}" for i in range(len(items))), items, strict=True))
+        try:
+            self._cursor.execute(text, tuple([values[name] for name in names]))
+        except self._error as error:
+            raise self._failure(error) from error
+        return self._cursor
+
+    def _failure(self, error: Exception) -> StoreError:
+        """Return what a closure sees; remember it if the whole store is in doubt."""
+        failure = StoreError(self._database.explain(error))
+        if self._database.is_fatal(error):
+            self.broken = failure
+        return failure
+
+    # --- numbers ---------------------------------------------------------------------
+
+    def take_numbers(self, count: int) -> int:
+        """Return the first of ``count`` fresh message numbers.
+
+        Only one process writes, so the highest number is read once. A closure that is
+        undone leaves a gap.
+        """
+        if self._next_number is None:
+            found = self.first(_MAX_NUMBER)
+            self._next_number = 1 + (found[0] or 0 if found else 0)
+        first = self._next_number
+        self._next_number += count
+        return first
+
+    def move(self, source: State | None, target: State, count: int) -> None:
+        """Note that outgoing messages went from one state to another."""
+        if count:
+            self._moved[target] += count
+            if source is not None:
+                self._moved[source] -= count
+
+    def count(self, state: State) -> int:
+        """Return how many outgoing messages are in a state, as this transaction sees it."""
+        found = self.first(_COUNT, of=int(state))
+        return (found[0] if found else 0) + self._moved[state] + self._group_moved[state]
+
+    # --- transactions ----------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin a transaction that will write; the lease is checked with it."""
+        with self._watched():
+            self._database.begin(self._cursor, self.epoch)
+        self._marked = False
+        self._moved.clear()
+        self._group_moved.clear()
+
+    def begin_unfenced(self) -> None:
+        """Begin the transaction that takes the lease: nobody's epoch is this session's yet."""
+        with self._watched():
+            self._cursor.execute("BEGIN")
+
+    def mark(self) -> None:
+        """Keep what the closures so far have done, whatever happens to the next one."""
+        self._settle()
+        with self._watched():
+            if self._marked:
+                self._database.next_mark(self._cursor)
+            else:
+                self._cursor.execute("SAVEPOINT closure")
+        self._marked = True
+
+    def back(self) -> None:
+        """Undo everything since the mark."""
+        self._moved.clear()
+        with self._watched():
+            self._cursor.execute("ROLLBACK TO SAVEPOINT closure")
+
+    def rollback(self) -> None:
+        """Undo the transaction."""
+        self._moved.clear()
+        self._group_moved.clear()
+        with self._watched():
+            self._cursor.execute("ROLLBACK")
+
+    def commit(self) -> None:
+        """Make the transaction durable.
+
+        Raises:
+            StoreError: It is not, or nobody can know.
+        """
+        self._settle()
+        moved = [(count, int(state)) for state, count in self._group_moved.items() if count]
+        self.many(_COUNT_MOVED, moved)
+        self._group_moved.clear()
+        with self._watched():
+            self._database.commit(self._connection, self._cursor)
+
+    def begin_read(self) -> None:
+        """Begin a transaction that reads one snapshot."""
+        with self._watched():
+            self._cursor.execute(self._database.begin_read_text)
+
+    def end_read(self) -> None:
+        """End a transaction that only read."""
+        with self._watched():
+            self._cursor.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _settle(self) -> None:
+        for state, count in self._moved.items():
+            self._group_moved[state] += count
+        self._moved.clear()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except self._error as error:
+            raise self._failure(error) from error
+
+
+def _chunks(items: Iterable[Any]) -> list[tuple[Any, ...]]:
+    unique = tuple(dict.fromkeys(items))
+    most = LIST_SIZES[-1]
+    return [padded(unique[at : at + most]) for at in range(0, len(unique), most)]

@@ -1,0 +1,169 @@
+"""The store of a node: `gateway.ports.Store` on SQLite or PostgreSQL.
+
+Spec: docs/storage.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from gateway.errors import StoreError
+from gateway.ports import Step, Transaction
+from gateway.storage.engine import Database
+from gateway.storage.jobs import Job
+from gateway.storage.schema import check_schema, migrate, take_lease
+from gateway.storage.session import Session
+from gateway.storage.writer import MAX_GROUP, MAX_GROUP_S, Readers, Writer, refusal
+
+T = TypeVar("T")
+
+MAX_WAITING: Final = 4_096
+"""Writes that may wait for the writer; further callers wait for a place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStats:
+    """What the writer has done since it was opened.
+
+    Attributes:
+        commits: Transactions made durable.
+        writes: Closures in them, by step.
+        largest_group: Most closures that shared one commit.
+        commit_s: Seconds spent in commits.
+        waiting: Closures that wait now.
+        failed: Whether the store accepts no writes any more.
+    """
+
+    commits: int
+    writes: Mapping[Step, int]
+    largest_group: int
+    commit_s: float
+    waiting: int
+    failed: bool
+
+
+class SqlStore:
+    """Keeps everything of a node in one database."""
+
+    def __init__(self, database: Database, writer: Writer | None, readers: Readers) -> None:
+        """Take over what `open` made; use that."""
+        self._database = database
+        self._writer = writer
+        self._readers = readers
+        self._places = asyncio.Semaphore(MAX_WAITING)
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        read_only: bool = False,
+        readers: int = 2,
+        wait_s: float = 0.0,
+        max_group: int = MAX_GROUP,
+        max_group_s: float = MAX_GROUP_S,
+    ) -> SqlStore:
+        """Open a database; make or migrate its tables, unless it is opened to read only.
+
+        Args:
+            url: ``sqlite:///path`` (three slashes and a relative path, four and an absolute
+                one) or ``postgresql://user@host/name``.
+            read_only: For export and verification beside a running node: nothing is
+                locked, created or changed, and `write` is refused.
+            readers: Threads that read.
+            wait_s: Seconds to wait for another process to let go of the database.
+            max_group: Closures in one transaction.
+            max_group_s: Seconds after which no further closure joins a transaction.
+
+        Raises:
+            StoreError: Another process writes to it, it is of a newer version, or it
+                cannot be opened. The text says what to do.
+        """
+        database = Database.at(url, read_only=read_only)
+        if read_only:
+            check_schema(database)
+            return cls(database, None, _readers(database, readers))
+        database.acquire(wait_s=wait_s)
+        try:
+            migrate(database)
+            session = Session(database, writable=True)
+            try:
+                take_lease(session)
+                pool = _readers(database, readers)
+            except BaseException:
+                session.close()
+                raise
+        except BaseException:
+            database.release()
+            raise
+        return cls(database, Writer(session, max_group=max_group, max_group_s=max_group_s), pool)
+
+    async def write(self, step: Step, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a transaction and return its result once that is durable.
+
+        A write that was handed in is run, even if its caller stops waiting.
+
+        Raises:
+            StoreError: The commit failed or its outcome is unknown; the store refuses all
+                further writes.
+        """
+        writer = self._writer
+        if writer is None or self._closed:
+            msg = "the store is open to read only" if writer is None else "the store is closed"
+            raise StoreError(msg)
+        async with self._places:
+            if writer.failure is not None:
+                raise refusal(writer.failure)
+            job = _job(step, work)
+            writer.put(job)
+            result: T = await job.answer
+            return result
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` on a snapshot that holds at least every write that has returned."""
+        if self._closed:
+            msg = "the store is closed"
+            raise StoreError(msg)
+        job = _job(None, work)
+        self._readers.put(job)
+        result: T = await job.answer
+        return result
+
+    async def close(self) -> None:
+        """Finish what is queued, close every connection, let another process in."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._stop)
+
+    def stats(self) -> StoreStats:
+        """Return what the writer has done so far."""
+        writer = self._writer
+        return StoreStats(
+            commits=writer.commits if writer else 0,
+            writes=MappingProxyType(dict(writer.writes) if writer else {}),
+            largest_group=writer.largest_group if writer else 0,
+            commit_s=writer.commit_s if writer else 0.0,
+            waiting=writer.waiting() if writer else 0,
+            failed=writer is not None and writer.failure is not None,
+        )
+
+    def _stop(self) -> None:
+        # The writer closes last: SQLite then folds its log into the database.
+        self._readers.stop()
+        if self._writer is not None:
+            self._writer.stop()
+            self._database.release()
+
+
+def _readers(database: Database, count: int) -> Readers:
+    return Readers(lambda: Session(database, writable=False), count=count)
+
+
+def _job(step: Step | None, work: Callable[[Transaction], Any]) -> Job:
+    loop = asyncio.get_running_loop()
+    return Job(step=step, work=work, loop=loop, answer=loop.create_future())

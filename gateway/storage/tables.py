@@ -1,0 +1,361 @@
+"""The tables, described once for SQLite and PostgreSQL.
+
+Three families:
+
+- **Logs**: `logs` (one row a log, the only one that moves), `entries` and `tile_hashes`
+  (append-only, guarded by triggers), `notes`, `controls`.
+- **Messages**: `messages` (one row a message, in either direction, without its content),
+  `contents` (ciphertext and wrapped key, so that erasing is one delete and the rows that
+  are searched stay small), `sent_entries` (which entry of the own log is which message),
+  `addressees` (of outgoing messages), `inbox` (addressees of incoming ones), `bundles`,
+  `receipts`, `voids`, `refusals`, `counts`.
+- **Facts**: `idempotency`, `incidents`, `settings`, `lease`.
+
+Every search that runs while messages flow has an index that holds only the rows it can
+find: the waiting ones, those in flight, those not collected yet. They stay small however
+long the history grows.
+
+These descriptions serve statements; the tables themselves are made by `migrations`, and a
+test proves that both say the same.
+
+Spec: docs/storage.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from gateway.core.states import State
+
+SCHEMA_REVISION: Final = "0001"
+"""Newest migration; a database of another one is migrated or refused."""
+
+
+class Bytes(sa.LargeBinary):
+    """Bytes that go to the driver and come back as they are."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> None:
+        """Return None: both drivers take ``bytes``."""
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> None:
+        """Return None: both drivers give ``bytes``."""
+
+
+Big: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""64 bits in both; SQLite's row id has to be spelled INTEGER."""
+
+
+def state_is(column: sa.ColumnElement[Any], *states: State) -> sa.ColumnElement[bool]:
+    """Return a condition with the numbers spelled out, so that partial indexes are found."""
+    numbers: list[sa.ColumnElement[Any]] = [sa.literal_column(str(int(state))) for state in states]
+    return column == numbers[0] if len(numbers) == 1 else column.in_(numbers)
+
+
+metadata: Final = sa.MetaData(
+    naming_convention={"pk": "pk_%(table_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s"}
+)
+
+
+def _column(name: str, kind: Any, *more: Any, null: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, kind, *more, nullable=null)
+
+
+def _key(name: str, kind: Any, *more: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, *more, primary_key=True, autoincrement=False, nullable=False)
+
+
+def _log() -> sa.Column[Any]:
+    return _key("log_id", sa.Integer(), sa.ForeignKey("logs.id"))
+
+
+def _partial(name: str, *columns: Any, where: sa.ColumnElement[bool]) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+# --- logs ----------------------------------------------------------------------------
+
+logs: Final = sa.Table(
+    "logs",
+    metadata,
+    _key("id", sa.Integer()),
+    _column("origin", sa.Text()),
+    _column("kind", sa.Text()),
+    _column("size", Big),
+    _column("root", Bytes()),
+    _column("edge", Bytes()),
+    _column("epoch", Big),
+    sa.Index("ix_logs_origin", "origin", unique=True),
+)
+
+entries: Final = sa.Table(
+    "entries",
+    metadata,
+    _log(),
+    _key("leaf_index", Big),
+    _column("entry", Bytes()),
+    sqlite_with_rowid=False,
+)
+
+tile_hashes: Final = sa.Table(
+    "tile_hashes",
+    metadata,
+    _log(),
+    _key("level", sa.Integer()),
+    _key("subtree_index", Big),
+    _column("hash", Bytes()),
+    sqlite_with_rowid=False,
+)
+
+notes: Final = sa.Table(
+    "notes",
+    metadata,
+    _key("number", Big),
+    _column("log_id", sa.Integer(), sa.ForeignKey("logs.id")),
+    _column("size", Big),
+    _column("root", Bytes()),
+    _column("at_ms", Big),
+    _column("cosigned", sa.Boolean()),
+    # True for the one note an hour that stays whole for ever.
+    _column("hourly", sa.Boolean()),
+    _column("note", Bytes(), null=True),
+)
+_partial(
+    "ix_notes_whole",
+    notes.c.log_id,
+    notes.c.cosigned,
+    notes.c.size,
+    notes.c.number,
+    where=notes.c.note.is_not(None),
+)
+
+controls: Final = sa.Table(
+    "controls",
+    metadata,
+    _log(),
+    _key("kind", sa.Integer()),
+    _key("leaf_index", Big),
+    _column("entry", Bytes()),
+    sqlite_with_rowid=False,
+)
+
+# --- messages ------------------------------------------------------------------------
+
+messages: Final = sa.Table(
+    "messages",
+    metadata,
+    # Given out by the writer, in order of arrival, both directions together.
+    _key("number", Big),
+    _column("outgoing", sa.Boolean()),
+    _column("state", sa.SmallInteger()),
+    _column("message_id", Bytes()),
+    _column("header", Bytes()),
+    _column("type", sa.Text()),
+    _column("from_agency", sa.Text()),
+    # Codes with a space between; `addressees` and `inbox` hold them one by one.
+    _column("to_agencies", sa.Text()),
+    _column("conversation_id", Bytes()),
+    _column("seq", Big),
+    _column("in_reply_to", Bytes(), null=True),
+    _column("purpose", sa.Text()),
+    _column("reply_by_ms", Big, null=True),
+    _column("closes", sa.Boolean()),
+    _column("rank", sa.SmallInteger()),
+    _column("created_ms", Big),
+    _column("expires_ms", Big),
+    _column("arrived_ms", Big),
+    _column("log_index", Big, null=True),
+    _column("audit_index", Big, null=True),
+    _column("sendings", sa.SmallInteger()),
+    _column("sent_ms", Big, null=True),
+    _column("delivered_ms", Big, null=True),
+    _column("decided_ms", Big, null=True),
+    _column("receipt_index", Big, null=True),
+    _column("exception", sa.SmallInteger(), null=True),
+    _column("rule", sa.Integer(), null=True),
+    _column("flags", sa.Text()),
+    sa.Index("ix_messages_message_id", "message_id", unique=True),
+    sa.Index("ix_messages_conversation", "conversation_id", "from_agency", "seq"),
+)
+_ACCEPTED: Final = state_is(messages.c.state, State.ACCEPTED)
+_partial("ix_messages_waiting", messages.c.rank, messages.c.number, where=_ACCEPTED)
+_partial("ix_messages_expiring", messages.c.expires_ms, where=_ACCEPTED)
+_partial("ix_messages_in_flight", messages.c.log_index, where=state_is(messages.c.state, State.SENT))
+_partial(
+    "ix_messages_posted",
+    messages.c.from_agency,
+    messages.c.number,
+    where=messages.c.outgoing.is_(True),
+)
+_partial(
+    "ix_messages_answers",
+    messages.c.in_reply_to,
+    messages.c.number,
+    where=messages.c.in_reply_to.is_not(None),
+)
+
+
+def _message() -> sa.ForeignKey:
+    return sa.ForeignKey("messages.number")
+
+
+contents: Final = sa.Table(
+    "contents",
+    metadata,
+    _key("number", Big, _message()),
+    _column("ciphertext", Bytes()),
+    _column("wrapped_key", Bytes()),
+)
+
+sent_entries: Final = sa.Table(
+    "sent_entries",
+    metadata,
+    _key("log_index", Big),
+    # A message that is sent again has several entries; messages.log_index is the newest.
+    # NULL: the entry was recovered from the peer, and the message is not in this database.
+    _column("number", Big, _message(), null=True),
+)
+
+addressees: Final = sa.Table(
+    "addressees",
+    metadata,
+    _key("number", Big, _message()),
+    _key("position", sa.SmallInteger()),
+    _column("agency", sa.Text()),
+    _column("collected_ms", Big, null=True),
+    _column("log_index", Big, null=True),
+    sqlite_with_rowid=False,
+)
+
+inbox: Final = sa.Table(
+    "inbox",
+    metadata,
+    _key("agency", sa.Text()),
+    _key("number", Big, _message()),
+    _column("rank", sa.SmallInteger()),
+    # Index of the message's entry in the mirror; collections name it.
+    _column("entry_index", Big),
+    _column("collected_ms", Big, null=True),
+    _column("logged_index", Big, null=True),
+    sqlite_with_rowid=False,
+)
+_partial(
+    "ix_inbox_open",
+    inbox.c.agency,
+    inbox.c.rank,
+    inbox.c.number,
+    where=inbox.c.collected_ms.is_(None),
+)
+_partial(
+    "ix_inbox_collected",
+    inbox.c.agency,
+    inbox.c.rank,
+    inbox.c.number,
+    where=inbox.c.collected_ms.is_not(None),
+)
+COLLECTION_DUE: Final = sa.and_(inbox.c.collected_ms.is_not(None), inbox.c.logged_index.is_(None))
+_partial("ix_inbox_due", inbox.c.entry_index, inbox.c.agency, where=COLLECTION_DUE)
+sa.Index("ix_inbox_entry", inbox.c.entry_index, inbox.c.agency)
+
+early_collections: Final = sa.Table(
+    "early_collections",
+    metadata,
+    # Collections that a recovered log holds of messages that are yet to be mirrored again.
+    _key("entry_index", Big),
+    _key("agency", sa.Text()),
+    _column("at_ms", Big),
+    _column("log_index", Big),
+    sqlite_with_rowid=False,
+)
+
+bundles: Final = sa.Table(
+    "bundles",
+    metadata,
+    _key("start", Big),
+    # Index behind the last entry.
+    _column("stop", Big),
+    _column("root", Bytes()),
+    _column("box", Bytes(), null=True),
+    _column("note", Bytes(), null=True),
+    _column("sequenced_ms", Big),
+    _column("messages", sa.Integer()),
+    _column("delivered", sa.Boolean()),
+    sa.Index("ix_bundles_stop", "stop", unique=True),
+)
+_partial("ix_bundles_open", bundles.c.stop, where=bundles.c.delivered.is_(False))
+
+receipts: Final = sa.Table(
+    "receipts",
+    metadata,
+    _key("start", Big),
+    _column("entries", sa.Integer()),
+    _column("root", Bytes()),
+    _column("decided_ms", Big),
+    # Encoded array of (index, code, rule or nil).
+    _column("exceptions", Bytes()),
+    # Index of the receipt in the own exchange log; NULL while it is due.
+    _column("log_index", Big, null=True),
+)
+_partial("ix_receipts_due", receipts.c.start, where=receipts.c.log_index.is_(None))
+
+voids: Final = sa.Table(
+    "voids",
+    metadata,
+    _key("conversation_id", Bytes()),
+    _key("agency", sa.Text()),
+    _key("seq", Big),
+    # True until the own log says it; never true for what the peer declared.
+    _column("due", sa.Boolean()),
+    sqlite_with_rowid=False,
+)
+_partial("ix_voids_due", voids.c.conversation_id, where=voids.c.due.is_(True))
+
+refusals: Final = sa.Table("refusals", metadata, _key("message_id", Bytes()), sqlite_with_rowid=False)
+
+counts: Final = sa.Table(
+    "counts",
+    metadata,
+    # Outgoing messages by state, kept in the transaction that moves them.
+    _key("state", sa.SmallInteger()),
+    _column("messages", Big),
+)
+
+# --- facts ---------------------------------------------------------------------------
+
+idempotency: Final = sa.Table(
+    "idempotency",
+    metadata,
+    _key("agency", sa.Text()),
+    _key("key", sa.Text()),
+    _column("body_digest", Bytes()),
+    _column("message_id", Bytes()),
+    _column("at_ms", Big),
+    sqlite_with_rowid=False,
+)
+
+incidents: Final = sa.Table(
+    "incidents",
+    metadata,
+    _key("number", Big),
+    _column("kind", sa.Integer()),
+    _column("origin", sa.Text()),
+    _column("size", Big),
+    _column("root", Bytes()),
+    _column("at_ms", Big),
+    _column("note_a", Bytes(), null=True),
+    _column("note_b", Bytes(), null=True),
+)
+
+settings: Final = sa.Table("settings", metadata, _key("key", sa.Text()), _column("value", sa.Text()))
+
+lease: Final = sa.Table(
+    "lease",
+    metadata,
+    # One row, number 1. The epoch grows with every process that takes the database over;
+    # a head moves only for the epoch of the process that holds it.
+    _key("id", sa.Integer()),
+    _column("epoch", Big),
+)

@@ -1,0 +1,172 @@
+"""What is known of conversations, in both directions.
+
+Spec: docs/spec/exchange.md, "Conversations".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from heapq import merge
+from typing import Final
+
+import sqlalchemy as sa
+
+from gateway.ports import MessageRow
+from gateway.storage.rows import MESSAGE, NO_LIMIT, message_row, rows_by_id
+from gateway.storage.session import Session
+from gateway.storage.statements import ListStatement, Statement
+from gateway.storage.tables import Big, contents, inbox, messages, voids
+
+MAX_MISSING: Final = 1_000
+"""Missing numbers named an agency: a sender that skips far ahead must not fill the memory."""
+
+_PAGE: Final = 200
+
+_bind: Final = sa.bindparam
+_m: Final = messages.c
+
+_REPLIES: Final = ListStatement(
+    lambda items: sa.select(*MESSAGE).where(_m.in_reply_to.in_(items)).order_by(_m.number)
+)
+_LAST_USED: Final = ListStatement(
+    lambda items: (
+        sa.select(_m.conversation_id, _m.from_agency, sa.func.max(_m.seq))
+        .where(_m.conversation_id.in_(items))
+        .group_by(_m.conversation_id, _m.from_agency)
+    )
+)
+_LAST_VOID: Final = ListStatement(
+    lambda items: (
+        sa.select(voids.c.conversation_id, voids.c.agency, sa.func.max(voids.c.seq))
+        .where(voids.c.conversation_id.in_(items))
+        .group_by(voids.c.conversation_id, voids.c.agency)
+    )
+)
+_USED: Final = Statement(sa.select(_m.from_agency, _m.seq).where(_m.conversation_id == _bind("conversation")))
+_VOID: Final = Statement(
+    sa.select(voids.c.agency, voids.c.seq).where(voids.c.conversation_id == _bind("conversation"))
+)
+_CONTENT: Final = Statement(
+    sa.select(_m.header, contents.c.ciphertext, contents.c.wrapped_key)
+    .select_from(messages.join(contents, contents.c.number == _m.number))
+    .where(_m.message_id == _bind("id"))
+)
+_CONVERSATION: Final = Statement(
+    sa.select(*MESSAGE).where(_m.conversation_id == _bind("conversation")).order_by(_m.number)
+)
+_POSTED: Final = Statement(
+    sa.select(_m.number, _m.conversation_id)
+    .where(_m.from_agency == _bind("by"), _m.outgoing.is_(True), _m.number < _bind("below"))
+    .order_by(_m.number.desc())
+    .limit(_bind("most", type_=Big))
+)
+_ARRIVED: Final = Statement(
+    sa.select(inbox.c.number, _m.conversation_id)
+    .select_from(inbox.join(messages, _m.number == inbox.c.number))
+    .where(inbox.c.agency == _bind("by"), inbox.c.number < _bind("below"))
+    .order_by(inbox.c.number.desc())
+    .limit(_bind("most", type_=Big))
+)
+
+
+class SqlThreads:
+    """Implements `gateway.ports.Threads` on a session."""
+
+    def __init__(self, session: Session) -> None:
+        """Work on this session."""
+        self._session = session
+
+    def rows(self, message_ids: Iterable[bytes]) -> dict[bytes, MessageRow]:
+        """Return the messages with these ids that this node holds."""
+        return {row.message_id: row for row in rows_by_id(self._session, list(message_ids))}
+
+    def replies(self, message_ids: Iterable[bytes]) -> dict[bytes, list[MessageRow]]:
+        """Return, for each of these ids, the messages that answer it, oldest first.
+
+        Ids that nothing answers are not in the result. Answers that were refused, expired
+        or withdrawn are; whoever asks looks at their state.
+        """
+        found: defaultdict[bytes, list[MessageRow]] = defaultdict(list)
+        for values in self._session.listed(_REPLIES, message_ids):
+            row = message_row(values)
+            if row.in_reply_to is not None:
+                found[row.in_reply_to].append(row)
+        return dict(found)
+
+    def last_numbers(self, conversations: Iterable[bytes]) -> dict[tuple[bytes, str], int]:
+        """Return the highest sequence number, used or void, by conversation and agency."""
+        wanted = list(conversations)
+        highest: dict[tuple[bytes, str], int] = {}
+        for statement in (_LAST_USED, _LAST_VOID):
+            for conversation, agency, seq in self._session.listed(statement, wanted):
+                key = (conversation, agency)
+                highest[key] = max(seq, highest.get(key, 0))
+        return highest
+
+    def missing_numbers(self, conversation_id: bytes) -> dict[str, list[int]]:
+        """Return, by agency, numbers below the highest that are neither used nor void.
+
+        At most `MAX_MISSING` an agency, the lowest first. Agencies that miss none are not
+        in the result.
+        """
+        taken: defaultdict[str, set[int]] = defaultdict(set)
+        for statement in (_USED, _VOID):
+            for agency, seq in self._session.all(statement, conversation=conversation_id):
+                taken[agency].add(seq)
+        missing = {agency: _gaps(numbers) for agency, numbers in taken.items()}
+        return {agency: numbers for agency, numbers in missing.items() if numbers}
+
+    def content(self, message_id: bytes) -> tuple[bytes, bytes, bytes] | None:
+        """Return (header, ciphertext, wrapped key) of a message, or None if erased or unknown."""
+        row = self._session.first(_CONTENT, id=message_id)
+        return None if row is None else (row[0], row[1], row[2])
+
+    def conversations(self, agency: str, *, limit: int, after: int) -> list[list[MessageRow]]:
+        """Return conversations that an agency takes part in, newest first, each oldest first.
+
+        The age of a conversation is the highest message number in it that concerns the
+        agency; ``after`` is that number of the last conversation seen, 0 for the beginning.
+        """
+        found: list[list[MessageRow]] = []
+        seen: set[bytes] = set()
+        below = after or NO_LIMIT
+        while len(found) < limit:
+            page = self._walk(agency, below)
+            for number, conversation_id in page:
+                below = number
+                if conversation_id in seen:
+                    continue
+                seen.add(conversation_id)
+                rows = self.conversation(conversation_id, agency)
+                # Its newest message stands on an earlier page: so did the conversation.
+                if rows[-1].number == number:
+                    found.append(rows)
+                    if len(found) == limit:
+                        return found
+            if len(page) < _PAGE:
+                break
+        return found
+
+    def conversation(self, conversation_id: bytes, agency: str) -> list[MessageRow]:
+        """Return one conversation as far as an agency takes part in it, oldest first."""
+        rows = map(message_row, self._session.all(_CONVERSATION, conversation=conversation_id))
+        return [row for row in rows if agency == row.from_agency or agency in row.to_agencies]
+
+    def _walk(self, agency: str, below: int) -> list[tuple[int, bytes]]:
+        """Return the next page of messages that concern an agency, newest first."""
+        pages = [
+            [(row[0], row[1]) for row in self._session.all(statement, by=agency, below=below, most=_PAGE)]
+            for statement in (_POSTED, _ARRIVED)
+        ]
+        return list(merge(*pages, key=lambda item: item[0], reverse=True))[:_PAGE]
+
+
+def _gaps(numbers: set[int]) -> list[int]:
+    gaps: list[int] = []
+    expected = 1
+    for number in sorted(numbers):
+        room = MAX_MISSING - len(gaps)
+        gaps += range(expected, min(number, expected + room))
+        expected = number + 1
+    return gaps

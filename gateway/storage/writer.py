@@ -1,0 +1,231 @@
+"""The one thread that writes, and its group commit.
+
+The thread takes the closures that wait, runs them one after another in one transaction,
+commits once, and answers all of them. While it commits, the next group gathers: alone, a
+write costs one commit; under load, a commit is shared by as many as arrived meanwhile.
+
+Each closure but the first of a transaction runs behind a savepoint. The first needs none:
+if it fails, the whole transaction is rolled back and begun anew, which undoes the same.
+
+When the commit fails, or the driver reports anything that leaves doubt (a full disk, an
+I/O error, a lost connection), nobody knows what is on disk: the writer answers `StoreError`
+to the group and to everyone after it, and tries nothing again. The next start reads the
+truth.
+
+Spec: docs/storage.md, "Transactions".
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from gateway.errors import StoreError
+from gateway.ports import Step
+from gateway.storage.jobs import Job, deliver
+from gateway.storage.session import Session
+from gateway.storage.transaction import SqlTransaction
+
+MAX_GROUP: Final = 256
+"""Closures in one transaction."""
+
+MAX_GROUP_S: Final = 0.010
+"""Seconds after which no further closure joins a transaction: whoever is in it waits for it."""
+
+
+class Writer:
+    """Runs jobs in groups until it is stopped."""
+
+    def __init__(
+        self, session: Session, *, max_group: int = MAX_GROUP, max_group_s: float = MAX_GROUP_S
+    ) -> None:
+        """Start the thread; the session is its own from now on."""
+        self._session = session
+        self._transaction = SqlTransaction(session)
+        self._max_group = max_group
+        self._max_group_s = max_group_s
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        # Set once, by the thread; read by callers before they queue.
+        self.failure: StoreError | None = None
+        self.commits = 0
+        self.writes: Counter[Step] = Counter()
+        self.largest_group = 0
+        self.commit_s = 0.0
+        # A daemon: a process that is told to die leaves what a power cut would leave.
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, job: Job) -> None:
+        """Queue a job. Jobs run in the order of the calls."""
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """Finish what is queued, then close the session. Blocks."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def waiting(self) -> int:
+        """Return how many jobs wait, roughly."""
+        return self._jobs.qsize()
+
+    def _run(self) -> None:
+        try:
+            while (job := self._jobs.get()) is not None:
+                if self.failure is None:
+                    if self._group(job):
+                        break
+                else:
+                    self._refuse([job])
+        finally:
+            self._session.close()
+
+    def _group(self, first: Job) -> bool:
+        """Run one transaction; return whether the writer was told to stop meanwhile."""
+        jobs: list[Job] = []
+        try:
+            stop = self._run_jobs(first, jobs)
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the outcome is unknown
+            self.failure = self._session.broken or (
+                error if isinstance(error, StoreError) else StoreError(_unknown(error))
+            )
+            self.failure.__cause__ = error if error is not self.failure else error.__cause__
+            self._refuse(jobs)
+            return False
+        deliver(jobs)
+        return stop
+
+    def _run_jobs(self, first: Job, jobs: list[Job]) -> bool:
+        session = self._session
+        session.begin()
+        deadline = time.monotonic() + self._max_group_s
+        done = 0
+        stop = False
+        job: Job | None = first
+        while job is not None:
+            jobs.append(job)
+            if done:
+                session.mark()
+            try:
+                job.value = job.work(self._transaction)
+            except Exception as error:
+                if session.broken is not None:
+                    raise
+                job.error = error
+                if done:
+                    session.back()
+                else:
+                    session.rollback()
+                    session.begin()
+            else:
+                if session.broken is not None:
+                    # The closure swallowed an error that leaves doubt.
+                    raise session.broken
+                done += 1
+            job = None
+            if len(jobs) < self._max_group and time.monotonic() < deadline:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                stop = job is None
+        self._finish(jobs, done)
+        return stop
+
+    def _finish(self, jobs: list[Job], done: int) -> None:
+        if done == 0:
+            self._session.rollback()
+            return
+        began = time.perf_counter()
+        self._session.commit()
+        self.commit_s += time.perf_counter() - began
+        self.commits += 1
+        self.largest_group = max(self.largest_group, len(jobs))
+        for job in jobs:
+            if job.error is None and job.step is not None:
+                self.writes[job.step] += 1
+
+    def _refuse(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            # One error object each: a traceback belongs to one caller.
+            job.error = refusal(self.failure)
+        deliver(jobs)
+
+
+def refusal(failure: StoreError | None) -> StoreError:
+    """Return the error for a caller of a store that has failed."""
+    error = StoreError(
+        "the store has failed and accepts no writes until the node is started again"
+        + (f": {failure}" if failure is not None else "")
+    )
+    error.__cause__ = failure
+    return error
+
+
+def _unknown(error: BaseException) -> str:
+    return f"a write ended in {type(error).__name__}: its outcome is unknown"
+
+
+class Readers:
+    """A few threads that read, each on its own connection."""
+
+    def __init__(self, open_session: Callable[[], Session], *, count: int) -> None:
+        """Open the connections and start the threads.
+
+        Raises:
+            StoreError: A connection could not be opened.
+        """
+        self._open_session = open_session
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        sessions: list[Session] = []
+        try:
+            sessions = [open_session() for _ in range(count)]
+        finally:
+            if len(sessions) < count:
+                for session in sessions:
+                    session.close()
+        self._threads = [
+            threading.Thread(target=self._run, args=(session,), name=f"store-reader-{number}", daemon=True)
+            for number, session in enumerate(sessions)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, job: Job) -> None:
+        """Queue a job for whichever thread is free."""
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """Finish what is queued, then close the connections. Blocks."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, session: Session) -> None:
+        transaction = SqlTransaction(session)
+        while (job := self._jobs.get()) is not None:
+            try:
+                if session.broken is not None:
+                    # Reading again harms nothing: the server may be back.
+                    fresh = self._open_session()
+                    session.close()
+                    session, transaction = fresh, SqlTransaction(fresh)
+                job.value = _read(session, transaction, job)
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                job.error = error
+            deliver([job])
+        session.close()
+
+
+def _read(session: Session, transaction: SqlTransaction, job: Job) -> object:
+    # The snapshot is taken by the first statement, so it holds every commit until here.
+    session.begin_read()
+    try:
+        return job.work(transaction)
+    finally:
+        if session.broken is None:
+            session.end_read()
