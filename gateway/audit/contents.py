@@ -1,0 +1,240 @@
+"""What the entries of one log say, and whether it fits together.
+
+The reader takes the entries one after another and keeps only what later checks need: a
+few numbers for each receipt, anchor and collection, nothing for each message. What one
+log cannot answer by itself (does the peer's log have this root at that size?) is kept as
+a claim for `gateway.audit.crosscheck`.
+
+Spec: docs/spec/log.md, "Entries"; docs/auditing.md, "What is checked".
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.audit.statement import Statement, read_statement
+from gateway.core.entries import (
+    AnchorEntry,
+    CollectedEntry,
+    Entry,
+    IncidentEntry,
+    IncidentKind,
+    KemKeyEntry,
+    KeyStatementEntry,
+    Kind,
+    MessageEntry,
+    ReceiptEntry,
+    decode_entry,
+)
+from gateway.core.envelope import decode_header
+from gateway.core.merkle import HASH_BYTES, Hash
+from gateway.errors import MalformedError
+
+_EXCHANGE: Final = frozenset(Kind) - {Kind.EVENT}
+_AUDIT: Final = frozenset({Kind.KEY_STATEMENT, Kind.ANCHOR, Kind.INCIDENT, Kind.EVENT})
+_REWINDING: Final = frozenset({IncidentKind.RECOVERY, IncidentKind.PEER_ROLLBACK})
+"""Incidents after which sizes of the other log may be smaller than before."""
+
+
+@dataclass(slots=True)
+class Problems:
+    """What is wrong with one aspect of a log: how often, and where it begins."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, index: int, what: str) -> None:
+        """Note that the entry at ``index`` is wrong; ``what`` continues "entry 7 …"."""
+        self.count += 1
+        self.first = self.first or f"entry {index} {what}"
+
+    def text(self) -> str:
+        """Return the first problem, and how many more there are."""
+        return self.first if self.count < 2 else f"{self.first} (and {self.count - 1} more)"
+
+
+@dataclass(slots=True)
+class Claims:
+    """What a log says about the size and root of another one: 48 bytes each."""
+
+    said_at: array[int] = field(default_factory=lambda: array("Q"))
+    sizes: array[int] = field(default_factory=lambda: array("Q"))
+    roots: bytearray = field(default_factory=bytearray)
+
+    def add(self, index: int, size: int, root: bytes) -> None:
+        """Keep a claim of the entry at ``index``."""
+        self.said_at.append(index)
+        self.sizes.append(size)
+        self.roots += root
+
+    def __len__(self) -> int:
+        """Return the number of claims."""
+        return len(self.sizes)
+
+    def __iter__(self) -> Iterator[tuple[int, int, Hash]]:
+        """Yield (index of the entry that says so, size, root)."""
+        for number, (index, size) in enumerate(zip(self.said_at, self.sizes, strict=True)):
+            at = number * HASH_BYTES
+            yield index, size, Hash(bytes(self.roots[at : at + HASH_BYTES]))
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a log says about single entries of another one.
+
+    Attributes:
+        last_end: Where the last receipt's range ends.
+        ranges: Starts and ends of receipted ranges, neighbours merged.
+        excepted: Indexes of messages that were not received.
+        collected: Indexes of messages that an addressee acknowledged.
+        collectors: Which agency, as a position in `agencies`, one for each of `collected`.
+        agencies: Agency codes.
+    """
+
+    last_end: int = 0
+    ranges: array[int] = field(default_factory=lambda: array("Q"))
+    excepted: array[int] = field(default_factory=lambda: array("Q"))
+    collected: array[int] = field(default_factory=lambda: array("Q"))
+    collectors: array[int] = field(default_factory=lambda: array("L"))
+    agencies: dict[str, int] = field(default_factory=dict)
+
+
+class LogContents:
+    """Reads the entries of one log in order."""
+
+    def __init__(self, origin: str) -> None:
+        """Begin with a log that has no entries.
+
+        Args:
+            origin: Decides which kinds of entry belong into the log.
+        """
+        self.origin = origin
+        self.node, _, name = origin.partition("/")
+        self.is_exchange = name.startswith("exchange/")
+        self.is_audit = name.partition("/")[0] == "audit"
+        self.size = 0
+        self.kinds: Counter[int] = Counter()
+        self.malformed = Problems()
+        self.messages = Problems()
+        self.receipts = Problems()
+        self.anchors = Problems()
+        self.first_statement: Statement | None = None
+        self.last_statement: Statement | None = None
+        self.statements = Problems()
+        self.announced: set[bytes] = set()
+        self.sealed_for: dict[bytes, int] = {}
+        self.anchored: dict[str, Claims] = {}
+        self.receipted: dict[str, Claims] = {}
+        self.answers: dict[str, Answers] = {}
+        self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[Kind]()
+        self._rewound = False
+        self._box: tuple[bytes, bytes, bytes] | None = None
+        self._slot = 0
+
+    def read(self, entries: Sequence[bytes]) -> None:
+        """Read the next entries."""
+        for data in entries:
+            index = self.size
+            self.size += 1
+            try:
+                entry = decode_entry(data)
+            except MalformedError:
+                self.malformed.add(index, "is not an entry of this protocol")
+                continue
+            kind = entry.kind
+            self.kinds[kind] += 1
+            if kind not in self._allowed:
+                self.malformed.add(index, "is of a kind that does not belong into this log")
+            elif isinstance(entry, MessageEntry):
+                self._message(index, entry)
+            else:
+                self._other(index, entry)
+
+    def _other(self, index: int, entry: Entry) -> None:
+        match entry:
+            case ReceiptEntry():
+                self._receipt(index, entry)
+            case CollectedEntry():
+                self._collected(index, entry)
+            case AnchorEntry():
+                claims = self.anchored.setdefault(entry.origin, Claims())
+                self._claim(index, claims, entry.size, entry.root, self.anchors)
+            case KeyStatementEntry():
+                self._statement(index, entry)
+            case KemKeyEntry():
+                self.announced.add(entry.key_id)
+            case IncidentEntry():
+                self._rewound = self._rewound or entry.incident in _REWINDING
+            case _:
+                pass  # events, agreements and voids stand by themselves
+
+    def _message(self, index: int, entry: MessageEntry) -> None:
+        try:
+            header = decode_header(entry.header)
+        except MalformedError:
+            self.malformed.add(index, "holds a header that is not one")
+            return
+        if header.from_node != self.node or header.to_node == self.node:
+            self.messages.add(index, "is a message that this log's node did not send")
+        box = (entry.bundle_id, entry.box_digest, entry.kem_key_id)
+        if self._box is not None and self._box[0] == entry.bundle_id:
+            self._slot += 1
+        else:
+            self._slot = 0
+        if entry.slot != self._slot or (self._slot and box != self._box):
+            self.messages.add(index, "does not stand at the next slot of its key box")
+            self._slot = entry.slot
+        self._box = box
+        self.sealed_for.setdefault(entry.kem_key_id, index)
+
+    def _receipt(self, index: int, entry: ReceiptEntry) -> None:
+        answers = self.answers.setdefault(entry.origin, Answers())
+        end = entry.start + entry.count
+        if entry.start < answers.last_end and not self._rewound:
+            self.receipts.add(index, "is a second receipt for entries that have one")
+        if entry.origin.partition("/")[0] == self.node:
+            self.receipts.add(index, "is a receipt of a node for its own log")
+        if answers.ranges and answers.ranges[-1] == entry.start:
+            answers.ranges[-1] = end
+        else:
+            answers.ranges.extend((entry.start, end))
+        answers.last_end = max(answers.last_end, end)
+        answers.excepted.extend(item.index for item in entry.exceptions)
+        claims = self.receipted.setdefault(entry.origin, Claims())
+        self._claim(index, claims, end, entry.root, self.receipts)
+
+    def _collected(self, index: int, entry: CollectedEntry) -> None:
+        answers = self.answers.setdefault(entry.origin, Answers())
+        if entry.origin.partition("/")[0] == self.node:
+            self.receipts.add(index, "tells collections from the node's own log")
+        for item in entry.collections:
+            answers.collected.append(item.index)
+            answers.collectors.append(answers.agencies.setdefault(item.agency, len(answers.agencies)))
+
+    def _claim(self, index: int, claims: Claims, size: int, root: bytes, problems: Problems) -> None:
+        if claims.sizes:
+            last, last_root = claims.sizes[-1], claims.roots[-HASH_BYTES:]
+            if size < last and not self._rewound:
+                problems.add(index, "names a smaller size of the other log than an entry before it")
+            elif size == last and root != last_root:
+                problems.add(index, "names another root for the same size than an entry before it")
+        claims.add(index, size, root)
+
+    def _statement(self, index: int, entry: KeyStatementEntry) -> None:
+        try:
+            statement = read_statement(entry.statement)
+        except MalformedError:
+            self.statements.add(index, "holds a key statement that is not one")
+            return
+        if statement.node != self.node:
+            self.statements.add(index, "is a key statement about another node")
+        last = self.last_statement
+        if last is not None and statement.version <= last.version and statement.note != last.note:
+            self.statements.add(index, "is a key statement whose version does not grow")
+        if index == 0:
+            self.first_statement = statement
+        self.last_statement = statement

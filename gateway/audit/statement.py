@@ -1,0 +1,94 @@
+"""Key statements as an auditor reads them: which keys a nation says its node has.
+
+A statement is a note whose text is lines of a word and a value. The auditor needs few of
+them: whose node, which version, the keys of the logs. Who may write statements, and the
+form of every line, is the business of the nodes; here the signature of the root stands for
+that.
+
+Spec: docs/spec/keys.md, "Key statement".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.audit.trust import Trust, first_generation
+from gateway.core.cosignature import verify_text_note
+from gateway.core.note import parse_note
+from gateway.core.signature import HybridVerifier
+from gateway.errors import MalformedError
+
+TITLE: Final = "entente/key-statement/v1"
+
+_HEAD: Final = re.compile(
+    r"entente/key-statement/v1\n"
+    r"nation (?P<nation>[A-Z]{2})\n"
+    r"node (?P<node>[a-z0-9.-]{1,253})\n"
+    r"version (?P<version>[1-9][0-9]{0,15})\n"
+    r"issued [0-9TZ:-]{20}\n"
+    r"mode (?P<mode>test|production)\n"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a key statement says, as far as an audit asks.
+
+    Attributes:
+        note: The statement as it stands in the log.
+        nation: Two letters.
+        node: Node name.
+        version: From 1; only grows.
+        is_test: Whether it calls its keys test keys.
+        log_keys: The verifier keys of all logs, one a line, as they stand there.
+    """
+
+    note: bytes
+    nation: str
+    node: str
+    version: int
+    is_test: bool
+    log_keys: frozenset[str]
+
+    def names(self, verifier: HybridVerifier) -> bool:
+        """Return whether it gives exactly these keys to a log."""
+        origin = first_generation(verifier.name)
+        first = HybridVerifier(name=origin, ed25519=verifier.ed25519, mldsa87=verifier.mldsa87)
+        stated = {line for line in self.log_keys if line.startswith(f"{origin}+")}
+        return stated == {key.encode() for key in first.verifier_keys(cosigner=False)}
+
+    def root(self, trust: Trust) -> HybridVerifier | None:
+        """Return the trusted root that has to have signed it, or None if there is none."""
+        return trust.roots.get(f"entente/root/{self.nation.lower()}")
+
+    def verify(self, root: HybridVerifier) -> None:
+        """Verify both signatures of the root.
+
+        Raises:
+            SignatureInvalidError: At least one of them does not verify.
+        """
+        verify_text_note(self.note, verifier=root)
+
+
+def read_statement(note: bytes) -> Statement:
+    """Return what a statement says; nothing is verified.
+
+    Raises:
+        MalformedError: Not a note, or not one that begins as a key statement does.
+    """
+    text = parse_note(note).text
+    head = _HEAD.match(text)
+    if head is None:
+        msg = "the entry does not hold a key statement"
+        raise MalformedError(msg)
+    lines = text[head.end() :].split("\n")
+    return Statement(
+        note=note,
+        nation=head["nation"],
+        node=head["node"],
+        version=int(head["version"]),
+        is_test=head["mode"] == "test",
+        log_keys=frozenset(line.removeprefix("log ") for line in lines if line.startswith("log ")),
+    )

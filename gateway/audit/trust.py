@@ -1,0 +1,164 @@
+"""The public keys that an auditor trusts, and nothing else that is trusted.
+
+They come as text files with one C2SP verifier key a line: of logs, of cosigners, of the
+nations' roots. What a key is for follows from its algorithms::
+
+    log        Ed25519 0x01, ML-DSA-87 cosignature form      name: the log's origin
+    cosigner   Ed25519 0x04, ML-DSA-87 cosignature form      name: the node
+    root       Ed25519 0x01, ML-DSA-87 note form             name: entente/root/<nation>
+
+How the files reached the auditor is what everything rests on: they are compared by
+fingerprint with the record of the ceremony, not taken from those who are audited.
+
+Spec: C2SP signed-note, "Verifier keys"; docs/auditing.md, "Keys".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway.core.note import (
+    ALGORITHM_COSIGNATURE_ED25519,
+    ALGORITHM_ED25519,
+    ALGORITHM_OTHER,
+    MLDSA87_COSIGNATURE,
+    MLDSA87_NOTE,
+    VerifierKey,
+    parse_verifier_key,
+)
+from gateway.core.signature import HybridVerifier
+from gateway.errors import MalformedError, OperatorError
+
+MAX_FILES: Final = 64
+MAX_FILE_BYTES: Final = 262_144
+
+_GENERATION: Final = re.compile(r"(?P<first>.+)/(?:[2-9]|[1-9][0-9]{1,8})")
+_LOG: Final = (ALGORITHM_ED25519, MLDSA87_COSIGNATURE)
+_COSIGNER: Final = (ALGORITHM_COSIGNATURE_ED25519, MLDSA87_COSIGNATURE)
+_ROOT: Final = (ALGORITHM_ED25519, MLDSA87_NOTE)
+
+
+class TrustUnreadableError(OperatorError):
+    """The files with trusted keys cannot be used."""
+
+    code = "trust-unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Verifiers by name.
+
+    Attributes:
+        logs: By origin.
+        cosigners: By node name.
+        roots: By ``entente/root/<nation>``.
+    """
+
+    logs: Mapping[str, HybridVerifier]
+    cosigners: Mapping[str, HybridVerifier]
+    roots: Mapping[str, HybridVerifier]
+
+    def log(self, origin: str) -> HybridVerifier | None:
+        """Return the verifier of a log, or None if its keys are not among the trusted ones.
+
+        The key of a log also signs its successor generations (``…/2``).
+        """
+        found = self.logs.get(origin)
+        generation = _GENERATION.fullmatch(origin)
+        if found is None and generation is not None:
+            first = self.logs.get(generation["first"])
+            if first is not None:
+                return HybridVerifier(name=origin, ed25519=first.ed25519, mldsa87=first.mldsa87)
+        return found
+
+    def foreign_cosigners(self, origin: str) -> tuple[HybridVerifier, ...]:
+        """Return the cosigners that can vouch for a log: all but its own node's."""
+        node = origin.partition("/")[0]
+        return tuple(verifier for name, verifier in sorted(self.cosigners.items()) if name != node)
+
+
+def first_generation(origin: str) -> str:
+    """Return the origin of the first generation of a log, whose name its keys bear."""
+    generation = _GENERATION.fullmatch(origin)
+    return origin if generation is None else generation["first"]
+
+
+def read_trust(*paths: Path) -> Trust:
+    """Return the keys in the ``.vkeys`` files of folders, or in files.
+
+    Args:
+        paths: Files, and folders in which (and in whose direct subfolders) every file that
+            ends in ``.vkeys`` is read, so a node's ``trust`` folder is read as it is.
+
+    Raises:
+        TrustUnreadableError: No such file, too many or too long ones, a line that is no
+            verifier key, a key without its other half, or two keys for one purpose.
+    """
+    lines: list[str] = []
+    files = [file for path in paths for file in _files(path)]
+    if len(files) > MAX_FILES:
+        msg = f"more than {MAX_FILES} files with verifier keys"
+        raise TrustUnreadableError(msg)
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                data = stream.read(MAX_FILE_BYTES + 1)
+            text = data.decode("ascii")
+        except (OSError, ValueError) as error:
+            msg = f"{file.name} cannot be read as a file of verifier keys"
+            raise TrustUnreadableError(msg) from error
+        if len(data) > MAX_FILE_BYTES:
+            msg = f"{file.name} is longer than {MAX_FILE_BYTES} bytes"
+            raise TrustUnreadableError(msg)
+        lines += text.split("\n")
+    return parse_trust(lines)
+
+
+def parse_trust(lines: Iterable[str]) -> Trust:
+    """Return the verifiers of verifier keys; empty lines are skipped, repeated ones count once.
+
+    Raises:
+        TrustUnreadableError: As for `read_trust`.
+    """
+    keys: dict[str, dict[VerifierKey, None]] = {}
+    for line in lines:
+        if not line:
+            continue
+        try:
+            key = parse_verifier_key(line)
+        except MalformedError as error:
+            msg = "a line of the trusted keys is not a verifier key"
+            raise TrustUnreadableError(msg) from error
+        keys.setdefault(key.name, {})[key] = None
+    by_use: dict[tuple[int, bytes], dict[str, HybridVerifier]] = {_LOG: {}, _COSIGNER: {}, _ROOT: {}}
+    for name, found in keys.items():
+        use, verifier = _pair(list(found))
+        by_use[use][name] = verifier
+    return Trust(logs=by_use[_LOG], cosigners=by_use[_COSIGNER], roots=by_use[_ROOT])
+
+
+def _pair(keys: list[VerifierKey]) -> tuple[tuple[int, bytes], HybridVerifier]:
+    classical = [key for key in keys if key.algorithm != ALGORITHM_OTHER]
+    post_quantum = [key for key in keys if key.algorithm == ALGORITHM_OTHER]
+    if len(classical) != 1 or len(post_quantum) != 1:
+        msg = f"one Ed25519 and one ML-DSA-87 key are needed for {keys[0].name}"
+        raise TrustUnreadableError(msg)
+    use = (classical[0].algorithm, post_quantum[0].identifier)
+    if use not in {_LOG, _COSIGNER, _ROOT}:
+        msg = f"the two keys of {keys[0].name} are not for the same purpose"
+        raise TrustUnreadableError(msg)
+    try:
+        return use, HybridVerifier.from_verifier_keys(classical[0], post_quantum[0])
+    except MalformedError as error:
+        msg = f"the keys of {keys[0].name} cannot be used"
+        raise TrustUnreadableError(msg) from error
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted({*path.glob("*.vkeys"), *path.glob("*/*.vkeys")})

@@ -1,0 +1,295 @@
+"""Verifying one log: everything is recomputed from the bytes of its entries.
+
+In this order, because each step decides what the next may believe:
+
+1. **signatures** - the checkpoint bears both signatures of the log, under trusted keys;
+   origin, size and root are taken from there and from nowhere else;
+2. **cosignature** - both of the peer's, if the peer has signed at all;
+3. **files** - the folder holds the files of a log of this size and no other;
+4. **tree** - the entries lead to the signed root;
+5. **tiles** - every stored hash is the one that follows from the entries;
+6. **entries**, **key statement**, **messages**, **receipts**, **anchors** - what the
+   entries say is in the specified form and does not contradict itself.
+
+Memory does not grow with the log: one bundle of entries is held at a time, and a few
+numbers for each receipt and anchor.
+
+Spec: docs/auditing.md, "What is checked".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from gateway.audit.contents import LogContents, Problems
+from gateway.audit.folder import LogFolder, shown
+from gateway.audit.log import AuditedLog
+from gateway.audit.report import Check, Cosigned, LogReport, Outcome
+from gateway.audit.stack import Tile, TileStack
+from gateway.audit.statement import Statement
+from gateway.audit.trust import Trust
+from gateway.core.checkpoint import Checkpoint, parse_checkpoint
+from gateway.core.cosignature import VerifiedNote, verify_cosignature, verify_log_note
+from gateway.core.entries import Kind
+from gateway.core.merkle import hash_leaf
+from gateway.core.note import parse_note
+from gateway.core.signature import HybridVerifier
+from gateway.core.tiles import TILE_WIDTH
+from gateway.errors import GatewayError, SignatureInvalidError
+
+Progress = Callable[[int, int], None]
+"""Told (entries checked, entries in all)."""
+
+_PROGRESS_EVERY: Final = 16 * TILE_WIDTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """A report, and what comparing logs with each other needs.
+
+    Attributes:
+        report: What was found out.
+        log: The log, if its checkpoint could be believed.
+        contents: What its entries say, if all of them could be read.
+        cosigned_size: Size that the peer vouches for; 0 without a cosignature.
+    """
+
+    report: LogReport
+    log: AuditedLog | None = None
+    contents: LogContents | None = None
+    cosigned_size: int = 0
+
+
+def verify_folder(path: Path, *, trust: Trust, progress: Progress = lambda _done, _all: None) -> LogReport:
+    """Verify an exported log.
+
+    Args:
+        path: The folder. Whatever lies in it, the answer is a report.
+        trust: Keys that the auditor trusts.
+        progress: Told now and then how far the work is.
+    """
+    return verify_log(LogFolder(path), title=shown(path.name), trust=trust, progress=progress).report
+
+
+def verify_log(
+    log: AuditedLog, *, title: str, trust: Trust, progress: Progress = lambda _done, _all: None
+) -> Verification:
+    """Verify a log, wherever it lies.
+
+    Args:
+        log: The log.
+        title: What to call it as long as its origin is not believed.
+        trust: Keys that the auditor trusts.
+        progress: Told now and then how far the work is.
+    """
+    try:
+        verified, verifier = _verify_note(log.note(), trust)
+    except GatewayError as error:
+        return Verification(report=_unbelieved(title, str(error)))
+    checkpoint = verified.checkpoint
+    checks = [_held("signatures", f"Ed25519 and ML-DSA-87 of {checkpoint.origin}")]
+    cosigned, check = _verify_cosignatures(verified, trust)
+    checks.append(check)
+    report = LogReport(
+        title=checkpoint.origin,
+        checkpoint=checkpoint,
+        signed_s=verified.time_s,
+        cosigned=cosigned,
+        kinds={},
+        checks=tuple(checks),
+    )
+    contents = LogContents(checkpoint.origin)
+    reading = _Reading(checkpoint)
+    try:
+        files = log.check_names(checkpoint.size)
+        reading.read(log, contents, progress)
+    except GatewayError as error:
+        # Nothing after a file that cannot be read says anything about this log.
+        checks.append(_failed("files", str(error)))
+        checks.append(_not_checked("tree", "not all entries could be read"))
+        return Verification(report=replace(report, checks=tuple(checks)))
+    if files:
+        checks.append(_held("files", f"{files}, none absent, none superfluous"))
+    checks += reading.checks()
+    checks += _content_checks(contents, verifier, trust)
+    return Verification(
+        report=replace(report, checks=tuple(checks), kinds=_kinds(contents)),
+        log=log,
+        contents=contents,
+        cosigned_size=checkpoint.size if cosigned else 0,
+    )
+
+
+class _Reading:
+    """Recomputes the tree of a log and compares what is stored of it."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._stack = TileStack()
+        self._tiles = 0
+        self._wrong_tiles = 0
+        self._first_wrong = ""
+
+    def read(self, log: AuditedLog, contents: LogContents, progress: Progress) -> None:
+        size = self._checkpoint.size
+        for start in range(0, size, TILE_WIDTH):
+            entries = log.entries(start, min(start + TILE_WIDTH, size))
+            for tile in self._stack.push([hash_leaf(entry) for entry in entries]):
+                self._compare(tile, log)
+            contents.read(entries)
+            if start % _PROGRESS_EVERY == 0:
+                progress(start, size)
+        for tile in self._stack.partial():
+            self._compare(tile, log)
+        progress(size, size)
+
+    def checks(self) -> list[Check]:
+        size = self._checkpoint.size
+        if self._stack.edge().root() == self._checkpoint.root:
+            tree = _held("tree", f"{size} entries lead to the signed root")
+        else:
+            tree = _failed("tree", "the entries do not lead to the signed root")
+        if self._wrong_tiles:
+            text = f"{self._wrong_tiles} do not follow from the entries, first {self._first_wrong}"
+            return [tree, _failed("tiles", text)]
+        return [tree, _held("tiles", f"{self._tiles}, all as they follow from the entries")]
+
+    def _compare(self, tile: Tile, log: AuditedLog) -> None:
+        file = tile.file
+        if file.level is None or file.level < log.stored_from:
+            return
+        self._tiles += 1
+        if tuple(log.hashes(file.level, file.start, file.end)) != tile.hashes:
+            self._wrong_tiles += 1
+            self._first_wrong = self._first_wrong or file.path
+
+
+def _verify_note(note: bytes, trust: Trust) -> tuple[VerifiedNote, HybridVerifier]:
+    origin = parse_checkpoint(parse_note(note).text).origin
+    verifier = trust.log(origin)
+    if verifier is None:
+        # The origin is one that any log of this protocol could have: letters, digits, slashes.
+        msg = f"no trusted keys for the log {origin}"
+        raise SignatureInvalidError(msg)
+    return verify_log_note(note, verifier=verifier), verifier
+
+
+def _verify_cosignatures(verified: VerifiedNote, trust: Trust) -> tuple[tuple[Cosigned, ...], Check]:
+    """Verify every trusted cosigner that has a line in the note; both its lines are required."""
+    origin = verified.checkpoint.origin
+    lines = {(line.name, line.key_id) for line in parse_note(verified.note).signatures}
+    verifier = trust.log(origin)
+    known = set() if verifier is None else _labels(verifier, cosigner=False)
+    cosigned: list[Cosigned] = []
+    candidates = trust.foreign_cosigners(origin)
+    for cosigner in candidates:
+        labels = _labels(cosigner, cosigner=True)
+        known |= labels
+        if not lines & labels:
+            continue
+        try:
+            time_s = verify_cosignature(verified.note, cosigner=cosigner)
+        except GatewayError as error:
+            return (), _failed("cosignature", f"of {cosigner.name}: {error}")
+        cosigned.append(Cosigned(name=cosigner.name, time_s=time_s))
+    if cosigned:
+        names = ", ".join(item.name for item in cosigned)
+        return tuple(cosigned), _held("cosignature", f"Ed25519 and ML-DSA-87 of {names}")
+    if not candidates:
+        what = "no key of another node is trusted"
+    elif lines - known:
+        what = "absent; lines of unknown keys are ignored"
+    else:
+        what = "absent: no other node vouches for this checkpoint"
+    return (), _not_checked("cosignature", what)
+
+
+def _labels(verifier: HybridVerifier, *, cosigner: bool) -> set[tuple[str, bytes]]:
+    return {(key.name, key.key_id) for key in verifier.verifier_keys(cosigner=cosigner)}
+
+
+def _content_checks(contents: LogContents, verifier: HybridVerifier, trust: Trust) -> list[Check]:
+    answers = sum(len(claims) for claims in contents.receipted.values())
+    anchors = sum(len(claims) for claims in contents.anchored.values())
+    return [
+        _entries_check(contents),
+        *_statement_checks(contents, verifier, trust),
+        _check(
+            "messages", contents.messages, f"{contents.kinds[Kind.MESSAGE]}, each at its place in its key box"
+        ),
+        _check("receipts", contents.receipts, f"{answers}, no range twice"),
+        _check("anchors", contents.anchors, f"{anchors}, none contradicts another"),
+    ]
+
+
+def _entries_check(contents: LogContents) -> Check:
+    if not (contents.is_exchange or contents.is_audit):
+        return _failed("entries", "the origin names neither an exchange log nor an audit log")
+    return _check("entries", contents.malformed, f"{contents.size}, all canonical and of known kinds")
+
+
+def _statement_checks(contents: LogContents, verifier: HybridVerifier, trust: Trust) -> list[Check]:
+    name = "key statement"
+    if contents.statements.count:
+        return [_failed(name, contents.statements.text())]
+    if contents.is_exchange and contents.size and contents.first_statement is None:
+        return [_failed(name, "entry 0 is not the key statement")]
+    last = contents.last_statement
+    if last is None:
+        return [_not_checked(name, "this log holds none")]
+    if not last.names(verifier):
+        return [_failed(name, "the newest one names other keys than the trusted ones")]
+    mode = ", test keys" if last.is_test else ""
+    return [
+        _held(name, f"version {last.version} names the keys that signed{mode}"),
+        _root_check(contents, last, trust),
+    ]
+
+
+def _root_check(contents: LogContents, last: Statement, trust: Trust) -> Check:
+    name = "national root"
+    for statement in (contents.first_statement, last):
+        if statement is None:
+            continue
+        root = statement.root(trust)
+        if root is None:
+            return _not_checked(name, "its keys are not among the trusted ones")
+        try:
+            statement.verify(root)
+        except GatewayError:
+            return _failed(name, "it has not signed the key statement")
+    return _held(name, f"has signed the key statement of {last.node}")
+
+
+def _kinds(contents: LogContents) -> Mapping[str, int]:
+    return {Kind(kind).name.lower().replace("_", "-"): n for kind, n in sorted(contents.kinds.items())}
+
+
+def _unbelieved(title: str, why: str) -> LogReport:
+    return LogReport(
+        title=title,
+        checkpoint=None,
+        signed_s=None,
+        cosigned=(),
+        kinds={},
+        checks=(_failed("signatures", why), _not_checked("tree", "nothing says which root is right")),
+    )
+
+
+def _check(name: str, problems: Problems, held: str) -> Check:
+    return _failed(name, problems.text()) if problems.count else _held(name, held)
+
+
+def _held(name: str, detail: str) -> Check:
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def _failed(name: str, detail: str) -> Check:
+    return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+
+
+def _not_checked(name: str, detail: str) -> Check:
+    return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
