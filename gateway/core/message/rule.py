@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from gateway.core.message.agreement import Agreement
 from gateway.core.message.registry import MessageType
 from gateway.core.message.rules import RESERVED, RULES
-from gateway.core.message.rules.definition import Facts, Json, PartFunction, Rule, ValueTest
+from gateway.core.message.rules.definition import Facts, Json, MessageCheck, PartFunction, Rule, ValueTest
+from gateway.core.message.schema_documents import SCHEMA_BASE, Schema, follow
 from gateway.core.message.violation import Violation
 
 _RULE_BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
@@ -119,7 +120,7 @@ class _Plan:
     """What concerns the messages of one type."""
 
     payload: _Part
-    message_checks: tuple[tuple[Rule, Any], ...]
+    message_checks: tuple[tuple[Rule, MessageCheck], ...]
 
 
 _plans: WeakKeyDictionary[MessageType, _Plan] = WeakKeyDictionary()
@@ -141,51 +142,78 @@ def _plan_of(message_type: MessageType) -> _Plan:
 class _Compiler:
     """Hangs rules onto the fields that the schema of one type describes."""
 
-    def __init__(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
-        self._documents = {_file(identifier): document for identifier, document in documents.items()}
+    def __init__(self, documents: Mapping[str, Schema]) -> None:
+        self._documents = documents
         self._blocks: dict[tuple[str, bool], _Part] = {}
 
-    def compile_payload(self, schema: Mapping[str, Any]) -> _Part:
+    def compile_payload(self, schema: Schema) -> _Part:
         """Return what concerns the payload that a type's schema describes."""
         part = _Part()
-        self._fill(part, schema["properties"]["payload"], folder=_file(schema["$id"])[0])
+        self._fill(part, schema["$id"], schema["properties"]["payload"])
         return part
 
-    def _fill(self, part: _Part, schema: Mapping[str, Any], *, folder: str) -> None:
-        """Give a part what concerns the fields that its schema, in this folder, describes."""
+    def _fill(self, part: _Part, identifier: str, schema: Schema) -> None:
+        """Give a part what concerns its fields.
+
+        Args:
+            part: What to fill.
+            identifier: ``$id`` of the document that describes it.
+            schema: The description.
+        """
         values: list[tuple[str, bool, Rule, ValueTest]] = []
         children: list[tuple[str, bool, _Part]] = []
         for name, field in schema.get("properties", {}).items():
-            in_list = "items" in field
-            held = field["items"] if in_list else field
-            where, file = _file(held.get("$ref", ""))
-            where = where or folder
-            if where == "formats":
-                values.extend((name, in_list, rule, test) for rule, test in _format_tests(file))
-            elif where == "common" and file:
-                children.append((name, in_list, self._block(file, in_list=in_list)))
-            elif not file:
-                child = _Part()
-                self._fill(child, held, folder=folder)
-                children.append((name, in_list, child))
+            held = self._follow(identifier, field)
+            if held.format is not None:
+                tests = _format_tests(held.format)
+                values.extend((name, held.in_list, rule, test) for rule, test in tests)
+            else:
+                child = self._child(held)
+                if not child.is_idle():
+                    children.append((name, held.in_list, child))
         part.values = tuple(values)
-        part.children = tuple(child for child in children if not child[2].is_idle())
+        part.children = tuple(children)
 
-    def _block(self, file: str, *, in_list: bool) -> _Part:
-        """Return what concerns a building block, made once for each way of holding it."""
-        part = self._blocks.get((file, in_list))
-        if part is None:
-            part = self._blocks[file, in_list] = _Part(
-                checks=tuple(_block_checks(file, in_list=in_list)), coded=_coded_tests(file)
-            )
-            self._fill(part, self._documents["common", file], folder="common")
-        return part
+    def _follow(self, identifier: str, schema: Schema) -> _Held:
+        """Return what a field holds, through references and lists."""
+        block: str | None = None
+        in_list = False
+        while True:
+            if "$ref" in schema:
+                identifier, schema = follow(self._documents, identifier, schema["$ref"])
+                folder, _, file = identifier.removeprefix(SCHEMA_BASE).removesuffix(".json").rpartition("/")
+                if folder == "formats":
+                    return _Held(identifier, schema, in_list, None, file)
+                block = file if folder == "common" else None
+            elif "items" in schema:
+                schema = schema["items"]
+                in_list, block = True, None
+            else:
+                return _Held(identifier, schema, in_list, block, None)
+
+    def _child(self, held: _Held) -> _Part:
+        """Return what concerns an object that a field holds; a block's is made once."""
+        if held.block is None:
+            part = _Part()
+            self._fill(part, held.identifier, held.schema)
+            return part
+        known = self._blocks.get((held.block, held.in_list))
+        if known is None:
+            checks = tuple(_block_checks(held.block, in_list=held.in_list))
+            known = _Part(checks=checks, coded=_coded_tests(held.block))
+            self._fill(known, held.identifier, held.schema)
+            self._blocks[held.block, held.in_list] = known
+        return known
 
 
-def _file(reference: str) -> tuple[str, str]:
-    """Return folder and name of the file that a ``$ref`` or ``$id`` names; the folder may be empty."""
-    folder, _, file = reference.removesuffix(".json").rpartition("/")
-    return folder.rpartition("/")[2], file
+class _Held(NamedTuple):
+    """What a field holds: objects of a building block, values of a format, or neither."""
+
+    identifier: str
+    schema: Schema
+    in_list: bool
+    block: str | None
+    format: str | None
 
 
 def _block_checks(block: str, *, in_list: bool) -> Iterator[tuple[Rule, PartFunction]]:
