@@ -339,12 +339,12 @@ def _with_extras(basic: list[str] | tuple[str, ...], extras: Mapping[str, str], 
 def _timestamp(milliseconds: int) -> str:
     """Return RFC 3339 in UTC with three decimals."""
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{rest:03}Z"
+    return f"{datetime.fromtimestamp(seconds, tz=UTC).isoformat()[:19]}.{rest:03}Z"
 
 
 def _day(milliseconds: int) -> str:
     """Return the UTC day of an instant."""
-    return f"{datetime.fromtimestamp(milliseconds // 1000, tz=UTC):%Y-%m-%d}"
+    return datetime.fromtimestamp(milliseconds // 1000, tz=UTC).date().isoformat()
 
 
 def _instant(text: object) -> int | None:
