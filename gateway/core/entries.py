@@ -155,7 +155,7 @@ class ReceiptEntry:
             self.count,
             self.root,
             self.decided_ms,
-            tuple((item.index, item.code, item.rule) for item in self.exceptions),
+            tuple((item.index, int(item.code), item.rule) for item in self.exceptions),
         )
 
 
@@ -264,7 +264,7 @@ class IncidentEntry:
 
     def fields(self) -> tuple[Value, ...]:
         """Return the fields in the order of the specification."""
-        return (self.incident, self.origin, self.size, self.root)
+        return (int(self.incident), self.origin, self.size, self.root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +294,7 @@ class EventEntry:
         """Return the fields in the order of the specification."""
         return (
             self.at_ms,
-            self.role,
+            int(self.role),
             self.actor,
             self.event,
             self.objects,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES, Bundle
@@ -184,38 +184,35 @@ class Sequencer:
         stored, bundle = formed
         note = await self._sign(stored)
         return Shipment(
-            bundle=Bundle(
-                start=bundle.start,
-                entries=bundle.entries,
-                boxes=bundle.boxes,
-                ciphertexts=bundle.ciphertexts,
-                note=note,
-            ),
+            bundle=replace(bundle, note=note),
             messages=stored.messages,
             sequenced_ms=stored.sequenced_ms,
         )
 
     async def reload(self, start: int) -> Shipment | None:
-        """Return the stored bundle that holds index ``start``, or None at the end of the log."""
+        """Return the stored bundle that holds index ``start``, or None at the end of the log.
 
-        def load(tx: Transaction) -> Shipment | None:
+        Notes of bundles that the peer cosigned are not kept: the same tree is signed again.
+        """
+
+        def load(tx: Transaction) -> tuple[SentBundle, Bundle] | None:
             for stored in tx.outbox.bundles_from(start, limit=1):
-                if stored.note is None:
-                    return None
-                return Shipment(
-                    bundle=Bundle(
-                        start=stored.start,
-                        entries=tuple(tx.logs.entries(self._origin, stored.start, stored.end)),
-                        boxes=() if stored.box is None else (stored.box,),
-                        ciphertexts=tuple(tx.outbox.ciphertexts(stored.start, stored.end)),
-                        note=stored.note,
-                    ),
-                    messages=stored.messages,
-                    sequenced_ms=stored.sequenced_ms,
+                return stored, Bundle(
+                    start=stored.start,
+                    entries=tuple(tx.logs.entries(self._origin, stored.start, stored.end)),
+                    boxes=() if stored.box is None else (stored.box,),
+                    ciphertexts=tuple(tx.outbox.ciphertexts(stored.start, stored.end)),
+                    note=stored.note or b"",
                 )
             return None
 
-        return await self._store.read(load)
+        loaded = await self._store.read(load)
+        if loaded is None:
+            return None
+        stored, bundle = loaded
+        if not bundle.note:
+            bundle = replace(bundle, note=await self._sign(stored))
+        return Shipment(bundle=bundle, messages=stored.messages, sequenced_ms=stored.sequenced_ms)
 
     # --- inside the transaction ------------------------------------------------------
 

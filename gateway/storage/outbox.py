@@ -172,6 +172,8 @@ def _received(source: State) -> Statement:
         )
         .values(
             state=_literal(State.RECEIVED),
+            # A receipt can be mirrored before the cosignature is read, and proves as much.
+            delivered_ms=sa.func.coalesce(_m.delivered_ms, _bind("at")),
             decided_ms=_bind("at"),
             receipt_index=_bind("receipt"),
             exception=sa.null(),

@@ -1,0 +1,121 @@
+"""Two nodes exchange messages when nothing is broken; the ground that the faults stand on."""
+
+from __future__ import annotations
+
+from tests.world import AGENCIES, World
+
+
+async def test_a_message_is_received_and_both_logs_hold_it(world: World) -> None:
+    message_id = await world.send("US")
+
+    await world.until_state("US", message_id, "received")
+    await world.settle()
+
+    assert await world.received("FR") == [message_id]
+    await world.check()
+
+
+async def test_an_acknowledgement_makes_the_message_collected_at_the_sender(world: World) -> None:
+    message_id = await world.send("FR")
+    await world.until_state("FR", message_id, "received")
+
+    await world.node("US").inbox.acknowledge(world.principal("US"), message_id)
+
+    await world.until_state("FR", message_id, "collected")
+    tracked = await world.node("FR").tracking.status(world.principal("FR"), message_id)
+    assert [event.event for event in tracked.timeline] == [
+        "accepted",
+        "sent",
+        "delivered",
+        "received",
+        "collected",
+    ]
+    assert tracked.timeline[-1].agency == AGENCIES["US"]
+    assert all(event.index is not None for event in tracked.timeline)
+
+
+async def test_messages_cross_in_both_directions_at_once(world: World) -> None:
+    american = await world.send_many("US", 40)
+    french = await world.send_many("FR", 40)
+
+    for nation, ids in (("US", american), ("FR", french)):
+        for message_id in ids:
+            await world.until_state(nation, message_id, "received")
+    await world.settle()
+
+    assert sorted(await world.received("FR")) == sorted(american)
+    assert sorted(await world.received("US")) == sorted(french)
+    await world.check()
+
+
+async def test_a_repeated_post_gets_the_first_answer(world: World) -> None:
+    document = world.draft("US")
+
+    first = await world.post("US", document, key="key-1")
+    second = await world.post("US", document, key="key-1")
+
+    assert second.message_id == first.message_id
+    assert second.message == first.message
+    await world.until_state("US", first.message_id, "received")
+    assert await world.received("FR") == [first.message_id]
+
+
+async def test_a_message_in_a_backlog_is_overtaken_by_a_flash(world: World) -> None:
+    world.sides["US"].faults.unreachable = True
+    backlog = await world.send_many("US", 300)
+    flash = await world.send("US", precedence="FLASH")
+    world.sides["US"].faults.unreachable = False
+
+    for message_id in (*backlog, flash):
+        await world.until_state("US", message_id, "received")
+
+    assert (await world.received("FR"))[0] == flash
+
+
+async def test_an_expired_message_is_not_delivered_late(world: World) -> None:
+    world.sides["US"].faults.unreachable = True
+    message_id = await world.send("US")
+
+    world.clock.advance(31 * 86_400)
+
+    await world.until_state("US", message_id, "expired")
+    world.sides["US"].faults.unreachable = False
+    await world.settle()
+    assert await world.received("FR") == []
+
+
+async def test_a_withdrawn_message_is_not_sent_and_its_number_is_void(world: World) -> None:
+    world.sides["US"].faults.unreachable = True
+    message_id = await world.send("US")
+
+    await world.node("US").tracking.withdraw(world.principal("US"), message_id)
+
+    world.sides["US"].faults.unreachable = False
+    follow_up = await world.send("US")
+    await world.until_state("US", follow_up, "received")
+    assert await world.state("US", message_id) == "withdrawn"
+    assert await world.received("FR") == [follow_up]
+
+
+async def test_kem_keys_rotate_daily_and_the_old_one_is_destroyed_once_the_new_one_is_used(
+    world: World,
+) -> None:
+    first = await world.send("US")
+    await world.until_state("US", first, "received")
+    (before,) = world.sides["FR"].keyring.kem_keys()
+
+    world.clock.advance(86_401)
+    await world.until(_kem_keys(world), lambda keys: len(keys) == 2)
+    await world.settle()
+    second = await world.send("US")
+    await world.until_state("US", second, "received")
+
+    await world.until(_kem_keys(world), lambda keys: len(keys) == 1 and before not in keys)
+    assert await world.received("FR") == [first, second]
+
+
+def _kem_keys(world: World):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    async def ask() -> set[bytes]:
+        return set(world.sides["FR"].keyring.kem_keys())
+
+    return ask

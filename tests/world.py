@@ -1,0 +1,543 @@
+"""Two nodes in memory: a clock that tests move, faults that tests switch on.
+
+Everything of a node is real (pipelines, cryptography, SQLite on disk, threads) but for
+three things: the peer link hands bytes over in this process, keys are test keys that
+never touch a file, and the clock can jump. Each node can be crashed and restarted on what
+it left on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+
+from gateway.catalogue import read_catalogue
+from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
+from gateway.core.envelope import decode_header, time_text
+from gateway.core.keybox import KemPrivateKey, kem_key_id
+from gateway.core.merkle import Hash, hash_leaf, root_of
+from gateway.core.sealing import StorageKey
+from gateway.core.signature import HybridSigner, HybridVerifier, SoftwareSigner
+from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
+from gateway.keyring.statement import KeyStatement, root_name, sign_statement, verify_statement
+from gateway.node.admission import Acceptance
+from gateway.node.courier import CourierConfig
+from gateway.node.pair import Pair
+from gateway.node.preparation import Principal, Submission, agency_actor
+from gateway.node.runtime import Node, NodeConfig
+from gateway.ports import BundleAnswer, PeerView, Step, Transaction
+from gateway.storage.highwater import FileHighWater
+from gateway.storage.store import SqlStore
+
+T = TypeVar("T")
+
+NATIONS = ("FR", "US")
+NODES = {"FR": "fr.gateway.test", "US": "us.gateway.test"}
+AGENCIES = {"FR": "FR.DGDDI.SARC", "US": "US.CBP.NTC"}
+DEADLINE_S = 20.0
+
+
+def other(nation: str) -> str:
+    """Return the other nation."""
+    return "US" if nation == "FR" else "FR"
+
+
+class WorldClock:
+    """Real time plus what the test has added to it."""
+
+    def __init__(self) -> None:
+        self._base_ms = int(datetime(2026, 11, 23, 12, 0, tzinfo=UTC).timestamp() * 1_000)
+        self._began = time.monotonic()
+        self._added_s = 0.0
+        self._jumped = asyncio.Event()
+
+    def now_ms(self) -> int:
+        return self._base_ms + int(self.monotonic_s() * 1_000)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic() - self._began + self._added_s
+
+    async def sleep(self, seconds: float) -> None:
+        end = self.monotonic_s() + seconds
+        while (left := end - self.monotonic_s()) > 0:
+            jumped = self._jumped
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await jumped.wait()
+
+    def advance(self, seconds: float) -> None:
+        """Let that much time pass at once."""
+        self._added_s += seconds
+        jumped, self._jumped = self._jumped, asyncio.Event()
+        jumped.set()
+
+
+class WorldEntropy:
+    """Randomness of the machine; nothing here depends on its values."""
+
+    def bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+    def fraction(self) -> float:
+        return 0.5
+
+
+def _signer(name: str) -> SoftwareSigner:
+    seed = hashlib.sha512(f"test key {name}".encode()).digest()
+    return SoftwareSigner(name=name, ed25519_seed=seed[:32], mldsa87_seed=seed[32:])
+
+
+class WorldKeyring:
+    """Test keys of one node, derived from names; KEM keys live as long as this object."""
+
+    def __init__(self, nation: str) -> None:
+        self.pair = pair_of(nation)
+        self.storage_key = StorageKey(hashlib.sha256(f"storage {nation}".encode()).digest())
+        self._signers = {
+            origin: _signer(origin) for origin in (self.pair.exchange_origin, self.pair.audit_origin)
+        }
+        self._cosigner = _signer(self.pair.node)
+        self.statement = _statement(nation)
+        self.peer_statement = _statement(other(nation))
+        self._peer = self._verify(self.peer_statement, 1)
+        self._kem: dict[bytes, tuple[KemPrivateKey, int]] = {}
+
+    @property
+    def cosigner(self) -> HybridSigner:
+        return self._cosigner
+
+    @property
+    def peer_cosigner_verifier(self) -> HybridVerifier:
+        return self._peer.cosigner
+
+    def log_signer(self, origin: str) -> HybridSigner:
+        return self._signers[origin]
+
+    def own_verifier(self, origin: str) -> HybridVerifier:
+        return self._signers[origin].verifier
+
+    def peer_log_verifier(self, origin: str) -> HybridVerifier:
+        return self._peer.log(origin)
+
+    def accept_peer_statement(self, statement: bytes) -> None:
+        self._peer = self._verify(statement, self._peer.version)
+
+    def create_kem_key(self, now_ms: int) -> tuple[bytes, bytes]:
+        key = KemPrivateKey.from_seed(os.urandom(32))
+        public = key.public_key.to_bytes()
+        self._kem[kem_key_id(public)] = (key, now_ms)
+        return kem_key_id(public), public
+
+    def kem_private(self, key_id: bytes) -> KemPrivateKey | None:
+        return self._kem[key_id][0] if key_id in self._kem else None
+
+    def destroy_kem_key(self, key_id: bytes) -> None:
+        self._kem.pop(key_id, None)
+
+    def kem_keys(self) -> Mapping[bytes, int]:
+        return {key_id: created for key_id, (_, created) in self._kem.items()}
+
+    def _verify(self, note: bytes, lowest: int) -> KeyStatement:
+        nation = self.pair.peer_nation
+        return verify_statement(
+            note,
+            root=_signer(root_name(nation)).verifier,
+            nation=nation,
+            node=NODES[nation],
+            lowest_version=lowest,
+        )
+
+
+def pair_of(nation: str) -> Pair:
+    """Return the pair as the node of ``nation`` sees it."""
+    peer = other(nation)
+    return Pair(nation=nation, node=NODES[nation], peer_nation=peer, peer_node=NODES[peer])
+
+
+def _statement(nation: str) -> bytes:
+    pair = pair_of(nation)
+    statement = KeyStatement(
+        nation=nation,
+        node=pair.node,
+        version=1,
+        issued=datetime(2026, 11, 1, tzinfo=UTC),
+        test=True,
+        root_certificate=b"\x03" * 48,
+        logs=tuple(_signer(o).verifier for o in (pair.audit_origin, pair.exchange_origin)),
+        cosigner=_signer(pair.node).verifier,
+        tls_spki=(b"\x01" * 32, b"\x02" * 32),
+    )
+    return sign_statement(statement, root=_signer(root_name(nation)))
+
+
+class CrashError(StoreError):
+    """The process died at a write, as far as the test is concerned."""
+
+    code = "simulated-crash"
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is broken right now, for one node."""
+
+    crash_step: Step | None = None
+    crash_persisted: bool = False
+    crash_skip: int = 0
+    crashed: asyncio.Event = field(default_factory=asyncio.Event)
+    unreachable: bool = False
+    lose_answers: bool = False
+    tamper: Callable[[bytes], bytes] | None = None
+    posted: list[bytes] = field(default_factory=list)
+
+
+class FaultyStore:
+    """A real store that can die at one write, just before or just after it is durable."""
+
+    def __init__(self, store: SqlStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+
+    async def write(self, step: Step, work: Callable[[Transaction], T]) -> T:
+        faults = self._faults
+        if faults.crashed.is_set():
+            msg = "the process is dead"
+            raise CrashError(msg)
+        if faults.crash_step is not step:
+            return await self._store.write(step, work)
+        if faults.crash_skip > 0:
+            faults.crash_skip -= 1
+            return await self._store.write(step, work)
+        faults.crash_step = None
+        if faults.crash_persisted:
+            await self._store.write(step, work)
+        faults.crashed.set()
+        msg = "the process died"
+        raise CrashError(msg)
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        return await self._store.read(work)
+
+
+class WorldLink:
+    """The peer link of one node: hands bytes to the other node of the world."""
+
+    def __init__(self, world: World, nation: str) -> None:
+        self._world = world
+        self._nation = nation
+
+    async def post_bundle(self, bundle: bytes) -> BundleAnswer:
+        faults = self._world.sides[self._nation].faults
+        faults.posted.append(bundle)
+        if faults.tamper is not None:
+            bundle = faults.tamper(bundle)
+        return await self._call(lambda node: node.peer_service.receive(bundle))
+
+    async def view(self) -> PeerView:
+        return await self._call(lambda node: node.peer_service.view())
+
+    async def entries(self, log: str, start: int, end: int) -> Sequence[bytes]:
+        return await self._call(lambda node: node.peer_service.entries(log, start, end))
+
+    async def add_checkpoint(self, body: bytes) -> bytes:
+        return await self._call(lambda node: node.peer_service.add_checkpoint(body))
+
+    async def _call(self, call: Callable[[Node], Awaitable[T]]) -> T:
+        faults = self._world.sides[self._nation].faults
+        peer = self._world.sides[other(self._nation)]
+        if faults.unreachable or peer.faults.unreachable or peer.node is None:
+            msg = "the peer cannot be reached"
+            raise UnavailableError(msg)
+        try:
+            answer = await call(peer.node)
+        except StoreError as error:
+            # The other process died while it worked: the caller sees a closed connection.
+            msg = "the connection broke"
+            raise UnavailableError(msg) from error
+        if faults.lose_answers:
+            msg = "the answer got lost"
+            raise UnavailableError(msg)
+        return answer
+
+
+@dataclass(slots=True)
+class Side:
+    """One nation's node and what it stands on."""
+
+    nation: str
+    folder: Path
+    keyring: WorldKeyring
+    faults: Faults = field(default_factory=Faults)
+    node: Node | None = None
+    store: SqlStore | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class World:
+    """Two nodes that know each other. Use it as an async context manager."""
+
+    def __init__(self, folder: Path, *, config: CourierConfig | None = None) -> None:
+        self.clock = WorldClock()
+        self.entropy = WorldEntropy()
+        self.catalogue = read_catalogue()
+        self.config = config or CourierConfig(pace_ms=0, first_wait_s=0.02, longest_wait_s=0.2)
+        self.sides = {
+            nation: Side(nation=nation, folder=folder / nation, keyring=WorldKeyring(nation))
+            for nation in NATIONS
+        }
+
+    async def __aenter__(self) -> World:
+        for nation in NATIONS:
+            await self.start(nation)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for nation in NATIONS:
+            await self.stop(nation)
+
+    # --- life of a node ------------------------------------------------------------
+
+    async def start(self, nation: str) -> None:
+        """Start a node on what its folder holds."""
+        side = self.sides[nation]
+        side.folder.mkdir(parents=True, exist_ok=True)
+        side.faults.crashed.clear()
+        side.store = SqlStore.open(f"sqlite:///{side.folder}/gateway.db")
+        side.node = Node(
+            pair=side.keyring.pair,
+            catalogue=self.catalogue,
+            store=FaultyStore(side.store, side.faults),
+            keyring=side.keyring,
+            high_water=FileHighWater(side.folder / "high-water"),
+            link=WorldLink(self, nation),
+            clock=self.clock,
+            entropy=self.entropy,
+            config=NodeConfig(courier=self.config),
+        )
+        side.task = asyncio.create_task(side.node.run(), name=f"node {nation}")
+
+    async def stop(self, nation: str) -> None:
+        """Stop a node, however it is."""
+        side = self.sides[nation]
+        if side.task is not None:
+            side.task.cancel()
+            with suppress(asyncio.CancelledError, GatewayError):
+                await side.task
+        if side.store is not None:
+            await side.store.close()
+        side.node = side.store = side.task = None
+
+    async def restart(self, nation: str) -> None:
+        """Stop a node and start it again."""
+        await self.stop(nation)
+        await self.start(nation)
+
+    def break_write(self, nation: str, step: Step, *, persisted: bool, skip: int = 0) -> None:
+        """Let a node die at its next write of a kind, before or after it is durable."""
+        faults = self.sides[nation].faults
+        faults.crash_step, faults.crash_persisted, faults.crash_skip = step, persisted, skip
+
+    async def until_crashed(self, nation: str) -> None:
+        """Wait until a broken write has killed a node."""
+        async with asyncio.timeout(DEADLINE_S):
+            await self.sides[nation].faults.crashed.wait()
+
+    def node(self, nation: str) -> Node:
+        """Return a running node."""
+        node = self.sides[nation].node
+        assert node is not None, f"the node of {nation} is not running"
+        return node
+
+    # --- agencies ------------------------------------------------------------------
+
+    def principal(self, nation: str, agency: str | None = None) -> Principal:
+        """Return an agency as its certificate identifies it."""
+        name = agency or AGENCIES[nation]
+        return Principal(
+            nation=nation, agency=name, actor=agency_actor(hashlib.sha256(name.encode()).digest())
+        )
+
+    def draft(self, nation: str, **header: Any) -> dict[str, Any]:
+        """Return a draft that this nation's targeting centre may send."""
+        return make_draft(nation, self.clock.now_ms(), **header)
+
+    async def send(self, nation: str, **header: Any) -> bytes:
+        """Post a draft and return its message id."""
+        return (await self.post(nation, self.draft(nation, **header))).message_id
+
+    async def post(
+        self, nation: str, document: dict[str, Any], *, agency: str | None = None, key: str | None = None
+    ) -> Acceptance:
+        """Post a document; an error is raised as the agency would get it."""
+        submission = Submission(body=orjson.dumps(document), key=key)
+        principal = self.principal(nation, agency)
+        (outcome,) = await self.node(nation).admission.submit(principal, [submission])
+        if isinstance(outcome, GatewayError):
+            raise outcome
+        return outcome
+
+    async def send_many(self, nation: str, count: int, **header: Any) -> list[bytes]:
+        """Post many drafts at once and return their ids, in order."""
+        bodies = [Submission(body=orjson.dumps(self.draft(nation, **header))) for _ in range(count)]
+        outcomes = await self.node(nation).admission.submit(self.principal(nation), bodies)
+        ids: list[bytes] = []
+        for outcome in outcomes:
+            if isinstance(outcome, GatewayError):
+                raise outcome
+            ids.append(outcome.message_id)
+        return ids
+
+    async def received(self, nation: str, agency: str | None = None) -> list[bytes]:
+        """Return ids in an agency's inbox, acknowledged or not, in the order of arrival."""
+        principal = self.principal(nation, agency)
+        found = []
+        for collected in (False, True):
+            after = (-1, 0)
+            while page := await self.node(nation).inbox.page(
+                principal, after=after, limit=1_000, collected=collected
+            ):
+                found += [(item.row.number, item.row.message_id) for item in page]
+                after = (page[-1].row.rank, page[-1].row.number)
+        return [message_id for _, message_id in sorted(found)]
+
+    async def state(self, nation: str, message_id: bytes, agency: str | None = None) -> str:
+        """Return the state label of an own message."""
+        tracked = await self.node(nation).tracking.status(self.principal(nation, agency), message_id)
+        return tracked.row.state.label
+
+    async def until_state(self, nation: str, message_id: bytes, *labels: str) -> str:
+        """Wait until an own message is in one of these states."""
+        return await self.until(
+            lambda: self.state(nation, message_id), lambda label: label in labels
+        )
+
+    # --- waiting -------------------------------------------------------------------
+
+    async def until(
+        self, ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool], *, within_s: float = DEADLINE_S
+    ) -> T:
+        """Ask until the answer is enough; fail after a deadline with the last answer."""
+        end = time.monotonic() + within_s
+        while True:
+            answer = await ask()
+            if enough(answer):
+                return answer
+            self._raise_dead()
+            assert time.monotonic() < end, f"still {answer!r} after {within_s} s"
+            await asyncio.sleep(0.005)
+
+    def _raise_dead(self) -> None:
+        """Fail with the error of a node that stopped though no fault was switched on."""
+        for side in self.sides.values():
+            if side.task is not None and side.task.done() and not side.faults.crashed.is_set():
+                side.task.result()
+
+    async def settle(self) -> None:
+        """Wait until both logs are mirrored whole and nothing is due any more."""
+        await self.until(self._unsettled, lambda reasons: not reasons)
+
+    async def _unsettled(self) -> list[str]:
+        reasons: list[str] = []
+        for nation in NATIONS:
+            side = self.sides[nation]
+            peer = self.sides[other(nation)]
+            assert side.store is not None
+            assert peer.store is not None
+            origin = side.keyring.pair.exchange_origin
+            own = await side.store.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
+            mirror = await peer.store.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
+            sizes = (own and own.size, mirror and mirror.size)
+            if sizes[0] in {None, 0} or sizes[0] != sizes[1]:
+                reasons.append(f"{origin}: log and mirror {sizes}")
+            reasons += await side.store.read(_due)
+        return reasons
+
+    # --- what must be true at any time -----------------------------------------------
+
+    async def check(self) -> None:
+        """Check both logs and both mirrors against each other and against what was delivered."""
+        for nation in NATIONS:
+            own, mirror = self.sides[nation].store, self.sides[other(nation)].store
+            assert own is not None
+            assert mirror is not None
+            origin = self.sides[nation].keyring.pair.exchange_origin
+            ours, our_root = await own.read(lambda tx, o=origin: _whole(tx, o))  # type: ignore[misc]
+            theirs, their_root = await mirror.read(lambda tx, o=origin: _whole(tx, o))  # type: ignore[misc]
+            assert ours[: len(theirs)] == theirs, f"{origin}: the mirror is not a prefix of the log"
+            assert root_of([hash_leaf(entry) for entry in ours]) == our_root
+            assert root_of([hash_leaf(entry) for entry in theirs]) == their_root
+            await self._check_messages(nation, theirs)
+
+    async def _check_messages(self, nation: str, mirrored: Sequence[bytes]) -> None:
+        """Every stored incoming message stands in the log, and none is there twice."""
+        store = self.sides[other(nation)].store
+        assert store is not None
+        logged: dict[bytes, list[int]] = {}
+        for index, data in enumerate(mirrored):
+            if kind_of(data) == Kind.MESSAGE:
+                entry = decode_entry(data)
+                assert isinstance(entry, MessageEntry)
+                logged.setdefault(decode_header(entry.header).message_id, []).append(index)
+        rows = await store.read(lambda tx: tx.threads.rows(list(logged)))
+        for message_id, row in rows.items():
+            assert row.log_index in logged[message_id]
+
+
+def make_draft(nation: str, now_ms: int, **header: Any) -> dict[str, Any]:
+    """Return a draft of a small type for the nation's targeting centre."""
+    act_before = time_text(now_ms + 86_400_000)
+    document: dict[str, Any] = {
+        "type": "alert.urgent/1",
+        "header": {
+            "to": [{"nation": other(nation), "agency": AGENCIES[other(nation)]}],
+            "language": "fr" if nation == "FR" else "en",
+            "precedence": "IMMEDIATE",
+            "evaluation": {"scheme": "EU4X4", "source": "B", "information": "2"},
+            "purpose": {"code": "CARGO_TARGETING", "areas": ["NARCOTICS"]},
+            "reply_by": act_before,
+            **header,
+        },
+        "payload": {
+            "kind": "TOXIC_SUBSTANCE",
+            "headline": "Synthetic test alert",
+            "narrative": "A synthetic narrative for tests.",
+            "act_before": act_before,
+            "requested_action": "Examine the synthetic consignment.",
+        },
+    }
+    return document
+
+
+def _due(tx: Transaction) -> list[str]:
+    reasons = []
+    if tx.inbox.due_receipts(limit=1):
+        reasons.append("a receipt is due")
+    if tx.inbox.due_collections(limit=1):
+        reasons.append("a collection is due")
+    if tx.outbox.most_urgent() is not None:
+        reasons.append("a message waits")
+    return reasons
+
+
+def _whole(tx: Transaction, origin: str) -> tuple[list[bytes], Hash]:
+    head = tx.logs.head(origin)
+    assert head is not None
+    return tx.logs.entries(origin, 0, head.size), head.edge.root()
+
+
+def message_uuid(message_id: bytes) -> str:
+    """Return a message id as text."""
+    return str(UUID(bytes=message_id))
+
+
+__all__ = ["PeerError", "World", "make_draft", "message_uuid"]
