@@ -191,6 +191,9 @@ class SQLiteFile(Database):
     def connect(self, *, writable: bool) -> Any:
         """Open the file."""
         if self.read_only:
+            if not self.path.exists():
+                msg = "there is no database at this path"
+                raise StoreError(msg)
             # A folder that nothing can be created in holds a database that nobody writes.
             fixed = not os.access(self.path.parent, os.W_OK)
             mode = "?mode=ro&immutable=1" if fixed else "?mode=ro"

@@ -104,7 +104,8 @@ _DUE: Final = Statement(
 )
 _LOGGED: Final = Statement(
     sa.update(inbox)
-    .where(_i.entry_index == _bind("entry"), _i.agency == _bind("by"), COLLECTION_DUE)
+    # The condition of the smaller index is left out: with it SQLite walks the agency's rows.
+    .where(_i.entry_index == _bind("entry"), _i.agency == _bind("by"))
     .values(logged_index=_bind("at")),
     row=("at", "entry", "by"),
 )
@@ -209,12 +210,14 @@ class SqlInbox:
     def acknowledge(self, message_id: bytes, agency: str, *, at_ms: int) -> bool | None:
         """Record a collection, due to be logged. True: now; False: before; None: not yours."""
         row = self._session.first(_ADDRESSED, id=message_id)
-        if row is None or self._session.first(_HAS, by=agency, message=row[0]) is None:
+        if row is None:
             return None
         number, to_agencies = row
         if self._session.change(_ACKNOWLEDGE, by=agency, message=number, at=at_ms) == 0:
-            return False
-        self._complete(number, to_agencies)
+            return None if self._session.first(_HAS, by=agency, message=number) is None else False
+        others = [code for code in to_agencies.split(" ") if code != agency]
+        if not self._session.listed(_OPEN_FOR, others, message=number):
+            self._session.change(_COMPLETE, message=number)
         return True
 
     def due_collections(self, *, limit: int) -> list[Collection]:
@@ -275,10 +278,6 @@ class SqlInbox:
     def _apply_early(self, indexes: Sequence[int]) -> None:
         for entry, agency, at_ms, log_index in self._session.listed(_EARLY_AT, indexes):
             self._session.change(_RECOVERED, entry=entry, by=agency, at=at_ms, logged=log_index)
-
-    def _complete(self, number: int, to_agencies: str) -> None:
-        if not self._session.listed(_OPEN_FOR, to_agencies.split(" "), message=number):
-            self._session.change(_COMPLETE, message=number)
 
 
 def _inbox_row(row: Row) -> InboxRow:

@@ -54,5 +54,10 @@ def _resolve(jobs: list[Job]) -> None:
             continue
         if job.error is None:
             job.answer.set_result(job.value)
+        elif isinstance(job.error, StopIteration):
+            # A future refuses this one; unhandled it would leave the others without answer.
+            error = RuntimeError("a closure ran out of an iterator")
+            error.__cause__ = job.error
+            job.answer.set_exception(error)
         else:
             job.answer.set_exception(job.error)

@@ -268,6 +268,7 @@ _PUT_VOID: Final = Statement(keep_first(voids), row=("conversation_id", "agency"
 _VOIDS: Final = Statement(
     sa.select(voids.c.conversation_id, voids.c.agency, voids.c.seq)
     .where(voids.c.due.is_(True))
+    .order_by(voids.c.conversation_id, voids.c.agency, voids.c.seq)
     .limit(_bind("most", type_=Big))
 )
 _VOID_LOGGED: Final = Statement(

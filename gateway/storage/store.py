@@ -113,10 +113,11 @@ class SqlStore:
                 further writes.
         """
         writer = self._writer
-        if writer is None or self._closed:
-            msg = "the store is open to read only" if writer is None else "the store is closed"
+        if writer is None:
+            msg = "the store is open to read only"
             raise StoreError(msg)
         async with self._places:
+            self._check_open()
             if writer.failure is not None:
                 raise refusal(writer.failure)
             job = _job(step, work)
@@ -126,9 +127,7 @@ class SqlStore:
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` on a snapshot that holds at least every write that has returned."""
-        if self._closed:
-            msg = "the store is closed"
-            raise StoreError(msg)
+        self._check_open()
         job = _job(None, work)
         self._readers.put(job)
         result: T = await job.answer
@@ -151,6 +150,11 @@ class SqlStore:
             waiting=writer.waiting() if writer else 0,
             failed=writer is not None and writer.failure is not None,
         )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "the store is closed"
+            raise StoreError(msg)
 
     def _stop(self) -> None:
         # The writer closes last: SQLite then folds its log into the database.

@@ -311,7 +311,7 @@ voids: Final = sa.Table(
     _column("due", sa.Boolean()),
     sqlite_with_rowid=False,
 )
-_partial("ix_voids_due", voids.c.conversation_id, where=voids.c.due.is_(True))
+_partial("ix_voids_due", voids.c.due, where=voids.c.due.is_(True))
 
 refusals: Final = sa.Table("refusals", metadata, _key("message_id", Bytes()), sqlite_with_rowid=False)
 

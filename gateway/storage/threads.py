@@ -151,7 +151,7 @@ class SqlThreads:
     def conversation(self, conversation_id: bytes, agency: str) -> list[MessageRow]:
         """Return one conversation as far as an agency takes part in it, oldest first."""
         rows = map(message_row, self._session.all(_CONVERSATION, conversation=conversation_id))
-        return [row for row in rows if agency == row.from_agency or agency in row.to_agencies]
+        return [row for row in rows if agency in ((row.from_agency,) if row.outgoing else row.to_agencies)]
 
     def _walk(self, agency: str, below: int) -> list[tuple[int, bytes]]:
         """Return the next page of messages that concern an agency, newest first."""

@@ -51,6 +51,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         # Set once, by the thread; read by callers before they queue.
         self.failure: StoreError | None = None
+        self._stopping = False
         self.commits = 0
         self.writes: Counter[Step] = Counter()
         self.largest_group = 0
@@ -74,66 +75,72 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while (job := self._jobs.get()) is not None:
+            while not self._stopping and (job := self._jobs.get()) is not None:
                 if self.failure is None:
-                    if self._group(job):
-                        break
+                    self._group(job)
                 else:
                     self._refuse([job])
         finally:
             self._session.close()
 
-    def _group(self, first: Job) -> bool:
-        """Run one transaction; return whether the writer was told to stop meanwhile."""
-        jobs: list[Job] = []
+    def _group(self, first: Job) -> None:
+        """Run one transaction and answer everyone in it."""
+        jobs = [first]
         try:
-            stop = self._run_jobs(first, jobs)
+            self._run_jobs(jobs)
         except BaseException as error:  # noqa: BLE001 - whatever it was, the outcome is unknown
-            self.failure = self._session.broken or (
-                error if isinstance(error, StoreError) else StoreError(_unknown(error))
-            )
-            self.failure.__cause__ = error if error is not self.failure else error.__cause__
+            failure = self._session.broken or error
+            if not isinstance(failure, StoreError):
+                failure = StoreError(f"a write ended in {type(error).__name__}: its outcome is unknown")
+                failure.__cause__ = error
+            self.failure = failure
             self._refuse(jobs)
-            return False
-        deliver(jobs)
-        return stop
+        else:
+            deliver(jobs)
 
-    def _run_jobs(self, first: Job, jobs: list[Job]) -> bool:
-        session = self._session
-        session.begin()
+    def _run_jobs(self, jobs: list[Job]) -> None:
+        """Run the first job and those that wait, as far as they fit, and commit."""
+        self._session.begin()
         deadline = time.monotonic() + self._max_group_s
         done = 0
-        stop = False
-        job: Job | None = first
+        job: Job | None = jobs[0]
         while job is not None:
-            jobs.append(job)
-            if done:
-                session.mark()
-            try:
-                job.value = job.work(self._transaction)
-            except Exception as error:
-                if session.broken is not None:
-                    raise
-                job.error = error
-                if done:
-                    session.back()
-                else:
-                    session.rollback()
-                    session.begin()
-            else:
-                if session.broken is not None:
-                    # The closure swallowed an error that leaves doubt.
-                    raise session.broken
-                done += 1
-            job = None
-            if len(jobs) < self._max_group and time.monotonic() < deadline:
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                stop = job is None
+            done += self._run_job(job, first=done == 0)
+            full = len(jobs) >= self._max_group or time.monotonic() >= deadline
+            job = None if full else self._next()
+            if job is not None:
+                jobs.append(job)
         self._finish(jobs, done)
-        return stop
+
+    def _run_job(self, job: Job, *, first: bool) -> bool:
+        """Run a closure; return whether it succeeded. What a failed one did is undone."""
+        session = self._session
+        if not first:
+            session.mark()
+        try:
+            job.value = job.work(self._transaction)
+        except Exception as error:
+            if session.broken is not None:
+                raise
+            job.error = error
+            if first:
+                session.rollback()
+                session.begin()
+            else:
+                session.back()
+            return False
+        if session.broken is not None:
+            # The closure swallowed an error that leaves doubt.
+            raise session.broken
+        return True
+
+    def _next(self) -> Job | None:
+        try:
+            job = self._jobs.get_nowait()
+        except queue.Empty:
+            return None
+        self._stopping = job is None
+        return job
 
     def _finish(self, jobs: list[Job], done: int) -> None:
         if done == 0:
@@ -163,10 +170,6 @@ def refusal(failure: StoreError | None) -> StoreError:
     )
     error.__cause__ = failure
     return error
-
-
-def _unknown(error: BaseException) -> str:
-    return f"a write ended in {type(error).__name__}: its outcome is unknown"
 
 
 class Readers:

@@ -288,4 +288,4 @@ def _create_indexes() -> None:
     op.create_index("ix_bundles_open", "bundles", ["stop"], **_where("delivered IS false"))
     op.create_index("ix_bundles_stop", "bundles", ["stop"], unique=True)
     op.create_index("ix_receipts_due", "receipts", ["start"], **_where("log_index IS NULL"))
-    op.create_index("ix_voids_due", "voids", ["conversation_id"], **_where("due IS true"))
+    op.create_index("ix_voids_due", "voids", ["due"], **_where("due IS true"))
