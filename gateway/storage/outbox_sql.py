@@ -1,0 +1,269 @@
+"""The statements of the outbox, in the order of a message's life.
+
+Apart from `gateway.storage.outbox` so that each can be read by itself: here is what the
+database is asked, there is why and when.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from gateway.core.states import State, sources_of
+from gateway.storage.engine import keep_first
+from gateway.storage.rows import MESSAGE
+from gateway.storage.statements import ListStatement, Statement
+from gateway.storage.tables import (
+    Big,
+    addressees,
+    bundles,
+    contents,
+    messages,
+    sent_entries,
+    state_is,
+    voids,
+)
+
+_bind: Final = sa.bindparam
+_m: Final = messages.c
+_is_accepted: Final = state_is(_m.state, State.ACCEPTED)
+
+
+def _literal(state: State) -> sa.ColumnElement[Any]:
+    return sa.literal_column(str(int(state)))
+
+
+# --- waiting -------------------------------------------------------------------------
+
+INSERT_ADDRESSEE: Final = Statement(
+    sa.insert(addressees), row=("number", "position", "agency", "collected_ms", "log_index")
+)
+RAISE: Final = Statement(
+    sa.update(messages)
+    .where(
+        _m.conversation_id == _bind("conversation"),
+        _m.from_agency == _bind("agency"),
+        _is_accepted,
+        _m.rank > _bind("to"),
+    )
+    .values(rank=_bind("to"))
+)
+WAITING: Final = Statement(
+    sa.select(_m.number, _m.message_id, _m.header, _m.rank, sa.func.length(contents.c.ciphertext))
+    .select_from(messages.outerjoin(contents, contents.c.number == _m.number))
+    .where(_is_accepted)
+    .order_by(_m.rank, _m.number)
+    .limit(_bind("most", type_=Big))
+)
+CONTENTS: Final = ListStatement(
+    lambda items: sa.select(contents.c.number, contents.c.ciphertext, contents.c.wrapped_key).where(
+        contents.c.number.in_(items)
+    )
+)
+MOST_URGENT: Final = Statement(sa.select(_m.rank).where(_is_accepted).order_by(_m.rank, _m.number).limit(1))
+EXPIRED: Final = Statement(
+    sa.select(*MESSAGE)
+    .where(_is_accepted, _m.expires_ms <= _bind("now"))
+    .order_by(_m.expires_ms)
+    .limit(_bind("most", type_=Big))
+)
+HAS_EXPIRED: Final = Statement(sa.select(_m.expires_ms).where(_is_accepted).order_by(_m.expires_ms).limit(1))
+END: Final = ListStatement(
+    lambda items: (
+        sa.update(messages)
+        .where(_m.number.in_(items), _is_accepted)
+        .values(state=_bind("to", type_=sa.SmallInteger()), decided_ms=_bind("at", type_=Big))
+    )
+)
+POSTED: Final = Statement(
+    sa.select(*MESSAGE).where(
+        _m.message_id == _bind("id"), _m.from_agency == _bind("agency"), _m.outgoing.is_(True)
+    )
+)
+LISTING: Final = Statement(
+    sa.select(*MESSAGE)
+    .where(_m.from_agency == _bind("agency"), _m.outgoing.is_(True), _m.number < _bind("below"))
+    .order_by(_m.number.desc())
+    .limit(_bind("most", type_=Big))
+)
+ADDRESSEES: Final = Statement(
+    sa.select(addressees.c.agency, addressees.c.collected_ms, addressees.c.log_index)
+    .where(
+        addressees.c.number
+        == sa.select(_m.number).where(_m.message_id == _bind("id"), _m.outgoing.is_(True)).scalar_subquery()
+    )
+    .order_by(addressees.c.position)
+)
+
+# --- sent ----------------------------------------------------------------------------
+
+SEND: Final = Statement(
+    sa.update(messages)
+    .where(_m.number == _bind("message"), _is_accepted)
+    .values(
+        state=_literal(State.SENT),
+        log_index=_bind("entry"),
+        sendings=_m.sendings + sa.literal_column("1"),
+        sent_ms=_bind("at"),
+    ),
+    row=("entry", "at", "message"),
+)
+SENT_ENTRY: Final = Statement(sa.insert(sent_entries), row=("log_index", "number"))
+INSERT_BUNDLE: Final = Statement(sa.insert(bundles), row=[column.name for column in bundles.columns])
+SET_NOTE: Final = Statement(
+    sa.update(bundles).where(bundles.c.start == _bind("first")).values(note=_bind("bytes"))
+)
+BUNDLES: Final = Statement(
+    sa.select(*(column for column in bundles.columns if column is not bundles.c.delivered))
+    .where(bundles.c.stop > _bind("index"))
+    .order_by(bundles.c.stop)
+    .limit(_bind("most", type_=Big))
+)
+CIPHERTEXTS: Final = Statement(
+    sa.select(contents.c.ciphertext)
+    .select_from(sent_entries.outerjoin(contents, contents.c.number == sent_entries.c.number))
+    .where(sent_entries.c.log_index >= _bind("first"), sent_entries.c.log_index < _bind("stop"))
+    .order_by(sent_entries.c.log_index)
+)
+DELIVER: Final = Statement(
+    sa.update(messages)
+    .where(state_is(_m.state, State.SENT), _m.log_index < _bind("below"))
+    .values(state=_literal(State.DELIVERED), delivered_ms=_bind("at"))
+)
+FORGET_BOXES: Final = Statement(
+    sa.update(bundles)
+    .where(bundles.c.delivered.is_(False), bundles.c.stop <= _bind("below"))
+    .values(delivered=sa.true(), box=sa.null(), note=sa.null())
+)
+
+# --- answered ------------------------------------------------------------------------
+
+IN_RANGE: Final = _m.number.in_(
+    sa.select(sent_entries.c.number).where(
+        sent_entries.c.log_index >= _bind("first"), sent_entries.c.log_index < _bind("stop")
+    )
+)
+
+
+def _received(source: State) -> Statement:
+    return Statement(
+        sa.update(messages)
+        # A message that was sent again belongs to its newest entry only.
+        .where(
+            state_is(_m.state, source),
+            _m.log_index >= _bind("first"),
+            _m.log_index < _bind("stop"),
+            *(() if source is State.SENT else (IN_RANGE,)),
+        )
+        .values(
+            state=_literal(State.RECEIVED),
+            # A receipt can be mirrored before the cosignature is read, and proves as much.
+            delivered_ms=sa.func.coalesce(_m.delivered_ms, _bind("at")),
+            decided_ms=_bind("at"),
+            receipt_index=_bind("receipt"),
+            exception=sa.null(),
+            rule=sa.null(),
+        )
+    )
+
+
+RECEIVED: Final = {source: _received(source) for source in sources_of(State.RECEIVED)}
+OPEN_AT: Final = ListStatement(
+    lambda items: (
+        sa.select(_m.log_index, _m.number, _m.state, _m.sendings)
+        .select_from(sent_entries.join(messages, _m.number == sent_entries.c.number))
+        .where(
+            sent_entries.c.log_index.in_(items),
+            _m.log_index == sent_entries.c.log_index,
+            state_is(_m.state, State.SENT, State.DELIVERED),
+        )
+    )
+)
+EXCEPT: Final = Statement(
+    sa.update(messages)
+    .where(_m.number == _bind("message"))
+    .values(
+        state=_bind("to"),
+        # NULL when it goes back to *accepted*: it has no entry then.
+        log_index=_bind("entry"),
+        decided_ms=_bind("at"),
+        receipt_index=_bind("receipt"),
+        exception=_bind("code"),
+        rule=_bind("broken"),
+    ),
+    row=("to", "entry", "at", "receipt", "code", "broken", "message"),
+)
+NUMBERS_AT: Final = ListStatement(
+    lambda items: sa.select(sent_entries.c.log_index, sent_entries.c.number).where(
+        sent_entries.c.log_index.in_(items), sent_entries.c.number.is_not(None)
+    )
+)
+COLLECT: Final = Statement(
+    sa.update(addressees)
+    .where(
+        addressees.c.number == _bind("message"),
+        addressees.c.agency == _bind("by"),
+        addressees.c.collected_ms.is_(None),
+    )
+    .values(collected_ms=_bind("at"), log_index=_bind("entry")),
+    row=("at", "entry", "message", "by"),
+)
+
+
+def _complete(source: State) -> ListStatement:
+    open_addressee = (
+        sa.select(addressees.c.number)
+        .where(addressees.c.number == _m.number, addressees.c.collected_ms.is_(None))
+        .exists()
+    )
+    return ListStatement(
+        lambda items: (
+            sa.update(messages)
+            .where(_m.number.in_(items), state_is(_m.state, source), ~open_addressee)
+            .values(state=_literal(State.COLLECTED))
+        )
+    )
+
+
+COMPLETE: Final = {source: _complete(source) for source in sources_of(State.COLLECTED)}
+
+# --- recovered -----------------------------------------------------------------------
+
+STATES_OF: Final = ListStatement(
+    lambda items: sa.select(_m.message_id, _m.number, _m.state).where(
+        _m.message_id.in_(items), _m.outgoing.is_(True)
+    )
+)
+RECOVERED: Final = Statement(
+    sa.update(messages)
+    .where(_m.number == _bind("message"))
+    .values(
+        state=_literal(State.DELIVERED),
+        log_index=_bind("entry"),
+        sendings=_m.sendings + sa.literal_column("1"),
+        sent_ms=sa.func.coalesce(_m.sent_ms, _bind("at", type_=Big)),
+        delivered_ms=_bind("at", type_=Big),
+    ),
+    row=("entry", "at", "at", "message"),
+)
+
+# --- voids ---------------------------------------------------------------------------
+
+PUT_VOID: Final = Statement(keep_first(voids), row=("conversation_id", "agency", "seq", "due"))
+VOIDS: Final = Statement(
+    sa.select(voids.c.conversation_id, voids.c.agency, voids.c.seq)
+    .where(voids.c.due.is_(True))
+    .order_by(voids.c.conversation_id, voids.c.agency, voids.c.seq)
+    .limit(_bind("most", type_=Big))
+)
+VOID_LOGGED: Final = Statement(
+    sa.update(voids)
+    .where(
+        voids.c.conversation_id == _bind("conversation"),
+        voids.c.agency == _bind("by"),
+        voids.c.seq == _bind("which"),
+    )
+    .values(due=sa.false()),
+    row=("conversation", "by", "which"),
+)
