@@ -241,7 +241,11 @@ class WorldLink:
         faults.posted.append(bundle)
         if faults.tamper is not None:
             bundle = faults.tamper(bundle)
-        return await self._call(lambda node: node.peer_service.receive(bundle))
+        answer = await self._call(lambda node: node.peer_service.receive(bundle))
+        if faults.lose_answers:
+            msg = "the answer got lost"
+            raise UnavailableError(msg)
+        return answer
 
     async def view(self) -> PeerView:
         return await self._call(lambda node: node.peer_service.view())
@@ -264,9 +268,6 @@ class WorldLink:
             # The other process died while it worked: the caller sees a closed connection.
             msg = "the connection broke"
             raise UnavailableError(msg) from error
-        if faults.lose_answers:
-            msg = "the answer got lost"
-            raise UnavailableError(msg)
         return answer
 
 

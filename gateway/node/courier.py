@@ -197,8 +197,15 @@ class Courier:
         self._cursor = view.mirrored_size
         self._peer_size = view.mirrored_size
         await self._take_view(view)
+
+    def _reached(self) -> None:
+        """The peer took what there was to take: it works again.
+
+        An answered `view` alone does not count, or a peer that answers questions and
+        refuses every bundle would be tried without a pause.
+        """
         if self._failures:
-            log.info("peer.reached", peer=self._pair.peer_node, mirrored_size=view.mirrored_size)
+            log.info("peer.reached", peer=self._pair.peer_node, mirrored_size=self._peer_size)
         self._failures = 0
         self.breaker = Breaker.CLOSED
 
@@ -261,6 +268,8 @@ class Courier:
         """Wait for work, a failure, or the time to ask for a cosignature."""
         if self._failure is not None:
             return
+        if not self._flights:
+            self._reached()
         left = self._cosigned_at_s + COSIGN_EVERY_S - self._clock.monotonic_s()
         uncosigned = self._cursor > self._cosigned
         if uncosigned and left <= 0 and not self._flights:
@@ -287,6 +296,7 @@ class Courier:
         if answer.size < shipment.bundle.end:
             raise PeerConflictError(answer.size)
         self._peer_size = max(self._peer_size, answer.size)
+        self._reached()
         if answer.note is not None:
             await self._delivered(answer.note, messages=shipment.messages)
             self._cosigned_at_s = self._clock.monotonic_s()

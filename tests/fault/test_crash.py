@@ -98,6 +98,7 @@ async def test_lost_answers_make_replays_not_repeats(world: World) -> None:
 
 
 async def test_both_nodes_die_at_once_and_go_on(world: World) -> None:
+    await world.settle()
     world.break_write("US", Step.DELIVERED, persisted=False)
     world.break_write("FR", Step.SEQUENCED, persisted=True)
     ids = await world.send_many("US", 20)
