@@ -251,6 +251,8 @@ def test_the_changelog_puts_security_first() -> None:
 
 IMPORT_EACH_ALONE = """
 import importlib, os, sys
+# Libraries once, in the parent: it is our own modules that must not need each other's company.
+import aiohttp.web, alembic.command, cryptography.x509, jsonschema_rs, pydantic_settings, sqlalchemy, typer
 failed = 0
 for name in sys.argv[1:]:
     child = os.fork()  # each module meets an interpreter that has imported nothing of ours
@@ -272,7 +274,8 @@ def modules() -> list[str]:
     names = (
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths
     )
-    return [name for name in names if name != "gateway.__main__"]
+    # Programs: the command itself, and what alembic runs inside a migration.
+    return [name for name in names if name not in {"gateway.__main__", "gateway.storage.migrations.env"}]
 
 
 def test_every_module_imports_alone() -> None:
