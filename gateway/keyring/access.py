@@ -52,7 +52,7 @@ class Revocations:
     number: int
 
 
-class Revoked:
+class RevocationWatch:
     """The newest revocation list of one authority. Calls may come from several threads."""
 
     def __init__(self, trust: TrustFiles, authority: Authority) -> None:
@@ -116,7 +116,7 @@ class Doorkeeper:
         Raises:
             KeyFileError, TrustError: A file is refused.
         """
-        self._revoked = Revoked(home.own, authority)
+        self._revoked = RevocationWatch(home.own, authority)
         self._path = home.registry
         self._lock = threading.Lock()
         self._stamp: TrustStamp | None = None

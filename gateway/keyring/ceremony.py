@@ -10,8 +10,7 @@ Spec: docs/spec/keys.md, "Ceremony".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha384
 from ipaddress import IPv4Address, IPv6Address
@@ -85,6 +84,19 @@ class Passphrases:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerNames:
+    """Under which names and addresses agencies and operators reach a node.
+
+    Attributes:
+        dns_names: Host names.
+        addresses: IP addresses.
+    """
+
+    dns_names: tuple[str, ...] = ()
+    addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
     """What a ceremony makes.
 
@@ -94,8 +106,7 @@ class NodePlan:
         peer_nation: Two letters.
         peer_node: Node name of the peer.
         test: Whether everything is marked as test.
-        dns_names: Further names under which agencies reach the node.
-        addresses: Addresses under which agencies reach the node.
+        names: Further names under which agencies reach the node.
     """
 
     nation: str
@@ -103,8 +114,7 @@ class NodePlan:
     peer_nation: str
     peer_node: str
     test: bool
-    dns_names: Sequence[str] = ()
-    addresses: Sequence[IPv4Address | IPv6Address] = ()
+    names: ServerNames = field(default_factory=ServerNames)
 
     def __post_init__(self) -> None:
         """Refuse names that cannot stand in origins and statements.
@@ -175,8 +185,14 @@ def hold_ceremony(
 
     root, root_signer = _make_root(home, root_folder, plan, now=now)
     authorities = _make_authorities(home, issuing_folder, root, plan, now=now)
-    statement = _make_node_keys(node_folder, root, plan, now=now)
-    issue_node_certificates(home, node_folder, authorities[Authority.NODES], plan, now=now)
+    made = _make_node_keys(node_folder, root, plan, now=now)
+    statement = made.statement
+    nodes = authorities[Authority.NODES]
+    names = ServerNames(
+        dns_names=tuple(dict.fromkeys((plan.node, *plan.names.dns_names))), addresses=plan.names.addresses
+    )
+    issue_peer_certificate(home, nodes, made.peer_key, node=plan.node, now=now)
+    issue_server_certificate(home, nodes, made.server_key, names, node=plan.node, now=now)
     publish_statement(home, statement, root=root_signer)
     write_registry(home.registry, Registry(nation=plan.nation, version=1, holders=()))
     write_pin(home.peer, Pin(nation=plan.peer_nation, node=plan.peer_node, root=None, lowest_version=1))
@@ -191,22 +207,25 @@ def publish_statement(home: NodeHome, statement: KeyStatement, *, root: Software
     write_public(home.own.statement, sign_statement(statement, root=root))
 
 
-def issue_node_certificates(
-    home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, plan: NodePlan, *, now: datetime
+def issue_server_certificate(
+    home: NodeHome,
+    nodes: IssuingAuthority,
+    key: ec.EllipticCurvePublicKey,
+    names: ServerNames,
+    *,
+    node: str,
+    now: datetime,
 ) -> None:
-    """Issue the certificates of the peer port and of the agency and operator ports."""
-    peer_key = folder.open_p384(TLS_PEER_KEY, purpose=Purpose.TLS).public_key()
-    server_key = folder.open_p384(TLS_SERVER_KEY, purpose=Purpose.TLS).public_key()
-    issue_peer_certificate(home, nodes, peer_key, node=plan.node, now=now)
+    """Issue the certificate of the agency and operator ports: server only."""
     leaf = Leaf(
-        common_name=f"{plan.node} agency port",
-        dns_names=(plan.node, *plan.dns_names),
-        addresses=plan.addresses,
+        common_name=f"{node} agency port",
+        dns_names=names.dns_names,
+        addresses=names.addresses,
         server=True,
         client=False,
         days=NODE_DAYS,
     )
-    certificate = nodes.issue(server_key, leaf, name=f"{plan.node} server", now=now)
+    certificate = nodes.issue(key, leaf, name=f"{node}/server", now=now)
     write_public(home.own.server_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
 
 
@@ -215,7 +234,7 @@ def issue_peer_certificate(
 ) -> None:
     """Issue the certificate of the peer port: server and client, under the node's name alone."""
     leaf = Leaf(common_name=f"{node} peer port", dns_names=(node,), server=True, client=True, days=NODE_DAYS)
-    certificate = nodes.issue(key, leaf, name=f"{node} peer", now=now)
+    certificate = nodes.issue(key, leaf, name=f"{node}/peer", now=now)
     write_public(home.own.peer_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
 
 
@@ -286,6 +305,15 @@ def ceremony_record(home: NodeHome, *, now: datetime) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NodeKeys:
+    """Public side of a node's keys: the statement, and what certificates are made of."""
+
+    statement: KeyStatement
+    peer_key: ec.EllipticCurvePublicKey
+    server_key: ec.EllipticCurvePublicKey
+
+
 def _make_root(
     home: NodeHome, folder: KeyFolder, plan: NodePlan, *, now: datetime
 ) -> tuple[Issuer, SoftwareSigner]:
@@ -311,7 +339,7 @@ def _make_authorities(
     return authorities
 
 
-def _make_node_keys(folder: KeyFolder, root: Issuer, plan: NodePlan, *, now: datetime) -> KeyStatement:
+def _make_node_keys(folder: KeyFolder, root: Issuer, plan: NodePlan, *, now: datetime) -> _NodeKeys:
     folder.create_symmetric(STORAGE_KEY, purpose=Purpose.STORAGE, name=plan.node, now=now)
     exchange = exchange_origin(plan.node, plan.peer_nation)
     logs = {exchange_log_key(plan.peer_nation): exchange, AUDIT_LOG_KEY: audit_origin(plan.node)}
@@ -319,11 +347,11 @@ def _make_node_keys(folder: KeyFolder, root: Issuer, plan: NodePlan, *, now: dat
         folder.create_hybrid(file, purpose=Purpose.LOG, name=origin, now=now) for file, origin in logs.items()
     ]
     cosigner = folder.create_hybrid(COSIGNER_KEY, purpose=Purpose.COSIGNER, name=plan.node, now=now)
-    current, following, _ = [
-        folder.create_p384(file, purpose=Purpose.TLS, name=plan.node, now=now)
+    current, following, server = [
+        folder.create_p384(file, purpose=Purpose.TLS, name=plan.node, now=now).public_key()
         for file in (TLS_PEER_KEY, TLS_PEER_NEXT_KEY, TLS_SERVER_KEY)
     ]
-    return KeyStatement(
+    statement = KeyStatement(
         nation=plan.nation,
         node=plan.node,
         version=1,
@@ -332,5 +360,6 @@ def _make_node_keys(folder: KeyFolder, root: Issuer, plan: NodePlan, *, now: dat
         root_certificate=certificate_digest(root.certificate),
         logs=tuple(sorted((signer.verifier for signer in signers), key=lambda log: log.name)),
         cosigner=cosigner.verifier,
-        tls_spki=(spki_of_key(current.public_key()), spki_of_key(following.public_key())),
+        tls_spki=(spki_of_key(current), spki_of_key(following)),
     )
+    return _NodeKeys(statement=statement, peer_key=current, server_key=server)

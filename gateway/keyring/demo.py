@@ -11,7 +11,6 @@ Spec: docs/spec/keys.md, "Test homes".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -20,18 +19,20 @@ from typing import Final
 from gateway.keyring.ceremony import (
     NodePlan,
     Passphrases,
+    ServerNames,
     hold_ceremony,
-    issue_node_certificates,
     open_authorities,
     publish_crls,
 )
-from gateway.keyring.files import make_private_folder, write_public
+from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Ports, write_config
+from gateway.keyring.files import make_private_folder
 from gateway.keyring.holders import NewHolder, issue_test_holders
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.passphrase import read_passphrase_file, write_generated_passphrase
 from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.registry import Role
+from gateway.keyring.rotation import renew_node_certificates
 from gateway.keyring.trust import (
     crl_next_update,
     import_peer,
@@ -40,9 +41,7 @@ from gateway.keyring.trust import (
 )
 from gateway.keyring.x509_profile import Authority
 
-DEFAULT_PORT_BASE: Final = 9_440
 NODES: Final[Mapping[str, str]] = {"FR": "fr.gateway.test", "US": "us.gateway.test"}
-PORT_OFFSETS: Final[Mapping[str, int]] = {"FR": 1, "US": 11}
 AGENCIES: Final[Mapping[str, Sequence[str]]] = {
     "FR": (
         "FR.DGDDI",
@@ -58,29 +57,6 @@ AGENCIES: Final[Mapping[str, Sequence[str]]] = {
 OPERATORS: Final[Mapping[str, Role]] = {"OPERATOR": Role.OPERATOR, "AUDITOR": Role.AUDITOR}
 RENEW_CRL_BEFORE: Final = timedelta(days=4)
 RENEW_CERTIFICATE_BEFORE: Final = timedelta(days=30)
-
-_LOOPBACK: Final = "127.0.0.1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Where a node listens on the loopback interface.
-
-    Attributes:
-        agency: Agency API.
-        peer: Peer link.
-        operator: Operators and auditors.
-    """
-
-    agency: int
-    peer: int
-    operator: int
-
-    @classmethod
-    def from_base(cls, base: int, nation: str) -> Ports:
-        """Return the ports of a nation: base + 1, 2, 3 for France, + 11, 12, 13 for America."""
-        first = base + PORT_OFFSETS[nation]
-        return cls(agency=first, peer=first + 1, operator=first + 2)
 
 
 def make_demo_homes(base: Path, *, now: datetime, port_base: int = DEFAULT_PORT_BASE) -> dict[str, NodeHome]:
@@ -115,7 +91,8 @@ def make_homes(base: Path, *, ports: Mapping[str, Ports], now: datetime) -> dict
         else:
             make_test_home(home, plan_for(nation), now=now)
         peer = _peer_of(nation)
-        write_public(home.config, _config(nation, ports[nation], ports[peer]).encode())
+        peer_url = f"https://{LOOPBACK}:{ports[peer].peer}"
+        write_config(home, plan_for(nation), ports[nation], peer_url=peer_url)
     for nation, home in homes.items():
         import_peer(home, read_published_as_stated(homes[_peer_of(nation)].own))
     return homes
@@ -162,9 +139,7 @@ def renew_test_home(home: NodeHome, *, now: datetime) -> bool:
     publish_crls(home, authorities, now=now)
     if certificates_due:
         folder = KeyFolder.open(home.keys, passphrase=read_passphrase_file(home.passphrase), allow_test=True)
-        issue_node_certificates(
-            home, folder, authorities[Authority.NODES], plan_for(statement.nation), now=now
-        )
+        renew_node_certificates(home, folder, authorities[Authority.NODES], now=now)
     return True
 
 
@@ -177,8 +152,7 @@ def plan_for(nation: str) -> NodePlan:
         peer_nation=peer,
         peer_node=NODES[peer],
         test=True,
-        dns_names=("localhost",),
-        addresses=(IPv4Address(_LOOPBACK),),
+        names=ServerNames(dns_names=("localhost",), addresses=(IPv4Address(LOOPBACK),)),
     )
 
 
@@ -189,34 +163,3 @@ def is_complete(home: NodeHome) -> bool:
 
 def _peer_of(nation: str) -> str:
     return next(other for other in NODES if other != nation)
-
-
-def _config(nation: str, ports: Ports, peer_ports: Ports) -> str:
-    peer = _peer_of(nation)
-    return f"""\
-# Made for the demo and for tests: every key below keys/ is a TEST key.
-
-[node]
-name = "{NODES[nation]}"
-nation = "{nation}"
-mode = "test"
-
-[agency_api]
-listen = "{_LOOPBACK}:{ports.agency}"
-
-[peer_api]
-listen = "{_LOOPBACK}:{ports.peer}"
-
-[ops_api]
-listen = "{_LOOPBACK}:{ports.operator}"
-
-[peers.{peer}]
-name = "{NODES[peer]}"
-url = "https://{_LOOPBACK}:{peer_ports.peer}"
-
-[store]
-url = "sqlite:///data/gateway.db"
-
-[keys]
-passphrase_file = "keys/passphrase"
-"""

@@ -128,7 +128,8 @@ def make_private_folder(path: Path) -> None:
     Raises:
         KeyFileError: It exists and others may enter it, or it is not a folder of ours.
     """
-    path.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+    make_public_folder(path.parent)
+    path.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
     facts = path.lstat()
     if not stat.S_ISDIR(facts.st_mode):
         raise KeyFileError(path, Refusal.NOT_A_FOLDER)
@@ -140,9 +141,10 @@ def make_private_folder(path: Path) -> None:
 
 def make_public_folder(path: Path) -> None:
     """Make a folder that others may read, with its parents, whatever the umask."""
-    if not path.is_dir():
-        path.mkdir(parents=True)
-        path.chmod(PUBLIC_FOLDER_MODE)
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            folder.mkdir()
+            folder.chmod(PUBLIC_FOLDER_MODE)
 
 
 def destroy(path: Path) -> None:

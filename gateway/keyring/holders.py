@@ -116,9 +116,11 @@ def issue_test_holders(
 ) -> None:
     """Make keys and certificates of holders and put both into the home. Test homes only.
 
+    What a holder has there already is replaced; an older certificate stays valid until it is
+    revoked.
+
     Raises:
         CeremonyError: The authority is not a test authority, or a code has another form.
-        KeyFileError: A holder has a key here already.
     """
     if not authority.test:
         msg = "in production a holder makes its own key: hand in a request with --csr"
@@ -173,7 +175,8 @@ def _write_test_folder(
         holder.code.encode(), key, leaf, [read_certificate(home.own.root)], encryption
     )
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    write_private(folder / "client.key", pem)
+    # A test holder whose certificate was revoked gets a new one in the same place.
+    write_private(folder / "client.key", pem, replace=True)
     write_public(folder / "client.pem", certificate)
     write_public(folder / "ca.pem", anchor)
-    write_private(folder / "client.p12", bundle)
+    write_private(folder / "client.p12", bundle, replace=True)

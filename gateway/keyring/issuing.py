@@ -27,7 +27,7 @@ from gateway.keyring.documents import parse_document
 from gateway.keyring.files import read_private, write_private
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
-from gateway.keyring.refusals import CeremonyError, TrustError
+from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import SpkiDigest, spki_of
 from gateway.keyring.x509_profile import (
     Authority,
@@ -163,16 +163,12 @@ class IssuingAuthority:
         """Revoke every valid certificate that is meant, and return them as they were.
 
         The revocation takes effect with the next list: `issue_crl`.
-
-        Raises:
-            CeremonyError: None is meant.
         """
         record = self.record()
         at = now.astimezone(UTC).replace(microsecond=0)
         meant = tuple(item for item in record.issued if item.revoked is None and is_meant(item))
         if not meant:
-            msg = "no certificate of that name, serial number or key is valid here"
-            raise CeremonyError(msg)
+            return ()
         changed = tuple(
             replace(item, revoked=at, reason=reason) if item in meant else item for item in record.issued
         )

@@ -165,6 +165,22 @@ def write_published(files: TrustFiles, published: Published) -> None:
     write_public(files.statement, published.statement_note)
 
 
+def export_trust(home: NodeHome, folder: Path) -> Published:
+    """Write what the peer and auditors need to know of this node into a folder.
+
+    Besides the five files of `Published` there are the verifier keys of logs and cosigner,
+    for auditors, in a file that bears the node's name.
+
+    Raises:
+        KeyFileError, TrustError: Our own files are refused.
+    """
+    published = read_published_as_stated(home.own)
+    write_published(TrustFiles(folder=folder), published)
+    statement = published.statement
+    write_public(folder / f"{statement.node}.vkeys", statement.verifier_keys().encode())
+    return published
+
+
 def import_peer(home: NodeHome, published: Published, *, replace_root: bool = False) -> Pin:
     """Trust what the peer published. A person has compared the fingerprints if the root is new.
 

@@ -1,0 +1,336 @@
+"""`entente keys`: what keys there are, and how they change.
+
+Thin: it opens what a command needs, calls `gateway.keyring` and prints.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from cryptography import x509
+
+from gateway.cli.init import ask_passphrase, now, reporting
+from gateway.config import load_config, resolve
+from gateway.keyring.ceremony import open_authorities, open_root_signer, publish_crls
+from gateway.keyring.files import read_public, write_public
+from gateway.keyring.holders import NewHolder, holder_folder, issue_for_request, issue_test_holders
+from gateway.keyring.home import AuthorityHome, NodeHome, TrustFiles
+from gateway.keyring.issuing import IssuingAuthority
+from gateway.keyring.keyfile import KeyHeader, PassphraseLock, read_header
+from gateway.keyring.keyfolder import KEY_SUFFIX, KeyFolder
+from gateway.keyring.passphrase import (
+    Passphrase,
+    check_new_passphrase,
+    read_passphrase_descriptor,
+    read_passphrase_file,
+)
+from gateway.keyring.refusals import CeremonyError
+from gateway.keyring.registry import Role, read_registry
+from gateway.keyring.rotation import (
+    REASONS,
+    revoke,
+    rotate_peer_tls,
+    rotate_server_tls,
+)
+from gateway.keyring.statement import KeyStatement
+from gateway.keyring.trust import (
+    crl_next_update,
+    export_trust,
+    import_peer,
+    needs_comparison,
+    read_certificate,
+    read_pin,
+    read_published_as_stated,
+)
+from gateway.keyring.x509_profile import Authority
+
+app = typer.Typer(no_args_is_help=True, help="Keys, certificates and trust of a node home.")
+
+Home = Annotated[Path, typer.Option(help="Node home.")]
+AuthorityOption = Annotated[
+    Path | None, typer.Option("--authority", help="Folder of root and authorities; test homes hold it.")
+]
+IssuingFile = Annotated[
+    Path | None, typer.Option("--issuing-passphrase-file", help="Opens the issuing authorities.")
+]
+RootFile = Annotated[Path | None, typer.Option("--root-passphrase-file", help="Opens the root.")]
+NodeFile = Annotated[Path | None, typer.Option("--passphrase-file", help="Opens the node's keys.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_IN_THE_NODE: Final = {
+    "kem": "KEM keys rotate daily inside the running node, which announces them in its log",
+    "log": "log keys change at a running node, which drains its bundles first; not supported yet",
+    "cosigner": "the cosigner key changes at a running node; not supported yet",
+    "storage": "a new storage key asks for every content key to be wrapped again; not supported yet",
+}
+
+
+@app.command("list", epilog="Example: entente keys list --home var/demo/fr")
+def list_keys(home: Home, *, as_json: AsJson = False) -> None:
+    """Show every key, certificate, list and pin of a home; opens nothing."""
+    with reporting():
+        node = NodeHome(path=home)
+        document: dict[str, list[dict[str, Any]]] = {
+            "keys": _keys(node),
+            "certificates": _certificates(node),
+            "revocation_lists": _lists(node),
+            "holders": [
+                {"code": holder.code, "role": holder.role.value, "spki_sha256": holder.spki.hex()}
+                for holder in read_registry(node.registry).holders
+            ],
+            "own": [_stated(read_published_as_stated(node.own).statement)],
+            "peer": [_peer(node)],
+        }
+        if as_json:
+            typer.echo(json.dumps(document, indent=2))
+            return
+        for section, rows in document.items():
+            typer.echo(section.upper().replace("_", " "))
+            for row in rows:
+                typer.echo("  " + "  ".join(f"{word}={value}" for word, value in row.items()))
+
+
+@app.command("rotate", epilog="Example: entente keys rotate tls-peer --home var/demo/fr")
+def rotate(
+    kind: Annotated[str, typer.Argument(help="tls-peer, tls-server, crl or passphrase.")],
+    home: Home,
+    *,
+    authority: AuthorityOption = None,
+    issuing_passphrase_file: IssuingFile = None,
+    root_passphrase_file: RootFile = None,
+    passphrase_file: NodeFile = None,
+    new_passphrase_fd: Annotated[
+        int | None, typer.Option(help="Descriptor of the new passphrase, for kind passphrase.")
+    ] = None,
+) -> None:
+    """Replace keys and reissue what depends on them."""
+    if kind in _IN_THE_NODE:
+        typer.echo(f"{kind}: {_IN_THE_NODE[kind]}", err=True)
+        raise typer.Exit(1)
+    if kind not in ("tls-peer", "tls-server", "crl", "passphrase"):
+        msg = "a kind is tls-peer, tls-server, crl or passphrase"
+        raise typer.BadParameter(msg)
+    with reporting():
+        node = NodeHome(path=home)
+        offline = AuthorityHome(path=authority) if authority else node.authority
+        if kind == "passphrase":
+            _change_passphrase(node, passphrase_file, new_passphrase_fd)
+            return
+        authorities = _open_authorities(node, offline, issuing_passphrase_file)
+        if kind == "crl":
+            publish_crls(node, authorities, now=now())
+            typer.echo("new revocation lists; export the trust to the peer: entente keys export-trust")
+            return
+        folder = _open_node(node, passphrase_file)
+        if kind == "tls-server":
+            rotate_server_tls(node, folder, authorities[Authority.NODES], now=now())
+            typer.echo("new key and certificate of the agency and operator ports")
+            return
+        nation = read_published_as_stated(node.own).statement.nation
+        passphrase = _passphrase("the root", root_passphrase_file, offline.root_passphrase)
+        root = open_root_signer(offline, passphrase, nation=nation)
+        statement = rotate_peer_tls(node, folder, authorities[Authority.NODES], root, now=now())
+        typer.echo(
+            f"key statement version {statement.version}; bring it to the peer before the next rotation"
+        )
+
+
+@app.command(
+    "revoke", epilog="Example: entente keys revoke FR.SCL --home var/demo/fr --reason key-compromise"
+)
+def revoke_command(
+    wanted: Annotated[str, typer.Argument(help="Agency code, holder's name, serial number or key digest.")],
+    home: Home,
+    *,
+    reason: Annotated[str, typer.Option(help=f"One of: {', '.join(REASONS)}.")] = "unspecified",
+    authority: AuthorityOption = None,
+    issuing_passphrase_file: IssuingFile = None,
+) -> None:
+    """Revoke certificates; takes effect at a running node within moments."""
+    if reason not in REASONS:
+        msg = f"a reason is one of: {', '.join(REASONS)}"
+        raise typer.BadParameter(msg)
+    with reporting():
+        node = NodeHome(path=home)
+        offline = AuthorityHome(path=authority) if authority else node.authority
+        authorities = _open_authorities(node, offline, issuing_passphrase_file)
+        for item in revoke(node, authorities, wanted, reason=REASONS[reason], now=now()):
+            typer.echo(f"revoked {item.issued.name} {item.issued.serial:x} ({item.authority.value})")
+
+
+@app.command(
+    "issue-agency", epilog="Example: entente keys issue-agency FR.ONAF --csr onaf.csr --home /srv/entente/fr"
+)
+def issue_agency(
+    code: Annotated[str, typer.Argument(help="Agency code, or a name with --role operator or auditor.")],
+    home: Home,
+    *,
+    role: Annotated[Role, typer.Option(help="What the certificate is for.")] = Role.AGENCY,
+    csr: Annotated[Path | None, typer.Option(help="Request for the holder's own P-384 key.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the certificate.")] = None,
+    authority: AuthorityOption = None,
+    issuing_passphrase_file: IssuingFile = None,
+) -> None:
+    """Issue a certificate and enter its key in the registry."""
+    with reporting():
+        node = NodeHome(path=home)
+        offline = AuthorityHome(path=authority) if authority else node.authority
+        holder = NewHolder(code=code, role=role)
+        authorities = _open_authorities(node, offline, issuing_passphrase_file)
+        issuer = authorities[holder.authority]
+        if csr is None:
+            issue_test_holders(node, issuer, [holder], now=now())
+            typer.echo(f"{holder_folder(node, holder)}")
+            return
+        certificate = issue_for_request(node, issuer, holder, read_public(csr), now=now())
+        if out is None:
+            typer.echo(certificate.decode("ascii"), nl=False)
+        else:
+            write_public(out, certificate)
+
+
+@app.command("export-trust", epilog="Example: entente keys export-trust /media/fr-trust --home HOME")
+def export_trust_command(
+    folder: Annotated[Path, typer.Argument(help="Folder to write.")], home: Home, *, as_json: AsJson = False
+) -> None:
+    """Write what the peer needs to know of us, and the fingerprints to read aloud."""
+    with reporting():
+        published = export_trust(NodeHome(path=home), folder)
+        if as_json:
+            typer.echo(
+                json.dumps({"folder": str(folder), "fingerprints": published.fingerprints()}, indent=2)
+            )
+            return
+        typer.echo(f"{folder}: give it to the peer, and read these aloud:")
+        _print_fingerprints(published.fingerprints())
+
+
+@app.command("import-peer", epilog="Example: entente keys import-peer /media/us-trust --home HOME")
+def import_peer_command(
+    folder: Annotated[Path, typer.Argument(help="Folder that the peer exported.")],
+    home: Home,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="The fingerprints were compared; do not ask.")] = False,
+    replace_root: Annotated[
+        bool, typer.Option("--replace-root", help="Accept another root than the pinned one.")
+    ] = False,
+) -> None:
+    """Trust the peer's keys after a person has compared the fingerprints."""
+    with reporting():
+        node = NodeHome(path=home)
+        published = read_published_as_stated(TrustFiles(folder=folder))
+        statement = published.statement
+        typer.echo(f"{statement.node} of {statement.nation}, statement version {statement.version}")
+        if statement.test:
+            typer.echo("*** TEST KEYS ***")
+        _print_fingerprints(published.fingerprints())
+        ask = needs_comparison(read_pin(node.peer), published) and not yes
+        if ask and not typer.confirm("Are these the fingerprints that the peer has read to you?"):
+            msg = "not imported: the fingerprints were not confirmed"
+            raise CeremonyError(msg)
+        import_peer(node, published, replace_root=replace_root)
+        typer.echo("imported")
+
+
+def _open_authorities(
+    node: NodeHome, offline: AuthorityHome, file: Path | None
+) -> dict[Authority, IssuingAuthority]:
+    nation = read_published_as_stated(node.own).statement.nation
+    passphrase = _passphrase("the issuing authorities", file, offline.issuing_passphrase)
+    return open_authorities(node, offline, passphrase, nation=nation)
+
+
+def _open_node(node: NodeHome, file: Path | None) -> KeyFolder:
+    configured = resolve(node.path, load_config(node.path).keys.passphrase_file)
+    passphrase = _passphrase("the node's keys", file, configured)
+    return KeyFolder.open(node.keys, passphrase=passphrase, allow_test=True)
+
+
+def _passphrase(what: str, file: Path | None, default: Path) -> Passphrase:
+    """Return a passphrase from the file that was named, the usual one, or a person."""
+    if file is not None:
+        return read_passphrase_file(file)
+    return read_passphrase_file(default) if default.exists() else ask_passphrase(what)
+
+
+def _change_passphrase(node: NodeHome, file: Path | None, descriptor: int | None) -> None:
+    folder = _open_node(node, file)
+    if descriptor is None:
+        passphrase = ask_passphrase("the node's keys from now on", confirm=True)
+    else:
+        passphrase = read_passphrase_descriptor(descriptor)
+    check_new_passphrase(passphrase, source=Path("the new passphrase"))
+    folder.change_passphrase(passphrase, now=now())
+    typer.echo("the node's keys open with the new passphrase; put it where the configuration says")
+
+
+def _keys(node: NodeHome) -> list[dict[str, Any]]:
+    paths = [path for folder in (node.keys, node.kem) for path in sorted(folder.glob(f"*{KEY_SUFFIX}"))]
+    return [_key(path.relative_to(node.keys), read_header(path)) for path in paths]
+
+
+def _key(path: Path, header: KeyHeader) -> dict[str, Any]:
+    lock = "argon2id" if isinstance(header.lock, PassphraseLock) else "wrapped"
+    return {
+        "file": str(path),
+        "purpose": header.purpose.value,
+        "name": header.name,
+        "key_id": header.key_id.hex(),
+        "created": _text(header.created),
+        "lock": lock,
+        "test": header.test,
+    }
+
+
+def _certificates(node: NodeHome) -> list[dict[str, Any]]:
+    paths = [node.own.root, *(node.own.authority(kind.value) for kind in Authority)]
+    paths += [node.own.peer_chain, node.own.server_chain]
+    return [
+        {"file": path.name, "serial": f"{certificate.serial_number:x}", "expires": _text(_end(certificate))}
+        for path in paths
+        for certificate in (read_certificate(path),)
+    ]
+
+
+def _lists(node: NodeHome) -> list[dict[str, Any]]:
+    paths = [node.own.crl(kind.value) for kind in Authority]
+    if node.peer.crl(Authority.NODES).exists():
+        paths.append(node.peer.crl(Authority.NODES))
+    return [
+        {"file": f"{path.parent.name}/{path.name}", "ends": _text(crl_next_update(read_public(path)))}
+        for path in paths
+    ]
+
+
+def _peer(node: NodeHome) -> dict[str, Any]:
+    pin = read_pin(node.peer)
+    if pin.root is None:
+        return {"nation": pin.nation, "node": pin.node, "imported": False}
+    return _stated(read_published_as_stated(node.peer).statement) | {"imported": True}
+
+
+def _stated(statement: KeyStatement) -> dict[str, Any]:
+    return {
+        "nation": statement.nation,
+        "node": statement.node,
+        "version": statement.version,
+        "issued": _text(statement.issued),
+        "test": statement.test,
+    }
+
+
+def _end(certificate: x509.Certificate) -> datetime:
+    return certificate.not_valid_after_utc
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _print_fingerprints(fingerprints: dict[str, str]) -> None:
+    for what, digits in fingerprints.items():
+        typer.echo(f"  {what}\n    {digits}")

@@ -1,0 +1,187 @@
+"""Changing keys of a home that exists: TLS keys, certificates, lists, holders, passphrases.
+
+Every change can be interrupted and run again: a new key lies in a ``…-new.key`` until
+everything that names it is written, and a second run goes on where the first one stopped.
+
+Spec: docs/spec/keys.md, "Rotation", "Revocation".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from gateway.core.signature import SoftwareSigner
+from gateway.keyring.ceremony import (
+    ServerNames,
+    issue_peer_certificate,
+    issue_server_certificate,
+    publish_crls,
+    publish_statement,
+)
+from gateway.keyring.files import destroy, fsync_folder
+from gateway.keyring.home import (
+    TLS_PEER_KEY,
+    TLS_PEER_NEXT_KEY,
+    TLS_SERVER_KEY,
+    NodeHome,
+)
+from gateway.keyring.issuing import Issued, IssuingAuthority
+from gateway.keyring.keyfile import Purpose
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal
+from gateway.keyring.registry import read_registry, spki_of_key, write_registry
+from gateway.keyring.statement import KeyStatement, next_statement
+from gateway.keyring.trust import read_certificate, read_published_as_stated
+from gateway.keyring.x509_profile import Authority
+
+REASONS: Final = {
+    "unspecified": x509.ReasonFlags.unspecified,
+    "key-compromise": x509.ReasonFlags.key_compromise,
+    "affiliation-changed": x509.ReasonFlags.affiliation_changed,
+    "superseded": x509.ReasonFlags.superseded,
+    "cessation": x509.ReasonFlags.cessation_of_operation,
+}
+"""Reasons to revoke, by the word of the command line."""
+
+_TLS_PEER_NEW_KEY: Final = "tls-peer-new.key"
+_TLS_SERVER_NEW_KEY: Final = "tls-server-new.key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedCertificate:
+    """A certificate that was revoked.
+
+    Attributes:
+        authority: Who had issued it.
+        issued: The certificate.
+    """
+
+    authority: Authority
+    issued: Issued
+
+
+def rotate_peer_tls(
+    home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, root: SoftwareSigner, *, now: datetime
+) -> KeyStatement:
+    """Put the next TLS key of the peer port in use, make another next one, and state both.
+
+    The peer already pins the key that comes into use, so the link keeps working; the peer
+    has to have the new statement before the rotation after this one.
+
+    Args:
+        home: Node home.
+        folder: Its opened keys.
+        nodes: The authority for nodes.
+        root: The root that signs the new statement.
+        now: Aware time.
+
+    Returns:
+        The new statement.
+    """
+    statement = read_published_as_stated(home.own).statement
+    if (folder.path / TLS_PEER_NEXT_KEY).exists():
+        coming = folder.open_p384(TLS_PEER_NEXT_KEY, purpose=Purpose.TLS).public_key()
+        following = _new_key(folder, _TLS_PEER_NEW_KEY, name=statement.node, now=now)
+        pins = (spki_of_key(coming), spki_of_key(following.public_key()))
+        if statement.tls_spki != pins:
+            statement = next_statement(statement, issued=now, tls_spki=pins)
+            publish_statement(home, statement, root=root)
+        issue_peer_certificate(home, nodes, coming, node=statement.node, now=now)
+        _move(folder, TLS_PEER_NEXT_KEY, TLS_PEER_KEY)
+    # A crash above leaves no next key but a new one: only this step is left to do.
+    _move(folder, _TLS_PEER_NEW_KEY, TLS_PEER_NEXT_KEY)
+    return statement
+
+
+def rotate_server_tls(home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, *, now: datetime) -> None:
+    """Replace key and certificate of the agency and operator ports; names stay the same."""
+    node = read_published_as_stated(home.own).statement.node
+    key = _new_key(folder, _TLS_SERVER_NEW_KEY, name=node, now=now)
+    issue_server_certificate(home, nodes, key.public_key(), server_names(home), node=node, now=now)
+    _move(folder, _TLS_SERVER_NEW_KEY, TLS_SERVER_KEY)
+
+
+def renew_node_certificates(
+    home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, *, now: datetime
+) -> None:
+    """Issue new certificates for the TLS keys in use; keys and names stay the same."""
+    node = read_published_as_stated(home.own).statement.node
+    peer = folder.open_p384(TLS_PEER_KEY, purpose=Purpose.TLS).public_key()
+    server = folder.open_p384(TLS_SERVER_KEY, purpose=Purpose.TLS).public_key()
+    issue_peer_certificate(home, nodes, peer, node=node, now=now)
+    issue_server_certificate(home, nodes, server, server_names(home), node=node, now=now)
+
+
+def revoke(
+    home: NodeHome,
+    authorities: dict[Authority, IssuingAuthority],
+    wanted: str,
+    *,
+    reason: x509.ReasonFlags,
+    now: datetime,
+) -> list[RevokedCertificate]:
+    """Revoke certificates, take their keys out of the registry and publish new lists.
+
+    Args:
+        home: Node home.
+        authorities: All three, opened.
+        wanted: An agency code or holder's name (every certificate of it), a serial number
+            or the SHA-256 of a public key, both in hexadecimal.
+        reason: Why.
+        now: Aware time.
+
+    Raises:
+        CeremonyError: No valid certificate is meant.
+    """
+    text = wanted.strip().lower()
+    revoked = [
+        RevokedCertificate(authority=kind, issued=issued)
+        for kind, authority in authorities.items()
+        for issued in authority.revoke(
+            lambda item: text in (item.name.lower(), f"{item.serial:x}", item.spki.hex()),
+            reason=reason,
+            now=now,
+        )
+    ]
+    if not revoked:
+        msg = "no certificate of that name, serial number or key is valid here"
+        raise CeremonyError(msg)
+    # Registry first: it takes effect at once, also for whoever cannot read the new lists.
+    registry = read_registry(home.registry)
+    gone = {item.issued.spki for item in revoked}
+    if any(holder.spki in gone for holder in registry.holders):
+        write_registry(home.registry, registry.without(gone))
+    publish_crls(home, authorities, now=now)
+    return revoked
+
+
+def server_names(home: NodeHome) -> ServerNames:
+    """Return the names of the present certificate of the agency and operator ports."""
+    certificate = read_certificate(home.own.server_chain)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return ServerNames(
+        dns_names=tuple(names.get_values_for_type(x509.DNSName)),
+        addresses=tuple(item for item in addresses if isinstance(item, IPv4Address | IPv6Address)),
+    )
+
+
+def _new_key(folder: KeyFolder, file: str, *, name: str, now: datetime) -> ec.EllipticCurvePrivateKey:
+    """Return the key that an interrupted run has left, or a new one."""
+    if (folder.path / file).exists():
+        return folder.open_p384(file, purpose=Purpose.TLS)
+    return folder.create_p384(file, purpose=Purpose.TLS, name=name, now=now)
+
+
+def _move(folder: KeyFolder, source: str, target: str) -> None:
+    if not (folder.path / source).exists():
+        raise KeyFileError(folder.path / source, Refusal.ABSENT)
+    destroy(folder.path / target)
+    (folder.path / source).rename(folder.path / target)
+    fsync_folder(folder.path)
