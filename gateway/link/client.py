@@ -1,0 +1,248 @@
+"""The other node, as the courier sees it: `gateway.ports.PeerLink` over mutual TLS.
+
+Whatever happens on the way becomes one of four errors: not available now, another size,
+frozen, refused. Nothing of an answer is trusted: lengths are bounded before they are read,
+and every body has to be the one encoding of its value.
+
+Spec: docs/spec/peer-calls.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote
+
+import aiohttp
+
+from gateway.core.bundle import MAX_NOTE_BYTES
+from gateway.errors import (
+    GatewayError,
+    PairFrozenError,
+    PeerConflictError,
+    PeerError,
+    UnavailableError,
+)
+from gateway.link.pinning import NotThePeerError, Pins, pin_handshakes
+from gateway.link.wire import (
+    ADD_CHECKPOINT_PATH,
+    BUNDLES_PATH,
+    CHECKPOINT,
+    ENTRIES_PATH,
+    MAX_ENTRIES_BYTES,
+    MAX_SMALL_BYTES,
+    MSGPACK,
+    SIZE,
+    VIEW_PATH,
+    decode_answer,
+    decode_entries,
+    decode_size,
+    decode_view,
+)
+from gateway.ports import BundleAnswer, PeerView
+
+POOL: Final = 6
+KEEP_S: Final = 45.0
+"""Shorter than the other end keeps a connection, so that it is we who let go."""
+
+CONNECT_S: Final = 5.0
+VIEW_S: Final = 5.0
+ENTRIES_S: Final = 20.0
+CHECKPOINT_S: Final = 10.0
+BUNDLE_S: Final = 30.0
+
+_MAX_REFUSAL_BYTES: Final = 16_384
+_MAX_RETRY_S: Final = 300
+_SECONDS: Final = re.compile(r"[0-9]{1,6}")
+
+
+class HttpPeerLink:
+    """Calls the peer port of the other node. Open it with ``async with``."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        context: ssl.SSLContext | None,
+        pins: Pins,
+        server_name: str | None = None,
+    ) -> None:
+        """Take what identifies the peer; nothing is opened yet.
+
+        Args:
+            url: Base address of its peer port.
+            context: TLS context that trusts its node authority alone. It is used for this
+                link only: its handshakes are pinned from now on. None for plain HTTP, in
+                tests on loopback.
+            pins: Returns the SPKI digests that the peer may use now.
+            server_name: Name in its certificate; the host of ``url`` if None.
+        """
+        self._url = url.rstrip("/")
+        self._context = context
+        self._pins = pins
+        self._server_name = server_name
+        self._session: aiohttp.ClientSession | None = None
+        if context is not None:
+            pin_handshakes(context, pins)
+
+    async def __aenter__(self) -> Self:
+        """Make the connection pool."""
+        self._session = self._open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close every connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection; a later call opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def replace_context(self, context: ssl.SSLContext) -> None:
+        """Use another TLS context from now on, and close what is open under the old one."""
+        pin_handshakes(context, self._pins)
+        self._context = context
+        await self.close()
+
+    async def post_bundle(self, bundle: bytes) -> BundleAnswer:
+        """Ship a bundle; see `gateway.ports.PeerLink`."""
+        body = await self._call(
+            "POST",
+            BUNDLES_PATH,
+            body=bundle,
+            media_type=MSGPACK,
+            answer=MSGPACK,
+            max_bytes=MAX_SMALL_BYTES,
+            total_s=BUNDLE_S,
+        )
+        return decode_answer(body)
+
+    async def view(self) -> PeerView:
+        """Ask what the peer holds; see `gateway.ports.PeerLink`."""
+        body = await self._call("GET", VIEW_PATH, answer=MSGPACK, max_bytes=MAX_SMALL_BYTES, total_s=VIEW_S)
+        return decode_view(body)
+
+    async def entries(self, log: str, start: int, end: int) -> tuple[bytes, ...]:
+        """Ask for entries, one at least, fewer than asked for if they are large."""
+        path = f"{ENTRIES_PATH}?log={quote(log, safe='/')}&start={start}&end={end}"
+        body = await self._call("GET", path, answer=MSGPACK, max_bytes=MAX_ENTRIES_BYTES, total_s=ENTRIES_S)
+        return decode_entries(body, start=start, end=end)
+
+    async def add_checkpoint(self, body: bytes) -> bytes:
+        """Ask for a cosignature of the audit log; see `gateway.ports.PeerLink`."""
+        return await self._call(
+            "POST",
+            ADD_CHECKPOINT_PATH,
+            body=body,
+            media_type=CHECKPOINT,
+            answer=CHECKPOINT,
+            max_bytes=MAX_NOTE_BYTES,
+            total_s=CHECKPOINT_S,
+        )
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        answer: str,
+        max_bytes: int,
+        total_s: float,
+        body: bytes | None = None,
+        media_type: str | None = None,
+    ) -> bytes:
+        """Make one call and return the body of its 200."""
+        if self._session is None:
+            self._session = self._open()
+        headers = {"Accept": f"{answer}, {SIZE}, application/problem+json"}
+        if media_type is not None:
+            headers["Content-Type"] = media_type
+        try:
+            async with self._session.request(
+                method,
+                self._url + path,
+                data=body,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S),
+                allow_redirects=False,
+                server_hostname=self._server_name if self._context is not None else None,
+            ) as response:
+                if response.status != 200:
+                    raise await _refusal(response)
+                if _media_type(response) != answer:
+                    msg = "the peer answers with another media type"
+                    raise PeerError(msg)
+                return await _read(response, max_bytes)
+        except GatewayError:
+            raise
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            msg = "the TLS handshake with the peer failed"
+            raise NotThePeerError(msg) from error
+        except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            msg = "the peer is not reachable"
+            raise UnavailableError(msg) from error
+        except ValueError as error:
+            # What aiohttp says of bytes that are no answer.
+            msg = "the peer's answer cannot be read"
+            raise PeerError(msg) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=POOL,
+            ssl=True if self._context is None else self._context,
+            keepalive_timeout=KEEP_S,
+            enable_cleanup_closed=False,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            headers={"Accept-Encoding": "identity"},
+            skip_auto_headers={"User-Agent"},
+        )
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> GatewayError:
+    """Return the error that another status than 200 stands for."""
+    status = response.status
+    if status == 409 and _media_type(response) == SIZE:
+        return PeerConflictError(decode_size(await _read(response, _MAX_REFUSAL_BYTES)))
+    if status == 423:
+        return PairFrozenError("the peer has frozen the pair")
+    if status in {408, 429} or status >= 500:
+        return UnavailableError("the peer cannot do it now", retry_after_s=_retry_after(response))
+    return PeerError(f"the peer refuses with status {status}")
+
+
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Return a body, having stopped at its limit."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > max_bytes:
+            response.close()
+            msg = "the peer's answer is longer than the call allows"
+            raise PeerError(msg)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _media_type(response: aiohttp.ClientResponse) -> str:
+    return response.headers.get("Content-Type", "").replace(" ", "").lower()
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> int:
+    text = response.headers.get("Retry-After", "")
+    return min(_MAX_RETRY_S, int(text)) if _SECONDS.fullmatch(text) else 1

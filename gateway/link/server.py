@@ -1,0 +1,158 @@
+"""The peer port: four calls, for one caller.
+
+Bytes go to `gateway.node.peer_service` and come back; nothing here judges a message. Who
+is not the peer by a pinned key gets 403 and learns nothing.
+
+Spec: docs/spec/peer-calls.md.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Protocol
+
+from gateway.core.bundle import MAX_BUNDLE_BYTES
+from gateway.core.message.wording import Wording
+from gateway.errors import PeerConflictError
+from gateway.link.pinning import Pins, verify_pinned
+from gateway.link.wire import (
+    ADD_CHECKPOINT_PATH,
+    BUNDLES_PATH,
+    CHECKPOINT,
+    ENTRIES_PATH,
+    MAX_CHECKPOINT_REQUEST,
+    MAX_SIZE,
+    MSGPACK,
+    SIZE,
+    VIEW_PATH,
+    encode_answer,
+    encode_entries,
+    encode_size,
+    encode_view,
+)
+from gateway.ports import BundleAnswer, PeerView
+from gateway.web.app import App
+from gateway.web.exchange import Reply, Request
+from gateway.web.identity import Certificate
+from gateway.web.limits import Limits
+from gateway.web.refusals import BadParameter, ParameterError
+from gateway.web.routing import Route
+
+PEER_LIMITS: Final = Limits(
+    connections=64, connections_per_caller=32, requests_per_caller=32, requests_per_s=1_000
+)
+"""One peer with a pool of six connections, with room for a few that are not yet dead."""
+
+BUNDLE_DEADLINE_S: Final = 30.0
+_ORIGIN: Final = re.compile(r"[a-z0-9.-]+(?:/[a-z0-9-]+)+")
+_REQUIRED: Final = Wording(en="required", fr="obligatoire")
+
+
+class PeerCalls(Protocol):
+    """What the node answers its peer; `gateway.node.peer_service.PeerService` does."""
+
+    async def receive(self, data: bytes) -> BundleAnswer:
+        """Take a bundle."""
+        ...
+
+    async def view(self) -> PeerView:
+        """Return what this node holds."""
+        ...
+
+    async def entries(self, log: str, start: int, end: int) -> list[bytes]:
+        """Return entries of a log that the peer may see."""
+        ...
+
+    async def add_checkpoint(self, body: bytes) -> bytes:
+        """Cosign the peer's audit log."""
+        ...
+
+
+def peer_app(calls: PeerCalls, pins: Pins) -> App:
+    """Return the application of the peer port.
+
+    Args:
+        calls: The node's answers.
+        pins: Returns the SPKI digests that the peer may use now; asked with every request.
+    """
+
+    def identify(certificate: Certificate | None) -> None:
+        verify_pinned(certificate, pins())
+
+    handlers = _Handlers(calls)
+    return App(
+        name="peer",
+        identify=identify,
+        routes=(
+            Route(
+                name="bundles",
+                method="POST",
+                path=BUNDLES_PATH,
+                parts={},
+                handler=handlers.bundles,
+                media_types=frozenset({MSGPACK}),
+                max_body=MAX_BUNDLE_BYTES,
+                deadline_s=BUNDLE_DEADLINE_S,
+            ),
+            Route(name="view", method="GET", path=VIEW_PATH, parts={}, handler=handlers.view),
+            Route(
+                name="entries",
+                method="GET",
+                path=ENTRIES_PATH,
+                parts={},
+                handler=handlers.entries,
+                query=frozenset({"log", "start", "end"}),
+            ),
+            Route(
+                name="add-checkpoint",
+                method="POST",
+                path=ADD_CHECKPOINT_PATH,
+                parts={},
+                handler=handlers.add_checkpoint,
+                media_types=frozenset({CHECKPOINT, "text/plain"}),
+                max_body=MAX_CHECKPOINT_REQUEST,
+            ),
+        ),
+    )
+
+
+class _Handlers:
+    """Turns requests into calls of the node."""
+
+    def __init__(self, calls: PeerCalls) -> None:
+        self._calls = calls
+
+    async def bundles(self, request: Request[object]) -> Reply:
+        try:
+            answer = await self._calls.receive(request.body)
+        except PeerConflictError as conflict:
+            return _conflict(conflict)
+        return Reply(body=encode_answer(answer), media_type=MSGPACK)
+
+    async def view(self, request: Request[object]) -> Reply:
+        del request
+        return Reply(body=encode_view(await self._calls.view()), media_type=MSGPACK)
+
+    async def entries(self, request: Request[object]) -> Reply:
+        query = request.query
+        log = query.text("log", pattern=_ORIGIN)
+        start = query.integer("start", default=-1, low=0, high=MAX_SIZE)
+        end = query.integer("end", default=-1, low=1, high=MAX_SIZE)
+        query.done()
+        if log is None or start < 0 or end < 0:
+            raise ParameterError(
+                [BadParameter(name=name, expected=_REQUIRED) for name in ("log", "start", "end")]
+            )
+        entries = await self._calls.entries(log, start, end)
+        return Reply(body=encode_entries(start, entries), media_type=MSGPACK)
+
+    async def add_checkpoint(self, request: Request[object]) -> Reply:
+        try:
+            lines = await self._calls.add_checkpoint(request.body)
+        except PeerConflictError as conflict:
+            return _conflict(conflict)
+        return Reply(body=lines, media_type=CHECKPOINT)
+
+
+def _conflict(conflict: PeerConflictError) -> Reply:
+    return Reply(status=409, body=encode_size(conflict.size), media_type=SIZE)

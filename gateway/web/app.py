@@ -1,0 +1,242 @@
+"""A port's application: from a parsed request to a handler and back.
+
+The order of the checks is fixed: version, caller, rate, path, method, headers, length,
+type, body. Whoever is nobody learns nothing about paths; whoever sends too much is stopped
+before anything is read.
+
+Whatever a handler raises becomes a problem here, and nothing else becomes an answer: this
+and `gateway.web.problems` are the only places where an error meets an HTTP status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import structlog
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+from gateway.core.message.wording import Language
+from gateway.errors import GatewayError
+from gateway.web.callers import Statistics
+from gateway.web.connection import Connection
+from gateway.web.exchange import Query, Reply, Request
+from gateway.web.identity import Certificate, CertificateExpiredError
+from gateway.web.limits import MIB
+from gateway.web.problems import PROBLEM_MEDIA_TYPE, body_of, headers_of, language_of, problem_of
+from gateway.web.refusals import (
+    BodyNotExpectedError,
+    BodyTimeoutError,
+    BodyTooLargeError,
+    ContentEncodingError,
+    ExpectationError,
+    HttpVersionError,
+    MediaTypeError,
+    RequestMalformedError,
+    TakesTooLongError,
+    TooManyConnectionsError,
+)
+from gateway.web.routing import Route, Router
+
+log = structlog.get_logger(__name__)
+
+Identify = Callable[[Certificate | None], object]
+"""Who a certificate is to this port; raises a `RejectedError` for nobody."""
+
+_LENGTH: Final = re.compile(r"[0-9]{1,12}")
+_SPACES: Final = re.compile(r"\s+")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class App:
+    """Answers the requests of one port."""
+
+    def __init__(self, *, name: str, routes: Sequence[Route], identify: Identify) -> None:
+        """Wire it.
+
+        Args:
+            name: Name of the port, for logs and metrics.
+            routes: Its calls.
+            identify: Says who a certificate is.
+        """
+        self.name = name
+        self.routes = tuple(routes)
+        self.statistics = Statistics()
+        self._router = Router(routes)
+        self._identify = identify
+
+    async def answer(self, raw: web.BaseRequest, *, now_ms: int) -> Reply:
+        """Return the answer to a request, whatever happens."""
+        connection = cast("Connection", raw.protocol)
+        headers = raw.headers
+        language = language_of(headers.get("Accept-Language"))
+        usage = connection.usage
+        if usage is None:
+            raise ConnectionResetError
+        route: Route | None = None
+        admitted = False
+        try:
+            _verify_version(raw)
+            caller = self._caller(connection, now_ms)
+            connection.callers.begin(usage, asyncio.get_running_loop().time())
+            admitted = True
+            path, _, query = raw.raw_path.partition("?")
+            route, names = self._router.find(raw.method, path)
+            request = Request(
+                caller=caller,
+                names=names,
+                query=Query(query, route.query),
+                headers={name: headers[name] for name in route.headers if name in headers},
+                body=await self._body(raw, connection, route, headers),
+                language=language,
+                when_gone=connection.when_gone,
+            )
+            reply = await self._handle(route, request)
+        except GatewayError as error:
+            # A body that nobody read would be taken for the next request.
+            reply = self._refuse(error, language, close=not raw.content.is_eof())
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last net: a 500, a line, and the node goes on
+            # No traceback in the log: its last line may quote a message.
+            name = type(error).__name__
+            log.error("http.failed", port=self.name, error=name, frames=_frames(error))  # noqa: TRY400
+            reply = self._refuse(error, language, close=True)
+        finally:
+            if admitted:
+                usage.requests -= 1
+        self.statistics.answered("none" if route is None else route.name, reply.status)
+        return reply
+
+    def _caller(self, connection: Connection, now_ms: int) -> object:
+        if connection.surplus:
+            msg = "too many connections of one certificate"
+            raise TooManyConnectionsError(msg, retry_after_s=5)
+        certificate = connection.certificate
+        if certificate is not None and certificate.expires_ms <= now_ms:
+            msg = "the certificate has run out"
+            raise CertificateExpiredError(msg)
+        return self._identify(certificate)
+
+    async def _handle(self, route: Route, request: Request[object]) -> Reply:
+        deadline = asyncio.timeout(route.deadline_s)
+        try:
+            async with deadline:
+                return await route.handler(request)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            log.warning("http.too_slow", port=self.name, route=route.name)
+            msg = "no answer in time"
+            raise TakesTooLongError(msg, retry_after_s=5) from error
+
+    def _refuse(self, error: BaseException, language: Language, *, close: bool) -> Reply:
+        problem = problem_of(error)
+        if problem.status >= 500 and isinstance(error, GatewayError):
+            log.warning("http.unavailable", port=self.name, code=error.code)
+        return Reply(
+            status=problem.status,
+            body=body_of(error, language),
+            media_type=PROBLEM_MEDIA_TYPE,
+            language=language,
+            headers=headers_of(error),
+            close=close or problem.status in {403, 408, 505} or isinstance(error, TooManyConnectionsError),
+        )
+
+    # --- bodies ----------------------------------------------------------------------
+
+    async def _body(
+        self,
+        raw: web.BaseRequest,
+        connection: Connection,
+        route: Route,
+        headers: CIMultiDictProxy[str],
+    ) -> bytes:
+        """Return the complete body, having refused what need not be read."""
+        if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            msg = "the body is compressed"
+            raise ContentEncodingError(msg)
+        length = _content_length(headers)
+        content = raw.content
+        if route.max_body == 0:
+            if length or not content.is_eof():
+                msg = "this call takes no body"
+                raise BodyNotExpectedError(msg)
+            return b""
+        if _media_type(headers.get("Content-Type", "")) not in route.media_types:
+            msg = "another media type is expected"
+            raise MediaTypeError(msg)
+        if length is not None and length > route.max_body:
+            raise _too_large()
+        expect = headers.get("Expect")
+        if expect is not None:
+            if expect.lower() != "100-continue":
+                msg = "an expectation that is not met"
+                raise ExpectationError(msg)
+            if not content.is_eof() and connection.transport is not None:
+                connection.transport.write(_CONTINUE)
+        if content.is_eof() and length is not None and length <= MIB:
+            return content.read_nowait()
+        return await self._read(raw, connection, route, length)
+
+    async def _read(
+        self, raw: web.BaseRequest, connection: Connection, route: Route, length: int | None
+    ) -> bytes:
+        """Read a body that is still arriving; stop at the limit and at the deadline."""
+        chunks: list[bytes] = []
+        size = 0
+        expected = route.max_body if length is None else length
+        try:
+            async with asyncio.timeout(connection.limits.body_deadline_s(expected)):
+                while chunk := await raw.content.readany():
+                    size += len(chunk)
+                    if size > route.max_body:
+                        raise _too_large()
+                    chunks.append(chunk)
+        except TimeoutError as error:
+            connection.statistics.timed_out("body")
+            msg = "the body did not arrive in time"
+            raise BodyTimeoutError(msg) from error
+        except web.RequestPayloadError as error:
+            # Broken chunks, or the end of the connection before the end of the body.
+            msg = "the body is not as its header lines announce"
+            raise RequestMalformedError(msg) from error
+        return b"".join(chunks)
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Return where an error came from. Its text stays out of the log: it may quote a message."""
+    return [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)[-6:]
+    ]
+
+
+def _verify_version(raw: web.BaseRequest) -> None:
+    if raw.version != (1, 1):
+        msg = "another version than HTTP/1.1"
+        raise HttpVersionError(msg)
+
+
+def _content_length(headers: CIMultiDictProxy[str]) -> int | None:
+    """Return the announced length; None for a body in chunks, 0 for no body."""
+    text = headers.get("Content-Length")
+    if text is None:
+        return None if "Transfer-Encoding" in headers else 0
+    if _LENGTH.fullmatch(text) is None:
+        raise _too_large()
+    return int(text)
+
+
+def _media_type(text: str) -> str:
+    """Return a media type in lower case without spaces, with its parameters."""
+    return _SPACES.sub("", text).lower()
+
+
+def _too_large() -> BodyTooLargeError:
+    return BodyTooLargeError("the body is longer than this call takes")

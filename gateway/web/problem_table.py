@@ -1,0 +1,366 @@
+"""Every refusal of every port: its code, its HTTP status, and its texts in two languages.
+
+The only table in which an error meets an HTTP status. The texts are constants: an answer
+never repeats what it was sent.
+
+Spec: docs/api.md, "Problems".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from gateway.core.message.wording import Wording
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One kind of refusal.
+
+    Attributes:
+        code: Stable word; the audit log has the same.
+        status: HTTP status.
+        title: What happened.
+        detail: What it means and what to do.
+    """
+
+    code: str
+    status: int
+    title: Wording
+    detail: Wording
+
+
+def _problem(
+    code: str, status: int, title_en: str, detail_en: str, title_fr: str, detail_fr: str
+) -> tuple[str, Problem]:
+    return code, Problem(
+        code=code,
+        status=status,
+        title=Wording(en=title_en, fr=title_fr),
+        detail=Wording(en=detail_en, fr=detail_fr),
+    )
+
+
+PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
+    dict(
+        (
+            # --- 400: cannot be read ----------------------------------------------
+            _problem(
+                "request-malformed",
+                400,
+                "Malformed request",
+                "The request is not HTTP/1.1 in its strict form.",
+                "Requête mal formée",
+                "La requête n'est pas du HTTP/1.1 dans sa forme stricte.",
+            ),
+            _problem(
+                "message-unreadable",
+                400,
+                "Unreadable message",
+                "The body is not strict JSON, so nothing else was checked. `errors` says what is expected.",
+                "Message illisible",
+                "Le corps n'est pas du JSON strict ; rien d'autre n'a été vérifié. "
+                "`errors` dit ce qui est attendu.",
+            ),
+            _problem(
+                "parameter-invalid",
+                400,
+                "Invalid parameter",
+                "A query parameter or header is not as documented; see `errors`.",
+                "Paramètre non valable",
+                "Un paramètre ou un en-tête n'est pas conforme à la documentation ; voir `errors`.",
+            ),
+            _problem(
+                "body-not-expected",
+                400,
+                "Body not expected",
+                "This call takes no body.",
+                "Corps inattendu",
+                "Cet appel ne prend pas de corps.",
+            ),
+            _problem(
+                "malformed",
+                400,
+                "Malformed bytes",
+                "The bytes are not in the one form that the protocol allows.",
+                "Octets mal formés",
+                "Les octets n'ont pas la seule forme que le protocole permet.",
+            ),
+            # --- 403, 404, 405, 408 ----------------------------------------------------
+            _problem(
+                "certificate-unknown",
+                403,
+                "Unknown certificate",
+                "No certificate, or one that this node does not list. Ask the operator of the node.",
+                "Certificat inconnu",
+                "Pas de certificat, ou un certificat que ce nœud ne connaît pas. "
+                "Adressez-vous à l'exploitant du nœud.",
+            ),
+            _problem(
+                "certificate-expired",
+                403,
+                "Expired certificate",
+                "The certificate has run out. Use a newer one.",
+                "Certificat expiré",
+                "Le certificat n'est plus valable. Utilisez-en un plus récent.",
+            ),
+            _problem(
+                "role-not-allowed",
+                403,
+                "Not allowed",
+                "The role of this certificate does not allow this call.",
+                "Non autorisé",
+                "Le rôle de ce certificat ne permet pas cet appel.",
+            ),
+            _problem(
+                "wrong-sender",
+                403,
+                "Not your agency",
+                "`header.from.agency` is not the agency of the certificate. "
+                "An agency sends in its own name only.",
+                "Service différent",
+                "`header.from.agency` n'est pas le service du certificat. Un service n'envoie qu'en son nom.",
+            ),
+            _problem(
+                "signature-invalid",
+                403,
+                "Invalid signature",
+                "A required signature is absent or does not verify.",
+                "Signature non valable",
+                "Une signature requise est absente ou ne se vérifie pas.",
+            ),
+            _problem(
+                "peer-identity",
+                403,
+                "Not the peer",
+                "The key of this certificate is not one that the peer's statement names.",
+                "Ce n'est pas le pair",
+                "La clé de ce certificat n'est pas nommée par la déclaration de clés du pair.",
+            ),
+            _problem(
+                "not-found",
+                404,
+                "Not found",
+                "There is no such thing for you.",
+                "Introuvable",
+                "Rien de tel n'existe pour vous.",
+            ),
+            _problem(
+                "unknown-type",
+                404,
+                "Unknown message type",
+                "The catalogue of this node has no such message type.",
+                "Type de message inconnu",
+                "Le catalogue de ce nœud n'a pas ce type de message.",
+            ),
+            _problem(
+                "unknown-log",
+                404,
+                "Unknown log",
+                "This node shows no such log to its peer.",
+                "Journal inconnu",
+                "Ce nœud ne montre pas un tel journal à son pair.",
+            ),
+            _problem(
+                "method-not-allowed",
+                405,
+                "Method not allowed",
+                "This path takes other methods; the Allow header lists them.",
+                "Méthode non permise",
+                "Ce chemin prend d'autres méthodes ; voir l'en-tête Allow.",
+            ),
+            _problem(
+                "body-timeout",
+                408,
+                "Body too slow",
+                "The body did not arrive in time. Nothing of it was kept.",
+                "Corps trop lent",
+                "Le corps n'est pas arrivé à temps. Rien n'en a été conservé.",
+            ),
+            # --- 409, 410, 413, 415, 417 -------------------------------------------------
+            _problem(
+                "idempotency-conflict",
+                409,
+                "Idempotency key in use",
+                "This idempotency key (or message id) was used before with another body.",
+                "Clé d'idempotence déjà utilisée",
+                "Cette clé d'idempotence (ou cet identifiant) a déjà servi avec un autre corps.",
+            ),
+            _problem(
+                "already-sent",
+                409,
+                "Already sent",
+                "The message was sent, so it cannot be withdrawn any more. Send a message that corrects it.",
+                "Déjà envoyé",
+                "Le message est parti ; il ne peut plus être retiré. Envoyez un message qui le corrige.",
+            ),
+            _problem(
+                "size-conflict",
+                409,
+                "Another size",
+                "This node mirrors another size of the log; the body says which.",
+                "Autre taille",
+                "Ce nœud a une autre taille du journal ; le corps dit laquelle.",
+            ),
+            _problem(
+                "content-erased",
+                410,
+                "Content erased",
+                "The content of this message was erased. The proofs of its exchange remain.",
+                "Contenu effacé",
+                "Le contenu de ce message a été effacé. Les preuves de son échange demeurent.",
+            ),
+            _problem(
+                "message-too-large",
+                413,
+                "Message too large",
+                "A message is at most 1,048,576 bytes long.",
+                "Message trop long",
+                "Un message compte au plus 1 048 576 octets.",
+            ),
+            _problem(
+                "body-too-large",
+                413,
+                "Body too large",
+                "The body is longer than this call takes.",
+                "Corps trop long",
+                "Le corps est plus long que ce que cet appel accepte.",
+            ),
+            _problem(
+                "media-type",
+                415,
+                "Media type not supported",
+                "The Content-Type is absent or not the one that this call takes.",
+                "Type de média non pris en charge",
+                "Le Content-Type manque ou n'est pas celui que cet appel accepte.",
+            ),
+            _problem(
+                "content-encoding",
+                415,
+                "Compressed body",
+                "Bodies are sent uncompressed, without Content-Encoding.",
+                "Corps compressé",
+                "Les corps sont envoyés non compressés, sans Content-Encoding.",
+            ),
+            _problem(
+                "expectation-failed",
+                417,
+                "Expectation failed",
+                "The only expectation that is met is 100-continue.",
+                "Attente non satisfaite",
+                "La seule attente satisfaite est 100-continue.",
+            ),
+            # --- 422, 423 ----------------------------------------------------------------
+            _problem(
+                "message-refused",
+                422,
+                "Message refused",
+                "The message does not satisfy its schema, the rules or the agreement. "
+                "Nothing of it was kept; `errors` names every violation.",
+                "Message refusé",
+                "Le message ne respecte pas son schéma, les règles ou l'accord. "
+                "Rien n'en a été conservé ; `errors` nomme chaque violation.",
+            ),
+            _problem(
+                "root-mismatch",
+                422,
+                "Another root",
+                "The entries do not lead to the root that the note signs.",
+                "Autre racine",
+                "Les entrées ne mènent pas à la racine que signe la note.",
+            ),
+            _problem(
+                "consistency-refused",
+                422,
+                "Not consistent",
+                "The proof does not lead from what was cosigned to what is shown.",
+                "Non cohérent",
+                "La preuve ne mène pas de ce qui a été cosigné à ce qui est montré.",
+            ),
+            _problem(
+                "peer-refused",
+                422,
+                "Not acceptable",
+                "What the peer sent contradicts what this node knows.",
+                "Non recevable",
+                "Ce que le pair a envoyé contredit ce que sait ce nœud.",
+            ),
+            _problem(
+                "pair-frozen",
+                423,
+                "Pair frozen",
+                "Two signed notes contradict each other; the operators have to decide.",
+                "Liaison gelée",
+                "Deux notes signées se contredisent ; les exploitants doivent décider.",
+            ),
+            # --- 429, 500, 503, 505 ------------------------------------------------------
+            _problem(
+                "too-many-requests",
+                429,
+                "Too many requests",
+                "Too many requests of this certificate. Retry as Retry-After says.",
+                "Trop de requêtes",
+                "Trop de requêtes de ce certificat. Réessayez comme l'indique Retry-After.",
+            ),
+            _problem(
+                "too-many-connections",
+                429,
+                "Too many connections",
+                "Too many open connections of this certificate. Reuse them.",
+                "Trop de connexions",
+                "Trop de connexions ouvertes de ce certificat. Réutilisez-les.",
+            ),
+            _problem(
+                "overloaded",
+                429,
+                "Overloaded",
+                "The node has too much to do right now. Retry as Retry-After says.",
+                "Surchargé",
+                "Le nœud a trop à faire. Réessayez comme l'indique Retry-After.",
+            ),
+            _problem(
+                "internal",
+                500,
+                "Internal error",
+                "The node failed at this request. Its operator finds it in the log.",
+                "Erreur interne",
+                "Le nœud a échoué sur cette requête. Son exploitant la trouvera dans le journal.",
+            ),
+            _problem(
+                "unavailable",
+                503,
+                "Not available",
+                "The node cannot do this right now. Retry as Retry-After says.",
+                "Indisponible",
+                "Le nœud ne peut pas le faire. Réessayez comme l'indique Retry-After.",
+            ),
+            _problem(
+                "no-answer-in-time",
+                503,
+                "No answer in time",
+                "The node did not come to an answer in time. Repeat the call with the same idempotency key.",
+                "Pas de réponse à temps",
+                "Le nœud n'a pas répondu à temps. Répétez l'appel avec la même clé d'idempotence.",
+            ),
+            _problem(
+                "store-failed",
+                503,
+                "Storage failed",
+                "The node cannot store anything right now; nothing was accepted. Its operator has to act.",
+                "Panne de stockage",
+                "Le nœud ne peut rien enregistrer ; rien n'a été accepté. Son exploitant doit agir.",
+            ),
+            _problem(
+                "http-version",
+                505,
+                "HTTP version not supported",
+                "This port speaks HTTP/1.1.",
+                "Version de HTTP non prise en charge",
+                "Ce port parle HTTP/1.1.",
+            ),
+        )
+    )
+)

@@ -1,0 +1,123 @@
+"""Where an error meets an HTTP status: RFC 9457 problem details in two languages.
+
+`gateway.web.problem_table` gives every error code its status, its title and its detail; an
+answer never repeats what it was sent. ``type`` is the URN
+``urn:entente:problem:<code>``; docs/api.md lists them all.
+
+Spec: RFC 9457; docs/api.md, "Problems".
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from gateway.core.message.wording import Language
+from gateway.errors import GatewayError, OperatorError, PeerError, RejectedError, UnavailableError
+from gateway.node.preparation import RefusedError
+from gateway.web.problem_table import PROBLEMS, Problem
+from gateway.web.refusals import MethodNotAllowedError, ParameterError
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+URN: Final = "urn:entente:problem:"
+RULE_PARAMETER: Final = "PARAMETER"
+"""Stands in ``rule`` where a query parameter or header is wrong."""
+
+_MAX_ACCEPT_LANGUAGE: Final = 256
+_RANGE: Final = re.compile(
+    r"[ \t]*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]{1,32})?[ \t]*(?:;[ \t]*q=([01](?:\.[0-9]{0,3})?))?[ \t]*"
+)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Return what an error means to whoever made the call.
+
+    An error without a line of its own in the table stands for its family; what is not an
+    error of this project is ``internal``.
+    """
+    if not isinstance(error, GatewayError):
+        return PROBLEMS["internal"]
+    known = PROBLEMS.get(error.code)
+    if known is not None:
+        return known
+    if isinstance(error, PeerError):
+        return PROBLEMS["peer-refused"]
+    if isinstance(error, UnavailableError | OperatorError):
+        return PROBLEMS["unavailable"]
+    if isinstance(error, RejectedError):
+        return PROBLEMS["message-refused"]
+    return PROBLEMS["internal"]
+
+
+def document_of(error: BaseException, language: Language) -> dict[str, Any]:
+    """Return the problem details of an error."""
+    problem = problem_of(error)
+    document: dict[str, Any] = {
+        "type": URN + problem.code,
+        "code": problem.code,
+        "title": problem.title.text(language),
+        "status": problem.status,
+        "detail": problem.detail.text(language),
+    }
+    if isinstance(error, RefusedError):
+        document["errors"] = [
+            {
+                "pointer": violation.pointer,
+                "rule": violation.rule,
+                "message": violation.text(language),
+            }
+            for violation in error.violations
+        ]
+    elif isinstance(error, ParameterError):
+        document["errors"] = [
+            {
+                "pointer": "",
+                "rule": RULE_PARAMETER,
+                "message": f"{bad.name or '?'}: {bad.expected.text(language)}",
+            }
+            for bad in error.parameters
+        ]
+    return document
+
+
+def body_of(error: BaseException, language: Language) -> bytes:
+    """Return the problem details of an error as JSON."""
+    return orjson.dumps(document_of(error, language))
+
+
+def headers_of(error: BaseException) -> tuple[tuple[str, str], ...]:
+    """Return the headers that go with an error: when to come again, what is allowed."""
+    if isinstance(error, MethodNotAllowedError):
+        return (("Allow", ", ".join(error.allowed)),)
+    status = problem_of(error).status
+    if status in {429, 503}:
+        seconds = error.retry_after_s if isinstance(error, UnavailableError) else 5
+        return (("Retry-After", str(max(1, seconds))),)
+    return ()
+
+
+@lru_cache(maxsize=256)
+def language_of(accept_language: str | None) -> Language:
+    """Return the better of French and English for an Accept-Language header.
+
+    English without a header, for what cannot be read, and where both are as good.
+
+    Spec: RFC 9110, section 12.5.4.
+    """
+    weights = {"en": 0.0, "fr": 0.0}
+    if accept_language is None or len(accept_language) > _MAX_ACCEPT_LANGUAGE:
+        return "en"
+    for part in accept_language.split(","):
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            continue
+        name = match[1].lower()
+        if name in weights:
+            weight = 1.0 if match[2] is None else float(match[2])
+            weights[name] = max(weights[name], weight)
+    if weights["fr"] > weights["en"]:
+        return "fr"
+    return "en"
