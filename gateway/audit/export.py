@@ -55,9 +55,8 @@ class ExportRefusedError(OperatorError):
 class LogSource(Protocol):
     """Where an export reads a log from."""
 
-    @property
     def note(self) -> bytes:
-        """Return the newest signed note."""
+        """Return the newest signed note, the same one in every call."""
         ...
 
     def entries(self, start: int, end: int) -> Sequence[bytes]:
@@ -99,23 +98,32 @@ def export_log(
             signed root. What the folder held before is still whole.
         MalformedError: The note is not one of a checkpoint.
     """
-    note = source.note
-    checkpoint = parse_checkpoint(parse_note(note).text)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        _check_is_export(folder)
-        writer = _Writer(folder)
-        old_size = _size_of(folder, checkpoint)
-        stack = _resume(folder, old_size)
-        _write_entries(source, checkpoint.size, stack, writer, progress)
-        if stack.edge().root() != checkpoint.root:
-            msg = "the entries do not lead to the root that the log has signed"
-            raise ExportRefusedError(msg)
-        # From here the folder holds all that the new checkpoint names, and still all that
-        # the old one does.
-        writer.write(CHECKPOINT_PATH, note)
-        removed = _remove_outdated(folder, checkpoint.size)
-        return Exported(checkpoint=checkpoint, old_size=old_size, files=writer.files, removed=removed)
+    checkpoint = parse_checkpoint(parse_note(source.note()).text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            return _export(source, checkpoint, folder, progress)
+    except OSError as error:
+        msg = f"the folder cannot be written: {error.strerror}"
+        raise ExportRefusedError(msg) from error
+
+
+def _export(
+    source: LogSource, checkpoint: Checkpoint, folder: Path, progress: Callable[[int], None]
+) -> Exported:
+    _check_is_export(folder)
+    writer = _Writer(folder)
+    old_size = _size_of(folder, checkpoint)
+    stack = _resume(folder, old_size)
+    _write_entries(source, checkpoint.size, stack, writer, progress)
+    if stack.edge().root() != checkpoint.root:
+        msg = "the entries do not lead to the root that the log has signed"
+        raise ExportRefusedError(msg)
+    # From here the folder holds all that the new checkpoint names, and still all that the
+    # old one does.
+    writer.write(CHECKPOINT_PATH, source.note())
+    removed = _remove_outdated(folder, checkpoint.size)
+    return Exported(checkpoint=checkpoint, old_size=old_size, files=writer.files, removed=removed)
 
 
 def _write_entries(

@@ -1,0 +1,211 @@
+"""What logs say about each other.
+
+Each nation's log holds receipts for the other's entries and anchors of the other's size
+and root. With both at hand every such claim is recomputed: whoever rewrites one log has
+to rewrite the other one too, and that one bears the other nation's signature.
+
+A log may speak of entries that the copy at hand does not reach yet, because the copies
+were made one after the other. Such claims are counted and reported, not failed.
+
+Spec: docs/auditing.md, "Two logs side by side".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.audit.contents import Answers, Claims, LogContents, Problems
+from gateway.audit.log import AuditedLog
+from gateway.audit.report import Check, Outcome, SetReport
+from gateway.audit.verify import Verification
+from gateway.core.checkpoint import Checkpoint
+from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
+from gateway.core.envelope import decode_header
+from gateway.core.merkle import Hash, edge_at, hash_leaf
+from gateway.core.tiles import TILE_WIDTH
+from gateway.errors import GatewayError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A log that was verified by itself."""
+
+    log: AuditedLog
+    contents: LogContents
+    checkpoint: Checkpoint
+
+
+def compare_logs(
+    verifications: Sequence[Verification], *, title: str, checks: Sequence[Check] = ()
+) -> SetReport:
+    """Return the reports of logs together with what they say about each other.
+
+    Args:
+        verifications: Logs, each verified by itself. Two copies of one log (the writer's and the
+            mirror's) have to lie on one history.
+        title: Whose logs they are.
+        checks: What the caller has compared already.
+    """
+    copies: dict[str, list[_Known]] = {}
+    for item in verifications:
+        checkpoint = item.report.checkpoint
+        if item.report.is_verified and item.log and item.contents and checkpoint:
+            known = _Known(log=item.log, contents=item.contents, checkpoint=checkpoint)
+            copies.setdefault(checkpoint.origin, []).append(known)
+    largest = {origin: max(logs, key=lambda log: log.checkpoint.size) for origin, logs in copies.items()}
+    compared = [_copies_check(largest[origin], logs) for origin, logs in copies.items() if len(logs) > 1]
+    for speaker in largest.values():
+        compared += _root_checks("receipts", speaker.contents.receipted, speaker, largest)
+        compared += _answer_checks(speaker, largest)
+        compared += _root_checks("anchors", speaker.contents.anchored, speaker, largest)
+    logs = tuple(item.report for item in verifications)
+    return SetReport(title=title, logs=logs, checks=(*checks, *compared))
+
+
+def _copies_check(largest: _Known, copies: Sequence[_Known]) -> Check:
+    """Check that all copies of one log lie on one history: the smaller are beginnings of the largest."""
+    name = f"copies of {largest.checkpoint.origin}"
+    reader = _TileReader(largest)
+    for copy in copies:
+        size = copy.checkpoint.size
+        try:
+            root = edge_at(size, reader=reader).root()
+        except GatewayError as error:
+            return Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}")
+        if root != copy.checkpoint.root:
+            detail = f"the log has signed two histories, which differ below size {size}: a fork"
+            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+    sizes = ", ".join(str(copy.checkpoint.size) for copy in copies)
+    return Check(name=name, outcome=Outcome.HELD, detail=f"sizes {sizes} lie on one history")
+
+
+def _root_checks(
+    what: str, claimed: dict[str, Claims], speaker: _Known, known: dict[str, _Known]
+) -> list[Check]:
+    checks: list[Check] = []
+    for origin, claims in sorted(claimed.items()):
+        name = f"{what} in {speaker.contents.origin}"
+        subject = known.get(origin)
+        if subject is None:
+            detail = f"{len(claims)} of {_named(origin)}: that log is not at hand, or is not verified"
+            checks.append(Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail))
+            continue
+        problems, later = Problems(), 0
+        try:
+            later = _compare_roots(claims, subject, problems)
+        except GatewayError as error:
+            problems.add(0, f"cannot be compared: {error}")
+        held = f"{len(claims) - later} agree with {origin}{_later(later)}"
+        checks.append(_check(name, problems, held))
+    return checks
+
+
+def _compare_roots(claims: Claims, subject: _Known, problems: Problems) -> int:
+    """Compare claimed roots with recomputed ones; return how many lie beyond the log."""
+    reader = _TileReader(subject)
+    later = 0
+    last: tuple[int, Hash] | None = None
+    for index, size, root in claims:
+        if size > subject.contents.size:
+            later += 1
+            continue
+        if last is None or last[0] != size:
+            last = (size, edge_at(size, reader=reader).root())
+        if last[1] != root:
+            problems.add(index, f"names another root than {subject.contents.origin} had at size {size}")
+    return later
+
+
+def _answer_checks(speaker: _Known, known: dict[str, _Known]) -> list[Check]:
+    """Check that exceptions and collections name messages, and collectors are addressees."""
+    checks: list[Check] = []
+    for origin, answers in sorted(speaker.contents.answers.items()):
+        subject = known.get(origin)
+        if subject is None:
+            continue  # said for the receipts already
+        name = f"answers in {speaker.contents.origin}"
+        problems, later = Problems(), 0
+        try:
+            later = _compare_answers(answers, subject, problems)
+        except GatewayError as error:
+            problems.add(0, f"cannot be compared: {error}")
+        held = (
+            f"{len(answers.excepted)} exceptions and {len(answers.collected)} collections "
+            f"name messages of {origin}{_later(later)}"
+        )
+        checks.append(_check(name, problems, held))
+    return checks
+
+
+def _compare_answers(answers: Answers, subject: _Known, problems: Problems) -> int:
+    size = subject.contents.size
+    reader = _TileReader(subject)
+    refused = frozenset(answers.excepted)
+    agencies = list(answers.agencies)
+    later = 0
+    for index in answers.excepted:
+        if index >= size:
+            later += 1
+        elif kind_of(reader.entry(index)) != Kind.MESSAGE:
+            problems.add(index, "has an exception but is no message")
+    for index, collector in zip(answers.collected, answers.collectors, strict=True):
+        if index >= size:
+            later += 1
+            continue
+        entry = decode_entry(reader.entry(index))
+        if index in refused:
+            problems.add(index, "was collected although its receipt refuses it")
+        elif not isinstance(entry, MessageEntry):
+            problems.add(index, "was collected but is no message")
+        elif agencies[collector] not in decode_header(entry.header).to_agencies:
+            problems.add(index, "was collected by an agency that it is not addressed to")
+    return later
+
+
+class _TileReader:
+    """Hashes and entries of a verified log, a tile at a time; the last one of each level is kept.
+
+    Satisfies `gateway.core.merkle.HashReader`.
+    """
+
+    def __init__(self, subject: _Known) -> None:
+        self._log = subject.log
+        self._size = subject.contents.size
+        self._tiles: dict[int, tuple[int, Sequence[Hash]]] = {}
+        self._bundle: tuple[int, Sequence[bytes]] = (-1, ())
+
+    def hashes(self, level: int, start: int, end: int) -> Sequence[Hash]:
+        tile = start // TILE_WIDTH
+        first = tile * TILE_WIDTH
+        if self._tiles.get(level, (-1, ()))[0] != tile:
+            self._tiles[level] = (tile, self._read(level, first))
+        return self._tiles[level][1][start - first : end - first]
+
+    def entry(self, index: int) -> bytes:
+        tile = index // TILE_WIDTH
+        first = tile * TILE_WIDTH
+        if self._bundle[0] != tile:
+            self._bundle = (tile, self._log.entries(first, min(first + TILE_WIDTH, self._size)))
+        return self._bundle[1][index - first]
+
+    def _read(self, level: int, first: int) -> Sequence[Hash]:
+        last = min(first + TILE_WIDTH, self._size >> 8 * level)
+        if level < self._log.stored_from:
+            return [hash_leaf(entry) for entry in self._log.entries(first, last)]
+        return self._log.hashes(level, first, last)
+
+
+def _check(name: str, problems: Problems, held: str) -> Check:
+    if problems.count:
+        return Check(name=name, outcome=Outcome.FAILED, detail=problems.text())
+    return Check(name=name, outcome=Outcome.HELD, detail=held)
+
+
+def _later(count: int) -> str:
+    return f"; {count} lie beyond the copy at hand" if count else ""
+
+
+def _named(origin: str) -> str:
+    """Return an origin from an entry so that a terminal can show it."""
+    return origin if origin.isascii() and origin.isprintable() else ascii(origin)

@@ -1,0 +1,179 @@
+"""`entente audit`: verify logs from files and public keys.
+
+The verdict is the first line: VERIFIED, or NOT VERIFIED with the reason. Exit status 0 if
+verified, 1 if not, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.audit.crosscheck import compare_logs
+from gateway.audit.folder import LogFolder, shown
+from gateway.audit.log import AuditedLog
+from gateway.audit.report import Check, LogReport, Outcome, SetReport
+from gateway.audit.trust import Trust, read_trust
+from gateway.audit.verify import Verification, verify_log
+from gateway.cli.home_logs import HomeLogs, open_home
+from gateway.cli.log import progress_bar
+from gateway.errors import GatewayError
+
+app = typer.Typer(no_args_is_help=True, help="Audits: verify logs offline, from files and public keys alone.")
+
+Report = LogReport | SetReport
+
+_WIDTH: Final = 160
+_STYLES: Final = {Outcome.HELD: "green", Outcome.FAILED: "bold red", Outcome.NOT_CHECKED: "yellow"}
+
+
+@app.callback()
+def audit() -> None:
+    """Verify logs offline, from files and public keys alone."""
+
+
+@app.command()
+def verify(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[DIR]...", help="Exported logs; several are compared with each other."),
+    ] = None,
+    trust: Annotated[
+        Path | None, typer.Option("--trust", help="Folder with .vkeys files, or one such file.", exists=True)
+    ] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home", help="Node home: verify all its logs and compare them.", exists=True, file_okay=False
+        ),
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Recompute a log from its entries and say whether all of it is as it was signed.
+
+    Examples: entente audit verify /media/stick/fr-us --trust /media/safe/keys
+
+    entente audit verify --home var/demo/fr
+    """
+    paths = folders or []
+    _check_usage(paths, trust, home)
+    try:
+        report = _verify(paths, trust, home)
+    except GatewayError as error:
+        report = SetReport(
+            title="anything",
+            logs=(),
+            checks=(Check(name=error.code, outcome=Outcome.FAILED, detail=str(error)),),
+        )
+    _print(report, json_output=json_output)
+    if not report.is_verified:
+        raise typer.Exit(1)
+
+
+def _check_usage(paths: list[Path], trust: Path | None, home: Path | None) -> None:
+    """Refuse what would leave open whose keys are trusted: exit status 2."""
+    has_keys = trust is not None or home is not None
+    if (paths and not has_keys) or (not paths and (home is None or trust is not None)):
+        msg = "give exported logs and --trust, or --home alone"
+        raise typer.BadParameter(msg)
+    for path in paths:
+        if not path.is_dir():
+            msg = f"{shown(path.name)} is not a folder"
+            raise typer.BadParameter(msg)
+
+
+def _verify(paths: list[Path], trust: Path | None, home: Path | None) -> Report:
+    if not paths and home is not None:
+        return _verify_home(home)
+    keys = read_trust(trust if trust is not None else _trust_of(home))
+    found = [_verify_one(LogFolder(path), shown(path.name), keys) for path in paths]
+    if len(found) == 1:
+        return found[0].report
+    return compare_logs(found, title=f"{len(found)} exported logs")
+
+
+def _trust_of(home: Path | None) -> Path:
+    return (home or Path()) / "trust"
+
+
+def _verify_home(home: Path) -> SetReport:
+    """Verify every log of a node, what they say of each other, and what the node signed before."""
+    trust = read_trust(_trust_of(home))
+    with open_home(home) as logs:
+        found: list[Verification] = []
+        checks: list[Check] = []
+        for stored in logs.stored():
+            if stored.newest is None or stored.newest.note is None:
+                checks.append(_unsigned(stored.name, stored.head.size))
+                continue
+            log = logs.open(stored)
+            found.append(_verify_one(log, stored.head.origin, trust))
+            if log.unsigned:
+                checks.append(_unsigned(stored.name, log.unsigned))
+        checks += _high_water_checks(logs)
+        return compare_logs(found, title=logs.config.node.name, checks=checks)
+
+
+def _verify_one(log: AuditedLog, title: str, trust: Trust) -> Verification:
+    with progress_bar(f"verifying {title}") as progress:
+        return verify_log(log, title=title, trust=trust, progress=progress)
+
+
+def _unsigned(name: str, entries: int) -> Check:
+    what = f"{entries} entries are not signed yet" if entries else "the log is empty"
+    return Check(name=f"end of {name}", outcome=Outcome.NOT_CHECKED, detail=what)
+
+
+def _high_water_checks(logs: HomeLogs) -> list[Check]:
+    """Compare the database with what the high-water file says was signed or cosigned."""
+    sizes = {log.head.origin: log.head.size for log in logs.stored()}
+    checks: list[Check] = []
+    for origin, (size, _) in sorted(logs.marks.items()):
+        if origin not in sizes:
+            continue  # a log whose entries this node never sees, or one it knows no more
+        if sizes[origin] < size:
+            detail = f"{size} entries were signed, but the database holds {sizes[origin]}: it was rolled back"
+            outcome = Outcome.FAILED
+        else:
+            detail, outcome = f"nothing below {size} is missing", Outcome.HELD
+        checks.append(Check(name=f"high water of {origin}", outcome=outcome, detail=detail))
+    return checks
+
+
+def _print(report: Report, *, json_output: bool) -> None:
+    if json_output:
+        typer.echo(json.dumps(report.as_json(), ensure_ascii=True))
+        return
+    typer.echo(report.headline)
+    logs = report.logs if isinstance(report, SetReport) else (report,)
+    for log in logs:
+        _print_table(log.title, _facts(log), log.checks)
+    if isinstance(report, SetReport) and report.checks:
+        _print_table("compared with each other", [], report.checks)
+
+
+def _facts(log: LogReport) -> list[tuple[str, str]]:
+    if log.checkpoint is None:
+        return []
+    kinds = ", ".join(f"{count} {kind}" for kind, count in log.kinds.items())
+    facts = [("size", str(log.checkpoint.size)), ("root", log.checkpoint.root.hex())]
+    return [*facts, ("holds", kinds)] if kinds else facts
+
+
+def _print_table(title: str, facts: list[tuple[str, str]], checks: tuple[Check, ...]) -> None:
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    typer.echo("")
+    typer.echo(title)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, value in facts:
+        table.add_row("", Text(name), Text(value))
+    for check in checks:
+        outcome = Text(str(check.outcome), style=_STYLES[check.outcome])
+        table.add_row(outcome, Text(check.name), Text(check.detail, overflow="fold"))
+    console.print(table, width=None if console.is_terminal else _WIDTH)

@@ -1,0 +1,243 @@
+"""The logs of a node home, read from its database, beside a running node or without one.
+
+Commands name logs as a person does: ``audit``, ``exchange/us`` (written by this node),
+``mirror/us`` (the peer's log that this node mirrors). Successor generations add their
+number: ``exchange/us/2``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from gateway.audit.folder import FolderError
+from gateway.config import Config, load_config, resolve
+from gateway.core.checkpoint import Checkpoint, parse_checkpoint
+from gateway.core.merkle import Hash
+from gateway.core.note import parse_note
+from gateway.errors import ConfigError, OperatorError
+from gateway.ports import LogHead, LogKind, StoredNote, Transaction
+from gateway.storage.highwater import FileHighWater
+from gateway.storage.store import SqlStore
+
+T = TypeVar("T")
+
+
+class UnknownLogNameError(OperatorError):
+    """No log of this node has this name."""
+
+    code = "unknown-log-name"
+
+
+class UnsignedLogError(OperatorError):
+    """The log has not been signed yet, so there is nothing that could be verified."""
+
+    code = "unsigned-log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLog:
+    """Where a log of the node stands.
+
+    Attributes:
+        name: As in ``--log``.
+        head: Where it ends.
+        newest: Newest signed note, or None.
+    """
+
+    name: str
+    head: LogHead
+    newest: StoredNote | None
+
+
+class HomeLogs:
+    """The logs of one node home, open to read only."""
+
+    def __init__(self, home: Path, config: Config, runner: asyncio.Runner) -> None:
+        """Use `open_home`."""
+        self._runner = runner
+        self.config = config
+        # Read before the database: a mark is never ahead of what was written before it.
+        high_water = resolve(home, config.store.high_water_file)
+        self.marks: Mapping[str, tuple[int, Hash]] = FileHighWater(high_water).read()
+        self._store = runner.run(_open(store_url(home, config)))
+
+    def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` on one snapshot of the database."""
+        return self._runner.run(self._store.read(work))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._runner.run(self._store.close())
+
+    def stored(self) -> list[StoredLog]:
+        """Return every log with its newest note, as of one moment."""
+
+        def load(tx: Transaction) -> list[StoredLog]:
+            return [
+                StoredLog(
+                    name=log_name(head.origin, self.config),
+                    head=head,
+                    newest=tx.logs.newest_note(head.origin),
+                )
+                for head in tx.logs.heads()
+            ]
+
+        return self.read(load)
+
+    def find(self, name: str) -> StoredLog:
+        """Return the log that a command names.
+
+        Raises:
+            UnknownLogNameError: There is no such log; the text lists those there are.
+        """
+        logs = self.stored()
+        for log in logs:
+            if log.name == name:
+                return log
+        names = ", ".join(log.name for log in logs) or "none yet"
+        msg = f"no log of that name; the logs of this node: {names}"
+        raise UnknownLogNameError(msg)
+
+    def open(self, log: StoredLog) -> DatabaseLog:
+        """Return a log up to its newest signed note.
+
+        Raises:
+            UnsignedLogError: It was never signed.
+        """
+        if log.newest is None or log.newest.note is None:
+            msg = f"{log.name} has not been signed yet: start the node once"
+            raise UnsignedLogError(msg)
+        return DatabaseLog(self, log.head, log.newest.note)
+
+
+class DatabaseLog:
+    """One log of the database: what an export reads and what a verification recomputes.
+
+    Satisfies `gateway.audit.export.LogSource` and `gateway.audit.log.AuditedLog`.
+    """
+
+    stored_from = 1
+
+    def __init__(self, logs: HomeLogs, head: LogHead, note: bytes) -> None:
+        """Read the log that ends at ``head`` up to the size that ``note`` signs."""
+        self._logs = logs
+        self._head = head
+        self._note = note
+
+    def note(self) -> bytes:
+        """Return the newest signed note."""
+        return self._note
+
+    def entries(self, start: int, end: int) -> Sequence[bytes]:
+        """Return the entries from ``start`` up to ``end``."""
+        return self._logs.read(lambda tx: tx.logs.entries(self._head.origin, start, end))
+
+    def hashes(self, level: int, start: int, end: int) -> Sequence[Hash]:
+        """Return stored hashes of level 1 or above."""
+        return self._logs.read(lambda tx: tx.logs.tile_hashes(self._head.origin, level, start, end))
+
+    def check_names(self, size: int) -> int:
+        """Check that head and note belong together; a database has no files to count.
+
+        Raises:
+            FolderError: The database holds fewer entries than were signed, another right
+                edge, or a mirror with more than the peer has signed.
+        """
+        signed: Checkpoint = parse_checkpoint(parse_note(self._note).text)
+        if self._head.size < size:
+            msg = f"the database holds {self._head.size} entries, but {size} were signed"
+            raise FolderError(msg)
+        if self._head.size == size and self._head.edge.root() != signed.root:
+            msg = "the stored right edge does not lead to the signed root"
+            raise FolderError(msg)
+        if self._head.kind is LogKind.MIRROR and self._head.size != size:
+            msg = f"the mirror holds {self._head.size} entries, but the peer has signed {size}"
+            raise FolderError(msg)
+        return 0
+
+    @property
+    def unsigned(self) -> int:
+        """Return how many entries are not signed yet."""
+        return self._head.size - parse_checkpoint(parse_note(self._note).text).size
+
+
+@contextmanager
+def open_home(home: Path) -> Iterator[HomeLogs]:
+    """Open the logs of a node home to read only.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+        StoreError: There is no database, or it cannot be read.
+    """
+    config = load_config(home)
+    with asyncio.Runner() as runner:
+        logs = HomeLogs(home, config, runner)
+        try:
+            yield logs
+        finally:
+            logs.close()
+
+
+def log_name(origin: str, config: Config) -> str:
+    """Return the name by which commands call a log of this node."""
+    node, _, rest = origin.partition("/")
+    if node == config.node.name:
+        return rest
+    if node != config.peer.name:
+        return origin
+    kind, _, nation = rest.partition("/")
+    # The peer's log towards us is our mirror of it: what tells logs apart here is the peer.
+    generation = nation.partition("/")[2]
+    mirror = f"mirror/{config.peer_nation.lower()}"
+    return f"{mirror}/{generation}" if kind == "exchange" and generation else mirror
+
+
+def log_origin(name: str, config: Config) -> str:
+    """Return the origin of the log that a command names, whether or not it exists yet.
+
+    Raises:
+        UnknownLogNameError: No log can have this name.
+    """
+    peer = config.peer_nation.lower()
+    own = config.node.nation.lower()
+    kind, _, rest = name.partition("/")
+    nation, _, generation = rest.partition("/")
+    suffix = f"/{generation}" if generation else ""
+    if name == "audit" or (kind == "audit" and rest):
+        return f"{config.node.name}/{name}"
+    if kind == "exchange" and nation == peer:
+        return f"{config.node.name}/exchange/{peer}{suffix}"
+    if kind == "mirror" and nation == peer:
+        return f"{config.peer.name}/exchange/{own}{suffix}"
+    msg = f"a log is audit, exchange/{peer} or mirror/{peer}"
+    raise UnknownLogNameError(msg)
+
+
+def store_url(home: Path, config: Config) -> str:
+    """Return the database URL, with the path of a SQLite file below the home and the password.
+
+    Raises:
+        ConfigError: The URL is not one, or the password file cannot be read.
+    """
+    try:
+        url = sa.make_url(config.store.url)
+        if url.drivername.startswith("sqlite") and url.database:
+            url = url.set(database=str(resolve(home, Path(url.database))))
+        if config.store.password_file is not None:
+            secret = resolve(home, config.store.password_file).read_text(encoding="utf-8").strip()
+            url = url.set(password=secret)
+    except (sa.exc.ArgumentError, OSError) as error:
+        msg = "store: the URL is not that of a database, or its password file cannot be read"
+        raise ConfigError(msg) from error
+    return url.render_as_string(hide_password=False)
+
+
+async def _open(url: str) -> SqlStore:
+    return SqlStore.open(url, read_only=True, readers=1)
