@@ -199,6 +199,22 @@ def root_of(leaf_hashes: Sequence[Hash]) -> Hash:
     return append(RightEdge.EMPTY, leaf_hashes).edge.root()
 
 
+def edge_at(size: int, *, reader: HashReader) -> RightEdge:
+    """Return the right edge that a tree had when it held ``size`` leaves.
+
+    Args:
+        size: Number of leaves, from 0 to the present size of the tree.
+        reader: Stored hashes of the tree.
+
+    Raises:
+        ValueError: No tree has such a size.
+    """
+    if not 0 <= size <= MAX_TREE_SIZE:
+        msg = "the tree size is out of range"
+        raise ValueError(msg)
+    return RightEdge(size=size, hashes=tuple(_perfect_roots(0, size, reader)))
+
+
 def split_hashes(data: bytes) -> tuple[Hash, ...]:
     """Return the 32-byte hashes that ``data`` is the concatenation of.
 
@@ -390,16 +406,6 @@ def _parents(nodes: list[Hash]) -> list[Hash]:
 def _split(size: int) -> int:
     """Return the largest power of two below ``size`` (which is at least 2)."""
     return 1 << (size - 1).bit_length() - 1
-
-
-def edge_at(size: int, *, reader: HashReader) -> RightEdge:
-    """Return the right edge that a tree had when it held ``size`` leaves.
-
-    Args:
-        size: Number of leaves, 0 up to the present size of the tree.
-        reader: Stored hashes of the tree.
-    """
-    return RightEdge(size=size, hashes=tuple(_perfect_roots(0, size, reader)))
 
 
 def _perfect_roots(start: int, end: int, reader: HashReader) -> list[Hash]:

@@ -20,6 +20,7 @@ from gateway.core.merkle import (
     TileHash,
     append,
     consistency_proof,
+    edge_at,
     hash_children,
     hash_leaf,
     inclusion_proof,
@@ -303,6 +304,14 @@ def test_proofs_reach_over_tile_borders(size: int) -> None:
             old_root=root_of(LEAVES[:old]),
             new_root=root,
         )
+
+
+def test_the_edge_of_every_earlier_tree_is_found_in_the_store() -> None:
+    for size in (*range(40), 255, 256, 257, 511, 512, 1_023, 1_024, 1_100):
+        assert edge_at(size, reader=STORE) == append(RightEdge.EMPTY, LEAVES[:size]).edge
+    for size in (-1, 2**63):
+        with pytest.raises(ValueError, match="out of range"):
+            edge_at(size, reader=STORE)
 
 
 def test_a_proof_of_64_hashes_is_refused_unread() -> None:
