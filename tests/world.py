@@ -35,7 +35,7 @@ from gateway.node.admission import Acceptance
 from gateway.node.courier import CourierConfig
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal, Submission, agency_actor
-from gateway.node.runtime import Node, NodeConfig
+from gateway.node.runtime import Node, NodeConfig, Phase
 from gateway.ports import BundleAnswer, PeerView, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.store import SqlStore
@@ -353,6 +353,14 @@ class World:
         async with asyncio.timeout(DEADLINE_S):
             await self.sides[nation].faults.crashed.wait()
 
+    async def until_phase(self, nation: str, phase: Phase) -> None:
+        """Wait until a node is in a phase of its life."""
+
+        async def ask() -> Phase:
+            return self.node(nation).phase
+
+        await self.until(ask, lambda found: found is phase)
+
     def node(self, nation: str) -> Node:
         """Return a running node."""
         node = self.sides[nation].node
@@ -418,9 +426,7 @@ class World:
 
     async def until_state(self, nation: str, message_id: bytes, *labels: str) -> str:
         """Wait until an own message is in one of these states."""
-        return await self.until(
-            lambda: self.state(nation, message_id), lambda label: label in labels
-        )
+        return await self.until(lambda: self.state(nation, message_id), lambda label: label in labels)
 
     # --- waiting -------------------------------------------------------------------
 
