@@ -6,12 +6,13 @@ import json
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.core.message.strict_json import MAX_INTEGER, JsonRefusedError, parse_json
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 INTEGERS = st.integers(-MAX_INTEGER, MAX_INTEGER)
 VALUES = st.recursive(
     st.none() | st.booleans() | INTEGERS | TEXTS,
@@ -95,12 +96,9 @@ def test_any_bytes_are_refused_or_read_as_every_reader_reads_them(body: bytes) -
 
 
 def _assert_refused(body: bytes, reason: str) -> None:
-    try:
+    with pytest.raises(JsonRefusedError) as refusal:
         parse_json(body)
-    except JsonRefusedError as refusal:
-        assert reason in refusal.violation.text("en")
-    else:
-        raise AssertionError(body)
+    assert reason in refusal.value.violation.text("en")
 
 
 def _assert_refused_or_agreed(body: bytes) -> None:

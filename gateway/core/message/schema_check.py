@@ -75,14 +75,18 @@ def schema_violations(
     """
     if message_type.validator.is_valid(document):
         return ()
+    errors = list(islice(message_type.validator.iter_errors(document), MAX_VIOLATIONS))
+    malformed = {tuple(error.instance_path) for error in errors if error.kind.name == "pattern"}
     lenient = _is_announced(document, agreement)
-    found = [
-        violation
-        for error in islice(message_type.validator.iter_errors(document), MAX_VIOLATIONS)
-        if not (lenient and error.kind.name == "additionalProperties")
-        for violation in (_describe(error, message_type),)
+    violations = [
+        _describe(error, message_type)
+        for error in errors
+        # What has not the form of a date is told so, and not that it is no day as well.
+        if not (error.kind.name == "format" and tuple(error.instance_path) in malformed)
+        and not (error.kind.name == "additionalProperties" and lenient)
     ]
-    return tuple(dict.fromkeys(found))
+    # A text may be too long and hold forbidden characters: what is expected is told once.
+    return tuple(dict.fromkeys(violations))
 
 
 def unknown_type(catalogue: Catalogue) -> Violation:

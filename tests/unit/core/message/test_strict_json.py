@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_64_levels_are_read() -> None:
 
 
 def test_many_shallow_objects_are_not_deep() -> None:
-    document = {"a": [{"b": [[], {}]}] * 1000}
+    document: dict[str, Any] = {"a": [{"b": [[], {}]}] * 1000}
 
     assert parse_json(orjson.dumps(document)) == document
 
@@ -194,9 +195,7 @@ def test_a_refusal_repeats_nothing_of_the_body(body: bytes) -> None:
 )
 def test_hostile_bodies_cost_little(body: bytes) -> None:
     started = time.perf_counter()
-    try:
+    with contextlib.suppress(JsonRefusedError):
         parse_json(body)
-    except JsonRefusedError:
-        pass
     # Measured: at most 80 ms. The bound is wide because test machines are shared.
     assert time.perf_counter() - started < 2
