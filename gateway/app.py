@@ -1,0 +1,238 @@
+"""The composition root: the one place that names concrete adapters and wires a node.
+
+`serve_node` opens configuration, keys and database of a node home, wires the node, opens
+its three ports and runs until it is told to stop. The peer port opens first, because the
+peer may need what it answers in order to recover; the agency port opens with it, because
+a node accepts messages while it cannot send them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gateway.api.app import agency_app
+from gateway.catalogue import read_catalogue
+from gateway.config import Config, load_config, resolve
+from gateway.console.app import ops_app
+from gateway.errors import ConfigError, GatewayError
+from gateway.keyring import tls
+from gateway.keyring.access import Doorkeeper
+from gateway.keyring.home import NodeHome
+from gateway.keyring.keyring import FileKeyring
+from gateway.keyring.passphrase import read_passphrase_file
+from gateway.keyring.registry import Holder
+from gateway.keyring.x509_profile import Authority, SpkiDigest
+from gateway.link.client import HttpPeerLink
+from gateway.link.server import peer_app
+from gateway.logs import configure_logs
+from gateway.node.courier import CourierConfig
+from gateway.node.pair import Pair
+from gateway.node.runtime import Node, NodeConfig
+from gateway.storage.highwater import FileHighWater
+from gateway.storage.store import SqlStore
+from gateway.system import SystemClock, SystemEntropy
+from gateway.web.limits import Limits
+from gateway.web.server import Port, serve
+
+log = structlog.get_logger(__name__)
+
+TRUST_WATCH_S: Final = 1.0
+"""Seconds between two looks at the files that TLS contexts are built from."""
+
+DRAIN_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What is opened before anything runs."""
+
+    home: NodeHome
+    config: Config
+    keyring: FileKeyring
+
+
+class OpenRegistry:
+    """The agency registry as the ports ask for it; a replaced file counts at once."""
+
+    def __init__(self, doorkeeper: Doorkeeper) -> None:
+        """Ask this doorkeeper."""
+        self._doorkeeper = doorkeeper
+
+    def find(self, spki: bytes) -> Holder | None:
+        """Return who holds the key, or None."""
+        return self._doorkeeper.registry().find(SpkiDigest(spki))
+
+
+def open_home(home: Path) -> Opened:
+    """Open configuration and keys of a node home and check that they fit together.
+
+    Raises:
+        ConfigError: The configuration cannot be used, or names another node than the keys.
+        OperatorError: A key file, statement or trust file is refused; the text says which.
+    """
+    config = load_config(home)
+    passphrase = read_passphrase_file(resolve(home, config.keys.passphrase_file))
+    keyring = FileKeyring.open(home, passphrase=passphrase, production=config.node.mode == "production")
+    named = (config.node.name, config.node.nation, config.peer_nation, config.peer.name)
+    if named != (keyring.node, keyring.nation, keyring.peer_nation, keyring.peer_node):
+        msg = "gateway.toml names another node or peer than the key statements: node.name, node.nation, peers"
+        raise ConfigError(msg)
+    return Opened(home=NodeHome(path=home), config=config, keyring=keyring)
+
+
+def open_store(home: Path, config: Config, *, read_only: bool = False) -> SqlStore:
+    """Open the database of a node home."""
+    url = config.store.url
+    if url.startswith("sqlite:///"):
+        path = resolve(home, Path(url.removeprefix("sqlite:///")))
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{path}"
+    elif config.store.password_file is not None:
+        secret = resolve(home, config.store.password_file).read_text(encoding="utf-8").strip()
+        url = with_password(url, secret)
+    return SqlStore.open(url, read_only=read_only)
+
+
+def with_password(url: str, secret: str) -> str:
+    """Return a database URL with a password, which the configuration itself never holds."""
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - only PostgreSQL needs it
+
+    return make_url(url).set(password=secret).render_as_string(hide_password=False)
+
+
+async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
+    """Run the node of a home until ``stop`` is set.
+
+    Raises:
+        OperatorError: It cannot start, or something only an operator can mend happened.
+    """
+    opened = open_home(home)
+    config, keyring = opened.config, opened.keyring
+    configure_logs(config.log.level, node=config.node.name)
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        store = open_store(home, config)
+        stack.push_async_callback(store.close)
+        high_water_file = resolve(home, config.store.high_water_file)
+        high_water_file.parent.mkdir(parents=True, exist_ok=True)
+        link = await stack.enter_async_context(
+            HttpPeerLink(
+                url=config.peer.url,
+                context=tls.peer_client(opened.home, keyring.peer_identity()),
+                pins=keyring.peer_pins,
+                server_name=config.peer.name,
+            )
+        )
+        node = Node(
+            pair=Pair(
+                nation=config.node.nation,
+                node=config.node.name,
+                peer_nation=config.peer_nation,
+                peer_node=config.peer.name,
+            ),
+            catalogue=read_catalogue(),
+            store=store,
+            keyring=keyring,
+            high_water=FileHighWater(high_water_file),
+            link=link,
+            clock=clock,
+            entropy=SystemEntropy(),
+            config=NodeConfig(
+                courier=CourierConfig(
+                    pace_ms=config.bundle.pace_ms, longest_wait_s=config.bundle.longest_wait_s
+                ),
+                max_waiting=config.limits.max_waiting,
+            ),
+        )
+        await _run(opened, node, link, clock, stop)
+
+
+async def _run(
+    opened: Opened, node: Node, link: HttpPeerLink, clock: SystemClock, stop: asyncio.Event
+) -> None:
+    config, home, keyring = opened.config, opened.home, opened.keyring
+    limits = Limits(
+        connections=config.limits.connections,
+        connections_per_caller=config.limits.connections_per_agency,
+        requests_per_caller=config.limits.requests_per_agency,
+    )
+    agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES))
+    operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS))
+    contexts: dict[str, Callable[[], ssl.SSLContext]] = {
+        "peer": lambda: tls.peer_server(home, keyring.peer_identity()),
+        "agency": lambda: tls.agency_server(home, keyring.server_identity()),
+        "ops": lambda: tls.operator_server(home, keyring.server_identity()),
+    }
+    apps = {
+        "peer": (peer_app(node.peer_service, keyring.peer_pins), config.peer_api),
+        "agency": (agency_app(node, agencies), config.agency_api),
+        "ops": (ops_app(node, operators), config.ops_api),
+    }
+    running = asyncio.create_task(node.run(), name="node")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        async with AsyncExitStack() as ports:
+            opened_ports: dict[str, Port] = {}
+            for name, (app, section) in apps.items():
+                opened_ports[name] = await ports.enter_async_context(
+                    serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
+                )
+            watching = asyncio.create_task(_watch_trust(opened, opened_ports, contexts, link))
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        # The ports have drained: what was in work is answered. Only now does the node stop.
+        if not running.done():
+            await node.record("node.stopped")
+    finally:
+        stopping.cancel()
+        running.cancel()
+        results = await asyncio.gather(running, return_exceptions=True)
+    if isinstance(results[0], GatewayError):
+        raise results[0]
+    log.info("node.stopped", node=node.pair.node)
+
+
+async def _watch_trust(
+    opened: Opened,
+    ports: dict[str, Port],
+    contexts: dict[str, Callable[[], ssl.SSLContext]],
+    link: HttpPeerLink,
+) -> None:
+    """Rebuild TLS contexts when a certificate or revocation list is replaced, and end what is open.
+
+    A live context never sees a newer revocation list, so this is how a revocation counts.
+    """
+    home, keyring = opened.home, opened.keyring
+    files = {
+        "peer": tls.context_files(home.peer, Authority.NODES, home.own.peer_chain),
+        "agency": tls.context_files(home.own, Authority.AGENCIES, home.own.server_chain),
+        "ops": tls.context_files(home.own, Authority.OPERATORS, home.own.server_chain),
+    }
+    stamps = {name: tls.trust_stamp(paths) for name, paths in files.items()}
+    while True:
+        await asyncio.sleep(TRUST_WATCH_S)
+        for name, paths in files.items():
+            try:
+                stamp = tls.trust_stamp(paths)
+                if stamp == stamps[name]:
+                    continue
+                ports[name].replace_context(contexts[name]())
+                if name == "peer":
+                    await link.replace_context(tls.peer_client(home, keyring.peer_identity()))
+            except (OSError, GatewayError, ssl.SSLError) as error:
+                # Half-written files are looked at again at the next tick; what is open
+                # stays as it was, and the operator is told.
+                log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400
+                continue
+            stamps[name] = stamp
+            log.info("trust.renewed", port=name)

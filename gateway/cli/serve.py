@@ -1,0 +1,67 @@
+"""`entente serve` and `entente config`: run a node, and say what it would run with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.app import serve_node
+from gateway.config import load_config
+from gateway.errors import GatewayError
+
+config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration of a node.")
+
+Home = Annotated[Path, typer.Option("--home", help="Node home, the folder with gateway.toml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def serve_command(home: Home) -> None:
+    """Run a node until SIGTERM or Ctrl-C. One JSON line an event on standard error.
+
+    Example: entente serve --home var/demo/fr
+    """
+    try:
+        asyncio.run(_serve(home))
+    except GatewayError as error:
+        typer.echo(f"entente serve: {error} [{error.code}]", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _serve(home: Path) -> None:
+    """Serve; the first signal drains, a second one ends at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, loop, number, stop)
+    await serve_node(home, stop=stop)
+
+
+def _stop(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio.Event) -> None:
+    stop.set()
+    loop.remove_signal_handler(number)
+
+
+@config_app.command("check", epilog="Example: entente config check --home var/demo/fr")
+def check_command(home: Home, *, as_json: AsJson = False) -> None:
+    """Print the effective configuration, or every error in it at once."""
+    try:
+        config = load_config(home)
+    except GatewayError as error:
+        typer.echo(f"{error} [{error.code}]", err=True)
+        raise typer.Exit(1) from error
+    values = config.model_dump(mode="json")
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+        return
+    for section, content in values.items():
+        for key, value in content.items():
+            if isinstance(value, dict):
+                for name, inner in value.items():
+                    typer.echo(f"{section}.{key}.{name} = {inner}")
+            else:
+                typer.echo(f"{section}.{key} = {value}")
