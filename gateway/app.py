@@ -28,8 +28,8 @@ from gateway.keyring.access import Doorkeeper
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
-from gateway.keyring.registry import Holder
-from gateway.keyring.x509_profile import Authority, SpkiDigest
+from gateway.keyring.registry import Holder, SpkiDigest
+from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
 from gateway.link.server import peer_app
 from gateway.logs import configure_logs
