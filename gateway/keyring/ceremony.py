@@ -218,7 +218,7 @@ def issue_server_certificate(
 ) -> None:
     """Issue the certificate of the agency and operator ports: server only."""
     leaf = Leaf(
-        common_name=f"{node} agency port",
+        common_name=node,
         dns_names=names.dns_names,
         addresses=names.addresses,
         server=True,
@@ -233,7 +233,7 @@ def issue_peer_certificate(
     home: NodeHome, nodes: IssuingAuthority, key: ec.EllipticCurvePublicKey, *, node: str, now: datetime
 ) -> None:
     """Issue the certificate of the peer port: server and client, under the node's name alone."""
-    leaf = Leaf(common_name=f"{node} peer port", dns_names=(node,), server=True, client=True, days=NODE_DAYS)
+    leaf = Leaf(common_name=node, dns_names=(node,), server=True, client=True, days=NODE_DAYS)
     certificate = nodes.issue(key, leaf, name=f"{node}/peer", now=now)
     write_public(home.own.peer_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
 

@@ -55,7 +55,7 @@ def read_private(path: Path, *, owner_uid: int | None = None, max_bytes: int = M
     except OSError as error:
         reason = Refusal.SYMLINK if path.is_symlink() else Refusal.UNREADABLE
         raise KeyFileError(path, reason) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise KeyFileError(path, Refusal.NOT_A_FILE)
@@ -63,12 +63,9 @@ def read_private(path: Path, *, owner_uid: int | None = None, max_bytes: int = M
             raise KeyFileError(path, Refusal.OTHER_OWNER)
         if facts.st_mode & _SHARED_BITS:
             raise KeyFileError(path, Refusal.SHARED)
-        if facts.st_size > max_bytes:
-            raise KeyFileError(path, Refusal.TOO_LONG)
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise KeyFileError(path, Refusal.TOO_LONG)
-    return content
+        return _read(descriptor, path, max_bytes)
+    finally:
+        os.close(descriptor)
 
 
 def read_public(path: Path, *, max_bytes: int = MAX_PUBLIC_BYTES) -> bytes:
@@ -86,16 +83,15 @@ def read_public(path: Path, *, max_bytes: int = MAX_PUBLIC_BYTES) -> bytes:
         raise KeyFileError(path, Refusal.ABSENT) from error
     except OSError as error:
         raise KeyFileError(path, Refusal.UNREADABLE) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise KeyFileError(path, Refusal.NOT_A_FILE)
         if facts.st_mode & _FOREIGN_WRITE_BITS:
             raise KeyFileError(path, Refusal.WRITABLE_BY_OTHERS)
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise KeyFileError(path, Refusal.TOO_LONG)
-    return content
+        return _read(descriptor, path, max_bytes)
+    finally:
+        os.close(descriptor)
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
@@ -172,6 +168,15 @@ def fsync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _read(descriptor: int, path: Path, max_bytes: int) -> bytes:
+    """Return all of an open file, which may have grown since it was looked at."""
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise KeyFileError(path, Refusal.TOO_LONG)
+    return content
 
 
 def _write(path: Path, content: bytes, *, mode: int, replace: bool) -> None:
