@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.message.instants import DAY_MS, day_of_date, day_of_instant, instant_ms
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T00:00:00.001Z", 1),
+        ("1969-12-31T23:59:59.999Z", -1),
+        ("2026-11-02T08:15:00.000Z", 1_793_607_300_000),
+        ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+        ("1000-01-01T00:00:00Z", -30_610_224_000_000),
+    ],
+)
+def test_instants_are_milliseconds_since_1970(text: str, expected: int) -> None:
+    assert instant_ms(text) == expected
+
+
+@given(st.integers(min_value=-30_610_224_000_000, max_value=253_402_300_799_999))
+def test_every_millisecond_is_read_exactly(milliseconds: int) -> None:
+    seconds, rest = divmod(milliseconds, 1000)
+    whole = date.fromordinal(date(1970, 1, 1).toordinal() + seconds // 86_400)
+    clock = seconds % 86_400
+    stamp = f"{whole.isoformat()}T{clock // 3600:02d}:{clock // 60 % 60:02d}:{clock % 60:02d}.{rest:03d}Z"
+
+    assert instant_ms(stamp) == milliseconds
+    assert day_of_instant(milliseconds) == day_of_date(whole.isoformat())
+
+
+def test_days_count_in_utc_and_also_before_1970() -> None:
+    assert day_of_instant(DAY_MS - 1) == 0
+    assert day_of_instant(DAY_MS) == 1
+    assert day_of_instant(-1) == -1
+    assert day_of_date("1969-12-31") == -1
+
+
+@pytest.mark.parametrize("text", ["", "2026-02-30T00:00:00Z", "yesterday"])
+def test_a_text_that_no_schema_accepts_raises(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever datetime says
+        instant_ms(text)
