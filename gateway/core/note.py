@@ -15,7 +15,8 @@ Spec: C2SP signed-note; docs/spec/log.md, "Notes".
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from binascii import a2b_base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -45,8 +46,8 @@ _KEY_BYTES: Final = {
     (ALGORITHM_OTHER, MLDSA87_NOTE): _MLDSA87_PUBLIC_BYTES,
 }
 
-_DASH: Final = "\u2014 "
-_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
+_DASH: Final = "\u2014 ".encode()
+_CONTROL: Final = bytes({*range(0x20)} - {0x0A})
 _VERIFIER_KEY: Final = re.compile(r"([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})")
 
 
@@ -135,18 +136,12 @@ def parse_note(data: bytes) -> SignedNote:
     if len(data) > MAX_NOTE_BYTES:
         msg = f"a note is at most {MAX_NOTE_BYTES} bytes"
         raise MalformedError(msg)
-    try:
-        note = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        msg = "a note is UTF-8"
-        raise MalformedError(msg) from error
     # The separator is the last empty line; a text may hold others.
-    head, separator, lines = note.rpartition("\n\n")
-    text = head + "\n"
-    if not separator or not head or _CONTROL.search(note):
+    head, separator, lines = data.rpartition(b"\n\n")
+    if not separator or not head or len(data.translate(None, _CONTROL)) != len(data):
         msg = "a note is a text, an empty line and signature lines, without control characters"
         raise MalformedError(msg)
-    return SignedNote(text=text, signatures=_parse_lines(lines))
+    return SignedNote(text=_decode_utf8(head) + "\n", signatures=_parse_lines(lines))
 
 
 def format_note(text: str, signatures: Sequence[NoteSignature]) -> bytes:
@@ -162,11 +157,14 @@ def format_note(text: str, signatures: Sequence[NoteSignature]) -> bytes:
     if not text.endswith("\n"):
         msg = "the text of a note ends with a line feed"
         raise MalformedError(msg)
-    note = f"{text}\n".encode() + format_signatures(signatures)
-    # The reader is the one description of the form; an append-only log must never hold a
-    # note that it refuses.
+    try:
+        note = f"{text}\n".encode() + format_signatures(signatures)
+    except UnicodeEncodeError as error:
+        msg = "a note is UTF-8"
+        raise MalformedError(msg) from error
+    # The reader is the one description of the form: what it would not give back is not written.
     if parse_note(note) != SignedNote(text=text, signatures=tuple(signatures)):
-        msg = "the text of a note may not look like a signature"
+        msg = "a key ID has 4 bytes"
         raise MalformedError(msg)
     return note
 
@@ -180,17 +178,17 @@ def parse_signatures(data: bytes) -> tuple[NoteSignature, ...]:
     if len(data) > MAX_NOTE_BYTES:
         msg = f"a note is at most {MAX_NOTE_BYTES} bytes"
         raise MalformedError(msg)
-    try:
-        return _parse_lines(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        msg = "signature lines are UTF-8"
-        raise MalformedError(msg) from error
+    return _parse_lines(data)
 
 
 def format_signatures(signatures: Sequence[NoteSignature]) -> bytes:
     """Return signature lines without a text."""
-    lines = [f"{_DASH}{item.name} {b64encode(item.key_id + item.blob).decode()}\n" for item in signatures]
-    return "".join(lines).encode()
+    return b"".join(
+        [
+            b"%b%b %b\n" % (_DASH, item.name.encode(), b64encode(item.key_id + item.blob))
+            for item in signatures
+        ]
+    )
 
 
 def parse_verifier_key(line: str) -> VerifierKey:
@@ -201,7 +199,7 @@ def parse_verifier_key(line: str) -> VerifierKey:
             a key ID that is not the key's.
     """
     match = _VERIFIER_KEY.fullmatch(line)
-    material = b"" if match is None else _decode_base64(match[3])
+    material = b"" if match is None else _decode_base64(match[3].encode())
     for (algorithm, identifier), length in _KEY_BYTES.items():
         prefix = bytes((algorithm,)) + identifier
         if match and material.startswith(prefix) and len(material) == len(prefix) + length:
@@ -228,27 +226,26 @@ def check_name(name: str) -> None:
         not name
         or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES
         or "+" in name
-        or any(character.isspace() for character in name)
-        or _CONTROL.search(name)
+        or any(char.isspace() or char < " " or "\ud800" <= char <= "\udfff" for char in name)
     ):
         msg = "a key name has 1 to 255 bytes, no space, no plus sign and no control character"
         raise MalformedError(msg)
 
 
-def _parse_lines(lines: str) -> tuple[NoteSignature, ...]:
-    # str.splitlines would also split at U+2028 and its like.
-    *signatures, rest = lines.split("\n")
+def _parse_lines(lines: bytes) -> tuple[NoteSignature, ...]:
+    *signatures, rest = lines.split(b"\n")
     if rest or not 1 <= len(signatures) <= MAX_SIGNATURES:
         msg = f"a note has 1 to {MAX_SIGNATURES} signature lines, each ended by a line feed"
         raise MalformedError(msg)
     return tuple(_parse_line(line) for line in signatures)
 
 
-def _parse_line(line: str) -> NoteSignature:
-    name, space, encoded = line.removeprefix(_DASH).partition(" ")
+def _parse_line(line: bytes) -> NoteSignature:
+    encoded_name, space, encoded = line.removeprefix(_DASH).partition(b" ")
     if not line.startswith(_DASH) or not space:
         msg = "a signature line is a dash, a key name and base64"
         raise MalformedError(msg)
+    name = _decode_utf8(encoded_name)
     check_name(name)
     material = _decode_base64(encoded)
     if len(material) <= KEY_ID_BYTES:
@@ -257,15 +254,23 @@ def _parse_line(line: str) -> NoteSignature:
     return NoteSignature(name=name, key_id=material[:KEY_ID_BYTES], blob=material[KEY_ID_BYTES:])
 
 
-def _decode_base64(text: str) -> bytes:
+def _decode_utf8(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        msg = "a note is UTF-8"
+        raise MalformedError(msg) from error
+
+
+def _decode_base64(encoded: bytes) -> bytes:
     """Return the bytes of padded base64 in its one form."""
     try:
-        data = b64decode(text, validate=True)
+        data = a2b_base64(encoded, strict_mode=True)
     except ValueError as error:
         msg = "not base64"
         raise MalformedError(msg) from error
     # The library accepts pad bits that are not zero.
-    if b64encode(data).decode() != text:
+    if b64encode(data) != encoded:
         msg = "not base64 in its canonical form"
         raise MalformedError(msg)
     return data

@@ -148,9 +148,13 @@ def test_no_note_is_made_that_would_not_be_read() -> None:
     with pytest.raises(MalformedError):
         format_note("te\txt\n", (SIGNATURE,))
     with pytest.raises(MalformedError):
+        format_note("te\ud800xt\n", (SIGNATURE,))
+    with pytest.raises(MalformedError):
         format_note("text\n", (NoteSignature(name="two words", key_id=bytes(4), blob=b"1"),))
     with pytest.raises(MalformedError):
         format_note("text\n", (NoteSignature(name="short.id", key_id=bytes(2), blob=b"1"),))
+    with pytest.raises(MalformedError, match="4 bytes"):
+        format_note("text\n", (NoteSignature(name="short.id", key_id=bytes(2), blob=bytes(64)),))
 
 
 def test_signature_lines_travel_alone_too() -> None:
@@ -217,6 +221,14 @@ GOOD_KEY = VECTORS["signed_note"]["verifier_key"]
 def test_every_other_verifier_key_is_refused(line: str) -> None:
     with pytest.raises(MalformedError):
         parse_verifier_key(line)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "a+b", "a\nb", "a\x00b", "a\u3000b", "a\udfffb", "x" * 256, "\u00e9" * 128]
+)
+def test_no_verifier_key_has_a_name_that_no_line_can_carry(name: str) -> None:
+    with pytest.raises(MalformedError, match="key name"):
+        VerifierKey(name=name, algorithm=ALGORITHM_ED25519, identifier=b"", public_key=bytes(32))
 
 
 @pytest.mark.parametrize(
