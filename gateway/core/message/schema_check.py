@@ -121,7 +121,8 @@ class _Place:
 
 def _is_announced(document: Mapping[str, Any], agreement: Agreement) -> bool:
     header = document.get("header")
-    return isinstance(header, dict) and header.get("schema_version") in agreement.announced_versions
+    version = header.get("schema_version") if isinstance(header, dict) else None
+    return isinstance(version, str) and version in agreement.announced_versions
 
 
 def _describe(error: jsonschema_rs.ValidationError, message_type: MessageType) -> Violation:

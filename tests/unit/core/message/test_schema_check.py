@@ -75,8 +75,9 @@ REFUSED: list[tuple[str, Change, str, str, str]] = [
         put("payload/risk_scores", 1),
         "/payload",
         (
-            "1 unknown field(s) in this object. Known fields: consignment, organisations, persons, risk_areas, "
-            "risk_score, reasons, suspected_concealment, actions, act_before. Did you mean risk_score?"
+            "1 unknown field(s) in this object. Known fields: consignment, organisations, persons, "
+            "risk_areas, risk_score, reasons, "
+            "suspected_concealment, actions, act_before. Did you mean risk_score?"
         ),
         "1 champ(s) inconnu(s) dans cet objet. Champs connus : consignment, organisations",
     ),
