@@ -87,10 +87,13 @@ class App:
             admitted = True
             path, _, query = raw.raw_path.partition("?")
             route, names = self._router.find(raw.method, path)
+            parameters = Query(query, route.query)
+            if not route.query:
+                parameters.done()
             request = Request(
                 caller=caller,
                 names=names,
-                query=Query(query, route.query),
+                query=parameters,
                 headers={name: headers[name] for name in route.headers if name in headers},
                 body=await self._body(raw, connection, route, headers),
                 language=language,
@@ -234,8 +237,8 @@ def _content_length(headers: CIMultiDictProxy[str]) -> int | None:
 
 
 def _media_type(text: str) -> str:
-    """Return a media type in lower case without spaces, with its parameters."""
-    return _SPACES.sub("", text).lower()
+    """Return a media type in lower case without spaces and quotes, with its parameters."""
+    return _SPACES.sub("", text).replace('"', "").lower()
 
 
 def _too_large() -> BodyTooLargeError:

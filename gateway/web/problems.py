@@ -76,7 +76,7 @@ def document_of(error: BaseException, language: Language) -> dict[str, Any]:
             {
                 "pointer": "",
                 "rule": RULE_PARAMETER,
-                "message": f"{bad.name or '?'}: {bad.expected.text(language)}",
+                "message": f"{bad.name}: {bad.expected.text(language)}".removeprefix(": "),
             }
             for bad in error.parameters
         ]

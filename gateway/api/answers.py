@@ -1,0 +1,202 @@
+"""What the node knows, as the JSON of the agency API.
+
+The stored bytes of a message go into an answer as they are: they were validated, and
+parsing them again would cost more than all the rest of it.
+
+Spec: docs/api.md, "Answers".
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from gateway.core.envelope import decode_header, time_text
+from gateway.core.message.rule import find_rule, rule_by_number
+from gateway.core.message.wording import Language
+from gateway.core.receipt import EXCEPTION_TEXTS, ExceptionCode
+from gateway.core.states import Precedence
+from gateway.node.admission import Acceptance
+from gateway.node.inbox import Delivery, Verification
+from gateway.node.tracking import Thread, TimelineEvent, Tracked
+from gateway.ports import CollectionRow, MessageRow
+
+
+def uuid_text(identifier: bytes) -> str:
+    """Return 16 bytes as a lower-case UUID."""
+    return str(UUID(bytes=identifier))
+
+
+def time_or_none(milliseconds: int | None) -> str | None:
+    """Return a time as RFC 3339 text, or None."""
+    return None if milliseconds is None else time_text(milliseconds)
+
+
+def acceptance_json(acceptance: Acceptance, *, audit_origin: str) -> bytes:
+    """Return the body of a 202."""
+    return (
+        (
+            f'{{"message_id":"{uuid_text(acceptance.message_id)}","status":"{acceptance.state.label}",'
+            f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{audit_origin}",'
+            f'"index":{acceptance.audit_index}}},"message":'
+        ).encode("ascii")
+        + acceptance.message
+        + b"}"
+    )
+
+
+def summary(row: MessageRow) -> dict[str, Any]:
+    """Return what every listing says of a message in either direction."""
+    return {
+        "message_id": uuid_text(row.message_id),
+        "type": row.type,
+        "precedence": Precedence(row.rank).name,
+        "from": row.from_agency,
+        "to": list(row.to_agencies),
+        "conversation_id": uuid_text(row.conversation_id),
+        "seq": row.seq,
+        "in_reply_to": None if row.in_reply_to is None else uuid_text(row.in_reply_to),
+        "created_at": time_text(row.created_ms),
+        "expires_at": time_text(row.expires_ms),
+        "reply_by": time_or_none(row.reply_by_ms),
+    }
+
+
+def own_summary(row: MessageRow) -> dict[str, Any]:
+    """Return what a listing says of a message that this agency posted."""
+    return {**summary(row), "status": row.state.label, "accepted_at": time_text(row.arrived_ms)}
+
+
+def tracked_json(tracked: Tracked, language: Language) -> bytes:
+    """Return an own message with its timeline."""
+    row = tracked.row
+    document = own_summary(row)
+    document["addressees"] = [_addressee(item) for item in tracked.addressees]
+    document["timeline"] = [_event(event) for event in tracked.timeline]
+    document["exception"] = _exception(row, language)
+    return orjson.dumps(document)
+
+
+def delivery_json(
+    delivery: Delivery, *, verification: Verification | None = None, own_origin: str = ""
+) -> bytes:
+    """Return one received message, with what was verified if that is given.
+
+    Args:
+        delivery: The message.
+        verification: What this node verified, or None to leave that out.
+        own_origin: Origin of this node's exchange log, which holds the receipt.
+    """
+    row = delivery.row
+    document: dict[str, Any] = summary(row)
+    document["received_at"] = time_text(row.arrived_ms)
+    document["collected_at"] = time_or_none(delivery.collected_ms)
+    document["flags"] = row.flags.split()
+    if verification is not None:
+        document["verification"] = _verification(row, verification, own_origin)
+    return raw_member(document, "message", delivery.message)
+
+
+def raw_member(document: dict[str, Any], name: str, value: bytes | None) -> bytes:
+    """Return a JSON object with one more member whose value is JSON already, or null."""
+    return orjson.dumps(document)[:-1] + f',"{name}":'.encode("ascii") + (value or b"null") + b"}"
+
+
+def listing_json(name: str, items: Iterable[bytes], following: str | None) -> bytes:
+    """Return a page of a listing whose items are JSON already."""
+    tail = b"null" if following is None else b'"' + following.encode("ascii") + b'"'
+    return b'{"' + name.encode("ascii") + b'":[' + b",".join(items) + b'],"next":' + tail + b"}"
+
+
+def thread_document(thread: Thread) -> dict[str, Any]:
+    """Return a conversation without its messages."""
+    first, last = thread.messages[0], thread.messages[-1]
+    return {
+        "conversation_id": uuid_text(thread.conversation_id),
+        "state": thread.state,
+        "overdue": thread.overdue,
+        "open_until": time_or_none(thread.open_until_ms),
+        "missing": thread.missing,
+        "type": first.type,
+        "opened_by": first.from_agency,
+        "opened_at": time_text(first.created_ms),
+        "last_message_at": time_text(last.arrived_ms),
+        "count": len(thread.messages),
+    }
+
+
+def thread_json(thread: Thread) -> bytes:
+    """Return a conversation with its messages, oldest first."""
+    document = thread_document(thread)
+    document["messages"] = [_in_thread(row) for row in thread.messages]
+    return orjson.dumps(document)
+
+
+def last_number(rows: Sequence[MessageRow]) -> int:
+    """Return the highest message number, which is how old a conversation is."""
+    return max(row.number for row in rows)
+
+
+def _in_thread(row: MessageRow) -> dict[str, Any]:
+    direction = "sent" if row.outgoing else "received"
+    return {
+        **summary(row),
+        "direction": direction,
+        "status": row.state.label,
+        "arrived_at": time_text(row.arrived_ms),
+        "flags": row.flags.split(),
+    }
+
+
+def _addressee(item: CollectionRow) -> dict[str, Any]:
+    return {"agency": item.agency, "collected_at": time_or_none(item.collected_ms)}
+
+
+def _event(event: TimelineEvent) -> dict[str, Any]:
+    proof = None
+    if event.origin is not None and event.index is not None:
+        proof = {"origin": event.origin, "index": event.index}
+    document: dict[str, Any] = {"event": event.event, "time": time_text(event.at_ms), "log": proof}
+    if event.agency is not None:
+        document["agency"] = event.agency
+    return document
+
+
+def _exception(row: MessageRow, language: Language) -> dict[str, Any] | None:
+    """Return what the peer's receipt says against a message, in the reader's words."""
+    if row.exception is None:
+        return None
+    code = ExceptionCode(row.exception)
+    text = EXCEPTION_TEXTS[code]
+    name = None if row.rule is None else rule_by_number(row.rule)
+    rule = None if name is None else find_rule(name)
+    return {
+        "code": code.label,
+        "text": text.meaning(language),
+        "rule": name,
+        "rule_text": None if rule is None else rule.wording.text(language),
+        "next_step": text.next_step(language),
+    }
+
+
+def _verification(row: MessageRow, verification: Verification, own_origin: str) -> dict[str, Any]:
+    """Return what this node checked: where the message stands in the sender's log, and under what."""
+    header = decode_header(row.header)
+    receipt = None
+    if verification.receipt_index is not None:
+        receipt = {"origin": own_origin, "index": verification.receipt_index}
+    return {
+        "log": {"origin": verification.origin, "index": verification.index},
+        "checkpoint": {
+            "origin": verification.origin,
+            "size": verification.checkpoint_size,
+            "root": b64encode(verification.checkpoint_root).decode("ascii"),
+        },
+        "receipt": receipt,
+        "from_node": header.from_node,
+        "type_sha384": header.type_digest.hex(),
+    }

@@ -1,0 +1,270 @@
+"""JSON Schemas of what the agency API takes and gives, for the OpenAPI document.
+
+Schemas of messages are not repeated here: they are the catalogue's, under ``/v1/types``.
+
+Spec: OpenAPI 3.1; docs/api.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gateway.core.message.wording import Language, Wording
+from gateway.core.receipt import ExceptionCode
+from gateway.core.states import Precedence, State
+from gateway.web.problem_table import PROBLEMS
+from gateway.web.problems import URN
+from gateway.web.routing import UUID
+
+Schema = dict[str, Any]
+
+_UUID: Final[Schema] = {"type": "string", "pattern": f"^{UUID}$"}
+_TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL: Final[Schema] = {"type": ["string", "null"], "format": "date-time"}
+_TEXT: Final[Schema] = {"type": "string"}
+_TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_FLAG: Final[Schema] = {"type": "boolean"}
+_OBJECT: Final[Schema] = {"type": "object"}
+_TEXTS: Final[Schema] = {"type": "array", "items": _TEXT}
+_HEX: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]+$"}
+_PRECEDENCE: Final[Schema] = {"type": "string", "enum": [item.name for item in Precedence]}
+_STATE: Final[Schema] = {"type": "string", "enum": [state.label for state in State]}
+_NEXT: Final[Schema] = {"type": ["string", "null"]}
+_PLACE: Final[Schema] = {"$ref": "#/components/schemas/LogPlace"}
+_PLACE_OR_NULL: Final[Schema] = {"anyOf": [_PLACE, {"type": "null"}]}
+
+_DRAFT: Final = Wording(
+    en="A message of the catalogue, or a draft that leaves out what the node or the agreement can fill "
+    "in: ids, times, `from`, the conversation of an opener, default marking, handling, legal basis, "
+    "retention, safeguards. `GET /v1/types/{name}/{version}` has the schema of each type.",
+    fr="Un message du catalogue, ou un brouillon qui omet ce que le nœud ou l'accord complète : "
+    "identifiants, heures, `from`, la conversation d'une ouverture, mention par défaut, manipulation, "
+    "base légale, conservation, garanties. `GET /v1/types/{name}/{version}` donne le schéma de chaque "
+    "type.",
+)
+_LINES: Final = Wording(en="One JSON value a line.", fr="Une valeur JSON par ligne.")
+
+_SUMMARY: Final[Schema] = {
+    "message_id": _UUID,
+    "type": _TEXT,
+    "precedence": _PRECEDENCE,
+    "from": _TEXT,
+    "to": _TEXTS,
+    "conversation_id": _UUID,
+    "seq": _COUNT,
+    "in_reply_to": {"type": ["string", "null"], "pattern": f"^{UUID}$"},
+    "created_at": _TIME,
+    "expires_at": _TIME,
+    "reply_by": _TIME_OR_NULL,
+}
+
+
+def component_schemas(types: Sequence[str], language: Language) -> Schema:
+    """Return every named schema.
+
+    Args:
+        types: Ids of the message types of this node.
+        language: Language of the descriptions.
+    """
+    own = {**_SUMMARY, "status": _STATE, "accepted_at": _TIME}
+    conversation = {
+        "conversation_id": _UUID,
+        "state": {
+            "type": "string",
+            "enum": [
+                "OPEN",
+                "ACKNOWLEDGED",
+                "PARTLY_ANSWERED",
+                "ANSWERED",
+                "CLOSED",
+                "OVERDUE",
+                "FOR_INFORMATION",
+            ],
+        },
+        "overdue": _FLAG,
+        "open_until": _TIME_OR_NULL,
+        "missing": {"type": "object", "additionalProperties": {"type": "array", "items": _COUNT}},
+        "type": _TEXT,
+        "opened_by": _TEXT,
+        "opened_at": _TIME,
+        "last_message_at": _TIME,
+        "count": _COUNT,
+    }
+    described_type = {
+        "type": _TEXT,
+        "title": _TEXT,
+        "description": _TEXT,
+        "sha384": _HEX,
+        "terms": _OBJECT,
+    }
+    received = {
+        **_SUMMARY,
+        "received_at": _TIME,
+        "collected_at": _TIME_OR_NULL,
+        "flags": _TEXTS,
+        "message": {"type": ["object", "null"]},
+    }
+    return {
+        "Draft": _draft(types, language),
+        "DraftLines": {"type": "string", "description": _LINES.text(language)},
+        "ResultLines": {"type": "string", "description": _LINES.text(language)},
+        "LogPlace": _closed({"origin": _TEXT, "index": _COUNT}),
+        "Acceptance": _closed(
+            {
+                "message_id": _UUID,
+                "status": _STATE,
+                "accepted_at": _TIME,
+                "audit": _PLACE,
+                "message": _OBJECT,
+            }
+        ),
+        "Checked": _closed({"mode": {"type": "string", "enum": ["draft", "strict"]}, "message": _OBJECT}),
+        "MessageList": _page("messages", _closed(own)),
+        "Tracked": _tracked(own),
+        "Withdrawn": _closed({"message_id": _UUID, "status": _STATE, "withdrawn_at": _TIME}),
+        "InboxPage": _page("messages", _closed(received)),
+        "ReceivedMessage": _closed({**received, "verification": _verification()}),
+        "Acknowledged": _closed({"message_id": _UUID, "collected_at": _TIME}),
+        "ConversationList": _page("conversations", _closed(conversation)),
+        "Conversation": _closed(
+            {
+                **conversation,
+                "messages": {
+                    "type": "array",
+                    "items": _closed(
+                        {
+                            **_SUMMARY,
+                            "direction": {"type": "string", "enum": ["sent", "received"]},
+                            "status": _STATE,
+                            "arrived_at": _TIME,
+                            "flags": _TEXTS,
+                        }
+                    ),
+                },
+            }
+        ),
+        "TypeList": _closed({"digest": _HEX, "types": {"type": "array", "items": _closed(described_type)}}),
+        "Type": _closed({**described_type, "schema": _OBJECT}),
+        "Agreement": _OBJECT,
+        "WhoAmI": _who_am_i(),
+        "Document": _OBJECT,
+        "Problem": problem_schema(language),
+    }
+
+
+def problem_schema(language: Language) -> Schema:
+    """Return the schema of RFC 9457 problem details as this API fills them."""
+    text = Wording(
+        en="Codes: " + ", ".join(f"`{code}`" for code in sorted(PROBLEMS)) + ". Texts are in French or "
+        "English by Accept-Language and never repeat what was sent.",
+        fr="Codes : " + ", ".join(f"`{code}`" for code in sorted(PROBLEMS)) + ". Les textes sont en "
+        "français ou en anglais selon Accept-Language et ne répètent jamais ce qui a été envoyé.",
+    )
+    schema = _closed(
+        {
+            "type": {"type": "string", "pattern": f"^{URN}[a-z-]+$"},
+            "code": {"type": "string", "enum": sorted(PROBLEMS)},
+            "title": _TEXT,
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": _TEXT,
+            "errors": {
+                "type": "array",
+                "items": _closed({"pointer": _TEXT, "rule": _TEXT, "message": _TEXT}),
+            },
+        },
+        optional=("errors",),
+    )
+    schema["description"] = text.text(language)
+    return schema
+
+
+def _draft(types: Sequence[str], language: Language) -> Schema:
+    return {
+        "type": "object",
+        "description": _DRAFT.text(language),
+        "required": ["type", "payload"],
+        "properties": {
+            "type": {"type": "string", "enum": list(types)},
+            "header": _OBJECT,
+            "payload": _OBJECT,
+        },
+    }
+
+
+def _tracked(own: Schema) -> Schema:
+    return _closed(
+        {
+            **own,
+            "addressees": {
+                "type": "array",
+                "items": _closed({"agency": _TEXT, "collected_at": _TIME_OR_NULL}),
+            },
+            "timeline": {
+                "type": "array",
+                "items": _closed(
+                    {"event": _STATE, "time": _TIME, "log": _PLACE_OR_NULL, "agency": _TEXT},
+                    optional=("agency",),
+                ),
+            },
+            "exception": {
+                "anyOf": [
+                    _closed(
+                        {
+                            "code": {"type": "string", "enum": [code.label for code in ExceptionCode]},
+                            "text": _TEXT,
+                            "rule": _TEXT_OR_NULL,
+                            "rule_text": _TEXT_OR_NULL,
+                            "next_step": _TEXT,
+                        }
+                    ),
+                    {"type": "null"},
+                ]
+            },
+        }
+    )
+
+
+def _verification() -> Schema:
+    return _closed(
+        {
+            "log": _PLACE,
+            "checkpoint": _closed({"origin": _TEXT, "size": _COUNT, "root": _TEXT}),
+            "receipt": _PLACE_OR_NULL,
+            "from_node": _TEXT,
+            "type_sha384": _HEX,
+        }
+    )
+
+
+def _who_am_i() -> Schema:
+    return _closed(
+        {
+            "nation": _TEXT,
+            "agency": _TEXT,
+            "name": _TEXT_OR_NULL,
+            "role": _TEXT,
+            "node": _TEXT,
+            "peer": _closed({"nation": _TEXT, "node": _TEXT}),
+            "certificate": _closed({"spki_sha256": _HEX, "expires_at": _TIME}),
+            "may_send": {
+                "type": "array",
+                "items": _closed({"type": _TEXT, "title": _TEXT, "to": _TEXTS, "opens": _FLAG}),
+            },
+        }
+    )
+
+
+def _page(name: str, item: Schema) -> Schema:
+    return _closed({name: {"type": "array", "items": item}, "next": _NEXT})
+
+
+def _closed(properties: Schema, *, optional: Sequence[str] = ()) -> Schema:
+    """Return an object schema in which everything is required but what is optional."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
