@@ -144,12 +144,16 @@ class LogFolder:
         return data
 
 
-def walk(top: Path) -> Iterator[str]:
+def walk(top: Path, *, allow_empty: bool = False) -> Iterator[str]:
     """Yield the name of every file below the folder of an exported log.
 
+    Args:
+        top: The folder.
+        allow_empty: Whether a folder in it may be empty, as a crash leaves it.
+
     Raises:
-        FolderError: A name stands for a link or a device, or a folder is empty or is one
-            that no tile lies in.
+        FolderError: A name stands for a link or a device, or a folder is one that no tile
+            lies in, or is empty.
     """
     pending = [""]
     while pending:
@@ -170,7 +174,7 @@ def walk(top: Path) -> Iterator[str]:
         except OSError as error:
             msg = f"{shown(prefix)} cannot be listed"
             raise FolderError(msg) from error
-        if empty and prefix:
+        if empty and prefix and not allow_empty:
             msg = f"{shown(prefix)} is an empty folder"
             raise FolderError(msg)
 
