@@ -1,0 +1,50 @@
+"""Idempotency keys, incidents, settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import StoreError
+from gateway.ports import Incident, Step
+from gateway.storage.store import SqlStore
+from tests.contract.builders import LYON, NICE, OWN, digest, identifier
+
+
+async def test_used_keys_are_found_for_their_agency_only(store: SqlStore) -> None:
+    rows = [
+        (LYON, "a", b"digest a", identifier("a"), 1),
+        (LYON, "b", b"digest b", identifier("b"), 2),
+        (NICE, "a", b"digest of nice", identifier("n"), 3),
+    ]
+    await store.write(Step.ACCEPTED, lambda tx: tx.facts.put_idempotent(rows))
+    asked = [(LYON, "a"), (LYON, "c"), (NICE, "a"), (NICE, "b")]
+    assert await store.read(lambda tx: tx.facts.idempotent(asked)) == {
+        (LYON, "a"): (b"digest a", identifier("a")),
+        (NICE, "a"): (b"digest of nice", identifier("n")),
+    }
+    assert await store.read(lambda tx: tx.facts.idempotent([])) == {}
+
+
+async def test_a_key_is_used_once(store: SqlStore) -> None:
+    row = (LYON, "a", b"digest", identifier("a"), 1)
+    await store.write(Step.ACCEPTED, lambda tx: tx.facts.put_idempotent([row]))
+    with pytest.raises(StoreError):
+        await store.write(Step.ACCEPTED, lambda tx: tx.facts.put_idempotent([row]))
+
+
+async def test_incidents_come_newest_first(store: SqlStore) -> None:
+    incidents = [
+        Incident(kind=1, origin=OWN, size=5, root=digest(1), at_ms=10, note_a=b"a", note_b=b"b"),
+        Incident(kind=7, origin=OWN, size=0, root=digest(2), at_ms=5),
+        Incident(kind=6, origin=OWN, size=9, root=digest(3), at_ms=20),
+    ]
+    for incident in incidents:
+        await store.write(Step.AUDITED, lambda tx, i=incident: tx.facts.put_incident(i))  # type: ignore[misc]
+    assert await store.read(lambda tx: tx.facts.incidents(limit=10)) == incidents[::-1]
+    assert await store.read(lambda tx: tx.facts.incidents(limit=1)) == incidents[2:]
+
+
+async def test_a_setting_is_stored_replaced_and_removed(store: SqlStore) -> None:
+    for value in ("frozen", "thawed", None, None):
+        await store.write(Step.SETUP, lambda tx, v=value: tx.facts.put("pair", v))  # type: ignore[misc]
+        assert await store.read(lambda tx: tx.facts.get("pair")) == value
