@@ -7,7 +7,7 @@ asks the peer how much it holds, and goes on from there (go back N). Nothing is 
 while the peer is away messages wait in the outbox, on disk, and do not enter the log.
 
 Pacing: one bundle each 10 ms at most, so that a medium load is not spent on signatures;
-FLASH and IMMEDIATE do not wait. The size of a bundle follows the measured rate, so that
+FLASH and IMMEDIATE do not wait. The size of a bundle follows the time it takes, so that
 a FLASH behind a backlog finds a short queue.
 
 Spec: docs/spec/exchange.md, "Sending".
@@ -56,8 +56,8 @@ log = structlog.get_logger(__name__)
 
 MAX_IN_FLIGHT: Final = 4
 MIN_BUNDLE_MESSAGES: Final = 64
-QUEUE_S: Final = 0.025
-"""A bundle holds what the pair moves in a round trip and this much time more."""
+QUEUE_S: Final = 0.1
+"""Seconds that a bundle may take beyond the shortest round trip before bundles get smaller."""
 
 COSIGN_EVERY_S: Final = 60.0
 BREAKER_FAILURES: Final = 5
@@ -147,7 +147,7 @@ class Courier:
         self._failures = 0
         self._last_bundle_s = -1.0
         self._cosigned_at_s = 0.0
-        self._rate = 0.0
+        self._bundle_limit = MIN_BUNDLE_MESSAGES
         self._round_trip_s = 0.0
         self._landed = asyncio.Event()
         self.breaker = Breaker.CLOSED
@@ -244,7 +244,7 @@ class Courier:
             return stored
         await self._pace()
         self._raise_failure()
-        limit = 0 if self._sequencer.peer_key is None else self._bundle_messages()
+        limit = 0 if self._sequencer.peer_key is None else self._bundle_limit
         shipment = await self._sequencer.next_shipment(max_messages=limit)
         if shipment is not None:
             self._last_bundle_s = self._clock.monotonic_s()
@@ -333,17 +333,17 @@ class Courier:
             log.info("bundle.delivered", peer=self._pair.peer_node, size=size, messages=count)
 
     def _measure(self, shipment: Shipment, elapsed_s: float) -> None:
-        """Keep the rate and the round trip, as smooth averages."""
-        if shipment.messages == 0 or elapsed_s <= 0:
-            return
-        rate = shipment.messages / elapsed_s
-        self._rate = rate if self._rate == 0 else 0.8 * self._rate + 0.2 * rate
-        trip = self._round_trip_s
-        self._round_trip_s = elapsed_s if trip == 0 else min(elapsed_s, 0.9 * trip + 0.1 * elapsed_s)
+        """Let bundles grow while full ones travel quickly, and shrink when they queue.
 
-    def _bundle_messages(self) -> int:
-        wanted = int(self._rate * (self._round_trip_s + QUEUE_S))
-        return min(max(wanted, MIN_BUNDLE_MESSAGES), MAX_BUNDLE_ENTRIES)
+        What counts is the time from leaving to the peer's answer: it holds the round trip,
+        the peer's work on the bundle, and its wait behind the bundles before it.
+        """
+        self._round_trip_s = min(self._round_trip_s or elapsed_s, elapsed_s)
+        target_s = self._round_trip_s + QUEUE_S
+        if elapsed_s > 2 * target_s:
+            self._bundle_limit = max(self._bundle_limit // 2, MIN_BUNDLE_MESSAGES)
+        elif shipment.messages >= self._bundle_limit and elapsed_s < target_s:
+            self._bundle_limit = min(self._bundle_limit * 2, MAX_BUNDLE_ENTRIES)
 
     # --- flights -----------------------------------------------------------------------
 
