@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Entente: exchange of intelligence between two nations, signed, encrypted and logged.",
-    epilog="Every command has --help with an example. Exit status: 0 fine, 1 the answer is no, 2 wrong usage.",
+    epilog="Every command has --help with an example. Exit: 0 fine, 1 the answer is no, 2 wrong usage.",
 )
 app.command("serve")(serve.serve_command)
 app.add_typer(serve.config_app, name="config")
