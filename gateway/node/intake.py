@@ -18,21 +18,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
 import structlog
 
 from gateway.core.bundle import Bundle, decode_bundle
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
-from gateway.core.entries import IncidentKind, Kind, ReceiptException, kind_of
-from gateway.core.envelope import time_ms
+from gateway.core.entries import IncidentKind, Kind, kind_of
 from gateway.core.merkle import RightEdge, append, edge_at, hash_leaf
 from gateway.core.message.registry import Catalogue
-from gateway.core.message.rule import rule_number
-from gateway.core.message.threads import closes, examine_thread
-from gateway.core.receipt import SEND_AGAIN, ExceptionCode
-from gateway.core.states import State
 from gateway.errors import (
     MalformedError,
     PairFrozenError,
@@ -42,9 +36,9 @@ from gateway.errors import (
 )
 from gateway.node.log_writer import LogHashes, ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
-from gateway.node.opening import Contents, Opened, Opener, Refused
+from gateway.node.opening import Contents, Opener
 from gateway.node.pair import Pair
-from gateway.node.thread_memory import ThreadMemory
+from gateway.node.reception import Reception
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -55,7 +49,6 @@ from gateway.ports import (
     Keyring,
     LogHead,
     LogKind,
-    NewMessage,
     ReceiptDue,
     Step,
     Store,
@@ -122,10 +115,8 @@ class Intake:
             on_frozen: Told when a fork was proven.
         """
         self._pair = pair
-        self._catalogue = catalogue
         self._store = store
         self._keyring = keyring
-        self._vault = vault
         self._high_water = high_water
         self._reader = reader
         self._clock = clock
@@ -133,6 +124,7 @@ class Intake:
         self._on_arrival = on_arrival
         self._on_frozen = on_frozen
         self._opener = Opener(pair=pair, catalogue=catalogue, kem_private=keyring.kem_private)
+        self._reception = Reception(catalogue=catalogue, vault=vault)
         self._turn = asyncio.Lock()
         self._grown = asyncio.Condition()
         self._size = 0
@@ -354,7 +346,7 @@ class Intake:
             if kind_of(entry) in _CONTROL_KINDS and index not in contents.malformed:
                 tx.logs.put_control(head.origin, kind_of(entry), index, entry)
         effects = self._reader.keep(tx, contents.others, contents.malformed, now_ms)
-        rows, exceptions = self._receive(tx, contents.messages, now_ms)
+        rows, exceptions = self._reception.receive(tx, contents.messages, now_ms)
         if rows:
             tx.inbox.insert(rows)
         if contents.messages:
@@ -374,81 +366,6 @@ class Intake:
             rank=min((row.rank for row in rows), default=None),
         )
         return arrival, grown
-
-    def _receive(
-        self, tx: Transaction, messages: Sequence[Opened | Refused], now_ms: int
-    ) -> tuple[list[NewMessage], list[ReceiptException]]:
-        """Decide with the conversation's knowledge which messages are received."""
-        memory = ThreadMemory(tx, open_content=self._vault.document)
-        opened = [message for message in messages if isinstance(message, Opened)]
-        memory.fetch(
-            message_ids=[message.header.message_id for message in opened],
-            answered=[a for a in map(_answered, opened) if a is not None],
-            conversations=[message.header.conversation_id for message in opened],
-        )
-        ids = [m.message_id if isinstance(m, Refused) else m.header.message_id for m in messages]
-        known = tx.inbox.known([item for item in ids if item is not None])
-        rows: list[NewMessage] = []
-        exceptions: list[ReceiptException] = []
-        refused: list[bytes] = []
-        for message, message_id in zip(messages, ids, strict=True):
-            code: ExceptionCode | None = None
-            rule: int | None = None
-            if message_id is not None and message_id in known:
-                code = ExceptionCode.DUPLICATE
-            elif isinstance(message, Refused):
-                code, rule = message.code, message.rule
-            else:
-                verdict = examine_thread(
-                    message.document, catalogue=self._catalogue, threads=memory, side="receiver"
-                )
-                if verdict.violations:
-                    code = ExceptionCode.RULE
-                    rule = rule_number(verdict.violations[0].rule)
-                else:
-                    row = self._row(message, memory, verdict.flags, now_ms)
-                    memory.add(row, message.document)
-                    rows.append(row)
-            if message_id is not None:
-                known.add(message_id)
-            if code is not None:
-                exceptions.append(ReceiptException(index=message.index, code=int(code), rule=rule))
-                if message_id is not None and code not in SEND_AGAIN:
-                    refused.append(message_id)
-        if refused:
-            tx.inbox.put_refused(list(dict.fromkeys(refused)))
-        return rows, exceptions
-
-    def _row(self, message: Opened, memory: ThreadMemory, flags: frozenset[str], now_ms: int) -> NewMessage:
-        header = message.header
-        document = message.document
-        reply_by = document["header"].get("reply_by")
-        answered = _answered(message)
-        return NewMessage(
-            outgoing=False,
-            state=State.RECEIVED,
-            message_id=header.message_id,
-            header=message.entry.header,
-            type=header.type,
-            from_agency=header.from_agency,
-            to_agencies=header.to_agencies,
-            conversation_id=header.conversation_id,
-            seq=document["header"]["conversation"]["seq"],
-            in_reply_to=answered,
-            purpose=document["header"]["purpose"]["code"],
-            reply_by_ms=None if reply_by is None else time_ms(reply_by),
-            closes=answered is not None and closes(document, catalogue=self._catalogue, threads=memory),
-            rank=int(header.precedence),
-            created_ms=header.created_ms,
-            expires_ms=header.expires_ms,
-            arrived_ms=now_ms,
-            log_index=message.index,
-            audit_index=None,
-            flags=" ".join(sorted(flags)),
-            ciphertext=message.ciphertext,
-            # The box is not kept: from here on the content key lives under our storage key.
-            wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
-        )
 
     # --- keys --------------------------------------------------------------------------
 
@@ -474,8 +391,3 @@ class Intake:
 
 
 _CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})
-
-
-def _answered(message: Opened) -> bytes | None:
-    reply = message.document["header"]["conversation"].get("in_reply_to")
-    return None if reply is None else UUID(reply).bytes

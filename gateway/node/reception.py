@@ -1,0 +1,129 @@
+"""Reception: decides with the database about messages that opened.
+
+The last checks of the receiving side need to know what came before: a message id that was
+received or refused once, and the conversation that a message belongs to. They run in the
+transaction that mirrors the entries, so that the decision, the inbox and the receipt that
+is due are durable together or not at all.
+
+Spec: docs/spec/exchange.md, "Receiving", checks 9 and 10, and "Conversations".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from gateway.core.entries import ReceiptException
+from gateway.core.envelope import time_ms
+from gateway.core.message.registry import Catalogue
+from gateway.core.message.rule import rule_number
+from gateway.core.message.threads import closes, examine_thread
+from gateway.core.receipt import SEND_AGAIN, ExceptionCode
+from gateway.core.states import State
+from gateway.node.opening import Opened, Refused
+from gateway.node.thread_memory import ThreadMemory
+from gateway.node.vault import Vault
+from gateway.ports import NewMessage, Transaction
+
+
+class Reception:
+    """Decides which messages of a bundle are received. It keeps nothing between calls."""
+
+    def __init__(self, *, catalogue: Catalogue, vault: Vault) -> None:
+        """Wire it.
+
+        Args:
+            catalogue: Types and rules.
+            vault: Re-wraps content keys for storage, opens answered messages for the rules.
+        """
+        self._catalogue = catalogue
+        self._vault = vault
+
+    def receive(
+        self, tx: Transaction, messages: Sequence[Opened | Refused], now_ms: int
+    ) -> tuple[list[NewMessage], list[ReceiptException]]:
+        """Return the rows to store and the exceptions for the receipt, both in order of the log.
+
+        What was refused for good is remembered in the same transaction, so that a repeat of
+        it is a duplicate.
+
+        Args:
+            tx: The transaction that mirrors the entries.
+            messages: What opening made of the message entries.
+            now_ms: When this node decides, UTC milliseconds.
+        """
+        memory = ThreadMemory(tx, open_content=self._vault.document)
+        opened = [message for message in messages if isinstance(message, Opened)]
+        memory.fetch(
+            message_ids=[message.header.message_id for message in opened],
+            answered=[a for a in map(_answered, opened) if a is not None],
+            conversations=[message.header.conversation_id for message in opened],
+        )
+        ids = [m.message_id if isinstance(m, Refused) else m.header.message_id for m in messages]
+        known = tx.inbox.known([item for item in ids if item is not None])
+        rows: list[NewMessage] = []
+        exceptions: list[ReceiptException] = []
+        refused: list[bytes] = []
+        for message, message_id in zip(messages, ids, strict=True):
+            code: ExceptionCode | None = None
+            rule: int | None = None
+            if message_id is not None and message_id in known:
+                code = ExceptionCode.DUPLICATE
+            elif isinstance(message, Refused):
+                code, rule = message.code, message.rule
+            else:
+                verdict = examine_thread(
+                    message.document, catalogue=self._catalogue, threads=memory, side="receiver"
+                )
+                if verdict.violations:
+                    code = ExceptionCode.RULE
+                    rule = rule_number(verdict.violations[0].rule)
+                else:
+                    row = self._row(message, memory, verdict.flags, now_ms)
+                    memory.add(row, message.document)
+                    rows.append(row)
+            if message_id is not None:
+                known.add(message_id)
+            if code is not None:
+                exceptions.append(ReceiptException(index=message.index, code=int(code), rule=rule))
+                if message_id is not None and code not in SEND_AGAIN:
+                    refused.append(message_id)
+        if refused:
+            tx.inbox.put_refused(list(dict.fromkeys(refused)))
+        return rows, exceptions
+
+    def _row(self, message: Opened, memory: ThreadMemory, flags: frozenset[str], now_ms: int) -> NewMessage:
+        header = message.header
+        document = message.document
+        reply_by = document["header"].get("reply_by")
+        answered = _answered(message)
+        return NewMessage(
+            outgoing=False,
+            state=State.RECEIVED,
+            message_id=header.message_id,
+            header=message.entry.header,
+            type=header.type,
+            from_agency=header.from_agency,
+            to_agencies=header.to_agencies,
+            conversation_id=header.conversation_id,
+            seq=document["header"]["conversation"]["seq"],
+            in_reply_to=answered,
+            purpose=document["header"]["purpose"]["code"],
+            reply_by_ms=None if reply_by is None else time_ms(reply_by),
+            closes=answered is not None and closes(document, catalogue=self._catalogue, threads=memory),
+            rank=int(header.precedence),
+            created_ms=header.created_ms,
+            expires_ms=header.expires_ms,
+            arrived_ms=now_ms,
+            log_index=message.index,
+            audit_index=None,
+            flags=" ".join(sorted(flags)),
+            ciphertext=message.ciphertext,
+            # The box is not kept: from here on the content key lives under our storage key.
+            wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
+        )
+
+
+def _answered(message: Opened) -> bytes | None:
+    reply = message.document["header"]["conversation"].get("in_reply_to")
+    return None if reply is None else UUID(reply).bytes
