@@ -39,6 +39,11 @@ _AUDIT: Final = frozenset({Kind.KEY_STATEMENT, Kind.ANCHOR, Kind.INCIDENT, Kind.
 _REWINDING: Final = frozenset({IncidentKind.RECOVERY, IncidentKind.PEER_ROLLBACK})
 """Incidents after which sizes of the other log may be smaller than before."""
 
+MAX_OTHER_LOGS: Final = 64
+"""A node knows its peer's logs and their generations; more would only cost memory."""
+
+MAX_AGENCIES: Final = 10_000
+
 
 @dataclass(slots=True)
 class Problems:
@@ -161,6 +166,9 @@ class LogContents:
             case CollectedEntry():
                 self._collected(index, entry)
             case AnchorEntry():
+                if len(self.anchored) == MAX_OTHER_LOGS and entry.origin not in self.anchored:
+                    self.anchors.add(index, "speaks of one log too many")
+                    return
                 claims = self.anchored.setdefault(entry.origin, Claims())
                 self._claim(index, claims, entry.size, entry.root, self.anchors)
             case KeyStatementEntry():
@@ -192,6 +200,9 @@ class LogContents:
         self.sealed_for.setdefault(entry.kem_key_id, index)
 
     def _receipt(self, index: int, entry: ReceiptEntry) -> None:
+        if not self._is_known(entry.origin):
+            self.receipts.add(index, "speaks of one log too many")
+            return
         answers = self.answers.setdefault(entry.origin, Answers())
         end = entry.start + entry.count
         if entry.start < answers.last_end and not self._rewound:
@@ -208,12 +219,21 @@ class LogContents:
         self._claim(index, claims, end, entry.root, self.receipts)
 
     def _collected(self, index: int, entry: CollectedEntry) -> None:
+        if not self._is_known(entry.origin):
+            self.receipts.add(index, "speaks of one log too many")
+            return
         answers = self.answers.setdefault(entry.origin, Answers())
         if entry.origin.partition("/")[0] == self.node:
             self.receipts.add(index, "tells collections from the node's own log")
         for item in entry.collections:
+            if len(answers.agencies) == MAX_AGENCIES and item.agency not in answers.agencies:
+                self.receipts.add(index, "speaks of one agency too many")
+                return
             answers.collected.append(item.index)
             answers.collectors.append(answers.agencies.setdefault(item.agency, len(answers.agencies)))
+
+    def _is_known(self, origin: str) -> bool:
+        return origin in self.answers or len(self.answers) < MAX_OTHER_LOGS
 
     def _claim(self, index: int, claims: Claims, size: int, root: bytes, problems: Problems) -> None:
         if claims.sizes:

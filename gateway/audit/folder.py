@@ -198,7 +198,7 @@ def width_at(file: TileFile, size: int) -> int:
 def shown(name: str) -> str:
     """Return a foreign file name so that a terminal can show it: ASCII, at most 80 characters."""
     text = ascii(name)
-    return text if len(text) <= 80 else f"{text[:76]}…{text[-1]}"
+    return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
 
 
 def _belongs(name: str, size: int) -> bool:

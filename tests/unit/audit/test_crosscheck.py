@@ -1,0 +1,193 @@
+"""Two logs that speak of each other: who rewrites one contradicts the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.crosscheck import compare_logs
+from gateway.audit.folder import LogFolder
+from gateway.audit.report import Outcome, SetReport
+from gateway.audit.verify import verify_log
+from gateway.core.entries import Entry
+from gateway.core.merkle import Hash
+from tests.unit.audit.making import (
+    FR,
+    FR_US,
+    US,
+    US_FR,
+    MadeLog,
+    anchor,
+    audit_log,
+    collected,
+    full_trust,
+    make_log,
+    message,
+    opening,
+    receipt,
+)
+
+PEER_SIZE = 600
+
+
+def peer_log(count: int = PEER_SIZE) -> MadeLog:
+    """The American log: its opening, then messages, each in a box of its own."""
+    return make_log(US_FR, [*opening(US), *(message(US, n, bundle=n) for n in range(count - 3))])
+
+
+def compare(tmp_path: Path, *logs: MadeLog) -> SetReport:
+    found = []
+    for number, log in enumerate(logs):
+        folder = LogFolder(log.export(tmp_path / str(number)))
+        found.append(verify_log(folder, title="log", trust=full_trust()))
+        assert found[-1].report.is_verified
+    return compare_logs(found, title="both")
+
+
+def own_log(*entries: Entry) -> MadeLog:
+    return make_log(FR_US, [*opening(FR), *entries])
+
+
+def failed(report: SetReport) -> Sequence[str]:
+    return [check.detail for check in report.checks if check.outcome is Outcome.FAILED]
+
+
+def test_logs_that_agree_are_verified_together(tmp_path: Path) -> None:
+    peer = peer_log()
+    own = own_log(
+        receipt(peer, 3, 256, refused=[4, 255]),
+        receipt(peer, 256, 300),
+        receipt(peer, 300, 600),
+        collected(peer, 3, 5, 299),
+        anchor(peer, 257),
+        anchor(peer, 600),
+    )
+    report = compare(tmp_path, own, peer, audit_log(3))
+    assert report.is_verified
+    assert report.headline == "VERIFIED both: 3 logs, 612 entries"
+    details = [check.detail for check in report.checks]
+    assert details == [
+        f"3 agree with {US_FR}",
+        f"2 exceptions and 3 collections name messages of {US_FR}",
+        f"2 agree with {US_FR}",
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 511, 512, 600])
+def test_a_receipt_with_another_root_is_found(tmp_path: Path, size: int) -> None:
+    peer = peer_log()
+    own = own_log(receipt(peer, 0, size, root=Hash(bytes(32))))
+    report = compare(tmp_path, own, peer)
+    assert not report.is_verified
+    assert failed(report) == [f"entry 3 names another root than {US_FR} had at size {size}"]
+
+
+def test_an_anchor_with_another_root_is_found(tmp_path: Path) -> None:
+    peer = peer_log()
+    report = compare(tmp_path, own_log(anchor(peer, 400, root=Hash(bytes(32)))), peer)
+    assert failed(report) == [f"entry 3 names another root than {US_FR} had at size 400"]
+
+
+def test_a_rewritten_log_contradicts_the_receipts_of_the_other(tmp_path: Path) -> None:
+    # The American node rewrites its whole log with its true key; the French one holds receipts.
+    peer = peer_log()
+    own = own_log(receipt(peer, 3, 600))
+    rewritten = make_log(US_FR, [*opening(US), *(message(US, n + 1, bundle=n) for n in range(597))])
+    report = compare(tmp_path, own, rewritten)
+    assert not report.is_verified
+    assert report.headline.startswith("NOT VERIFIED both: receipts in fr.gateway.test/exchange/us: entry 3")
+
+
+def test_what_lies_beyond_the_copy_at_hand_is_counted(tmp_path: Path) -> None:
+    peer = peer_log()
+    own = own_log(receipt(peer, 3, 300), receipt(peer, 300, 600, refused=[301]), collected(peer, 299, 599))
+    report = compare(tmp_path, own, peer_log(300))
+    assert report.is_verified
+    assert [check.detail for check in report.checks] == [
+        f"1 agree with {US_FR}; 1 lie beyond the copy at hand",
+        f"1 exceptions and 2 collections name messages of {US_FR}; 2 lie beyond the copy at hand",
+    ]
+
+
+def test_a_log_that_is_not_at_hand_is_said(tmp_path: Path) -> None:
+    report = compare(tmp_path, own_log(anchor(peer_log(), 400)))
+    assert report.is_verified
+    assert report.checks[0].outcome is Outcome.NOT_CHECKED
+
+
+def test_an_exception_for_an_entry_that_is_no_message_is_found(tmp_path: Path) -> None:
+    peer = peer_log()
+    report = compare(tmp_path, own_log(receipt(peer, 0, 300, refused=[2])), peer)
+    assert failed(report) == ["entry 2 has an exception but is no message"]
+
+
+def test_a_collection_of_an_entry_that_is_no_message_is_found(tmp_path: Path) -> None:
+    peer = peer_log()
+    report = compare(tmp_path, own_log(receipt(peer, 0, 300), collected(peer, 1)), peer)
+    assert failed(report) == ["entry 1 was collected but is no message"]
+
+
+def test_a_collection_by_an_agency_that_was_not_addressed_is_found(tmp_path: Path) -> None:
+    peer = peer_log()
+    report = compare(tmp_path, own_log(receipt(peer, 0, 300), collected(peer, 9, agency="FR.OTHER")), peer)
+    assert failed(report) == ["entry 9 was collected by an agency that it is not addressed to"]
+
+
+def test_a_collection_of_a_refused_message_is_found(tmp_path: Path) -> None:
+    peer = peer_log()
+    report = compare(tmp_path, own_log(receipt(peer, 0, 300, refused=[9]), collected(peer, 9)), peer)
+    assert failed(report) == ["entry 9 was collected although its receipt refuses it"]
+
+
+def test_two_copies_of_a_log_lie_on_one_history(tmp_path: Path) -> None:
+    report = compare(tmp_path, peer_log(300), peer_log(600), peer_log(511))
+    assert report.is_verified
+    assert report.checks[0].detail == "sizes 300, 600, 511 lie on one history"
+
+
+@pytest.mark.parametrize("size", [300, 600])
+def test_two_copies_with_two_histories_are_a_fork(tmp_path: Path, size: int) -> None:
+    other = make_log(US_FR, [*opening(US), *(message(US, n + 1, bundle=n) for n in range(size - 3))])
+    report = compare(tmp_path, peer_log(600), other)
+    assert not report.is_verified
+    assert "has signed two histories" in (report.reason or "")
+
+
+def test_a_log_that_is_not_verified_makes_the_whole_not_verified(tmp_path: Path) -> None:
+    folder = peer_log().export(tmp_path / "peer")
+    (folder / "tile/0/000").write_bytes(bytes(8_192))
+    own = LogFolder(own_log(receipt(peer_log(), 3, 600)).export(tmp_path / "own"))
+    found = [verify_log(log, title="x", trust=full_trust()) for log in (own, LogFolder(folder))]
+    report = compare_logs(found, title="both")
+    assert not report.is_verified
+    assert report.headline.startswith(f"NOT VERIFIED both: {US_FR}: tiles: ")
+
+
+def test_no_log_at_all_is_not_verified() -> None:
+    report = compare_logs([], title="nothing")
+    assert not report.is_verified
+    assert report.headline == "NOT VERIFIED nothing: there is no signed log"
+
+
+def test_files_that_vanish_meanwhile_are_said(tmp_path: Path) -> None:
+    peer = peer_log()
+    folder = peer.export(tmp_path / "peer")
+    own = own_log(receipt(peer, 3, 300, refused=[5])).export(tmp_path / "own")
+    found = [verify_log(LogFolder(path), title="x", trust=full_trust()) for path in (own, folder)]
+    for path in folder.rglob("0*"):
+        if path.is_file():
+            path.unlink()
+    report = compare_logs(found, title="both")
+    assert not report.is_verified
+    assert all("cannot be compared" in detail for detail in failed(report))
+
+
+def test_a_report_is_plain_data_for_machines(tmp_path: Path) -> None:
+    peer = peer_log()
+    data = compare(tmp_path, own_log(receipt(peer, 3, 300)), peer).as_json()
+    assert data["verdict"] == "VERIFIED"
+    assert data["logs"][0]["origin"] == FR_US
+    assert data["logs"][0]["size"] == 4
+    assert {check["outcome"] for check in data["checks"]} == {"held"}

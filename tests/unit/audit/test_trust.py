@@ -1,0 +1,115 @@
+"""Only whole key pairs of one purpose are trusted, and two answers to one question are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.trust import Trust, TrustUnreadableError, parse_trust, read_trust
+from tests.unit.audit.making import FR, FR_AUDIT, FR_US, US, US_FR, root_vkeys, signer, vkeys
+
+
+def test_keys_are_sorted_by_what_they_are_for() -> None:
+    trust = parse_trust([*vkeys(FR), "", *vkeys(US), *root_vkeys(FR)])
+    assert set(trust.logs) == {FR_AUDIT, FR_US, f"{US}/audit", US_FR}
+    assert set(trust.cosigners) == {FR, US}
+    assert set(trust.roots) == {"entente/root/fr"}
+    assert trust.logs[FR_US] == signer(FR_US).verifier
+
+
+def test_a_repeated_line_counts_once() -> None:
+    assert parse_trust([*vkeys(FR), *vkeys(FR)]) == parse_trust(vkeys(FR))
+
+
+def test_the_keys_of_a_log_are_those_of_its_generations() -> None:
+    trust = parse_trust(vkeys(FR))
+    second = trust.log(f"{FR_US}/2")
+    assert second is not None
+    assert (second.name, second.ed25519) == (f"{FR_US}/2", signer(FR_US).verifier.ed25519)
+    for origin in (f"{FR_US}/1", f"{FR_US}/0", f"{FR_US}/02", f"{FR_US}/x", f"{FR_US}/2/3", f"{US_FR}/2"):
+        assert trust.log(origin) is None
+
+
+def test_a_node_is_no_foreign_cosigner_of_its_own_logs() -> None:
+    trust = parse_trust([*vkeys(FR), *vkeys(US)])
+    assert [key.name for key in trust.foreign_cosigners(FR_US)] == [US]
+    assert [key.name for key in trust.foreign_cosigners(US_FR)] == [FR]
+
+
+def test_a_trust_folder_is_read_as_it_is(tmp_path: Path) -> None:
+    for name, lines in {
+        "own.vkeys": vkeys(FR),
+        "peer.vkeys": vkeys(US),
+        "own/root.vkeys": root_vkeys(FR),
+        "peer/root.vkeys": root_vkeys(US),
+        "agencies.json": ["{}"],
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+    assert read_trust(tmp_path) == parse_trust([*vkeys(FR), *vkeys(US), *root_vkeys(FR), *root_vkeys(US)])
+    assert read_trust(tmp_path / "own.vkeys", tmp_path / "peer.vkeys").roots == {}
+
+
+def test_a_folder_without_keys_trusts_nobody(tmp_path: Path) -> None:
+    assert read_trust(tmp_path) == Trust(logs={}, cosigners={}, roots={})
+
+
+FR_LOG = vkeys(FR)[2:4]
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (["garbage"], "not a verifier key"),
+        ([FR_LOG[0] + " "], "not a verifier key"),
+        ([FR_LOG[0].replace("+", "+0", 1)], "not a verifier key"),
+        ([FR_LOG[0]], "one Ed25519 and one ML-DSA-87 key are needed"),
+        ([FR_LOG[1]], "one Ed25519 and one ML-DSA-87 key are needed"),
+        ([vkeys(FR)[4], root_vkeys(FR)[1]], "one Ed25519 and one ML-DSA-87 key are needed"),
+    ],
+)
+def test_what_is_not_a_pair_of_keys_is_refused(lines: list[str], why: str) -> None:
+    with pytest.raises(TrustUnreadableError, match=why):
+        parse_trust(lines)
+
+
+def test_two_pairs_for_one_log_are_refused() -> None:
+    verifier = signer("other.gateway.test/x").verifier
+    renamed = type(verifier)(name=FR_US, ed25519=verifier.ed25519, mldsa87=verifier.mldsa87)
+    with pytest.raises(TrustUnreadableError, match=r"needed for fr\.gateway\.test/exchange/us"):
+        parse_trust([*FR_LOG, *(key.encode() for key in renamed.verifier_keys(cosigner=False))])
+
+
+def test_a_cosigners_ed25519_key_and_a_roots_ml_dsa_key_are_no_pair() -> None:
+    verifier = signer(FR).verifier
+    with pytest.raises(TrustUnreadableError, match="not for the same purpose"):
+        parse_trust(
+            [verifier.verifier_keys(cosigner=True)[0].encode(), verifier.statement_keys()[1].encode()]
+        )
+
+
+def test_the_two_purposes_of_one_name_are_refused() -> None:
+    verifier = signer(FR).verifier
+    lines = [key.encode() for purpose in (True, False) for key in verifier.verifier_keys(cosigner=purpose)]
+    with pytest.raises(TrustUnreadableError):
+        parse_trust(lines)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", "é\n".encode(), b"x" * 300_000])
+def test_a_file_that_is_no_text_of_keys_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "own.vkeys").write_bytes(data)
+    with pytest.raises(TrustUnreadableError, match=r"own\.vkeys"):
+        read_trust(tmp_path)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrustUnreadableError, match="cannot be read"):
+        read_trust(tmp_path / "own.vkeys")
+
+
+def test_too_many_files_are_refused(tmp_path: Path) -> None:
+    for number in range(65):
+        (tmp_path / f"{number}.vkeys").touch()
+    with pytest.raises(TrustUnreadableError, match="more than 64"):
+        read_trust(tmp_path)
