@@ -82,6 +82,8 @@ class LogKind(StrEnum):
     EXCHANGE = "exchange"
     MIRROR = "mirror"
     AUDIT = "audit"
+    WITNESSED = "witnessed"
+    """A log of which this node holds checkpoints only: the peer's audit log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

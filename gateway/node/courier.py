@@ -321,7 +321,14 @@ class Courier:
                 msg = "a cosigned note covers more than our log holds"
                 raise RollbackError(msg)
             tx.logs.put_note(
-                StoredNote(origin=self._pair.exchange_origin, size=size, root=root, at_ms=now_ms, note=note)
+                StoredNote(
+                    origin=self._pair.exchange_origin,
+                    size=size,
+                    root=root,
+                    at_ms=now_ms,
+                    note=note,
+                    cosigned=True,
+                )
             )
             return tx.outbox.delivered(size, at_ms=now_ms)
 

@@ -181,6 +181,7 @@ class Housekeeping:
             root=newest.root,
             at_ms=self._clock.now_ms(),
             note=cosigned,
+            cosigned=True,
         )
         await self._store.write(Step.COSIGNED, lambda tx: tx.logs.put_note(kept))
         self._cosigned_size = newest.size

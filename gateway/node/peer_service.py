@@ -18,6 +18,7 @@ from gateway.core.cosignature import cosign, only_signatures, verify_log_note
 from gateway.core.merkle import EMPTY_ROOT, Hash, verify_consistency
 from gateway.errors import MalformedError, PeerConflictError, PeerError
 from gateway.node.intake import Intake
+from gateway.node.log_writer import ensure_log
 from gateway.node.pair import Pair
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -25,6 +26,7 @@ from gateway.ports import (
     Clock,
     HighWater,
     Keyring,
+    LogKind,
     PeerView,
     Step,
     Store,
@@ -176,7 +178,12 @@ class PeerService:
                 at_ms=now_ms,
                 note=request.note,
             )
-            await self._store.write(Step.COSIGNED, lambda tx: tx.logs.put_note(kept))
+
+            def keep(tx: Transaction) -> None:
+                ensure_log(tx, origin, LogKind.WITNESSED)
+                tx.logs.put_note(kept)
+
+            await self._store.write(Step.COSIGNED, keep)
             await self._high_water.record({origin: (checkpoint.size, checkpoint.root)})
         cosigner = self._keyring.cosigner
         cosigned = await self._workers.run(cosign, request.note, cosigner=cosigner, time_s=now_ms // 1_000)

@@ -19,6 +19,7 @@ from gateway.core.entries import Role
 from gateway.core.message.draft import Completed, Sender, complete
 from gateway.core.message.examine import examine_document
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.rule import violation
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.message.threads import StoredMessage
 from gateway.core.message.violation import Violation
@@ -182,11 +183,16 @@ class Preparation:
             return item
         parent_id = item.parent_id
 
-        def find(tx: Transaction) -> StoredMessage | None:
-            return ThreadMemory(tx, open_content=self._vault.document).find(parent_id)
+        def find(tx: Transaction) -> tuple[StoredMessage | None, dict[str, Any] | None]:
+            memory = ThreadMemory(tx, open_content=self._vault.document)
+            return memory.find(parent_id), memory.content(parent_id)
 
-        parent = await self._store.read(find)
-        return self._complete(principal, item.document, item.key, item.digest, parent=parent, strict=False)
+        parent, content = await self._store.read(find)
+        if parent is None:
+            raise RefusedError((violation("RF-OPEN", "/header/conversation/in_reply_to"),))
+        return self._complete(
+            principal, item.document, item.key, item.digest, parent=(parent, content), strict=False
+        )
 
     def _complete(
         self,
@@ -195,7 +201,7 @@ class Preparation:
         key: str | None,
         digest: bytes,
         *,
-        parent: StoredMessage | None,
+        parent: tuple[StoredMessage, dict[str, Any] | None] | None,
         strict: bool,
     ) -> Candidate:
         now_ms = self._clock.now_ms()
@@ -208,7 +214,8 @@ class Preparation:
                 peer_nation=self._pair.peer_nation,
                 now_ms=now_ms,
                 new_id=lambda: new_uuid7(now_ms, self._entropy),
-                parent=parent,
+                parent=None if parent is None else parent[0],
+                parent_content=None if parent is None else parent[1],
             )
         violations = examine_document(completed.document, catalogue=self._catalogue, now_ms=now_ms)
         if violations:

@@ -195,7 +195,9 @@ class Recovery:
                 messages=len(messages),
             )
         )
-        tx.logs.put_note(StoredNote(origin=own.origin, size=grown.size, root=root, at_ms=now_ms, note=note))
+        tx.logs.put_note(
+            StoredNote(origin=own.origin, size=grown.size, root=root, at_ms=now_ms, note=note, cosigned=True)
+        )
         event = self._audit.event(
             at_ms=now_ms, actor=NODE, event="log.recovered", details=(own.size, grown.size)
         )

@@ -312,9 +312,7 @@ class Sequencer:
 
     def _seal(self, waiting: Sequence[Waiting], bundle_id: bytes, peer: PeerKey) -> tuple[bytes, list[bytes]]:
         """Return the key box and the message entries of a bundle."""
-        keys = [
-            self._vault.unwrap(item.wrapped_key, message_id=item.message_id) for item in waiting
-        ]
+        keys = [self._vault.unwrap(item.wrapped_key, message_id=item.message_id) for item in waiting]
         binding = BoxBinding(
             suite=SUITE,
             sender_origin=self._origin,
