@@ -7,7 +7,7 @@ which mirrors the log, cosigns it and hands the messages to the agencies address
 A reader begins with `core`, which is the protocol as pure functions, then `ports`, which
 says what a node needs from outside, then `node`, which puts the two together:
 
-    cli → app → api | console | link → node → storage | keyring | audit → config → ports → core → errors
+    cli → app → api | console | link → web → node → storage | keyring | audit → config → ports → core → errors
 
 Imports point along these arrows only. `client` is what an agency system imports, `audit`
 is what an auditor has to trust; both know `core` and `errors` and nothing else.
