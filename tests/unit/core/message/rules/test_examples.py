@@ -1,0 +1,44 @@
+"""The examples beside the schemas: good ones pass, and each bad one breaks the rule in its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.core.message.rules import RULES, Stage
+from tests.unit.core.message.rules.samples import ROOT, verdict
+
+EXAMPLES = sorted((ROOT / "schemas").glob("*/examples/*.json"))
+VALID = [file for file in EXAMPLES if file.name.startswith("valid-")]
+INVALID = [file for file in EXAMPLES if file.name.startswith("invalid-")]
+NEEDS_THE_CONVERSATION = {rule.id for rule in RULES if rule.stage is not Stage.STATELESS}
+
+
+def rules_named_by(file: Path) -> set[str]:
+    """Return the rules whose id begins what the file's name says: one, or a few that share a stem."""
+    said = file.name.removeprefix("invalid-")
+    return {rule.id for rule in RULES if said.startswith(rule.id.lower() + "-")}
+
+
+def test_there_are_examples_of_both_kinds() -> None:
+    assert len(VALID) >= 14
+    assert len(INVALID) >= 30
+    assert all(rules_named_by(file) for file in INVALID)
+
+
+@pytest.mark.parametrize("file", VALID, ids=lambda file: file.stem)
+def test_a_good_example_breaks_no_rule(file: Path) -> None:
+    assert verdict(json.loads(file.read_bytes())) == set()
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_a_bad_example_breaks_the_rule_in_its_name(file: Path) -> None:
+    broken = {rule for rule, _ in verdict(json.loads(file.read_bytes()))}
+    named = rules_named_by(file)
+
+    if named <= NEEDS_THE_CONVERSATION and not broken:
+        # tests/unit/core/message/test_threads.py replays its conversation.
+        return
+    assert broken & named
