@@ -28,7 +28,7 @@ _FIXED = frozenset({"dob", "valid_until", "mrz"})
 def example_messages() -> list[dict[str, Any]]:
     """Return the valid example of every type, in the order in which they were created."""
     files = EXAMPLES.glob("*/examples/valid-*.json")
-    messages: list[dict[str, Any]] = [json.loads(path.read_bytes()) for path in files]  # noqa: TID251 - our own files
+    messages: list[dict[str, Any]] = [json.loads(path.read_bytes()) for path in files]
     return sorted(messages, key=lambda message: str(message["header"]["created_at"]))
 
 
@@ -59,10 +59,7 @@ class Traffic:
 
     def _moved(self, value: Any, by: timedelta, now: datetime) -> Any:
         if isinstance(value, dict):
-            return {
-                key: item if key in _FIXED else self._moved(item, by, now)
-                for key, item in value.items()
-            }
+            return {key: item if key in _FIXED else self._moved(item, by, now) for key, item in value.items()}
         if isinstance(value, list):
             return [self._moved(item, by, now) for item in value]
         if not isinstance(value, str):

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import orjson
@@ -297,7 +297,7 @@ class World:
             for nation in NATIONS
         }
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         for nation in NATIONS:
             await self.start(nation)
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,13 +10,12 @@ import pytest
 
 from tests.world import World
 
+# fsync costs nothing there; durability has tests of its own.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    shm = Path("/dev/shm")  # noqa: S108 - fsync costs nothing there; durability has tests of its own
-    folder = Path(tempfile.mkdtemp(prefix="world-", dir=shm if shm.is_dir() else None))
-    try:
-        async with World(folder) as world:
+    with tempfile.TemporaryDirectory(prefix="world-", dir=MEMORY) as folder:
+        async with World(Path(folder)) as world:
             yield world
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
