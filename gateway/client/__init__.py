@@ -1,5 +1,59 @@
 """What an agency system imports to post messages and read its inbox.
 
 It imports `gateway.core` and `gateway.errors` alone: no node, no storage, no keys but the
-agency's own TLS certificate.
+agency's own TLS certificate. `AsyncClient` is for programs on asyncio, `Client` for all
+others; both make the same calls.
 """
+
+from gateway.client.async_client import AsyncClient
+from gateway.client.errors import (
+    AnswerUnreadableError,
+    ErrorItem,
+    IdentityError,
+    NotReachableError,
+    ProblemError,
+)
+from gateway.client.identity import open_context, stored_url
+from gateway.client.model import (
+    Accepted,
+    Conversation,
+    InboxPage,
+    LogPlace,
+    MaySend,
+    MessageException,
+    MessageType,
+    Received,
+    Summary,
+    TimelineEvent,
+    Tracked,
+    Verification,
+    WhoAmI,
+)
+from gateway.client.sync_client import Client
+from gateway.client.transport import Retries
+
+__all__ = [
+    "Accepted",
+    "AnswerUnreadableError",
+    "AsyncClient",
+    "Client",
+    "Conversation",
+    "ErrorItem",
+    "IdentityError",
+    "InboxPage",
+    "LogPlace",
+    "MaySend",
+    "MessageException",
+    "MessageType",
+    "NotReachableError",
+    "ProblemError",
+    "Received",
+    "Retries",
+    "Summary",
+    "TimelineEvent",
+    "Tracked",
+    "Verification",
+    "WhoAmI",
+    "open_context",
+    "stored_url",
+]

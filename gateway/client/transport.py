@@ -1,0 +1,200 @@
+"""Calls of the agency API: one session, deadlines, and repeats that repeat nothing.
+
+A call is repeated when no answer came, or when the node says «later» (429, 503). Posts are
+repeated with the same idempotency key, so a repeat of a post that had arrived gets the
+same answer and nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import aiohttp
+import orjson
+
+from gateway.client.errors import (
+    AnswerUnreadableError,
+    IdentityError,
+    NotReachableError,
+    ProblemError,
+    problem_from,
+)
+
+Language = Literal["en", "fr"]
+
+MAX_ANSWER_BYTES: Final = 64 * 1_048_576
+POOL: Final = 32
+_LATER: Final = frozenset({429, 503})
+_SECONDS: Final = re.compile(r"[0-9]{1,6}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How often, and how patiently, a call is repeated.
+
+    Attributes:
+        tries: Calls in all, 1 or more.
+        first_wait_s: Wait before the first repeat; each further one is twice as long.
+        longest_wait_s: Upper bound of a wait, also of what the node asks for.
+        connect_s: Seconds to connect, handshake included.
+        answer_s: Seconds for a whole call, beside the time it asks the node to wait.
+    """
+
+    tries: int = 5
+    first_wait_s: float = 0.2
+    longest_wait_s: float = 10.0
+    connect_s: float = 10.0
+    answer_s: float = 40.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call.
+
+    Attributes:
+        method: HTTP method.
+        path: Path with query, already encoded.
+        body: Body, or None.
+        media_type: Of the body.
+        headers: Further header fields.
+        wait_s: Seconds that the node may wait before it answers.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = None
+    media_type: str = "application/json"
+    headers: Mapping[str, str] | None = None
+    wait_s: float = 0.0
+
+
+class Transport:
+    """Makes calls; used from one event loop."""
+
+    def __init__(
+        self, url: str, *, context: ssl.SSLContext | None, language: Language, retries: Retries
+    ) -> None:
+        """Take what is needed to call; nothing is opened yet.
+
+        Args:
+            url: Base address: ``https://host:port``.
+            context: TLS context of the agency; None for plain HTTP, in tests on loopback.
+            language: Language of titles, details and error messages.
+            retries: How calls are repeated.
+        """
+        self._url = url.rstrip("/")
+        self._context = context
+        self._language = language
+        self._retries = retries
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def call(self, call: Call) -> bytes:
+        """Return the body of a good answer.
+
+        Raises:
+            ProblemError: The node refuses the call.
+            NotReachableError: No answer, in spite of repeats.
+            IdentityError: The TLS handshake failed: our certificate or theirs.
+            AnswerUnreadableError: Not an answer of this API.
+        """
+        retries = self._retries
+        wait_s = retries.first_wait_s
+        for attempt in range(1, retries.tries + 1):
+            asked_s = 0.0
+            try:
+                return await self._once(call)
+            except ProblemError as problem:
+                if problem.status not in _LATER or attempt == retries.tries:
+                    raise
+                asked_s = float(problem.retry_after_s or 0)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                if _is_tls(error):
+                    msg = "TLS failed: one of the two certificates is not trusted by the other side"
+                    raise IdentityError(msg) from error
+                if attempt == retries.tries:
+                    msg = f"no answer from {self._url} after {attempt} tries"
+                    raise NotReachableError(msg) from error
+            # Jitter, so that the agencies of a nation do not come back all at once.
+            fraction = 0.5 + secrets.randbits(16) / 2**17
+            await asyncio.sleep(min(retries.longest_wait_s, asked_s + wait_s * fraction))
+            wait_s *= 2
+        raise AssertionError  # pragma: no cover - the last try returns or raises
+
+    async def _once(self, call: Call) -> bytes:
+        if self._session is None:
+            self._session = self._open()
+        headers = {"Accept-Language": self._language, **(call.headers or {})}
+        if call.body is not None:
+            headers["Content-Type"] = call.media_type
+        timeout = aiohttp.ClientTimeout(
+            total=self._retries.answer_s + call.wait_s, sock_connect=self._retries.connect_s
+        )
+        async with self._session.request(
+            call.method,
+            self._url + call.path,
+            data=call.body,
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,
+        ) as response:
+            body = await _read(response)
+            if 200 <= response.status < 300:
+                return body
+            raise _problem(response, body)
+
+    def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=POOL, ssl=True if self._context is None else self._context, keepalive_timeout=45.0
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            headers={"Accept": "application/json, application/x-ndjson, application/problem+json"},
+            skip_auto_headers={"User-Agent"},
+        )
+
+
+def _is_tls(error: BaseException) -> bool:
+    """Return whether TLS itself failed; in TLS 1.3 a refused client certificate shows up late."""
+    causes = (error, error.__cause__, getattr(error, "os_error", None))
+    return any(isinstance(cause, ssl.SSLError) for cause in causes)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            response.close()
+            msg = "the answer is longer than any of the agency API"
+            raise AnswerUnreadableError(msg)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _problem(response: aiohttp.ClientResponse, body: bytes) -> ProblemError:
+    try:
+        document = orjson.loads(body)
+    except ValueError:
+        document = None
+    asked = response.headers.get("Retry-After", "")
+    return problem_from(
+        document,
+        status=response.status,
+        retry_after_s=int(asked) if _SECONDS.fullmatch(asked) else None,
+    )
