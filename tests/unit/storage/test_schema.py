@@ -1,0 +1,110 @@
+"""Migrations and descriptions say the same; versions are told apart."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from gateway.core.states import State
+from gateway.errors import StoreError
+from gateway.storage.engine import Database
+from gateway.storage.schema import MIGRATIONS
+from gateway.storage.store import SqlStore
+from gateway.storage.tables import SCHEMA_REVISION, metadata
+
+_SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
+
+
+def _described(path: Path) -> dict[tuple[str, str], str]:
+    """Return every table and index by name, as SQLite has them, without layout."""
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute(_SCHEMA).fetchall()
+    connection.close()
+    return {(kind, name): re.sub(r"\s+", " ", text) for kind, name, text in rows if "alembic" not in name}
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """Return the columns and constraints of a table in any order of the constraints."""
+    return tuple(sorted(part.strip() for part in re.split(r", (?=[A-Za-z_\"]+ )", text)))
+
+
+def test_the_migrations_make_what_the_tables_describe(path: Path, tmp_path: Path) -> None:
+    described = tmp_path / "described.db"
+    engine = sa.create_engine(f"sqlite:///{described}")
+    metadata.create_all(engine)
+    engine.dispose()
+    migrated, wanted = _described(path), _described(described)
+    assert migrated.keys() == wanted.keys()
+    for key, text in wanted.items():
+        assert _parts(migrated[key]) == _parts(text), key
+
+
+def test_alembic_finds_no_difference_either(path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_the_newest_migration_is_the_one_that_the_tables_name() -> None:
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    assert ScriptDirectory.from_config(config).get_heads() == [SCHEMA_REVISION]
+
+
+def test_a_counter_exists_for_every_state(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT state, messages FROM counts").fetchall()
+    connection.close()
+    assert dict(rows) == {int(state): 0 for state in State}
+
+
+def _set_version(path: Path, version: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+    connection.commit()
+    connection.close()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_unchanged(path: Path) -> None:
+    _set_version(path, "9999")
+    before = _described(path)
+    with pytest.raises(StoreError, match="newer version"):
+        SqlStore.open(f"sqlite:///{path}")
+    with pytest.raises(StoreError, match="another version"):
+        SqlStore.open(f"sqlite:///{path}", read_only=True)
+    assert _described(path) == before
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Tables, indexes and triggers come in one transaction, or not at all."""
+    path = tmp_path / "gateway.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE settings (something TEXT)")
+    connection.commit()
+    connection.close()
+    before = _described(path)
+    with pytest.raises(StoreError, match="could not be made or migrated"):
+        SqlStore.open(f"sqlite:///{path}")
+    assert _described(path) == before
+
+
+def test_a_database_of_this_version_opens_without_alembic(path: Path) -> None:
+    """A start must not pay for a tool that it does not need."""
+    database = Database.at(f"sqlite:///{path}", read_only=False)
+    statements: list[str] = []
+    sa.event.listen(
+        database.engine, "before_cursor_execute", lambda _c, _cur, text, *_: statements.append(text)
+    )
+    from gateway.storage.schema import migrate  # noqa: PLC0415
+
+    migrate(database)
+    assert not [text for text in statements if text.startswith(("CREATE", "INSERT", "UPDATE"))]

@@ -1,0 +1,99 @@
+"""Statements: their text, their parameters, and how the database would run them."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+import gateway.storage
+from gateway.storage import tables
+from gateway.storage.statements import LIST_SIZES, ListStatement, Statement, padded
+
+SQLITE = sqlite.dialect(paramstyle="qmark")
+POSTGRESQL: Any = postgresql.psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+
+# Walks of an index from its beginning, which a limit ends, and tables of a few rows.
+FIRST_ROWS = {
+    "SCAN messages USING INDEX ix_messages_waiting",
+    "SCAN messages USING INDEX ix_messages_expiring",
+    "SCAN inbox USING INDEX ix_inbox_due",
+    "SCAN receipts USING INDEX ix_receipts_due",
+    "SCAN logs USING INDEX ix_logs_origin",
+    "SCAN early_collections",
+    "SCAN incidents",
+    "SCAN logs",
+    "SCAN alembic_version",
+}
+
+
+def _all() -> Iterator[tuple[str, Statement | ListStatement]]:
+    for module in pkgutil.iter_modules(gateway.storage.__path__):
+        if module.ispkg:
+            continue
+        namespace = vars(importlib.import_module(f"gateway.storage.{module.name}"))
+        for name, value in namespace.items():
+            found = value.values() if isinstance(value, dict) else (value,)
+            for number, statement in enumerate(found):
+                if isinstance(statement, Statement | ListStatement):
+                    yield f"{module.name}.{name}[{number}]", statement
+
+
+ALL = dict(_all())
+
+
+def _compiled(statement: Statement | ListStatement, dialect: Any) -> tuple[str, tuple[str, ...]]:
+    if isinstance(statement, Statement):
+        return statement.compiled(dialect)[:2]
+    return statement.compiled(dialect, 4)[:2]
+
+
+def test_there_are_statements_to_look_at() -> None:
+    assert len(ALL) > 60
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_statement_takes_the_same_parameters_in_both_dialects(name: str) -> None:
+    # SQLite spells LIMIT with an offset, which is a constant: it has a name of its own.
+    ours, theirs = (
+        [key for key in _compiled(ALL[name], dialect)[1] if not key.startswith("param_")]
+        for dialect in (SQLITE, POSTGRESQL)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_statement_walks_a_table_that_grows(name: str, path: Path) -> None:
+    text, names = _compiled(ALL[name], SQLITE)
+    if text.startswith("INSERT"):
+        return
+    connection = sqlite3.connect(path)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", [1] * len(names))]
+    connection.close()
+    walks = [step for step in plan if step.startswith("SCAN") and "SUBQUERY" not in step]
+    assert set(walks) <= FIRST_ROWS, plan
+    # A prefix of a primary key is a walk as well, if it names the agency only.
+    assert "SEARCH inbox USING PRIMARY KEY (agency=?)" not in plan
+
+
+def test_a_row_that_does_not_fit_its_statement_is_noticed_at_the_first_use() -> None:
+    wrong = Statement(sa.insert(tables.settings), row=("value", "key"))
+    with pytest.raises(TypeError):
+        wrong.compiled(SQLITE)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 16, 17, 64, 65, 256])
+def test_a_list_is_padded_with_its_last_value_to_the_next_size(count: int) -> None:
+    values = list(range(count))
+    filled = padded(values)
+    assert len(filled) in LIST_SIZES
+    assert filled[:count] == tuple(values)
+    assert set(filled) == set(values)
+    assert len(filled) == min(size for size in LIST_SIZES if size >= count)
