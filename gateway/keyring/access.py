@@ -25,7 +25,7 @@ from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import Holder, Registry, parse_registry
 from gateway.keyring.tls import TrustStamp, trust_stamp
-from gateway.keyring.trust import read_certificate, verify_crl
+from gateway.keyring.trust import read_anchor, verify_crl
 from gateway.keyring.x509_profile import Authority
 
 _CACHED_CERTIFICATES: Final = 4_096
@@ -159,7 +159,7 @@ def read_revocations(issuer: Path, path: Path) -> Revocations:
         KeyFileError: A file is absent, or writable by others.
         TrustError: Not a list of this authority.
     """
-    crl = verify_crl(read_public(path), issuer=read_certificate(issuer))
+    crl = verify_crl(read_public(path), issuer=read_anchor(issuer))
     ends = crl.next_update_utc
     try:
         number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number

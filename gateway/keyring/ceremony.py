@@ -59,7 +59,7 @@ from gateway.keyring.statement import (
 from gateway.keyring.trust import (
     Pin,
     certificate_digest,
-    read_certificate,
+    read_anchor,
     read_published_as_stated,
     write_pin,
 )
@@ -264,9 +264,7 @@ def open_authorities(
     """
     folder = KeyFolder.open(authority.issuing, passphrase=passphrase, allow_test=True)
     return {
-        kind: open_authority(
-            folder, read_certificate(home.own.authority(kind)), authority=kind, nation=nation
-        )
+        kind: open_authority(folder, read_anchor(home.own.authority(kind)), authority=kind, nation=nation)
         for kind in Authority
     }
 
@@ -298,7 +296,7 @@ def ceremony_record(home: NodeHome, *, now: datetime) -> str:
         f"  {grouped(sha384(statement.format().encode()).hexdigest())}",
     ]
     for kind in Authority:
-        certificate = read_certificate(home.own.authority(kind))
+        certificate = read_anchor(home.own.authority(kind))
         lines += [f"{kind.value} certificate, SHA-384", f"  {grouped(certificate_digest(certificate).hex())}"]
     lines += ["TLS keys of the peer port, SHA-256 (current, next)"]
     lines += [f"  {grouped(digest.hex())}" for digest in statement.tls_spki]

@@ -40,11 +40,14 @@ from gateway.keyring.statement import KeyStatement, StatementRefusedError, verif
 from gateway.keyring.tls import TlsIdentity, tls_identity
 from gateway.keyring.trust import (
     Published,
+    read_anchor,
     read_peer,
     read_pin,
     read_published_as_stated,
+    verify_issued,
     write_pin,
 )
+from gateway.keyring.x509_profile import Authority
 
 STORAGE_KEY_BYTES: Final = 32
 
@@ -57,6 +60,9 @@ class FileKeyring:
         self.home = home
         self._folder = folder
         self._own = read_published_as_stated(home.own)
+        for kind in Authority:
+            anchor = read_anchor(home.own.authority(kind))
+            verify_issued(anchor, issuer=self._own.root_certificate)
         self._pin = read_pin(home.peer)
         self._peer: Published | None = None if self._pin.root is None else read_peer(home)[1]
         self._lock = threading.Lock()

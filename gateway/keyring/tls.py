@@ -45,7 +45,7 @@ from gateway.keyring.files import read_public, write_private
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import SpkiDigest, spki_of_key, spki_sha256
-from gateway.keyring.trust import read_certificate
+from gateway.keyring.trust import read_anchor, read_certificate, verify_crl
 from gateway.keyring.x509_profile import Authority
 
 TrustStamp = NewType("TrustStamp", tuple[tuple[int, int, int], ...])
@@ -202,13 +202,12 @@ def _trust(context: ssl.SSLContext, trust: TrustFiles, authority: Authority) -> 
     """Trust one issuing authority and its revocation list, and nothing else."""
     # Partial chain: the issuing authority is the anchor, so its siblings are not trusted.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_CRL_CHECK_LEAF
-    for path in (trust.authority(authority.value), trust.crl(authority.value)):
-        read_public(path)
-        try:
-            context.load_verify_locations(cafile=path)
-        except ssl.SSLError as error:
-            msg = f"{path.name} is neither a certificate nor a revocation list in PEM"
-            raise TrustError(msg) from error
+    anchor = read_anchor(trust.authority(authority.value))
+    crl = trust.crl(authority.value)
+    verify_crl(read_public(crl), issuer=anchor)
+    context.load_verify_locations(cadata=anchor.public_bytes(Encoding.DER))
+    # Python takes a revocation list from a file only.
+    context.load_verify_locations(cafile=crl)
 
 
 def _load(context: ssl.SSLContext, identity: TlsIdentity) -> None:

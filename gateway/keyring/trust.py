@@ -116,12 +116,12 @@ def read_published(files: TrustFiles, *, nation: str, node: str, lowest_version:
     except PeerError as error:
         msg = f"the key statement or the root keys in {files.folder} are refused: {error}"
         raise TrustError(msg) from error
-    root_certificate = read_certificate(files.root)
+    root_certificate = read_anchor(files.root)
     if certificate_digest(root_certificate) != statement.root_certificate:
         msg = f"{files.root} is not the root certificate that the key statement names"
         raise TrustError(msg)
     verify_issued(root_certificate, issuer=root_certificate)
-    node_authority = read_certificate(files.authority(Authority.NODES))
+    node_authority = read_anchor(files.authority(Authority.NODES))
     verify_issued(node_authority, issuer=root_certificate)
     crl = read_public(files.crl(Authority.NODES))
     verify_crl(crl, issuer=node_authority)
@@ -287,7 +287,7 @@ def certificate_digest(certificate: x509.Certificate) -> bytes:
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """Return the first certificate of a PEM file.
+    """Return the first certificate of a PEM file, such as a chain.
 
     Raises:
         KeyFileError: Absent, or writable by others.
@@ -298,6 +298,23 @@ def read_certificate(path: Path) -> x509.Certificate:
     except ValueError as error:
         msg = f"{path} is not a certificate in PEM"
         raise TrustError(msg) from error
+
+
+def read_anchor(path: Path) -> x509.Certificate:
+    """Return the certificate of an authority from a file that holds nothing else.
+
+    OpenSSL trusts every certificate of a file, whatever text stands between them, so a
+    second one must not go unnoticed.
+
+    Raises:
+        KeyFileError: Absent, or writable by others.
+        TrustError: Not one certificate in the form that we write.
+    """
+    certificate = read_certificate(path)
+    if certificate.public_bytes(Encoding.PEM) != read_public(path):
+        msg = f"{path} is not one certificate in canonical PEM"
+        raise TrustError(msg)
+    return certificate
 
 
 def verify_issued(certificate: x509.Certificate, *, issuer: x509.Certificate) -> None:
@@ -317,7 +334,7 @@ def verify_crl(pem: bytes, *, issuer: x509.Certificate) -> x509.CertificateRevoc
     """Return a revocation list that an authority signed; times are not looked at.
 
     Raises:
-        TrustError: Not a list, or not of this authority.
+        TrustError: Not one list in the form that we write, or not of this authority.
     """
     key = issuer.public_key()
     try:
@@ -327,11 +344,13 @@ def verify_crl(pem: bytes, *, issuer: x509.Certificate) -> x509.CertificateRevoc
         raise TrustError(msg) from error
     if (
         not isinstance(key, ec.EllipticCurvePublicKey)
+        # As for `read_anchor`: OpenSSL would trust a certificate that hides in this file.
+        or crl.public_bytes(Encoding.PEM) != pem
         or crl.issuer != issuer.subject
         or not crl.is_signature_valid(key)
         or crl.next_update_utc is None
     ):
-        msg = "a revocation list was not signed by the authority that it has to come from"
+        msg = "a file is not one revocation list of the authority that it has to come from"
         raise TrustError(msg)
     return crl
 

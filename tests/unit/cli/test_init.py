@@ -1,0 +1,118 @@
+"""`entente init` makes a home or both, and says in one line why it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.init import app
+from gateway.config import load_config
+from gateway.keyring.home import NodeHome
+from gateway.keyring.keyring import FileKeyring
+from gateway.keyring.passphrase import read_passphrase_file
+
+NAMES = ["--nation", "FR", "--node", "fr.gateway.example"]
+NAMES += ["--peer-nation", "US", "--peer-node", "us.gateway.example"]
+
+
+def run(*arguments: str | Path, code: int = 0, typed: str | None = None) -> str:
+    result = CliRunner().invoke(app, [str(item) for item in arguments], input=typed)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture
+def phrases(tmp_path: Path) -> list[str | Path]:
+    options: list[str | Path] = []
+    for option in ("--passphrase-file", "--root-passphrase-file", "--issuing-passphrase-file"):
+        path = tmp_path / option.strip("-")
+        path.write_text(f"words for {option}\n")
+        path.chmod(0o600)
+        options += [option, path]
+    return options
+
+
+def test_the_demo_has_both_homes(tmp_path: Path) -> None:
+    made = json.loads(run("--demo", "--home", tmp_path / "demo", "--port-base", "11440", "--json"))
+
+    assert set(made) == {"FR", "US"}
+    assert all(home["test"] for home in made.values())
+    assert load_config(tmp_path / "demo" / "us").agency_api.port == 11_451
+
+
+def test_a_test_home_needs_no_passphrase(tmp_path: Path) -> None:
+    output = run("--home", tmp_path / "fr", *NAMES, "--mode", "test")
+    home = NodeHome(path=tmp_path / "fr")
+
+    assert "TEST KEYS" in output
+    opened = FileKeyring.open(home.path, passphrase=read_passphrase_file(home.passphrase), production=False)
+    assert (opened.node, opened.peer_node) == ("fr.gateway.example", "us.gateway.example")
+    assert load_config(home.path).peer.url == "https://us.gateway.example:9452"
+
+
+def test_a_production_home_opens_in_production(tmp_path: Path, phrases: list[str | Path]) -> None:
+    home = tmp_path / "fr"
+    output = run("--home", home, "--authority", tmp_path / "offline", *NAMES, *phrases)
+
+    config = load_config(home)
+    assert "root keys, SHA-384" in output
+    assert "TEST" not in output
+    assert config.node.mode == "production"
+    opened = FileKeyring.open(
+        home, passphrase=read_passphrase_file(config.keys.passphrase_file), production=True
+    )
+    assert opened.node == "fr.gateway.example"
+
+
+@pytest.mark.parametrize("authority", [None, "home/authority", "home"])
+def test_a_production_authority_lies_outside_the_home(
+    tmp_path: Path, phrases: list[str | Path], authority: str | None
+) -> None:
+    options: list[str | Path] = ["--authority", tmp_path / authority] if authority else []
+    output = run("--home", tmp_path / "home", *options, *NAMES, *phrases, code=1)
+
+    assert "offline" in output
+    assert not (tmp_path / "home").exists()
+
+
+def test_without_a_terminal_a_passphrase_comes_from_a_file(tmp_path: Path) -> None:
+    output = run(
+        "--home", tmp_path / "fr", "--authority", tmp_path / "a", *NAMES, code=1, typed="typed in\n" * 6
+    )
+
+    assert "a passphrase for the node's keys is needed" in output
+    assert not (tmp_path / "fr").exists()
+
+
+def test_a_short_passphrase_is_refused_before_anything_is_made(
+    tmp_path: Path, phrases: list[str | Path]
+) -> None:
+    Path(phrases[3]).write_text("short\n")
+    output = run("--home", tmp_path / "fr", "--authority", tmp_path / "a", *NAMES, *phrases, code=1)
+
+    assert "fewer than 12 characters" in output
+    assert not (tmp_path / "fr").exists()
+
+
+def test_a_home_is_made_once(tmp_path: Path) -> None:
+    run("--home", tmp_path / "fr", *NAMES, "--mode", "test")
+
+    assert "exists already" in run("--home", tmp_path / "fr", *NAMES, "--mode", "test", code=1)
+
+
+def test_names_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    output = run("--home", tmp_path / "fr", "--mode", "test", "--nation", "fr", code=1)
+
+    assert "two capital letters" in output
+    assert not (tmp_path / "fr").exists()
+
+
+def test_another_mode_is_wrong_usage(tmp_path: Path) -> None:
+    run("--home", tmp_path / "fr", *NAMES, "--mode", "demo", code=2)
+
+
+def test_help_shows_an_example() -> None:
+    assert "entente init --demo --home var/demo" in run("--help")

@@ -1,0 +1,267 @@
+"""`entente keys`: each command does one thing, and says in one line why it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.serialization import Encoding
+from typer.testing import CliRunner
+
+from gateway.cli.keys import app
+from gateway.keyring.demo import make_demo_homes
+from gateway.keyring.home import NodeHome
+from gateway.keyring.keyring import FileKeyring
+from gateway.keyring.passphrase import Passphrase, read_passphrase_file
+from gateway.keyring.registry import read_registry
+from gateway.keyring.trust import read_peer, read_pin, write_pin
+
+
+def run(*arguments: str | Path, code: int = 0, typed: str | None = None) -> str:
+    result = CliRunner().invoke(app, [str(item) for item in arguments], input=typed)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("homes")
+    make_demo_homes(base, now=datetime.now(UTC))
+    return base
+
+
+@pytest.fixture
+def base(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made, tmp_path / "homes")
+    return tmp_path / "homes"
+
+
+@pytest.fixture
+def fr(base: Path) -> NodeHome:
+    return NodeHome(path=base / "fr")
+
+
+@pytest.fixture
+def us(base: Path) -> NodeHome:
+    return NodeHome(path=base / "us")
+
+
+def opened(home: NodeHome, passphrase: Passphrase | None = None) -> FileKeyring:
+    return FileKeyring.open(
+        home.path, passphrase=passphrase or read_passphrase_file(home.passphrase), production=False
+    )
+
+
+def test_the_list_shows_keys_without_a_passphrase(fr: NodeHome) -> None:
+    kem, _ = opened(fr).create_kem_key(1_773_480_413_000)
+    fr.passphrase.unlink()
+    listed = json.loads(run("list", "--home", fr.path, "--json"))
+
+    assert {row["file"] for row in listed["keys"]} == {
+        "unlock.key",
+        "storage.key",
+        "cosigner.key",
+        "log-audit.key",
+        "log-exchange-us.key",
+        "tls-peer.key",
+        "tls-peer-next.key",
+        "tls-server.key",
+        f"kem/{kem.hex()}.key",
+    }
+    assert all(row["test"] for row in listed["keys"])
+    assert listed["peer"][0]["node"] == "us.gateway.test"
+    assert len(listed["certificates"]) == 6
+    assert len(listed["revocation_lists"]) == 4
+    assert len(listed["holders"]) == 8
+
+
+def test_the_list_is_readable_by_people(fr: NodeHome) -> None:
+    output = run("list", "--home", fr.path)
+
+    assert "purpose=cosigner" in output
+    assert "REVOCATION LISTS" in output
+
+
+def test_the_list_of_a_home_that_is_none_says_so(tmp_path: Path) -> None:
+    assert "does not exist" in run("list", "--home", tmp_path, code=1)
+
+
+def test_the_list_says_that_the_peer_is_not_imported(fr: NodeHome) -> None:
+    pin = read_pin(fr.peer)
+    write_pin(fr.peer, type(pin)(nation="US", node=pin.node, root=None, lowest_version=1))
+
+    assert json.loads(run("list", "--home", fr.path, "--json"))["peer"] == [
+        {"nation": "US", "node": "us.gateway.test", "imported": False}
+    ]
+
+
+def test_rotating_the_peer_key_makes_a_new_statement(fr: NodeHome) -> None:
+    before = opened(fr).own_statement
+
+    assert "version 2" in run("rotate", "tls-peer", "--home", fr.path)
+    assert opened(fr).own_statement.tls_spki[0] == before.tls_spki[1]
+
+
+def test_rotating_the_server_key_replaces_its_certificate(fr: NodeHome) -> None:
+    before = fr.own.server_chain.read_bytes()
+
+    run("rotate", "tls-server", "--home", fr.path)
+
+    assert fr.own.server_chain.read_bytes() != before
+    opened(fr).server_identity()
+
+
+def test_lists_are_made_anew(fr: NodeHome) -> None:
+    before = fr.own.crl("agency-ca").read_bytes()
+
+    run("rotate", "crl", "--home", fr.path)
+
+    assert fr.own.crl("agency-ca").read_bytes() != before
+
+
+def test_a_new_passphrase_comes_through_a_descriptor(fr: NodeHome) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"a new passphrase\n")
+    os.close(writing)
+
+    run("rotate", "passphrase", "--home", fr.path, "--new-passphrase-fd", str(reading))
+
+    assert opened(fr, Passphrase(b"a new passphrase")).node == "fr.gateway.test"
+    # The file still holds the old one.
+    assert "passphrase is wrong" in run("rotate", "tls-server", "--home", fr.path, code=1)
+
+
+def test_a_short_new_passphrase_is_refused(fr: NodeHome) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"short\n")
+    os.close(writing)
+
+    output = run("rotate", "passphrase", "--home", fr.path, "--new-passphrase-fd", str(reading), code=1)
+
+    assert "fewer than 12" in output
+    assert opened(fr).node == "fr.gateway.test"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("kem", "daily"),
+        ("log", "not supported yet"),
+        ("cosigner", "not supported"),
+        ("storage", "not supported"),
+    ],
+)
+def test_what_cannot_be_rotated_here_is_said_plainly(fr: NodeHome, kind: str, reason: str) -> None:
+    assert reason in run("rotate", kind, "--home", fr.path, code=1)
+
+
+def test_another_kind_is_wrong_usage(fr: NodeHome) -> None:
+    run("rotate", "everything", "--home", fr.path, code=2)
+
+
+def test_an_agency_is_revoked_and_issued_anew(fr: NodeHome) -> None:
+    before = {holder.spki for holder in read_registry(fr.registry).holders if holder.code == "FR.SCL"}
+
+    assert "revoked FR.SCL" in run("revoke", "FR.SCL", "--home", fr.path, "--reason", "key-compromise")
+    assert not [holder for holder in read_registry(fr.registry).holders if holder.code == "FR.SCL"]
+    run("issue-agency", "FR.SCL", "--home", fr.path)
+
+    after = {holder.spki for holder in read_registry(fr.registry).holders if holder.code == "FR.SCL"}
+    assert len(after) == 1
+    assert after != before
+
+
+def test_revoking_nobody_is_refused(fr: NodeHome) -> None:
+    assert "no certificate of that name" in run("revoke", "FR.NOBODY", "--home", fr.path, code=1)
+    run("revoke", "FR.SCL", "--home", fr.path, "--reason", "boredom", code=2)
+
+
+def test_a_request_gets_a_certificate_in_a_file(fr: NodeHome, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP384R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA384())
+    (tmp_path / "onaf.csr").write_bytes(csr.public_bytes(Encoding.PEM))
+
+    run(
+        "issue-agency",
+        "FR.ONAF",
+        "--csr",
+        tmp_path / "onaf.csr",
+        "--out",
+        tmp_path / "onaf.pem",
+        "--home",
+        fr.path,
+    )
+
+    certificate = x509.load_pem_x509_certificate((tmp_path / "onaf.pem").read_bytes())
+    assert certificate.public_key() == key.public_key()
+
+
+def test_another_nations_agency_gets_nothing(fr: NodeHome) -> None:
+    assert "begins with FR." in run("issue-agency", "US.CBP", "--home", fr.path, code=1)
+
+
+def test_an_import_of_a_known_root_asks_nothing(fr: NodeHome, us: NodeHome, tmp_path: Path) -> None:
+    run("rotate", "tls-peer", "--home", us.path)
+    run("export-trust", tmp_path / "us-trust", "--home", us.path)
+
+    output = run("import-peer", tmp_path / "us-trust", "--home", fr.path)
+
+    assert "TEST KEYS" in output
+    assert read_peer(fr)[1].statement.version == 2
+
+
+@pytest.mark.parametrize(("answer", "imported"), [("y\n", True), ("n\n", False), ("", False)])
+def test_an_import_of_a_new_root_asks(
+    fr: NodeHome, us: NodeHome, tmp_path: Path, answer: str, imported: bool
+) -> None:
+    pin = read_pin(fr.peer)
+    write_pin(fr.peer, type(pin)(nation="US", node=pin.node, root=None, lowest_version=1))
+    exported = json.loads(run("export-trust", tmp_path / "us-trust", "--home", us.path, "--json"))
+
+    output = run("import-peer", tmp_path / "us-trust", "--home", fr.path, code=1 - imported, typed=answer)
+
+    assert exported["fingerprints"]["root keys (SHA-384)"] in output
+    assert (read_pin(fr.peer).root is not None) is imported
+
+
+def test_a_script_that_compared_says_yes(fr: NodeHome, us: NodeHome, tmp_path: Path) -> None:
+    pin = read_pin(fr.peer)
+    write_pin(fr.peer, type(pin)(nation="US", node=pin.node, root=None, lowest_version=1))
+    run("export-trust", tmp_path / "us-trust", "--home", us.path)
+
+    run("import-peer", tmp_path / "us-trust", "--home", fr.path, "--yes")
+
+    assert read_peer(fr)[1].statement.node == "us.gateway.test"
+
+
+def test_yes_does_not_replace_a_root(fr: NodeHome, us: NodeHome, tmp_path: Path) -> None:
+    make_demo_homes(tmp_path / "others", now=datetime.now(UTC))
+    run("export-trust", tmp_path / "trust", "--home", tmp_path / "others" / "us")
+    before = read_pin(fr.peer)
+
+    output = run("import-peer", tmp_path / "trust", "--home", fr.path, "--yes", code=1)
+
+    assert "another root" in output
+    assert read_pin(fr.peer) == before
+    run("import-peer", tmp_path / "trust", "--home", fr.path, "--yes", "--replace-root")
+    assert read_pin(fr.peer) != before
+
+
+def test_an_export_that_was_altered_is_refused(fr: NodeHome, us: NodeHome, tmp_path: Path) -> None:
+    run("export-trust", tmp_path / "us-trust", "--home", us.path)
+    note = tmp_path / "us-trust" / "statement.note"
+    note.write_bytes(note.read_bytes().replace(b"version 1", b"version 9"))
+
+    assert "trust-refused" in run("import-peer", tmp_path / "us-trust", "--home", fr.path, "--yes", code=1)
+
+
+def test_commands_have_examples() -> None:
+    for command in ("list", "rotate", "revoke", "issue-agency", "export-trust", "import-peer"):
+        assert "Example: entente keys" in run(command, "--help")

@@ -1,0 +1,47 @@
+"""A new home's configuration is one that the node reads, whatever stands in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import load_config
+from gateway.keyring.ceremony import NodePlan
+from gateway.keyring.config_file import Ports, write_config
+from gateway.keyring.home import NodeHome
+
+PLAN = NodePlan(
+    nation="US",
+    node="us.gateway.example",
+    peer_nation="FR",
+    peer_node="fr.gateway.example",
+    test=False,
+)
+
+
+@pytest.mark.parametrize("passphrase_file", ["keys/passphrase", '/run/"odd"\\name', "/sécurité/phrase"])
+def test_what_is_written_is_what_the_node_reads(tmp_path: Path, passphrase_file: str) -> None:
+    home = NodeHome(path=tmp_path)
+    write_config(
+        home,
+        PLAN,
+        Ports.from_base(9_440, "US"),
+        peer_url="https://fr.gateway.example:9442",
+        host="10.0.0.7",
+        passphrase_file=passphrase_file,
+    )
+
+    config = load_config(tmp_path)
+
+    assert config.node.mode == "production"
+    assert (config.agency_api.host, config.agency_api.port) == ("10.0.0.7", 9_451)
+    assert config.peer_nation == "FR"
+    assert config.peer.name == "fr.gateway.example"
+    assert str(config.keys.passphrase_file) == passphrase_file
+
+
+def test_ports_are_counted_from_the_base() -> None:
+    assert Ports.from_base(9_440, "FR") == Ports(agency=9_441, peer=9_442, operator=9_443)
+    assert Ports.from_base(9_440, "US") == Ports(agency=9_451, peer=9_452, operator=9_453)
+    assert Ports.from_base(9_440, "DE") == Ports(agency=9_441, peer=9_442, operator=9_443)

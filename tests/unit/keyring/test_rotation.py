@@ -1,0 +1,221 @@
+"""Keys change without a moment in which the two sides disagree, also when interrupted."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+from pathlib import Path
+
+import pytest
+
+from gateway.keyring import tls
+from gateway.keyring.home import TLS_PEER_KEY, TLS_PEER_NEXT_KEY, NodeHome
+from gateway.keyring.keyfile import Purpose
+from gateway.keyring.refusals import CeremonyError, KeyFileError
+from gateway.keyring.registry import read_registry, spki_of_key
+from gateway.keyring.rotation import (
+    REASONS,
+    renew_node_certificates,
+    revoke,
+    rotate_peer_tls,
+    rotate_server_tls,
+    server_names,
+)
+from gateway.keyring.statement import KeyStatement
+from gateway.keyring.trust import import_peer, read_certificate, read_published_as_stated
+from gateway.keyring.x509_profile import Authority
+from tests.unit.keyring.helpers import (
+    Pair,
+    authorities,
+    folder,
+    keyring,
+    present,
+    root_signer,
+    shake_hands,
+)
+
+US, FR = "us.gateway.test", "fr.gateway.test"
+NEW_KEY = "tls-peer-new.key"
+
+
+def rotate(home: NodeHome) -> KeyStatement:
+    return rotate_peer_tls(
+        home,
+        folder(home),
+        authorities(home, nation="FR")[Authority.NODES],
+        root_signer(home, nation="FR"),
+        now=present(),
+    )
+
+
+def link(pair: Pair) -> bool:
+    """Return whether the American node accepts the French one's key on a new connection."""
+    french, american = keyring(pair.fr), keyring(pair.us)
+    server = tls.peer_server(pair.us, american.peer_identity())
+    server_end, _ = shake_hands(server, tls.peer_client(pair.fr, french.peer_identity()), name=US)
+    try:
+        tls.verify_peer(server_end, pins=american.peer_pins())
+    except tls.PeerIdentityError:
+        return False
+    return True
+
+
+def spki(home: NodeHome, file: str) -> bytes:
+    return spki_of_key(folder(home).open_p384(file, purpose=Purpose.TLS).public_key())
+
+
+def test_the_next_key_comes_into_use_and_another_one_follows(own_pair: Pair) -> None:
+    before = keyring(own_pair.fr).own_statement
+
+    after = rotate(own_pair.fr)
+
+    assert after.version == before.version + 1
+    assert after.tls_spki[0] == before.tls_spki[1]
+    assert after.tls_spki[1] not in before.tls_spki
+    assert (spki(own_pair.fr, TLS_PEER_KEY), spki(own_pair.fr, TLS_PEER_NEXT_KEY)) == after.tls_spki
+    assert keyring(own_pair.fr).own_statement == after
+    assert not (own_pair.fr.keys / NEW_KEY).exists()
+
+
+def test_the_peer_that_has_the_old_statement_still_accepts_the_first_rotation(own_pair: Pair) -> None:
+    rotate(own_pair.fr)
+    assert link(own_pair)
+
+    rotate(own_pair.fr)
+    assert not link(own_pair)
+
+    import_peer(own_pair.us, read_published_as_stated(own_pair.fr.own))
+    assert link(own_pair)
+
+
+@pytest.mark.parametrize("step", ["new key", "statement", "certificate", "old key gone", "key in use"])
+def test_a_rotation_that_was_interrupted_goes_on_where_it_stopped(own_pair: Pair, step: str) -> None:
+    home = own_pair.fr
+    before = keyring(home).own_statement
+    saved = {
+        path: path.read_bytes() for path in (home.own.statement, home.own_verifier_keys, home.own.peer_chain)
+    }
+    keys = {file: (home.keys / file).read_bytes() for file in (TLS_PEER_KEY, TLS_PEER_NEXT_KEY)}
+    after = rotate(home)
+
+    def put(file: str, content: bytes) -> None:
+        (home.keys / file).write_bytes(content)
+        (home.keys / file).chmod(0o600)
+
+    # Wind back to what a crash after the step would have left.
+    new = (home.keys / TLS_PEER_NEXT_KEY).read_bytes()
+    put(NEW_KEY, new)
+    if step == "key in use":
+        (home.keys / TLS_PEER_NEXT_KEY).unlink()
+    else:
+        for file, content in keys.items():
+            put(file, content)
+        if step == "old key gone":
+            (home.keys / TLS_PEER_KEY).unlink()
+    if step in ("new key", "statement"):
+        home.own.peer_chain.write_bytes(saved[home.own.peer_chain])
+    if step == "new key":
+        home.own.statement.write_bytes(saved[home.own.statement])
+
+    again = rotate(home)
+
+    assert again.tls_spki == after.tls_spki
+    assert again.version == before.version + 1
+    assert (spki(home, TLS_PEER_KEY), spki(home, TLS_PEER_NEXT_KEY)) == after.tls_spki
+    assert link(own_pair)
+
+
+def test_a_rotation_without_a_next_key_destroys_nothing(own_pair: Pair) -> None:
+    (own_pair.fr.keys / TLS_PEER_NEXT_KEY).unlink()
+
+    with pytest.raises(KeyFileError):
+        rotate(own_pair.fr)
+
+    assert (own_pair.fr.keys / TLS_PEER_KEY).exists()
+
+
+def test_a_new_server_key_keeps_its_names_and_leaves_the_statement_alone(own_pair: Pair) -> None:
+    home = own_pair.us
+    names = server_names(home)
+    before, statement = home.own.server_chain.read_bytes(), home.own.statement.read_bytes()
+    nodes = authorities(home, nation="US")[Authority.NODES]
+
+    rotate_server_tls(home, folder(home), nodes, now=present())
+
+    assert server_names(home) == names
+    assert names.dns_names == (US, "localhost")
+    assert home.own.server_chain.read_bytes() != before
+    assert home.own.statement.read_bytes() == statement
+    server = tls.agency_server(home, keyring(home).server_identity())
+    shake_hands(server, tls.agency_client(home.agencies / "US.CBP"), name="localhost")
+
+
+def test_a_server_rotation_that_was_interrupted_goes_on(own_pair: Pair) -> None:
+    home = own_pair.us
+    nodes = authorities(home, nation="US")[Authority.NODES]
+    old = (home.keys / "tls-server.key").read_bytes()
+    rotate_server_tls(home, folder(home), nodes, now=present())
+    shutil.move(home.keys / "tls-server.key", home.keys / "tls-server-new.key")
+    (home.keys / "tls-server.key").write_bytes(old)
+    (home.keys / "tls-server.key").chmod(0o600)
+
+    rotate_server_tls(home, folder(home), nodes, now=present())
+
+    keyring(home).server_identity()
+    assert not (home.keys / "tls-server-new.key").exists()
+
+
+def test_certificates_are_renewed_for_the_same_keys(own_pair: Pair) -> None:
+    home = own_pair.fr
+    before = read_certificate(home.own.peer_chain)
+    renew_node_certificates(
+        home, folder(home), authorities(home, nation="FR")[Authority.NODES], now=present()
+    )
+    after = read_certificate(home.own.peer_chain)
+
+    assert after.serial_number != before.serial_number
+    assert after.public_key() == before.public_key()
+    assert link(own_pair)
+
+
+@pytest.mark.parametrize("by", ["name", "serial", "spki"])
+def test_a_certificate_is_revoked_by_any_of_its_names(own_pair: Pair, by: str) -> None:
+    home = own_pair.fr
+    opened = authorities(home, nation="FR")
+    (issued,) = [item for item in opened[Authority.AGENCIES].record().issued if item.name == "FR.SCL"]
+    wanted = {"name": "fr.scl", "serial": f"{issued.serial:X}", "spki": issued.spki.hex()}[by]
+
+    (revoked,) = revoke(home, opened, wanted, reason=REASONS["superseded"], now=present())
+
+    assert revoked.issued.serial == issued.serial
+    assert revoked.authority is Authority.AGENCIES
+    assert "FR.SCL" not in [holder.code for holder in read_registry(home.registry).holders]
+
+
+@pytest.mark.parametrize("wanted", ["FR.SCL.X", "", "0", "../x", "US.CBP"])
+def test_who_is_not_there_is_not_revoked(own_pair: Pair, wanted: str) -> None:
+    before = _files(own_pair.fr.trust)
+
+    with pytest.raises(CeremonyError):
+        revoke(
+            own_pair.fr,
+            authorities(own_pair.fr, nation="FR"),
+            wanted,
+            reason=REASONS["unspecified"],
+            now=present(),
+        )
+
+    assert _files(own_pair.fr.trust) == before
+
+
+def test_a_revoked_node_does_not_reach_its_peer(own_pair: Pair) -> None:
+    fr = own_pair.fr
+    revoke(fr, authorities(fr, nation="FR"), f"{FR}/peer", reason=REASONS["key-compromise"], now=present())
+    import_peer(own_pair.us, read_published_as_stated(fr.own))
+
+    with pytest.raises(ssl.SSLCertVerificationError, match="revoked"):
+        link(own_pair)
+
+
+def _files(path: Path) -> dict[Path, bytes]:
+    return {item: item.read_bytes() for item in path.rglob("*") if item.is_file()}
