@@ -7,6 +7,9 @@ verified, 1 if not, 2 for wrong usage.
 from __future__ import annotations
 
 import json
+import sys
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,9 +24,11 @@ from gateway.audit.log import AuditedLog
 from gateway.audit.report import Check, LogReport, Outcome, SetReport
 from gateway.audit.trust import Trust, read_trust
 from gateway.audit.verify import Verification, verify_log
-from gateway.cli.home_logs import HomeLogs, open_home
+from gateway.cli.home_logs import StoredLog, open_home
 from gateway.cli.log import progress_bar
+from gateway.core.merkle import Hash
 from gateway.errors import GatewayError
+from gateway.ports import LogKind
 
 app = typer.Typer(no_args_is_help=True, help="Audits: verify logs offline, from files and public keys alone.")
 
@@ -108,7 +113,8 @@ def _verify_home(home: Path) -> SetReport:
     with open_home(home) as logs:
         found: list[Verification] = []
         checks: list[Check] = []
-        for stored in logs.stored():
+        known = logs.stored()
+        for stored in known:
             if stored.newest is None or stored.newest.note is None:
                 checks.append(_unsigned(stored.name, stored.head.size))
                 continue
@@ -116,7 +122,7 @@ def _verify_home(home: Path) -> SetReport:
             found.append(_verify_one(log, stored.head.origin, trust))
             if log.unsigned:
                 checks.append(_unsigned(stored.name, log.unsigned))
-        checks += _high_water_checks(logs)
+        checks += _high_water_checks(logs.marks, known)
         return compare_logs(found, title=logs.config.node.name, checks=checks)
 
 
@@ -130,19 +136,26 @@ def _unsigned(name: str, entries: int) -> Check:
     return Check(name=f"end of {name}", outcome=Outcome.NOT_CHECKED, detail=what)
 
 
-def _high_water_checks(logs: HomeLogs) -> list[Check]:
+def _high_water_checks(marks: Mapping[str, tuple[int, Hash]], logs: Sequence[StoredLog]) -> list[Check]:
     """Compare the database with what the high-water file says was signed or cosigned."""
-    sizes = {log.head.origin: log.head.size for log in logs.stored()}
     checks: list[Check] = []
-    for origin, (size, _) in sorted(logs.marks.items()):
-        if origin not in sizes:
-            continue  # a log whose entries this node never sees, or one it knows no more
-        if sizes[origin] < size:
-            detail = f"{size} entries were signed, but the database holds {sizes[origin]}: it was rolled back"
-            outcome = Outcome.FAILED
+    for log in logs:
+        origin = log.head.origin
+        if origin not in marks:
+            continue
+        size, root = marks[origin]
+        signed = 0 if log.newest is None else log.newest.size
+        # An audit log's mark is recorded before its note, every other one after it.
+        held = log.head.size if log.head.kind is LogKind.AUDIT else min(log.head.size, signed)
+        if held < size:
+            detail = f"{size} entries were signed, but the database knows of {held}: it was rolled back"
+        elif log.newest is not None and signed == size and log.newest.root != root:
+            detail = f"another root was signed for size {size}"
         else:
-            detail, outcome = f"nothing below {size} is missing", Outcome.HELD
-        checks.append(Check(name=f"high water of {origin}", outcome=outcome, detail=detail))
+            detail = ""
+        outcome = Outcome.FAILED if detail else Outcome.HELD
+        held_text = f"nothing is missing of the {size} entries that were signed before"
+        checks.append(Check(name=f"high water of {origin}", outcome=outcome, detail=detail or held_text))
     return checks
 
 
@@ -161,19 +174,23 @@ def _print(report: Report, *, json_output: bool) -> None:
 def _facts(log: LogReport) -> list[tuple[str, str]]:
     if log.checkpoint is None:
         return []
+    root = b64encode(log.checkpoint.root).decode()
     kinds = ", ".join(f"{count} {kind}" for kind, count in log.kinds.items())
-    facts = [("size", str(log.checkpoint.size)), ("root", log.checkpoint.root.hex())]
+    facts = [("size", str(log.checkpoint.size)), ("root", root)]
     return [*facts, ("holds", kinds)] if kinds else facts
 
 
 def _print_table(title: str, facts: list[tuple[str, str]], checks: tuple[Check, ...]) -> None:
-    console = Console(markup=False, highlight=False, soft_wrap=True)
-    typer.echo("")
-    typer.echo(title)
+    # A file or a pipe has no width of its own, and lines that are not broken are easier to search.
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row("", Text(name), Text(value))
     for check in checks:
         outcome = Text(str(check.outcome), style=_STYLES[check.outcome])
-        table.add_row(outcome, Text(check.name), Text(check.detail, overflow="fold"))
-    console.print(table, width=None if console.is_terminal else _WIDTH)
+        table.add_row(outcome, Text(check.name), Text(check.detail))
+    typer.echo(f"\n{title}")
+    console.print(table)

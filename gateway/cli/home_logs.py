@@ -77,7 +77,7 @@ class HomeLogs:
         self._runner.run(self._store.close())
 
     def stored(self) -> list[StoredLog]:
-        """Return every log with its newest note, as of one moment."""
+        """Return every log whose entries this node holds, with its newest note, as of one moment."""
 
         def load(tx: Transaction) -> list[StoredLog]:
             return [
@@ -87,6 +87,7 @@ class HomeLogs:
                     newest=tx.logs.newest_note(head.origin),
                 )
                 for head in tx.logs.heads()
+                if head.kind is not LogKind.WITNESSED
             ]
 
         return self.read(load)
@@ -186,17 +187,15 @@ def open_home(home: Path) -> Iterator[HomeLogs]:
 
 
 def log_name(origin: str, config: Config) -> str:
-    """Return the name by which commands call a log of this node."""
+    """Return the name by which commands call a log of this node, or the origin if it has none."""
     node, _, rest = origin.partition("/")
     if node == config.node.name:
         return rest
-    if node != config.peer.name:
+    # The peer's log towards us is our mirror of it: what tells mirrors apart is the peer.
+    kind, nation, *generation = f"{rest}/".split("/", 2)
+    if node != config.peer.name or kind != "exchange" or nation != config.node.nation.lower():
         return origin
-    kind, _, nation = rest.partition("/")
-    # The peer's log towards us is our mirror of it: what tells logs apart here is the peer.
-    generation = nation.partition("/")[2]
-    mirror = f"mirror/{config.peer_nation.lower()}"
-    return f"{mirror}/{generation}" if kind == "exchange" and generation else mirror
+    return "/".join(("mirror", config.peer_nation.lower(), *generation)).rstrip("/")
 
 
 def log_origin(name: str, config: Config) -> str:

@@ -1,0 +1,127 @@
+"""Programs that share no code with ours accept what we export, and refuse what is altered.
+
+Three of them: `tests/independent_checker.py`, which an auditor might write from the C2SP
+texts; pymerkle, for the tree alone; and Go's own transparency-log code, where a Go
+toolchain is at hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymerkle
+import pytest
+
+from gateway.audit.verify import verify_folder
+from gateway.core.checkpoint import parse_checkpoint
+from gateway.core.note import parse_note
+from tests import independent_checker
+from tests.independent_checker import (
+    NotAcceptedError,
+    check_log,
+    file_name,
+    leaf_hash,
+    split_bundle,
+    tree_head,
+)
+from tests.unit.audit.making import (
+    FR,
+    LARGE_SIZES,
+    SIZES,
+    US,
+    audit_log,
+    exchange_log,
+    full_trust,
+    signer,
+)
+
+ALL_SIZES = [*SIZES, *LARGE_SIZES]
+
+
+def log_keys(origin: str) -> list[str]:
+    return [key.encode() for key in signer(origin).verifier.verifier_keys(cosigner=False)]
+
+
+def cosigner_keys(node: str) -> list[str]:
+    return [key.encode() for key in signer(node).verifier.verifier_keys(cosigner=True)]
+
+
+def read_entries(folder: Path, size: int) -> Iterator[bytes]:
+    for index in range(-(-size // 256)):
+        width = min(256, size - 256 * index)
+        yield from split_bundle((folder / file_name("entries", index, width)).read_bytes(), width)
+
+
+def test_the_independent_checker_imports_nothing_of_ours() -> None:
+    tree = ast.parse(Path(independent_checker.__file__).read_text(encoding="utf-8"))
+    modules = {
+        *(alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names),
+        *(node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)),
+    }
+    assert {name.partition(".")[0] for name in modules} == {
+        *("__future__", "base64", "cryptography", "dilithium_py", "hashlib", "pathlib", "re", "sys")
+    }
+
+
+@pytest.mark.parametrize("size", ALL_SIZES)
+def test_an_independent_checker_accepts_every_size(tmp_path: Path, size: int) -> None:
+    log = audit_log(size)
+    folder = log.export(tmp_path)
+    assert check_log(folder, log_keys(log.origin), cosigner_keys(US)) == (size, log.root(size))
+
+
+@pytest.mark.parametrize("size", ALL_SIZES)
+def test_pymerkle_computes_the_signed_root(tmp_path: Path, size: int) -> None:
+    folder = audit_log(size).export(tmp_path)
+    signed = parse_checkpoint(parse_note((folder / "checkpoint").read_bytes()).text)
+    tree = pymerkle.InmemoryTree.init_from_entries(read_entries(folder, size), algorithm="sha256")
+    assert tree.get_size() == size
+    assert tree.get_root() == signed.root
+
+
+def test_an_export_that_grew_is_accepted_at_every_step(tmp_path: Path) -> None:
+    for size in (1, 255, 256, 257, 300, 515, 770):
+        folder = audit_log(size).export(tmp_path)
+        assert check_log(folder, log_keys(audit_log(0).origin), cosigner_keys(US))[0] == size
+
+
+def test_the_checker_runs_by_itself_on_files_and_printed_keys(tmp_path: Path) -> None:
+    log = exchange_log(300)
+    folder = log.export(tmp_path / "log")
+    for name, lines in (("log", log_keys(log.origin)), ("cosigner", cosigner_keys(US))):
+        (tmp_path / f"{name}.vkeys").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+    command = [sys.executable, "-I", independent_checker.__file__, "log", "log.vkeys", "cosigner.vkeys"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout == f"accepted: size 300, root {log.root(300).hex()}\n"
+    (folder / "tile/1/000.p/1").write_bytes(bytes(32))
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, "not accepted: tile/1/000.p/1\n")
+
+
+def test_both_checkers_refuse_the_same_alterations(tmp_path: Path) -> None:
+    log = audit_log(258)
+    folder = log.export(tmp_path)
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            continue
+        data = path.read_bytes()
+        for at in sorted({0, 1, 2, 31, 32, len(data) // 3, len(data) // 2, len(data) - 2, len(data) - 1}):
+            if at >= len(data):
+                continue
+            path.write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
+            assert not verify_folder(folder, trust=full_trust()).is_verified
+            with pytest.raises(NotAcceptedError):
+                check_log(folder, log_keys(log.origin), cosigner_keys(US))
+        path.write_bytes(data)
+    assert check_log(folder, log_keys(log.origin), cosigner_keys(US))
+
+
+@pytest.mark.parametrize("size", range(1, 40))
+def test_our_tree_is_that_of_the_recursive_definition(size: int) -> None:
+    log = audit_log(size)
+    assert log.root(size) == tree_head([leaf_hash(entry) for entry in log.stored])
+    assert FR
