@@ -349,8 +349,12 @@ class Outbox(Protocol):
         """Store accepted messages with content and addressees, in this order."""
         ...
 
-    def raise_rank(self, conversation_id: bytes, agency: str, rank: int) -> None:
-        """Let waiting predecessors of one sender in one conversation inherit a precedence."""
+    def raise_rank(self, conversation_id: bytes, rank: int) -> None:
+        """Let waiting predecessors in one conversation inherit a precedence.
+
+        Of all agencies of the nation: one agency's answer may rest on another's, as after a
+        request was transferred.
+        """
         ...
 
     def waiting(self, *, limit: int, max_bytes: int) -> list[Waiting]:

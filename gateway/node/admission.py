@@ -350,8 +350,8 @@ class Admission:
         tx.outbox.insert(rows)
         for row in rows:
             # An urgent message may not overtake its own predecessors: they become as urgent.
-            if row.seq > 1 and row.rank < Precedence.ROUTINE:
-                tx.outbox.raise_rank(row.conversation_id, row.from_agency, row.rank)
+            if row.rank < Precedence.ROUTINE and row.message_id != row.conversation_id:
+                tx.outbox.raise_rank(row.conversation_id, row.rank)
         tx.facts.put_idempotent(
             [
                 (*_key_of(candidate), candidate.digest, candidate.message_id, now_ms)

@@ -260,7 +260,7 @@ def _parse(body: bytes) -> dict[str, Any]:
 def _is_whole(document: dict[str, Any]) -> bool:
     """Return whether a document looks like a message rather than a draft."""
     header = document.get("header")
-    if not isinstance(header, dict) or not _WHOLE <= header.keys():
+    if not isinstance(header, dict) or not header.keys() >= _WHOLE:
         return False
     conversation = header["conversation"]
     return isinstance(conversation, dict) and "seq" in conversation

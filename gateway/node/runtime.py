@@ -227,19 +227,22 @@ class Node:
         Raises:
             OperatorError: The store failed, or the log was rolled back and cannot be refilled.
         """
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.admission.run(), name="admission")
                 tasks.create_task(self._exchange(), name="exchange")
         except* OperatorError as group:
-            error = group.exceptions[0]
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            log.critical("node.stopped", code=getattr(error, "code", "internal"))
-            raise error from None
+            failure = group.exceptions[0]
+            while isinstance(failure, BaseExceptionGroup):
+                failure = failure.exceptions[0]
         finally:
             self.phase = Phase.STOPPING
             self._workers.close()
+        if failure is not None:
+            # Raised here and not above: what leaves an `except*` is wrapped in a group again.
+            log.critical("node.failed", code=getattr(failure, "code", "internal"))
+            raise failure
 
     async def health(self) -> Health:
         """Return what readiness and metrics report."""

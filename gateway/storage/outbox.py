@@ -47,9 +47,9 @@ class SqlOutbox:
         )
         self._session.move(None, State.ACCEPTED, len(messages))
 
-    def raise_rank(self, conversation_id: bytes, agency: str, rank: int) -> None:
-        """Let waiting predecessors of one sender in one conversation inherit a precedence."""
-        self._session.change(sql.RAISE, conversation=conversation_id, agency=agency, to=rank)
+    def raise_rank(self, conversation_id: bytes, rank: int) -> None:
+        """Let waiting predecessors in one conversation inherit a precedence."""
+        self._session.change(sql.RAISE, conversation=conversation_id, to=rank)
 
     def waiting(self, *, limit: int, max_bytes: int) -> list[Waiting]:
         """Return accepted messages by rank, then age, until a limit is reached.

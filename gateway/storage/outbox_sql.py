@@ -43,7 +43,6 @@ RAISE: Final = Statement(
     sa.update(messages)
     .where(
         _m.conversation_id == _bind("conversation"),
-        _m.from_agency == _bind("agency"),
         _is_accepted,
         _m.rank > _bind("to"),
     )
@@ -158,8 +157,8 @@ def _received(source: State) -> Statement:
         )
         .values(
             state=_literal(State.RECEIVED),
-            # A receipt can be mirrored before the cosignature is read, and proves as much.
-            delivered_ms=sa.func.coalesce(_m.delivered_ms, _bind("at")),
+            # A receipt proves delivery too, often before the cosignature is read: the earlier counts.
+            delivered_ms=sa.case((_m.delivered_ms < _bind("at"), _m.delivered_ms), else_=_bind("at")),
             decided_ms=_bind("at"),
             receipt_index=_bind("receipt"),
             exception=sa.null(),

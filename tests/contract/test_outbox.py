@@ -125,7 +125,7 @@ async def test_bytes_end_a_bundle_but_a_single_large_message_goes(store: SqlStor
     assert await waiting(store, max_bytes=1) == ids("a")
 
 
-async def test_predecessors_of_one_sender_in_one_conversation_inherit_a_rank(store: SqlStore) -> None:
+async def test_predecessors_in_one_conversation_inherit_a_rank(store: SqlStore) -> None:
     talk = identifier("talk")
     await put(
         store,
@@ -135,15 +135,15 @@ async def test_predecessors_of_one_sender_in_one_conversation_inherit_a_rank(sto
         outgoing("urgent", conversation_id=talk, rank=1),
         outgoing("flash", conversation_id=talk, rank=0),
     )
-    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_rank(talk, LYON, 1))
-    assert await waiting(store) == ids("flash", "first", "urgent", "other", "nice")
+    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_rank(talk, 1))
+    assert await waiting(store) == ids("flash", "first", "nice", "urgent", "other")
 
 
 async def test_only_waiting_messages_inherit(store: SqlStore) -> None:
     talk = identifier("talk")
     await put(store, outgoing("sent", conversation_id=talk))
     await store.write(Step.SEQUENCED, lambda tx: send(tx, 0))
-    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_rank(talk, LYON, 0))
+    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_rank(talk, 0))
     assert (await row(store, "sent")).rank == 3
 
 
