@@ -35,7 +35,7 @@ app = typer.Typer(no_args_is_help=True)
 
 _PROMPT = Path("your input")
 
-_EXAMPLE = """
+EXAMPLE = """
 Examples:
 
   entente init --demo --home var/demo
@@ -47,7 +47,7 @@ Examples:
 """
 
 
-@app.command("init", epilog=_EXAMPLE)
+@app.command("init", epilog=EXAMPLE)
 def init(
     home: Annotated[Path, typer.Option(help="Node home to make; with --demo the folder of both homes.")],
     *,
