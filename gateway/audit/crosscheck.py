@@ -13,18 +13,22 @@ Spec: docs/auditing.md, "Two logs side by side".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.audit.contents import Answers, Claims, LogContents, Problems
 from gateway.audit.log import AuditedLog
 from gateway.audit.report import Check, Outcome, SetReport
+from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint
+from gateway.core.cosignature import verify_cosignature, verify_log_note
 from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
 from gateway.core.merkle import Hash, edge_at, hash_leaf
+from gateway.core.signature import HybridVerifier
 from gateway.core.tiles import TILE_WIDTH
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, SignatureInvalidError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +53,9 @@ def compare_logs(
     """
     copies: dict[str, list[_Known]] = {}
     for item in verifications:
-        checkpoint = item.report.checkpoint
-        if item.report.is_verified and item.log and item.contents and checkpoint:
-            known = _Known(log=item.log, contents=item.contents, checkpoint=checkpoint)
-            copies.setdefault(checkpoint.origin, []).append(known)
+        known = _known(item)
+        if known is not None:
+            copies.setdefault(known.checkpoint.origin, []).append(known)
     largest = {origin: max(logs, key=lambda log: log.checkpoint.size) for origin, logs in copies.items()}
     compared = [_copies_check(largest[origin], logs) for origin, logs in copies.items() if len(logs) > 1]
     for speaker in largest.values():
@@ -61,6 +64,61 @@ def compare_logs(
         compared += _root_checks("anchors", speaker.contents.anchored, speaker, largest)
     logs = tuple(item.report for item in verifications)
     return SetReport(title=title, logs=logs, checks=(*checks, *compared))
+
+
+def check_cosigned_note(verification: Verification, note: bytes, *, trust: Trust) -> Check | None:
+    """Check an earlier note of a verified log that the other node has cosigned.
+
+    The newest note of a log is often not cosigned yet. The newest cosigned one vouches for
+    all entries below its size, if the log had that root at that size.
+
+    Args:
+        verification: The log, verified by itself.
+        note: A note of the same log, of its size or a smaller one.
+        trust: Keys that the auditor trusts.
+
+    Returns:
+        The check, or None if the log was not verified.
+    """
+    known = _known(verification)
+    if known is None:
+        return None
+    origin = known.checkpoint.origin
+    name = f"cosigned part of {origin}"
+    verifier = trust.log(origin)
+    cosigners = trust.foreign_cosigners(origin)
+    if verifier is None or not cosigners:
+        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail="no key of another node is trusted")
+    try:
+        checkpoint = verify_log_note(note, verifier=verifier).checkpoint
+        by = _verify_any(note, cosigners)
+        if checkpoint.size > known.checkpoint.size:
+            return Check(name=name, outcome=Outcome.FAILED, detail="it is larger than the log")
+        root = edge_at(checkpoint.size, reader=_TileReader(known)).root()
+    except GatewayError as error:
+        return Check(name=name, outcome=Outcome.FAILED, detail=str(error))
+    if root != checkpoint.root:
+        detail = f"another root was cosigned for size {checkpoint.size}: a fork"
+        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+    detail = f"{by} vouches for the first {checkpoint.size} of {known.checkpoint.size} entries"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def _verify_any(note: bytes, cosigners: Sequence[HybridVerifier]) -> str:
+    """Return the name of the first cosigner whose lines verify."""
+    for cosigner in cosigners:
+        with suppress(SignatureInvalidError):
+            verify_cosignature(note, cosigner=cosigner)
+            return cosigner.name
+    msg = "no trusted cosigner has signed it with both keys"
+    raise SignatureInvalidError(msg)
+
+
+def _known(verification: Verification) -> _Known | None:
+    checkpoint = verification.report.checkpoint
+    if not (verification.report.is_verified and verification.log and verification.contents and checkpoint):
+        return None
+    return _Known(log=verification.log, contents=verification.contents, checkpoint=checkpoint)
 
 
 def _copies_check(largest: _Known, copies: Sequence[_Known]) -> Check:

@@ -54,13 +54,11 @@ class Verification:
         report: What was found out.
         log: The log, if its checkpoint could be believed.
         contents: What its entries say, if all of them could be read.
-        cosigned_size: Size that the peer vouches for; 0 without a cosignature.
     """
 
     report: LogReport
     log: AuditedLog | None = None
     contents: LogContents | None = None
-    cosigned_size: int = 0
 
 
 def verify_folder(path: Path, *, trust: Trust, progress: Progress = lambda _done, _all: None) -> LogReport:
@@ -119,7 +117,6 @@ def verify_log(
         report=replace(report, checks=tuple(checks), kinds=_kinds(contents)),
         log=log,
         contents=contents,
-        cosigned_size=checkpoint.size if cosigned else 0,
     )
 
 

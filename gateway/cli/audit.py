@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.audit.crosscheck import compare_logs
+from gateway.audit.crosscheck import check_cosigned_note, compare_logs
 from gateway.audit.folder import LogFolder, shown
 from gateway.audit.log import AuditedLog
 from gateway.audit.report import Check, LogReport, Outcome, SetReport
@@ -120,6 +120,9 @@ def _verify_home(home: Path) -> SetReport:
                 continue
             log = logs.open(stored)
             found.append(_verify_one(log, stored.head.origin, trust))
+            if stored.cosigned is not None and stored.cosigned.note is not None:
+                check = check_cosigned_note(found[-1], stored.cosigned.note, trust=trust)
+                checks += [] if check is None else [check]
             if log.unsigned:
                 checks.append(_unsigned(stored.name, log.unsigned))
         checks += _high_water_checks(logs.marks, known)

@@ -49,11 +49,14 @@ class StoredLog:
         name: As in ``--log``.
         head: Where it ends.
         newest: Newest signed note, or None.
+        cosigned: Newest note that the other node has cosigned, or None; often of a smaller
+            size.
     """
 
     name: str
     head: LogHead
     newest: StoredNote | None
+    cosigned: StoredNote | None
 
 
 class HomeLogs:
@@ -85,6 +88,7 @@ class HomeLogs:
                     name=log_name(head.origin, self.config),
                     head=head,
                     newest=tx.logs.newest_note(head.origin),
+                    cosigned=tx.logs.newest_note(head.origin, cosigned=True),
                 )
                 for head in tx.logs.heads()
                 if head.kind is not LogKind.WITNESSED
@@ -106,16 +110,18 @@ class HomeLogs:
         msg = f"no log of that name; the logs of this node: {names}"
         raise UnknownLogNameError(msg)
 
-    def open(self, log: StoredLog) -> DatabaseLog:
-        """Return a log up to its newest signed note.
+    def open(self, log: StoredLog, *, cosigned: bool = False) -> DatabaseLog:
+        """Return a log up to its newest signed note, or up to its newest cosigned one.
 
         Raises:
-            UnsignedLogError: It was never signed.
+            UnsignedLogError: There is no such note.
         """
-        if log.newest is None or log.newest.note is None:
-            msg = f"{log.name} has not been signed yet: start the node once"
+        note = log.cosigned if cosigned else log.newest
+        if note is None or note.note is None:
+            what = "cosigned" if cosigned else "signed"
+            msg = f"{log.name} has not been {what} yet"
             raise UnsignedLogError(msg)
-        return DatabaseLog(self, log.head, log.newest.note)
+        return DatabaseLog(self, log.head, note.note)
 
 
 class DatabaseLog:

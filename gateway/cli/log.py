@@ -47,6 +47,10 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New, or an earlier export of this log.")],
     home: HomeOption,
     log: NameOption,
+    cosigned: Annotated[
+        bool,
+        typer.Option("--cosigned", help="Only up to the newest checkpoint that the other node cosigned."),
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Write a log as a C2SP tlog-tiles folder; a second export adds what is new.
@@ -55,7 +59,7 @@ def export(
     """
     with _answering(), open_home(home) as logs:
         stored = logs.find(log)
-        source = logs.open(stored)
+        source = logs.open(stored, cosigned=cosigned)
         size = parse_checkpoint(parse_note(source.note()).text).size
         with progress_bar(f"exporting {log}") as report:
             written = _Count(size, report)
@@ -75,7 +79,8 @@ def export(
     added = checkpoint.size - done.old_size
     typer.echo(f"{checkpoint.origin}: {checkpoint.size} entries, {added} of them new, in {folder}")
     if source.unsigned:
-        typer.echo(f"{source.unsigned} later entries are not signed yet: export again to add them")
+        what = "cosigned" if cosigned else "signed"
+        typer.echo(f"{source.unsigned} later entries are not {what} yet: export again to add them")
 
 
 @app.command()
@@ -123,7 +128,7 @@ def list_logs(home: HomeOption, json_output: JsonOption = False) -> None:
         return
     for row in rows:
         signed = f"signed up to {row['signed_size']} {row['signed_at']}" if row["signed_at"] else "not signed"
-        cosigned = ", cosigned" if row["cosigned"] else ""
+        cosigned = f", cosigned up to {row['cosigned_size']}" if row["cosigned_size"] else ""
         typer.echo(f"{row['name']:<14} {row['size']:>12} entries  {signed}{cosigned}  {row['origin']}")
 
 
@@ -198,7 +203,7 @@ def _row(log: StoredLog) -> dict[str, Any]:
         "size": log.head.size,
         "signed_size": None if newest is None else newest.size,
         "signed_at": None if newest is None else time_text(newest.at_ms // 1_000),
-        "cosigned": newest is not None and newest.cosigned,
+        "cosigned_size": None if log.cosigned is None else log.cosigned.size,
     }
 
 

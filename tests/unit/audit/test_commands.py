@@ -84,6 +84,16 @@ def test_a_second_export_adds_nothing_to_a_log_that_has_not_grown(home: Path, tm
     assert second["added"] == 0
 
 
+def test_an_export_can_end_at_the_newest_cosigned_checkpoint(home: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    result = run(log.app, "export", "--home", home, "--log", "exchange/us", "--cosigned", folder)
+    assert result.exit_code == 0, result.output
+    result = run(audit.app, "verify", folder, "--home", home)
+    assert "cosigned by us.gateway.test 2026-" in result.stdout.splitlines()[0]
+    whole = json_of(run(log.app, "export", "--home", home, "--log", "exchange/us", folder, "--json"))
+    assert whole["added"] > 0
+
+
 def test_an_export_into_a_folder_of_something_else_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     result = run(log.app, "export", "--home", home, "--log", "audit", tmp_path)
@@ -165,7 +175,7 @@ def test_all_logs_of_a_home_are_verified_and_compared(homes: dict[str, Path], na
     data = json_of(run(audit.app, "verify", "--home", homes[nation], "--json"))
     assert data["verdict"] == "VERIFIED"
     held = {check["name"].split(" in ")[0] for check in data["checks"] if check["outcome"] == "held"}
-    assert {"receipts", "answers"} <= held
+    assert {"receipts", "answers", f"cosigned part of {nation.lower()}.gateway.test/audit"} <= held
     assert sum(name.startswith("high water of ") for name in held) >= 2
 
 

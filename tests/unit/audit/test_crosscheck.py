@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.crosscheck import compare_logs
+from gateway.audit.crosscheck import check_cosigned_note, compare_logs
 from gateway.audit.folder import LogFolder
-from gateway.audit.report import Outcome, SetReport
+from gateway.audit.report import Check, Outcome, SetReport
+from gateway.audit.trust import Trust, parse_trust
 from gateway.audit.verify import verify_log
 from gateway.core.entries import Entry
 from gateway.core.merkle import Hash
@@ -27,6 +28,7 @@ from tests.unit.audit.making import (
     message,
     opening,
     receipt,
+    vkeys,
 )
 
 PEER_SIZE = 600
@@ -182,6 +184,60 @@ def test_files_that_vanish_meanwhile_are_said(tmp_path: Path) -> None:
     report = compare_logs(found, title="both")
     assert not report.is_verified
     assert all("cannot be compared" in detail for detail in failed(report))
+
+
+# --- an earlier note that the other node cosigned ---------------------------------------
+
+
+def cosigned_check(tmp_path: Path, log: MadeLog, note: bytes, trust: Trust | None = None) -> Check | None:
+    found = verify_log(LogFolder(log.export(tmp_path / "log")), title="log", trust=full_trust())
+    return check_cosigned_note(found, note, trust=trust or full_trust())
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 300, 600])
+def test_a_cosigned_note_vouches_for_the_beginning_of_a_log(tmp_path: Path, size: int) -> None:
+    earlier = make_log(US_FR, peer_log(600).stored[:size], cosigner=FR)
+    check = cosigned_check(tmp_path, peer_log(600), earlier.signed)
+    assert check is not None
+    assert check.outcome is Outcome.HELD
+    assert check.detail == f"{FR} vouches for the first {size} of 600 entries"
+
+
+def test_a_cosigned_note_of_another_history_is_a_fork(tmp_path: Path) -> None:
+    other = make_log(US_FR, [*opening(US), *(message(US, n + 1, bundle=n) for n in range(297))], cosigner=FR)
+    check = cosigned_check(tmp_path, peer_log(600), other.signed)
+    assert check is not None
+    assert check.outcome is Outcome.FAILED
+    assert "a fork" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("note", "why"),
+    [
+        (b"garbage", "a note is"),
+        (make_log(US_FR, opening(US)).signed, "no trusted cosigner"),
+        (make_log(US_FR, opening(US), cosigner=US).signed, "no trusted cosigner"),
+        (make_log(FR_US, opening(FR), cosigner=US).signed, "a required signature"),
+        (make_log(US_FR, [*opening(US)] * 300, cosigner=FR).signed, "larger than the log"),
+    ],
+)
+def test_a_note_that_vouches_for_nothing_is_refused(tmp_path: Path, note: bytes, why: str) -> None:
+    check = cosigned_check(tmp_path, peer_log(600), note)
+    assert check is not None
+    assert check.outcome is Outcome.FAILED
+    assert why in check.detail
+
+
+def test_without_the_cosigners_key_its_note_is_not_checked(tmp_path: Path) -> None:
+    earlier = make_log(US_FR, opening(US), cosigner=FR).signed
+    check = cosigned_check(tmp_path, peer_log(600), earlier, parse_trust(vkeys(US)))
+    assert check is not None
+    assert check.outcome is Outcome.NOT_CHECKED
+
+
+def test_a_note_of_a_log_that_is_not_verified_says_nothing(tmp_path: Path) -> None:
+    found = verify_log(LogFolder(tmp_path), title="log", trust=full_trust())
+    assert check_cosigned_note(found, peer_log(300).signed, trust=full_trust()) is None
 
 
 def test_a_report_is_plain_data_for_machines(tmp_path: Path) -> None:
