@@ -1,13 +1,13 @@
 """Programs that share no code with ours accept what we export, and refuse what is altered.
 
-Three of them: `tests/independent_checker.py`, which an auditor might write from the C2SP
-texts; pymerkle, for the tree alone; and Go's own transparency-log code, where a Go
-toolchain is at hand.
+Two of them: `tests/independent_checker.py`, which an auditor might write from the C2SP
+texts, and pymerkle, for the tree.
 """
 
 from __future__ import annotations
 
 import ast
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pymerkle
 import pytest
+from typer.testing import CliRunner
 
 from gateway.audit.verify import verify_folder
+from gateway.cli import log
 from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.note import parse_note
 from tests import independent_checker
@@ -28,8 +30,8 @@ from tests.independent_checker import (
     split_bundle,
     tree_head,
 )
+from tests.unit.audit.homes import make_homes
 from tests.unit.audit.making import (
-    FR,
     LARGE_SIZES,
     SIZES,
     US,
@@ -56,6 +58,17 @@ def read_entries(folder: Path, size: int) -> Iterator[bytes]:
         yield from split_bundle((folder / file_name("entries", index, width)).read_bytes(), width)
 
 
+def signed_root(folder: Path) -> bytes:
+    return parse_checkpoint(parse_note((folder / "checkpoint").read_bytes()).text).root
+
+
+def pymerkle_root(folder: Path, size: int) -> bytes:
+    tree = pymerkle.InmemoryTree.init_from_entries(read_entries(folder, size), algorithm="sha256")
+    assert tree.get_size() == size
+    root: bytes = tree.get_root()
+    return root
+
+
 def test_the_independent_checker_imports_nothing_of_ours() -> None:
     tree = ast.parse(Path(independent_checker.__file__).read_text(encoding="utf-8"))
     modules = {
@@ -69,18 +82,15 @@ def test_the_independent_checker_imports_nothing_of_ours() -> None:
 
 @pytest.mark.parametrize("size", ALL_SIZES)
 def test_an_independent_checker_accepts_every_size(tmp_path: Path, size: int) -> None:
-    log = audit_log(size)
-    folder = log.export(tmp_path)
-    assert check_log(folder, log_keys(log.origin), cosigner_keys(US)) == (size, log.root(size))
+    made = audit_log(size)
+    folder = made.export(tmp_path)
+    assert check_log(folder, log_keys(made.origin), cosigner_keys(US)) == (size, made.root(size))
 
 
 @pytest.mark.parametrize("size", ALL_SIZES)
 def test_pymerkle_computes_the_signed_root(tmp_path: Path, size: int) -> None:
     folder = audit_log(size).export(tmp_path)
-    signed = parse_checkpoint(parse_note((folder / "checkpoint").read_bytes()).text)
-    tree = pymerkle.InmemoryTree.init_from_entries(read_entries(folder, size), algorithm="sha256")
-    assert tree.get_size() == size
-    assert tree.get_root() == signed.root
+    assert pymerkle_root(folder, size) == signed_root(folder)
 
 
 def test_an_export_that_grew_is_accepted_at_every_step(tmp_path: Path) -> None:
@@ -90,21 +100,21 @@ def test_an_export_that_grew_is_accepted_at_every_step(tmp_path: Path) -> None:
 
 
 def test_the_checker_runs_by_itself_on_files_and_printed_keys(tmp_path: Path) -> None:
-    log = exchange_log(300)
-    folder = log.export(tmp_path / "log")
-    for name, lines in (("log", log_keys(log.origin)), ("cosigner", cosigner_keys(US))):
+    made = exchange_log(300)
+    folder = made.export(tmp_path / "log")
+    for name, lines in (("log", log_keys(made.origin)), ("cosigner", cosigner_keys(US))):
         (tmp_path / f"{name}.vkeys").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
     command = [sys.executable, "-I", independent_checker.__file__, "log", "log.vkeys", "cosigner.vkeys"]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert found.stdout == f"accepted: size 300, root {log.root(300).hex()}\n"
+    assert found.stdout == f"accepted: size 300, root {made.root(300).hex()}\n"
     (folder / "tile/1/000.p/1").write_bytes(bytes(32))
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (1, "not accepted: tile/1/000.p/1\n")
 
 
 def test_both_checkers_refuse_the_same_alterations(tmp_path: Path) -> None:
-    log = audit_log(258)
-    folder = log.export(tmp_path)
+    made = audit_log(258)
+    folder = made.export(tmp_path)
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             continue
@@ -115,13 +125,40 @@ def test_both_checkers_refuse_the_same_alterations(tmp_path: Path) -> None:
             path.write_bytes(data[:at] + bytes([data[at] ^ (1 << at % 8)]) + data[at + 1 :])
             assert not verify_folder(folder, trust=full_trust()).is_verified
             with pytest.raises(NotAcceptedError):
-                check_log(folder, log_keys(log.origin), cosigner_keys(US))
+                check_log(folder, log_keys(made.origin), cosigner_keys(US))
         path.write_bytes(data)
-    assert check_log(folder, log_keys(log.origin), cosigner_keys(US))
+    assert check_log(folder, log_keys(made.origin), cosigner_keys(US))
+
+
+def test_all_logs_of_two_nodes_that_exchanged_messages_are_accepted(tmp_path: Path) -> None:
+    homes = asyncio.run(make_homes(tmp_path, count=300))
+    sizes = {}
+    for nation, peer in (("FR", "us"), ("US", "fr")):
+        for name in ("audit", f"exchange/{peer}", f"mirror/{peer}"):
+            arguments = ["--home", str(homes[nation]), "--log", name]
+            folder = tmp_path / f"{nation}-{name.replace('/', '-')}"
+            assert CliRunner().invoke(log.app, ["export", *arguments, str(folder)]).exit_code == 0
+            keys = CliRunner().invoke(log.app, ["vkeys", *arguments]).stdout.split()
+            sizes[nation, name] = check_log(folder, keys)[0]
+            assert pymerkle_root(folder, sizes[nation, name]) == signed_root(folder)
+    assert sizes["FR", "exchange/us"] == sizes["US", "mirror/fr"] > 300
+    assert sizes["US", "exchange/fr"] == sizes["FR", "mirror/us"] > 300
+    assert sizes["FR", "audit"] > 300
+
+
+def test_a_cosigned_export_of_real_traffic_is_accepted_with_both_signers(tmp_path: Path) -> None:
+    home = asyncio.run(make_homes(tmp_path, count=20))["FR"]
+    folder = tmp_path / "log"
+    arguments = ["--home", str(home), "--log", "exchange/us"]
+    assert CliRunner().invoke(log.app, ["export", *arguments, "--cosigned", str(folder)]).exit_code == 0
+    keys = [
+        CliRunner().invoke(log.app, ["vkeys", *arguments, *more]).stdout.split()
+        for more in ([], ["--cosigner"])
+    ]
+    assert check_log(folder, *keys)[0] > 20
 
 
 @pytest.mark.parametrize("size", range(1, 40))
 def test_our_tree_is_that_of_the_recursive_definition(size: int) -> None:
-    log = audit_log(size)
-    assert log.root(size) == tree_head([leaf_hash(entry) for entry in log.stored])
-    assert FR
+    made = audit_log(size)
+    assert made.root(size) == tree_head([leaf_hash(entry) for entry in made.stored])
