@@ -1,0 +1,135 @@
+"""What the commands of an agency share: who it is, where its node is, how answers look."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any, Final, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.client import Client, ProblemError
+from gateway.client.transport import Language
+from gateway.errors import GatewayError
+
+AsOption = Annotated[
+    Path,
+    typer.Option(
+        "--as",
+        envvar="ENTENTE_AS",
+        help="Folder of the agency: client.pem, client.key, ca.pem.",
+        show_default=False,
+    ),
+]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="ENTENTE_URL",
+        help="Address of the node; else the one in the file `url` of the agency's folder.",
+        show_default=False,
+    ),
+]
+LanguageOption = Annotated[
+    str, typer.Option("--language", envvar="ENTENTE_LANGUAGE", help="Language of messages: en or fr.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines, one object a line.")]
+
+PLAIN_WIDTH: Final = 10_000
+"""Columns where no terminal tells its width: nothing is cut off in a file or a pipe."""
+
+
+def language_of(text: str) -> Language:
+    """Return a language.
+
+    Raises:
+        typer.BadParameter: Another one than English or French.
+    """
+    if text not in {"en", "fr"}:
+        msg = "en or fr"
+        raise typer.BadParameter(msg, param_hint="--language")
+    return cast("Language", text)
+
+
+@contextmanager
+def client_of(folder: Path, url: str | None, language: str) -> Iterator[Client]:
+    """Open a client; every refusal becomes a line on standard error and exit status 1."""
+    spoken = language_of(language)
+    with answering(), Client.from_folder(folder, url=url, language=spoken) as client:
+        yield client
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn a refusal into words on standard error and exit status 1."""
+    try:
+        yield
+    except ProblemError as problem:
+        print_problem(problem)
+        raise typer.Exit(1) from problem
+    except GatewayError as error:
+        typer.echo(f"{error.code}: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def print_problem(problem: ProblemError, *, source: str | None = None) -> None:
+    """Print why the node refuses: a line, and one for each violation."""
+    prefix = "" if source is None else f"{source}: "
+    typer.echo(f"{prefix}{problem.problem} ({problem.status}): {problem.title}. {problem.detail}", err=True)
+    for item in problem.errors:
+        typer.echo(f"  {item.rule:<10} {item.pointer or '/'}: {item.message}", err=True)
+
+
+def problem_document(problem: ProblemError) -> dict[str, Any]:
+    """Return a problem as JSON."""
+    return {
+        "status": problem.status,
+        "code": problem.problem,
+        "title": problem.title,
+        "detail": problem.detail,
+        "errors": [
+            {"rule": item.rule, "pointer": item.pointer, "message": item.message} for item in problem.errors
+        ],
+    }
+
+
+def print_json(value: Any) -> None:
+    """Print one value on one line."""
+    typer.echo(json.dumps(value, default=_json_default, ensure_ascii=False))
+
+
+def show(made: Table) -> None:
+    """Print a table: as wide as the terminal, or uncut into a file or a pipe."""
+    if sys.stdout.isatty():
+        Console().print(made)
+        return
+    text = StringIO()
+    Console(file=text, width=PLAIN_WIDTH).print(made)
+    for line in text.getvalue().splitlines():
+        typer.echo(line.rstrip())
+
+
+def table(title: str | None, *columns: str) -> Table:
+    """Return an empty table."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(name, no_wrap=True)
+    return made
+
+
+def moment(value: datetime | None) -> str:
+    """Return a time for people: UTC, to the second."""
+    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _json_default(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1_000:03d}Z"
+    raise TypeError

@@ -1,0 +1,310 @@
+"""Making and judging drafts without a node: what `entente schema new` and `check` stand on."""
+
+from __future__ import annotations
+
+import copy
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from gateway.core.message.draft import Sender, complete
+from gateway.core.message.examine import examine_document
+from gateway.core.message.registry import Catalogue, MessageType
+from gateway.core.message.strict_json import JsonRefusedError, MessageTooLargeError, parse_json
+from gateway.core.message.threads import StoredMessage
+from gateway.core.message.violation import RULE_JSON, Violation
+from gateway.core.message.wording import Wording
+
+Json = dict[str, Any]
+
+ANSWERED: Final = "ID-OF-THE-MESSAGE-THAT-THIS-ANSWERS"
+"""Stands in a new reply draft where its writer puts an id."""
+
+_TOO_LARGE: Final = Wording(
+    en="a message is at most {bytes} bytes long", fr="un message compte au plus {bytes} octets"
+)
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
+_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_FIXED: Final = frozenset({"dob", "valid_until", "mrz"})
+"""Fields of a person or a paper, which do not move with the message."""
+
+_FILLED_IN: Final = (
+    "schema_version",
+    "message_id",
+    "created_at",
+    "expires_at",
+    "from",
+    "language",
+    "precedence",
+    "conversation",
+    "reply_by",
+    "marking",
+    "handling",
+    "legal_basis",
+    "use",
+    "data_protection",
+    "references",
+    "attachments",
+)
+_REPLY_FILLED_IN: Final = ("to", "purpose")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a node would say of a document, without looking at earlier messages.
+
+    Attributes:
+        document: The document, completed if it was a draft; None if it cannot be read.
+        violations: Everything wrong with it.
+    """
+
+    document: Json | None
+    violations: tuple[Violation, ...]
+
+
+def judge(body: bytes, *, catalogue: Catalogue, at_ms: int | None, now_ms: int, draft: bool) -> Judgement:
+    """Judge a message as a node would.
+
+    Args:
+        body: The message.
+        catalogue: The catalogue to judge by.
+        at_ms: Time of judgement, UTC milliseconds; None for the message's own creation.
+        now_ms: The present.
+        draft: Complete it first, as the node of its sender would. A reply is completed as
+            if the message it answers were there and had asked for it.
+    """
+    try:
+        document = parse_json(body)
+    except JsonRefusedError as error:
+        return Judgement(document=None, violations=(error.violation,))
+    except MessageTooLargeError as error:
+        wording = _TOO_LARGE.fill(bytes=f"{error.max_bytes:,}")
+        return Judgement(document=None, violations=(Violation(rule=RULE_JSON, pointer="/", wording=wording),))
+    if at_ms is None:
+        at_ms = created_ms(document) or now_ms
+    if draft:
+        parent = _parent_of_draft(document, catalogue)
+        document = completed(document, catalogue=catalogue, now_ms=at_ms, parent=parent)
+    return Judgement(
+        document=document, violations=examine_document(document, catalogue=catalogue, now_ms=at_ms)
+    )
+
+
+def created_ms(document: Json) -> int | None:
+    """Return the creation time of a message, or None if it has none that can be read."""
+    header = document.get("header")
+    text = header.get("created_at") if isinstance(header, dict) else None
+    if not isinstance(text, str) or _TIME.fullmatch(text) is None:
+        return None
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1_000)
+    except ValueError:
+        return None
+
+
+def completed(
+    document: Json, *, catalogue: Catalogue, now_ms: int, parent: StoredMessage | None = None
+) -> Json:
+    """Return a draft completed as the node of its sender would do it.
+
+    The sender is ``header.from``; without it, the first agency of the other nation than the
+    addressee's that may send the type.
+    """
+    sender = _sender(document, catalogue)
+    if sender is None:
+        return document
+    return complete(
+        document,
+        catalogue=catalogue,
+        sender=sender,
+        peer_nation=_other(catalogue, sender.nation),
+        now_ms=now_ms,
+        new_id=lambda: _uuid7(now_ms),
+        parent=parent,
+    ).document
+
+
+def new_draft(
+    message_type: MessageType, *, catalogue: Catalogue, folder: Path, now_ms: int, in_reply_to: str | None
+) -> Json | None:
+    """Return a draft to fill in: the type's example, made current, without what nodes fill in.
+
+    Args:
+        message_type: The type.
+        catalogue: The catalogue.
+        folder: The catalogue's files, which hold the examples.
+        now_ms: The present.
+        in_reply_to: Id of the message that is answered, or None.
+
+    Returns:
+        None if the type has no example.
+    """
+    example = _example(message_type, folder)
+    if example is None:
+        return None
+    document: Json = _moved(example, timedelta(milliseconds=now_ms - (created_ms(example) or now_ms)))
+    parent = _assumed_parent(document, message_type)
+    _leave_out(document, catalogue=catalogue, now_ms=now_ms, parent=parent)
+    if parent is not None:
+        document["header"]["conversation"] = {"in_reply_to": in_reply_to or ANSWERED}
+    return document
+
+
+def _example(message_type: MessageType, folder: Path) -> Json | None:
+    name = message_type.id.rpartition("/")[0]
+    for path in sorted((folder / name / "examples").glob("valid-*.json")):
+        example: Json = parse_json(path.read_bytes())
+        if example.get("type") == message_type.id:
+            return example
+    return None
+
+
+def _leave_out(document: Json, *, catalogue: Catalogue, now_ms: int, parent: StoredMessage | None) -> None:
+    """Take out of the header whatever completion puts back so that the message is good again."""
+    header: Json = document["header"]
+    names = _FILLED_IN + (_REPLY_FILLED_IN if parent is not None else ())
+
+    def is_good() -> bool:
+        whole = completed(document, catalogue=catalogue, now_ms=now_ms, parent=parent)
+        return not examine_document(whole, catalogue=catalogue, now_ms=now_ms)
+
+    sender = header["from"]
+    for name in names:
+        if name not in header or (name == "conversation" and parent is not None):
+            continue
+        kept = header.pop(name)
+        if name == "from":
+            header["from"] = {"nation": sender["nation"], "agency": sender["agency"]}
+            continue
+        if not is_good():
+            header[name] = kept
+    if is_good():
+        # The certificate says who sends; until here the completion had to know it.
+        header.pop("from", None)
+
+
+def _assumed_parent(document: Json, message_type: MessageType) -> StoredMessage | None:
+    """Return the message that a reply example answers, as far as completion asks for it."""
+    header = document["header"]
+    answered = header["conversation"].get("in_reply_to")
+    if not message_type.terms.reply_to or answered is None:
+        return None
+    return _parent(
+        message_type,
+        answered=answered,
+        asked=header["from"]["agency"],
+        asking=(header["to"][0]["nation"], header["to"][0]["agency"]),
+        purpose=header["purpose"]["code"],
+    )
+
+
+def _parent_of_draft(document: Json, catalogue: Catalogue) -> StoredMessage | None:
+    """Return a message that a reply draft could answer, or None if it names none."""
+    header, message_type = document.get("header"), catalogue.find(document.get("type"))
+    if not isinstance(header, dict) or message_type is None:
+        return None
+    conversation, purpose = header.get("conversation"), header.get("purpose")
+    answered = conversation.get("in_reply_to") if isinstance(conversation, dict) else None
+    sender = _sender(document, catalogue)
+    if not isinstance(answered, str) or _ID.fullmatch(answered) is None or sender is None:
+        return None
+    nation = _other(catalogue, sender.nation)
+    code = purpose.get("code") if isinstance(purpose, dict) else None
+    agencies = message_type.terms.agencies.get(nation)
+    if not message_type.terms.reply_to or not agencies:
+        return None
+    addressee = next(_addressees(header.get("to")), min(agencies))
+    return _parent(
+        message_type,
+        answered=answered,
+        asked=sender.agency,
+        asking=(nation, addressee),
+        purpose=code if isinstance(code, str) else min(message_type.terms.purposes),
+    )
+
+
+def _parent(
+    message_type: MessageType, *, answered: str, asked: str, asking: tuple[str, str], purpose: str
+) -> StoredMessage:
+    nation, agency = asking
+    return StoredMessage(
+        message_id=UUID(answered).bytes,
+        type=min(message_type.terms.reply_to),
+        conversation_id=UUID(answered).bytes,
+        nation=nation,
+        from_agency=agency,
+        to_agencies=(asked,),
+        purpose=purpose,
+        reply_by_ms=None,
+        closed=False,
+        closed_by_nation=None,
+    )
+
+
+def _moved(value: Any, by: timedelta) -> Any:
+    """Return a value with its times moved."""
+    if isinstance(value, dict):
+        return {
+            key: copy.deepcopy(item) if key in _FIXED else _moved(item, by) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_moved(item, by) for item in value]
+    if not isinstance(value, str):
+        return value
+    if _TIME.fullmatch(value):
+        moved = datetime.fromisoformat(value) + by
+        return f"{moved:%Y-%m-%dT%H:%M:%S}" + (f".{moved.microsecond // 1_000:03d}Z" if "." in value else "Z")
+    if _DATE.fullmatch(value):
+        return (date.fromisoformat(value) + timedelta(days=by.days)).isoformat()
+    return value
+
+
+def _sender(document: Json, catalogue: Catalogue) -> Sender | None:
+    agreement = catalogue.agreement
+    header = document.get("header")
+    fields = header if isinstance(header, dict) else {}
+    named = _agency(fields.get("from"))
+    if named in agreement.agency_nation:
+        return Sender(nation=agreement.agency_nation[named], agency=named, unit=None)
+    message_type = catalogue.find(document.get("type"))
+    if message_type is None:
+        return None
+    receivers = [agreement.agency_nation.get(code) for code in _addressees(fields.get("to"))]
+    for nation, agencies in sorted(message_type.terms.agencies.items()):
+        if nation not in receivers and agencies:
+            return Sender(nation=nation, agency=min(agencies), unit=None)
+    return None
+
+
+def _addressees(value: object) -> Iterator[str]:
+    for item in value if isinstance(value, list) else ():
+        yield _agency(item)
+
+
+def _agency(value: object) -> str:
+    agency = value.get("agency") if isinstance(value, dict) else None
+    return agency if isinstance(agency, str) else ""
+
+
+def _other(catalogue: Catalogue, nation: str) -> str:
+    return next(code for code in catalogue.agreement.nations if code != nation)
+
+
+def _uuid7(now_ms: int) -> bytes:
+    value = (now_ms << 80) | secrets.randbits(80)
+    value = value & ~(0xF << 76) | (0x7 << 76)
+    value = value & ~(0x3 << 62) | (0x2 << 62)
+    return value.to_bytes(16, "big")
+
+
+def canonical(document: Json) -> bytes:
+    """Return a document as people edit it: indented, with a newline at the end."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"

@@ -1,0 +1,143 @@
+"""`entente inbox` and `entente ack`: read what arrived, and acknowledge it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli.agency import (
+    AsOption,
+    JsonOption,
+    LanguageOption,
+    UrlOption,
+    client_of,
+    moment,
+    print_json,
+    show,
+    table,
+)
+from gateway.client import Client, Received
+
+
+def inbox_command(
+    folder: AsOption,
+    message_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Show this message, with what was verified.")
+    ] = None,
+    url: UrlOption = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait while there is nothing, up to 60.")] = 0.0,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many messages.")] = 100,
+    collected: Annotated[bool, typer.Option("--collected", help="What was acknowledged instead.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Store each message here as ID.json.", file_okay=False)
+    ] = None,
+    ack: Annotated[bool, typer.Option("--ack", help="Acknowledge what was stored with --out.")] = False,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """List the inbox by precedence, then arrival; or show or store messages.
+
+    Example: entente inbox --as agencies/US.CBP.NTC --wait 30 --out received --ack
+    """
+    if ack and out is None:
+        msg = "--ack needs --out: what is acknowledged has to be stored first"
+        raise typer.BadParameter(msg)
+    with client_of(folder, url, language) as client:
+        if message_id is not None:
+            _show(client.read(message_id), as_json=as_json)
+            return
+        page = client.inbox_page(wait_s=min(wait, 60.0), limit=limit, collected=collected)
+        if out is not None:
+            _store(client, page.messages, out, ack=ack)
+        if as_json:
+            for received in page.messages:
+                print_json(asdict(received))
+        else:
+            _list(page.messages)
+
+
+def ack_command(
+    message_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of messages.")],
+    folder: AsOption,
+    url: UrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Acknowledge messages: they are stored here. The sender learns it through the log.
+
+    Example: entente ack 01a20847-0135-7993-b063-b5d5cb27d3ff --as agencies/US.CBP.NTC
+    """
+    with client_of(folder, url, language) as client:
+        for message_id in message_ids:
+            at = client.ack(message_id)
+            if as_json:
+                print_json({"message_id": message_id, "collected_at": at})
+            else:
+                typer.echo(f"collected  {message_id}  {moment(at)}")
+
+
+def _list(messages: tuple[Received, ...]) -> None:
+    if not messages:
+        typer.echo("The inbox is empty.")
+        return
+    rows = table(None, "precedence", "type", "from", "received", "reply by", "id", "flags")
+    for item in messages:
+        summary = item.summary
+        rows.add_row(
+            summary.precedence,
+            summary.type,
+            summary.sender,
+            moment(item.received_at),
+            moment(summary.reply_by),
+            summary.message_id,
+            " ".join(item.flags) + (" erased" if item.message is None else ""),
+        )
+    show(rows)
+
+
+def _show(received: Received, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(received))
+        return
+    summary = received.summary
+    facts: list[tuple[str, Any]] = [
+        ("message", summary.message_id),
+        ("type", summary.type),
+        ("from", summary.sender),
+        ("to", ", ".join(summary.addressees)),
+        ("conversation", f"{summary.conversation_id} no. {summary.seq}"),
+        ("received", moment(received.received_at)),
+        ("collected", moment(received.collected_at) or "not yet"),
+    ]
+    if received.verification is not None:
+        verified = received.verification
+        receipt = verified.receipt
+        facts += [
+            ("in log", f"{verified.log.origin} at {verified.log.index}"),
+            ("checkpoint", f"size {verified.checkpoint_size}, root {verified.checkpoint_root}"),
+            ("receipt", "not logged yet" if receipt is None else f"{receipt.origin} at {receipt.index}"),
+        ]
+    for name, value in facts:
+        typer.echo(f"{name:<13} {value}")
+    typer.echo(json.dumps(received.message, indent=2, ensure_ascii=False))
+
+
+def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bool) -> None:
+    """Write each message to its own file, durable before it is acknowledged."""
+    out.mkdir(parents=True, exist_ok=True)
+    for item in messages:
+        if item.message is None:
+            continue
+        path = out / f"{item.message_id}.json"
+        with path.open("w", encoding="utf-8") as file:
+            json.dump(item.message, file, indent=2, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if ack:
+            client.ack(item.message_id)

@@ -1,0 +1,168 @@
+"""`entente send` and `entente withdraw`: post messages, and take them back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from gateway.cli.agency import (
+    AsOption,
+    JsonOption,
+    LanguageOption,
+    UrlOption,
+    client_of,
+    moment,
+    print_json,
+    print_problem,
+    problem_document,
+)
+from gateway.client import Accepted, Client, ProblemError
+
+STDIN: Final = "-"
+BATCH: Final = 500
+BATCH_BYTES: Final = 8 * 1_048_576
+
+FilesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE…", help="Messages or drafts in JSON; - reads standard input."),
+]
+
+
+def send_command(
+    files: FilesArgument,
+    folder: AsOption,
+    url: UrlOption = None,
+    check: Annotated[bool, typer.Option("--check", help="Ask what posting would say; keep nothing.")] = False,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Post messages or drafts; print one line for each.
+
+    A file holds one JSON document, or one a line. Exit status 1 if any is refused.
+
+    Example: entente send draft.json --as agencies/FR.DGDDI.SARC --url https://127.0.0.1:9441
+    """
+    documents = list(_documents(files))
+    refused = 0
+    with client_of(folder, url, language) as client:
+        for source, result in _results(client, documents, check=check):
+            refused += isinstance(result, ProblemError)
+            _print(source, result, as_json=as_json)
+    if refused:
+        raise typer.Exit(1)
+
+
+def withdraw_command(
+    message_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of messages.")],
+    folder: AsOption,
+    url: UrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Take accepted messages back before they are sent.
+
+    Example: entente withdraw 01a20847-0135-7993-b063-b5d5cb27d3ff --as agencies/FR.DGDDI.SARC
+    """
+    with client_of(folder, url, language) as client:
+        for message_id in message_ids:
+            at = client.withdraw(message_id)
+            if as_json:
+                print_json({"message_id": message_id, "status": "withdrawn", "withdrawn_at": at})
+            else:
+                typer.echo(f"withdrawn  {message_id}  {moment(at)}")
+
+
+def _documents(files: list[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield each document with where it came from."""
+    for name in files:
+        content = _read(name)
+        source = "standard input" if name == STDIN else name
+        if _is_one(content):
+            yield source, content
+        else:
+            lines = [line for line in content.split(b"\n") if line.strip()]
+            yield from ((f"{source}:{number}", line) for number, line in enumerate(lines, start=1))
+
+
+def _read(name: str) -> bytes:
+    if name == STDIN:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        typer.echo(f"{name} cannot be read: {error.strerror}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _is_one(content: bytes) -> bool:
+    """Return whether this is one document; lines of JSON are not one."""
+    try:
+        orjson.loads(content)
+    except ValueError:
+        first = content.lstrip().partition(b"\n")[0]
+        try:
+            orjson.loads(first)
+        except ValueError:
+            return True  # neither: the node says what is wrong with it
+        return False
+    return True
+
+
+def _results(
+    client: Client, documents: list[tuple[str, bytes]], *, check: bool
+) -> Iterator[tuple[str, Accepted | ProblemError | dict[str, Any]]]:
+    """Yield what the node says of each document; many go as batches."""
+    if check:
+        for source, document in documents:
+            try:
+                yield source, client.check(document)
+            except ProblemError as problem:
+                yield source, problem
+        return
+    if len(documents) == 1:
+        source, document = documents[0]
+        try:
+            yield source, client.send(document)
+        except ProblemError as problem:
+            yield source, problem
+        return
+    for batch in _batches(documents):
+        results = client.send_batch([document for _, document in batch])
+        yield from ((source, result) for (source, _), result in zip(batch, results, strict=True))
+
+
+def _batches(documents: list[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    batch: list[tuple[str, bytes]] = []
+    size = 0
+    for source, document in documents:
+        if batch and (len(batch) == BATCH or size + len(document) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((source, document))
+        size += len(document) + 1
+    if batch:
+        yield batch
+
+
+def _print(source: str, result: Accepted | ProblemError | dict[str, Any], *, as_json: bool) -> None:
+    if isinstance(result, ProblemError):
+        if as_json:
+            print_json({"file": source, "problem": problem_document(result)})
+        else:
+            typer.echo(f"refused   {source}  {result.problem}")
+            print_problem(result, source=source)
+    elif isinstance(result, Accepted):
+        if as_json:
+            print_json({"file": source, **asdict(result)})
+        else:
+            typer.echo(f"{result.status:<9} {result.message_id}  {result.message['type']}  {source}")
+    elif as_json:
+        print_json({"file": source, "message": result})
+    else:
+        typer.echo(f"good      {source}  {result['type']}")
