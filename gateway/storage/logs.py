@@ -28,7 +28,6 @@ _bind: Final = sa.bindparam
 _HEAD_COLUMNS: Final = (logs.c.origin, logs.c.kind, logs.c.size, logs.c.edge)
 _HEAD: Final = Statement(sa.select(*_HEAD_COLUMNS).where(logs.c.origin == _bind("of")))
 _HEADS: Final = Statement(sa.select(*_HEAD_COLUMNS).order_by(logs.c.origin))
-_LOG_ID: Final = Statement(sa.select(logs.c.id).where(logs.c.origin == _bind("of")))
 _LAST_ID: Final = Statement(sa.select(sa.func.max(logs.c.id)))
 _CREATE: Final = Statement(sa.insert(logs), row=[column.name for column in logs.columns])
 _MOVE: Final = Statement(
@@ -46,7 +45,7 @@ _APPEND_HASH: Final = Statement(sa.insert(tile_hashes), row=("log_id", "level", 
 _ENTRIES: Final = Statement(
     sa.select(entries.c.entry)
     .where(
-        entries.c.log_id == sa.select(logs.c.id).where(logs.c.origin == _bind("of")).scalar_subquery(),
+        entries.c.log_id == _bind("log"),
         entries.c.leaf_index >= _bind("first"),
         entries.c.leaf_index < _bind("stop"),
     )
@@ -55,7 +54,7 @@ _ENTRIES: Final = Statement(
 _HASHES: Final = Statement(
     sa.select(tile_hashes.c.hash)
     .where(
-        tile_hashes.c.log_id == sa.select(logs.c.id).where(logs.c.origin == _bind("of")).scalar_subquery(),
+        tile_hashes.c.log_id == _bind("log"),
         tile_hashes.c.level == _bind("at"),
         tile_hashes.c.subtree_index >= _bind("first"),
         tile_hashes.c.subtree_index < _bind("stop"),
@@ -84,7 +83,7 @@ _INSERT_CONTROL: Final = Statement(sa.insert(controls), row=("log_id", "kind", "
 _NEWEST_CONTROL: Final = Statement(
     sa.select(controls.c.leaf_index, controls.c.entry)
     .where(
-        controls.c.log_id == sa.select(logs.c.id).where(logs.c.origin == _bind("of")).scalar_subquery(),
+        controls.c.log_id == _bind("log"),
         controls.c.kind == _bind("which"),
     )
     .order_by(controls.c.leaf_index.desc())
@@ -154,12 +153,12 @@ class SqlLogs:
 
     def entries(self, origin: str, start: int, end: int) -> list[bytes]:
         """Return the entries from ``start`` up to ``end``; all of them must exist."""
-        rows = self._session.all(_ENTRIES, of=origin, first=start, stop=end)
+        rows = self._session.all(_ENTRIES, log=self._log_id(origin), first=start, stop=end)
         return [row[0] for row in _whole(rows, end - start)]
 
     def tile_hashes(self, origin: str, level: int, start: int, end: int) -> list[Hash]:
         """Return stored roots of complete subtrees of height ``8 * level``, level 1 or more."""
-        rows = self._session.all(_HASHES, of=origin, at=level, first=start, stop=end)
+        rows = self._session.all(_HASHES, log=self._log_id(origin), at=level, first=start, stop=end)
         return [Hash(row[0]) for row in _whole(rows, end - start)]
 
     def put_note(self, note: StoredNote) -> None:
@@ -195,14 +194,13 @@ class SqlLogs:
             origin: Log.
             cosigned: Only a note that carries the peer's cosignature.
         """
-        row = self._session.first(_LOG_ID, of=origin)
-        if row is None:
+        log = self._session.log_id(origin)
+        if log is None:
             return None
         found = [
             (note, is_cosigned)
             for statement, is_cosigned in ((_NEWEST_COSIGNED, True), (_NEWEST_SIGNED, False))
-            if (is_cosigned or not cosigned)
-            and (note := self._session.first(statement, log=row[0])) is not None
+            if (is_cosigned or not cosigned) and (note := self._session.first(statement, log=log)) is not None
         ]
         if not found:
             return None
@@ -217,15 +215,15 @@ class SqlLogs:
 
     def newest_control(self, origin: str, kind: int) -> tuple[int, bytes] | None:
         """Return index and bytes of the newest entry of a kind, or None."""
-        row = self._session.first(_NEWEST_CONTROL, of=origin, which=kind)
+        log = self._session.log_id(origin)
+        row = None if log is None else self._session.first(_NEWEST_CONTROL, log=log, which=kind)
         return None if row is None else (row[0], row[1])
 
     def _log_id(self, origin: str) -> int:
-        row = self._session.first(_LOG_ID, of=origin)
-        if row is None:
+        number = self._session.log_id(origin)
+        if number is None:
             msg = "there is no such log"
             raise StoreError(msg)
-        number: int = row[0]
         return number
 
 

@@ -18,7 +18,7 @@ from gateway.core.states import State
 from gateway.errors import StoreError
 from gateway.storage import tables
 from gateway.storage.engine import Database
-from gateway.storage.statements import LIST_SIZES, Compiled, ListStatement, Statement, padded
+from gateway.storage.statements import LIST_SIZES, ListStatement, Statement, padded
 
 Row = tuple[Any, ...]
 
@@ -26,6 +26,7 @@ _MAX_NUMBER: Final = Statement(sa.select(sa.func.max(tables.messages.c.number)))
 _COUNT: Final = Statement(
     sa.select(tables.counts.c.messages).where(tables.counts.c.state == sa.bindparam("of"))
 )
+_LOG_ID: Final = Statement(sa.select(tables.logs.c.id).where(tables.logs.c.origin == sa.bindparam("of")))
 _COUNT_MOVED: Final = Statement(
     sa.update(tables.counts)
     .where(tables.counts.c.state == sa.bindparam("of"))
@@ -60,30 +61,38 @@ class Session:
         # this transaction. Written once, right before the commit.
         self._moved: Counter[State] = Counter()
         self._group_moved: Counter[State] = Counter()
+        # A savepoint is set before the first change that a closure makes: one that only
+        # looks costs none. `_marked`: one stands; `_mark_due`: one has to be set first.
         self._marked = False
+        self._mark_due = False
+        self._log_ids: dict[str, int] = {}
 
     # --- statements ------------------------------------------------------------------
 
     def all(self, statement: Statement, **values: Any) -> list[Row]:
         """Return every row."""
-        rows: list[Row] = self._run(statement.compiled(self._dialect), values).fetchall()
-        return rows
+        return self._run(statement, values)
 
     def first(self, statement: Statement, **values: Any) -> Row | None:
         """Return the first row, or None. The statement limits itself to one."""
-        rows = self.all(statement, **values)
+        rows = self._run(statement, values)
         return rows[0] if rows else None
 
     def change(self, statement: Statement, **values: Any) -> int:
         """Run a change and return how many rows it touched."""
-        touched: int = self._run(statement.compiled(self._dialect), values).rowcount
-        return touched
+        self._before_change()
+        text, names, constants = statement.compiled(self._dialect)
+        values |= constants
+        return self._execute(text, tuple([values[name] for name in names]))
 
     def many(self, statement: Statement, rows: Sequence[Row]) -> int:
         """Run a change once a row and return how many rows it touched in all."""
         if not rows:
             return 0
-        text, _, _ = statement.compiled(self._dialect)
+        self._before_change()
+        text = statement.compiled(self._dialect)[0]
+        if len(rows) == 1:
+            return self._execute(text, rows[0])
         try:
             self._cursor.executemany(text, rows)
         except self._error as error:
@@ -95,29 +104,38 @@ class Session:
         """Return the rows for a list of values of any length."""
         rows: list[Row] = []
         for chunk in _chunks(items):
-            compiled = statement.compiled(self._dialect, len(chunk))
-            rows += self._run(compiled, values, chunk).fetchall()
+            self._execute(*self._with_list(statement, chunk, values))
+            rows += self._cursor.fetchall()
         return rows
 
     def change_listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> int:
         """Run a change for a list of values of any length; return how many rows it touched."""
-        touched = 0
-        for chunk in _chunks(items):
-            compiled = statement.compiled(self._dialect, len(chunk))
-            touched += self._run(compiled, values, chunk).rowcount
-        return touched
+        self._before_change()
+        return sum(self._execute(*self._with_list(statement, chunk, values)) for chunk in _chunks(items))
 
-    def _run(self, compiled: Compiled, values: dict[str, Any], items: Row = ()) -> Any:
-        text, names, constants = compiled
-        if constants:
-            values |= constants
-        if items:
-            values.update(zip((f"item_{i}" for i in range(len(items))), items, strict=True))
+    def _run(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
+        text, names, constants = statement.compiled(self._dialect)
+        values |= constants
+        self._execute(text, tuple([values[name] for name in names]))
+        rows: list[Row] = self._cursor.fetchall()
+        return rows
+
+    def _with_list(self, statement: ListStatement, chunk: Row, values: dict[str, Any]) -> tuple[str, Row]:
+        text, before, after, constants = statement.compiled(self._dialect, len(chunk))
+        values |= constants
+        return text, (
+            *[values[name] for name in before],
+            *chunk,
+            *[values[name] for name in after],
+        )
+
+    def _execute(self, text: str, values: Row) -> int:
         try:
-            self._cursor.execute(text, tuple([values[name] for name in names]))
+            self._cursor.execute(text, values)
         except self._error as error:
             raise self._failure(error) from error
-        return self._cursor
+        touched: int = self._cursor.rowcount
+        return touched
 
     def _failure(self, error: Exception) -> StoreError:
         """Return what a closure sees; remember it if the whole store is in doubt."""
@@ -148,6 +166,20 @@ class Session:
             if source is not None:
                 self._moved[source] -= count
 
+    def log_id(self, origin: str) -> int | None:
+        """Return the number of a log, or None if there is no such log.
+
+        A log never goes, so a number is asked for once; one that a closure created and
+        then undid is forgotten with the closure.
+        """
+        found = self._log_ids.get(origin)
+        if found is None:
+            row = self.first(_LOG_ID, of=origin)
+            if row is None:
+                return None
+            found = self._log_ids[origin] = row[0]
+        return found
+
     def count(self, state: State) -> int:
         """Return how many outgoing messages are in a state, as this transaction sees it."""
         found = self.first(_COUNT, of=int(state))
@@ -159,7 +191,7 @@ class Session:
         """Begin a transaction that will write; the lease is checked with it."""
         with self._watched():
             self._database.begin(self._cursor, self.epoch)
-        self._marked = False
+        self._marked = self._mark_due = False
         self._moved.clear()
         self._group_moved.clear()
 
@@ -171,16 +203,15 @@ class Session:
     def mark(self) -> None:
         """Keep what the closures so far have done, whatever happens to the next one."""
         self._settle()
-        with self._watched():
-            if self._marked:
-                self._database.next_mark(self._cursor)
-            else:
-                self._cursor.execute("SAVEPOINT closure")
-        self._marked = True
+        self._mark_due = True
 
     def back(self) -> None:
         """Undo everything since the mark."""
         self._moved.clear()
+        self._log_ids.clear()
+        if self._mark_due:
+            # Nothing was changed since.
+            return
         with self._watched():
             self._cursor.execute("ROLLBACK TO SAVEPOINT closure")
 
@@ -188,8 +219,20 @@ class Session:
         """Undo the transaction."""
         self._moved.clear()
         self._group_moved.clear()
+        self._log_ids.clear()
         with self._watched():
             self._cursor.execute("ROLLBACK")
+
+    def _before_change(self) -> None:
+        if not self._mark_due:
+            return
+        self._mark_due = False
+        with self._watched():
+            if self._marked:
+                self._database.next_mark(self._cursor)
+            else:
+                self._cursor.execute("SAVEPOINT closure")
+        self._marked = True
 
     def commit(self) -> None:
         """Make the transaction durable.
@@ -198,6 +241,7 @@ class Session:
             StoreError: It is not, or nobody can know.
         """
         self._settle()
+        self._mark_due = False
         moved = [(count, int(state)) for state, count in self._group_moved.items() if count]
         self.many(_COUNT_MOVED, moved)
         self._group_moved.clear()

@@ -9,8 +9,9 @@ conversion: the columns hold integers, text and bytes only.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -56,31 +57,59 @@ class Statement:
         return found
 
 
+class CompiledList(NamedTuple):
+    """A statement with a list of a certain length.
+
+    Attributes:
+        text: For the driver.
+        before: Names of the parameters that stand before the list.
+        after: Names of those behind it.
+        constants: Parameters that are always the same.
+    """
+
+    text: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    constants: dict[str, Any]
+
+
 class ListStatement:
     """A statement with one list of values, for ``column IN (…)``."""
 
     def __init__(self, build: Callable[[Sequence[sa.BindParameter[Any]]], sa.Executable]) -> None:
         """Describe it as a function of the parameters that stand in the list."""
         self._build = build
-        self._compiled: dict[tuple[str, int], Compiled] = {}
+        self._compiled: dict[tuple[str, int], CompiledList] = {}
 
-    def compiled(self, dialect: sa.Dialect, size: int) -> Compiled:
-        """Return text and names of the parameters for a list of ``size`` values."""
+    def compiled(self, dialect: sa.Dialect, size: int) -> CompiledList:
+        """Return the statement for a list of ``size`` values."""
         key = (dialect.name, size)
         found = self._compiled.get(key)
         if found is None:
-            # The type comes from the column that the list is compared with.
-            items: list[sa.BindParameter[Any]] = [
-                sa.bindparam(f"item_{index}", required=True) for index in range(size)
-            ]
-            found = self._compiled[key] = _compile(self._build(items), dialect)
+            found = self._compiled[key] = self._compile(dialect, size)
         return found
 
+    def _compile(self, dialect: sa.Dialect, size: int) -> CompiledList:
+        items = [f"item_{index}" for index in range(size)]
+        # The type comes from the column that the list is compared with.
+        text, names, constants = _compile(
+            self._build([sa.bindparam(item, required=True) for item in items]), dialect
+        )
+        at = names.index(items[0])
+        before, after = names[:at], names[at + size :]
+        if names != (*before, *items, *after):
+            msg = "the values of a list do not stand together"
+            raise TypeError(msg)
+        return CompiledList(text, before, after, constants)
 
-def padded(values: Sequence[Any]) -> tuple[Any, ...]:
+
+def padded(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the values with the last one repeated up to the next size of a list."""
-    size = next(size for size in LIST_SIZES if size >= len(values))
-    return (*values, *[values[-1]] * (size - len(values)))
+    count = len(values)
+    if count == 1:
+        return values
+    size = LIST_SIZES[bisect_left(LIST_SIZES, count)]
+    return values + values[-1:] * (size - count)
 
 
 def _compile(statement: sa.Executable, dialect: sa.Dialect) -> Compiled:

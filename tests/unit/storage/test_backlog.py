@@ -81,6 +81,7 @@ def _poll(tx: Transaction) -> None:
     tx.outbox.take_voids(limit=10)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("backlog", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_the_next_bundle_costs_the_same_however_much_waits(path: Path, backlog: int) -> None:
     measured = Measured(path)

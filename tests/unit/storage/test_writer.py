@@ -19,7 +19,7 @@ from gateway.storage.schema import take_lease
 from gateway.storage.session import Session
 from gateway.storage.store import SqlStore
 from gateway.storage.writer import Readers, Writer
-from tests.contract.builders import outgoing
+from tests.contract.builders import grow, outgoing
 
 
 class FaultyCursor:
@@ -105,7 +105,7 @@ async def group(store: SqlStore, *works: Callable[[Transaction], Any]) -> list[A
     return (await asyncio.gather(*tasks, return_exceptions=True))[1:]
 
 
-@pytest.mark.parametrize("broken", ["COMMIT", "UPDATE counts", "SAVEPOINT"])
+@pytest.mark.parametrize("broken", ["COMMIT", "UPDATE counts", "SAVEPOINT", "RELEASE"])
 async def test_a_failing_commit_reaches_everyone_in_the_group_and_everyone_after(
     faulty: tuple[FaultyDatabase, SqlStore], broken: str
 ) -> None:
@@ -251,6 +251,62 @@ async def test_a_lone_write_costs_no_savepoint(faulty: tuple[FaultyDatabase, Sql
     database.seen.clear()
     await store.write(Step.SETUP, put("a"))
     assert not [text for text in database.seen if "SAVEPOINT" in text]
+
+
+async def test_closures_that_only_look_cost_no_savepoint_and_their_errors_undo_nothing(
+    faulty: tuple[FaultyDatabase, SqlStore],
+) -> None:
+    database, store = faulty
+
+    def look_and_fail(tx: Transaction) -> None:
+        assert tx.facts.get("a") == "there"
+        raise KeyError
+
+    def change_and_fail(tx: Transaction) -> None:
+        tx.facts.put("b", "never")
+        raise KeyError
+
+    database.seen.clear()
+    answers = await group(store, put("a"), look_and_fail, lambda tx: tx.facts.get("a"), look_and_fail)
+    assert [type(answer) for answer in answers] == [type(None), KeyError, str, KeyError]
+    # One for the first change, which stands behind the closure that held the group.
+    assert [text for text in database.seen if "SAVEPOINT" in text] == ["SAVEPOINT closure"]
+
+    answers = await group(store, put("c"), look_and_fail, change_and_fail, look_and_fail, put("d"))
+    assert [type(answer) for answer in answers] == [
+        type(None),
+        KeyError,
+        KeyError,
+        KeyError,
+        type(None),
+    ]
+    assert await store.read(lambda tx: [tx.facts.get(key) for key in "abcd"]) == [
+        "there",
+        None,
+        "there",
+        "there",
+    ]
+
+
+async def test_a_log_that_a_closure_created_and_undid_is_forgotten(store: SqlStore) -> None:
+    """Numbers of logs are remembered; one that never came to be must not be."""
+
+    def create_and_fail(tx: Transaction) -> None:
+        grow(tx, "fr.gateway.test/first", [b"1"])
+        raise KeyError
+
+    answers = await group(
+        store,
+        create_and_fail,
+        lambda tx: grow(tx, "fr.gateway.test/second", [b"2"]).edge.size,
+        create_and_fail,
+        lambda tx: grow(tx, "fr.gateway.test/first", [b"3"]).edge.size,
+    )
+    assert [type(answer) for answer in answers] == [KeyError, type(None), KeyError, type(None)]
+    assert await store.read(lambda tx: [tx.logs.entries(head.origin, 0, 1) for head in tx.logs.heads()]) == [
+        [b"3"],
+        [b"2"],
+    ]
 
 
 async def test_a_transaction_in_which_everything_failed_is_not_committed(
