@@ -13,13 +13,14 @@ from gateway.core.merkle import EMPTY_ROOT
 from gateway.core.signature import HybridSigner
 from gateway.errors import MalformedError, SignatureInvalidError
 from gateway.keyring.home import NodeHome
+from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
 from gateway.keyring.refusals import KeyFileError, Refusal, TrustError
 from gateway.keyring.statement import KeyStatement, StatementRefusedError, sign_statement
 from gateway.keyring.trust import read_pin, write_pin
 from gateway.ports import Keyring
-from tests.unit.keyring.helpers import OTHER_PASSPHRASE, Pair, keyring, root_signer
+from tests.unit.keyring.helpers import OTHER_PASSPHRASE, Pair, folder, keyring, present, root_signer
 
 EXCHANGE = "fr.gateway.test/exchange/us"
 
@@ -199,6 +200,35 @@ def test_a_statement_that_contradicts_is_refused(own_pair: Pair, changes: dict[s
         opened.accept_peer_statement(american_statement(own_pair, **changes))
 
     assert opened.peer_statement == before
+
+
+def test_test_keys_do_not_come_in_through_the_log_either(own_pair: Pair) -> None:
+    opened = keyring(own_pair.fr)
+    opened._folder = replace(opened._folder, test=False)
+
+    with pytest.raises(StatementRefusedError, match="TEST"):
+        opened.accept_peer_statement(american_statement(own_pair, version=2))
+    # The peer may change from test keys to real ones, never back.
+    opened.accept_peer_statement(american_statement(own_pair, version=2, test=False))
+    assert not opened.peer_keys.test
+
+
+def test_a_storage_key_of_another_length_is_refused(own_pair: Pair) -> None:
+    keys = folder(own_pair.fr)
+    keys.put(
+        "storage.key",
+        bytes(31),
+        purpose=Purpose.STORAGE,
+        key_id=bytes(8),
+        name="fr.gateway.test",
+        now=present(),
+        replace=True,
+    )
+
+    with pytest.raises(KeyFileError) as caught:
+        keyring(own_pair.fr)
+
+    assert caught.value.refusal is Refusal.ALTERED
 
 
 def test_a_statement_of_another_root_or_node_is_refused(own_pair: Pair) -> None:

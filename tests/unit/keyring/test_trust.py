@@ -194,6 +194,18 @@ def test_an_absent_file_is_refused(own_pair: Pair, file: str) -> None:
         read_peer(own_pair.fr)
 
 
+@pytest.mark.parametrize("file", ["root.vkeys", "statement.note"])
+def test_an_export_that_does_not_fit_together_is_not_shown_to_a_person(
+    own_pair: Pair, tmp_path: Path, file: str
+) -> None:
+    export_trust(own_pair.us, tmp_path / "export")
+    for content in (b"", b"nothing of the kind\n", (own_pair.fr.own.folder / file).read_bytes()):
+        (tmp_path / "export" / file).write_bytes(content)
+
+        with pytest.raises(TrustError):
+            read_published_as_stated(TrustFiles(folder=tmp_path / "export"))
+
+
 def test_a_list_of_another_authority_is_refused(pair: Pair) -> None:
     issuer = read_certificate(pair.fr.own.authority("node-ca"))
 
