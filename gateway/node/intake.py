@@ -25,7 +25,7 @@ from gateway.core.bundle import Bundle, decode_bundle
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
 from gateway.core.entries import IncidentKind, Kind, kind_of
-from gateway.core.merkle import RightEdge, append, edge_at, hash_leaf
+from gateway.core.merkle import Hash, RightEdge, append, edge_at, hash_leaf
 from gateway.core.message.registry import Catalogue
 from gateway.errors import (
     MalformedError,
@@ -81,6 +81,15 @@ class Arrival:
     rank: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Checked:
+    """A bundle whose note carries both signatures of the log."""
+
+    bundle: Bundle
+    verified: VerifiedNote
+    leaves: tuple[Hash, ...]
+
+
 class Intake:
     """Receives bundles of one peer. Calls may overlap; the mirror grows one bundle at a time."""
 
@@ -128,6 +137,7 @@ class Intake:
         self._turn = asyncio.Lock()
         self._grown = asyncio.Condition()
         self._size = 0
+        self._head: LogHead | None = None
         self._held = 0
         self._in_work = 0
         self._last_cosign_s = 0
@@ -169,18 +179,22 @@ class Intake:
             raise UnavailableError(msg)
         self._in_work += 1
         try:
-            bundle, verified = await self._workers.run(self._verify, data)
-            await self._wait_for(bundle.start)
+            checked = await self._workers.run(self._verify, data)
+            contents = None
+            if checked.bundle.start >= self._size:
+                # The usual case: opened while the bundles before it are still being written.
+                contents = await self._open(checked.bundle, skip=0)
+            await self._wait_for(checked.bundle.start)
             async with self._turn:
                 self._check_open()
-                if bundle.start > self._size:
+                if checked.bundle.start > self._size:
                     raise PeerConflictError(self._size)
-                answer = await self._take(bundle, verified)
+                taken = await self._take(checked, contents)
+            async with self._grown:
+                self._grown.notify_all()
+            return await self._answer(checked, taken)
         finally:
             self._in_work -= 1
-        async with self._grown:
-            self._grown.notify_all()
-        return answer
 
     async def view(self) -> tuple[bytes | None, int]:
         """Return (cosigned newest note of the mirror, size of the mirror)."""
@@ -216,55 +230,78 @@ class Intake:
 
     # --- the log -----------------------------------------------------------------------
 
-    def _verify(self, data: bytes) -> tuple[Bundle, VerifiedNote]:
+    def _verify(self, data: bytes) -> _Checked:
+        """Check 2, and what can be said of the bundle without the mirror."""
         bundle = decode_bundle(data)
         verifier = self._keyring.peer_log_verifier(self._pair.peer_origin)
         verified = verify_log_note(bundle.note, verifier=verifier)
         if verified.checkpoint.size != bundle.end:
             msg = "the note of a bundle signs the size at the bundle's end"
             raise MalformedError(msg)
-        return bundle, verified
+        leaves = tuple(hash_leaf(entry) for entry in bundle.entries)
+        return _Checked(bundle=bundle, verified=verified, leaves=leaves)
 
-    async def _take(self, bundle: Bundle, verified: VerifiedNote) -> BundleAnswer:
-        checkpoint = verified.checkpoint
+    async def _open(self, bundle: Bundle, *, skip: int) -> Contents:
+        return await self._workers.run(
+            self._opener.open,
+            bundle,
+            skip=skip,
+            now_ms=self._clock.now_ms(),
+            agreed=self._reader.agreed,
+        )
+
+    async def _take(self, checked: _Checked, contents: Contents | None) -> Contents | None:
+        """Mirror a bundle; return its contents, or None if the mirror held all of it already.
+
+        Only this part runs one bundle at a time. What follows (high-water mark, cosignature,
+        answer) may overlap with the next bundle: both marks and cosignatures only grow.
+        """
+        bundle, checkpoint = checked.bundle, checked.verified.checkpoint
         overlap = min(self._size, bundle.end) - bundle.start
         if overlap > 0:
-            await self._check_overlap(bundle, checkpoint, overlap)
+            await self._check_overlap(checked, overlap)
         if bundle.end <= self._size:
-            return await self._replay()
-        new = bundle.entries[overlap:]
-        head = await self._store.read(self._head)
-        leaves = await self._workers.run(lambda: [hash_leaf(entry) for entry in new])
-        if append(head.edge, leaves).edge.root() != checkpoint.root:
+            return None
+        head = self._head
+        if head is None:
+            head = await self._store.read(self._load_head)
+        if append(head.edge, checked.leaves[overlap:]).edge.root() != checkpoint.root:
             msg = "the entries do not lead to the signed root"
             raise RootMismatchError(msg)
+        if contents is None or overlap > 0:
+            contents = await self._open(bundle, skip=overlap)
+        opened = contents
+        self._reader.check_statements(opened.others)
         now_ms = self._clock.now_ms()
-        agreed = self._reader.agreed
-        contents = await self._workers.run(
-            self._opener.open, bundle, skip=overlap, now_ms=now_ms, agreed=agreed
-        )
-        self._reader.check_statements(contents.others)
+        new = bundle.entries[overlap:]
+        self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
-            Step.MIRRORED, lambda tx: self._keep(tx, head, new, contents, verified, now_ms)
+            Step.MIRRORED, lambda tx: self._keep(tx, head, new, opened, checked.verified, now_ms)
         )
+        self._head = grown
         self._size = grown.size
-        await self._high_water.record({self._pair.peer_origin: (grown.size, checkpoint.root)})
         self._reader.apply(arrival.effects)
-        self._retire_keys(contents)
+        self._retire_keys(opened)
         self._on_arrival(arrival)
-        if contents.messages:
-            return BundleAnswer(size=grown.size, note=await self._cosign(bundle.note))
-        return BundleAnswer(size=grown.size, note=None)
+        return opened
 
-    async def _replay(self) -> BundleAnswer:
-        """Answer a bundle that the mirror holds with the cosignature of its newest state."""
-        note, size = await self.view()
-        return BundleAnswer(size=size, note=note)
+    async def _answer(self, checked: _Checked, taken: Contents | None) -> BundleAnswer:
+        """Answer with a cosignature where messages were delivered, else with the size alone.
 
-    def _head(self, tx: Transaction) -> LogHead:
+        A replay gets the cosignature of the mirror's newest state.
+        """
+        if taken is None:
+            note, size = await self.view()
+            return BundleAnswer(size=size, note=note)
+        checkpoint = checked.verified.checkpoint
+        await self._high_water.record({checkpoint.origin: (checkpoint.size, checkpoint.root)})
+        note = await self._cosign(checked.bundle.note) if taken.messages else None
+        return BundleAnswer(size=checkpoint.size, note=note)
+
+    def _load_head(self, tx: Transaction) -> LogHead:
         return ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)
 
-    async def _check_overlap(self, bundle: Bundle, checkpoint: Checkpoint, overlap: int) -> None:
+    async def _check_overlap(self, checked: _Checked, overlap: int) -> None:
         """Tell a replay from a fork and from mere damage.
 
         Raises:
@@ -273,6 +310,7 @@ class Intake:
             RootMismatchError: The entries differ from the mirror's, and nothing signed says so.
         """
         origin = self._pair.peer_origin
+        bundle, checkpoint = checked.bundle, checked.verified.checkpoint
 
         def compare(tx: Transaction) -> tuple[bool, RightEdge, bytes | None, StoredNote | None]:
             same = tx.logs.entries(origin, bundle.start, bundle.start + overlap) == list(
@@ -288,8 +326,7 @@ class Intake:
         same, before, ours, newest = await self._store.read(compare)
         signed_otherwise = ours is not None and ours != checkpoint.root
         if not same and not signed_otherwise:
-            leaves = [hash_leaf(entry) for entry in bundle.entries]
-            signed_otherwise = append(before, leaves).edge.root() == checkpoint.root
+            signed_otherwise = append(before, checked.leaves).edge.root() == checkpoint.root
         if signed_otherwise:
             await self._freeze(bundle, checkpoint, newest)
         if not same:

@@ -99,15 +99,18 @@ async def test_lost_answers_make_replays_not_repeats(world: World) -> None:
 
 async def test_both_nodes_die_at_once_and_go_on(world: World) -> None:
     await world.settle()
-    world.break_write("US", Step.DELIVERED, persisted=False)
-    world.break_write("FR", Step.SEQUENCED, persisted=True)
+    world.break_write("FR", Step.MIRRORED, persisted=True)
     ids = await world.send_many("US", 20)
-    await world.until_crashed("US")
     await world.until_crashed("FR")
+    document = world.draft("US")
+    world.break_write("US", Step.ACCEPTED, persisted=True)
+    with pytest.raises(StoreError):
+        await world.post("US", document, key="the-key")
 
     await world.restart("FR")
     await world.restart("US")
 
+    ids.append((await world.post("US", document, key="the-key")).message_id)
     for message_id in ids:
         await world.until_state("US", message_id, "received")
     await world.settle()
