@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -133,7 +133,13 @@ def completed(
 
 
 def new_draft(
-    message_type: MessageType, *, catalogue: Catalogue, folder: Path, now_ms: int, in_reply_to: str | None
+    message_type: MessageType,
+    *,
+    catalogue: Catalogue,
+    folder: Path,
+    now_ms: int,
+    in_reply_to: str | None = None,
+    nation: str | None = None,
 ) -> Json | None:
     """Return a draft to fill in: the type's example, made current, without what nodes fill in.
 
@@ -143,6 +149,7 @@ def new_draft(
         folder: The catalogue's files, which hold the examples.
         now_ms: The present.
         in_reply_to: Id of the message that is answered, or None.
+        nation: Nation that sends it; None for that of the example.
 
     Returns:
         None if the type has no example.
@@ -151,6 +158,8 @@ def new_draft(
     if example is None:
         return None
     document: Json = _moved(example, timedelta(milliseconds=now_ms - (created_ms(example) or now_ms)))
+    if nation not in {None, document["header"]["from"]["nation"]}:
+        _turn_round(document, message_type, catalogue)
     parent = _assumed_parent(document, message_type)
     _leave_out(document, catalogue=catalogue, now_ms=now_ms, parent=parent)
     if parent is not None:
@@ -165,6 +174,33 @@ def _example(message_type: MessageType, folder: Path) -> Json | None:
         if example.get("type") == message_type.id:
             return example
     return None
+
+
+def _turn_round(document: Json, message_type: MessageType, catalogue: Catalogue) -> None:
+    """Let the other nation send an example: its first agency that may, to the first that may get it."""
+    header: Json = document["header"]
+    receiver = header["from"]["nation"]
+    sender = _other(catalogue, receiver)
+    agencies = message_type.terms.agencies
+    renamed = {
+        header["from"]["agency"]: min(agencies[sender]),
+        header["to"][0]["agency"]: min(agencies[receiver]),
+    }
+    header["from"] = {"nation": sender, "agency": min(agencies[sender])}
+    header["to"] = [{"nation": receiver, "agency": min(agencies[receiver])}]
+    for name in ("marking", "handling", "legal_basis"):
+        header.pop(name, None)  # these follow from who sends
+    header["language"] = "fr" if sender == "FR" else "en"
+    document["payload"] = _renamed(document["payload"], renamed)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a value with whole texts replaced."""
+    if isinstance(value, dict):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _leave_out(document: Json, *, catalogue: Catalogue, now_ms: int, parent: StoredMessage | None) -> None:

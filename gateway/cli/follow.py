@@ -196,6 +196,9 @@ def _print_exception(tracked: Tracked) -> None:
 
 
 def _list_conversations(found: list[Conversation]) -> None:
+    if not found:
+        typer.echo("No conversations yet.")
+        return
     rows = table(None, "state", "open until", "type", "opened by", "messages", "last message", "id")
     for item in found:
         rows.add_row(

@@ -116,21 +116,28 @@ def new_command(
     reply_to: Annotated[
         str | None, typer.Option("--reply-to", metavar="ID", help="Id of the message that is answered.")
     ] = None,
+    nation: Annotated[
+        str | None, typer.Option("--nation", help="Nation that sends it: FR or US; else the example's.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write it here instead of printing it.")] = None,
 ) -> None:
     """Write a draft to fill in: the type's example without what the node fills in.
 
-    Example: entente schema new assist.request/1 --out request.json
+    Example: entente schema new assist.request/1 --nation FR --out request.json
     """
     with answering():
         catalogue = read_catalogue()
         item = catalogue.type(type_id)
+    if nation is not None and nation not in item.terms.agencies:
+        msg = "one of: " + ", ".join(sorted(item.terms.agencies))
+        raise typer.BadParameter(msg, param_hint="--nation")
     document = new_draft(
         item,
         catalogue=catalogue,
         folder=catalogue_folder(),
         now_ms=SystemClock().now_ms(),
         in_reply_to=reply_to,
+        nation=nation,
     )
     if document is None:
         typer.echo(f"{type_id} has no example in the catalogue", err=True)

@@ -124,7 +124,7 @@ class Transport:
                     msg = "TLS failed: one of the two certificates is not trusted by the other side"
                     raise IdentityError(msg) from error
                 if attempt == retries.tries:
-                    msg = f"no answer from {self._url} after {attempt} tries"
+                    msg = f"no answer from {self._url} after {attempt} tries{_hint(error)}"
                     raise NotReachableError(msg) from error
             # Jitter, so that the agencies of a nation do not come back all at once.
             fraction = 0.5 + secrets.randbits(16) / 2**17
@@ -171,7 +171,17 @@ class Transport:
 def _is_tls(error: BaseException) -> bool:
     """Return whether TLS itself failed; in TLS 1.3 a refused client certificate shows up late."""
     causes = (error, error.__cause__, getattr(error, "os_error", None))
-    return any(isinstance(cause, ssl.SSLError) for cause in causes)
+    return any(isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) for cause in causes)
+
+
+def _hint(error: BaseException) -> str:
+    """Return what a person can do about it, if the error tells."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return ": nothing listens there, or a firewall is in between"
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+        # Servers on asyncio close without an alert when they refuse a certificate.
+        return ": it closes the connection; does it accept this certificate on this port?"
+    return ""
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
