@@ -64,7 +64,7 @@ def decode_bundle(data: bytes) -> Bundle:
         msg = f"a bundle is an array of {_FIELDS} fields"
         raise MalformedError(msg)
     version, start, entries, boxes, ciphertexts, note = cast("tuple[Any, ...]", value)
-    if version != PROTOCOL_VERSION:
+    if type(version) is not int or version != PROTOCOL_VERSION:
         msg = "the bundle is of another protocol version"
         raise MalformedError(msg)
     if (

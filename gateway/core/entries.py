@@ -30,7 +30,9 @@ ROOT_BYTES: Final = 32
 KEM_PUBLIC_BYTES: Final = 1_665
 MAX_INDEX: Final = 2**53
 
-MAX_EXCEPTIONS: Final = 1_000
+MAX_EXCEPTIONS: Final = 1_024
+"""As many as a bundle has entries: one receipt can always answer one bundle."""
+
 MAX_COLLECTIONS: Final = 250
 """Lists that are longer are split over several entries, so that each stays below the limit."""
 
@@ -416,6 +418,13 @@ def _list(value: Any, *, most: int) -> tuple[Any, ...]:
     return value
 
 
+def _fields(value: Any, count: int) -> tuple[Any, ...]:
+    """Return the fields of an array within an entry; bytes and text unpack as well, and are none."""
+    if type(value) is not tuple or len(value) != count:
+        raise ValueError
+    return value
+
+
 def _message(
     header: Any, key_id: Any, bundle_id: Any, slot: Any, box: Any, digest: Any, length: Any, /
 ) -> MessageEntry:
@@ -434,7 +443,7 @@ def _receipt(
     origin: Any, start: Any, count: Any, root: Any, decided: Any, exceptions: Any, /
 ) -> ReceiptEntry:
     first, entries = _int(start), _int(count)
-    items = tuple(_exception(*item) for item in _list(exceptions, most=MAX_EXCEPTIONS))
+    items = tuple(_exception(*_fields(item, 3)) for item in _list(exceptions, most=MAX_EXCEPTIONS))
     indexes = [item.index for item in items]
     ascending = all(a < b for a, b in pairwise(indexes))
     inside = not indexes or first <= indexes[0] <= indexes[-1] < first + entries
@@ -457,7 +466,7 @@ def _exception(index: Any, code: Any, rule: Any, /) -> ReceiptException:
 def _collected(origin: Any, collections: Any, /) -> CollectedEntry:
     items = tuple(
         Collection(index=_int(index), agency=_text(agency), at_ms=_int(at))
-        for index, agency, at in _list(collections, most=MAX_COLLECTIONS)
+        for index, agency, at in (_fields(item, 3) for item in _list(collections, most=MAX_COLLECTIONS))
     )
     if not items:
         raise ValueError
@@ -483,7 +492,10 @@ def _anchor(origin: Any, size: Any, root: Any, /) -> AnchorEntry:
 
 
 def _agreement(types: Any, effective: Any, /) -> AgreementEntry:
-    pairs = tuple((_text(name), _bytes(digest, DIGEST_BYTES)) for name, digest in _list(types, most=200))
+    pairs = tuple(
+        (_text(name), _bytes(digest, DIGEST_BYTES))
+        for name, digest in (_fields(item, 2) for item in _list(types, most=200))
+    )
     names = [name for name, _ in pairs]
     if names != sorted(set(names)):
         raise ValueError

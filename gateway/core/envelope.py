@@ -26,6 +26,8 @@ SUITE: Final = 1
 MESSAGE_ID_BYTES: Final = 16
 DIGEST_BYTES: Final = 48
 MAX_HEADER_BYTES: Final = 4_096
+MAX_NUMBER: Final = 2**53
+"""Largest number in a header: every JSON reader and every database holds it exactly."""
 
 MARKING_LEVELS: Final = (
     "NON_PROTEGE",
@@ -111,7 +113,8 @@ def decode_header(data: bytes) -> Header:
     if not isinstance(value, tuple) or len(value) != _FIELDS:
         msg = f"a header is an array of {_FIELDS} fields"
         raise MalformedError(msg)
-    if value[0] != PROTOCOL_VERSION or value[1] != SUITE:
+    # Types as well, because true equals 1.
+    if [(type(item), item) for item in value[:2]] != [(int, PROTOCOL_VERSION), (int, SUITE)]:
         msg = "the header is of another protocol version or suite"
         raise MalformedError(msg)
     sized = ((value[2], MESSAGE_ID_BYTES), (value[10], DIGEST_BYTES), (value[13], MESSAGE_ID_BYTES))
@@ -120,7 +123,7 @@ def decode_header(data: bytes) -> Header:
     agencies = value[8]
     if (
         any(type(item) is not bytes or len(item) != length for item, length in sized)
-        or any(type(item) is not int or item < 0 for item in numbers)
+        or any(type(item) is not int or not 0 <= item <= MAX_NUMBER for item in numbers)
         or any(type(item) is not str or not item for item in texts)
         or type(agencies) is not tuple
         or not 1 <= len(agencies) <= 8

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.bundle import Bundle
-from gateway.core.entries import Entry, MessageEntry, decode_entry
+from gateway.core.entries import Entry, KemKeyEntry, MessageEntry, decode_entry
 from gateway.core.envelope import SUITE, Header, decode_header, header_of
-from gateway.core.keybox import BoxBinding, BoxInvalidError, KemPrivateKey, open_box
+from gateway.core.keybox import BoxBinding, BoxInvalidError, KemPrivateKey, KemPublicKey, open_box
 from gateway.core.message.examine import examine
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
@@ -118,6 +118,8 @@ class Opener:
                 continue
             if isinstance(entry, MessageEntry):
                 pending.append((index, entry))
+            elif isinstance(entry, KemKeyEntry) and not _is_usable(entry):
+                malformed.append(index)
             else:
                 others.append((index, entry))
         if len(pending) != len(bundle.ciphertexts):
@@ -213,6 +215,19 @@ class _ExceptedError(Exception):
         super().__init__(exception.label)
         self.exception = exception
         self.rule = rule
+
+
+def _is_usable(entry: KemKeyEntry) -> bool:
+    """Return whether content keys can be sealed for an announced key.
+
+    One that cannot be used has no effect, like any malformed entry: the key before it stays
+    the newest one.
+    """
+    try:
+        public_key = KemPublicKey.from_bytes(entry.public_key)
+    except MalformedError:
+        return False
+    return entry.suite == SUITE and entry.key_id == public_key.key_id
 
 
 def _check_ciphertext(entry: MessageEntry, ciphertext: bytes | None) -> bytes:
