@@ -70,7 +70,15 @@ class Judgement:
     violations: tuple[Violation, ...]
 
 
-def judge(body: bytes, *, catalogue: Catalogue, at_ms: int | None, now_ms: int, draft: bool) -> Judgement:
+def judge(
+    body: bytes,
+    *,
+    catalogue: Catalogue,
+    at_ms: int | None,
+    now_ms: int,
+    draft: bool,
+    nation: str | None = None,
+) -> Judgement:
     """Judge a message as a node would.
 
     Args:
@@ -80,6 +88,7 @@ def judge(body: bytes, *, catalogue: Catalogue, at_ms: int | None, now_ms: int, 
         now_ms: The present.
         draft: Complete it first, as the node of its sender would. A reply is completed as
             if the message it answers were there and had asked for it.
+        nation: Nation of the sender, where a draft does not tell.
     """
     try:
         document = parse_json(body)
@@ -91,8 +100,10 @@ def judge(body: bytes, *, catalogue: Catalogue, at_ms: int | None, now_ms: int, 
     if at_ms is None:
         at_ms = created_ms(document) or now_ms
     if draft:
-        parent = _parent_of_draft(document, catalogue)
-        document = completed(document, catalogue=catalogue, now_ms=at_ms, parent=parent)
+        sender = _sender(document, catalogue, nation)
+        if sender is not None:
+            parent = _parent_of_draft(document, catalogue, sender)
+            document = _complete(document, sender, catalogue=catalogue, now_ms=at_ms, parent=parent)
     return Judgement(
         document=document, violations=examine_document(document, catalogue=catalogue, now_ms=at_ms)
     )
@@ -108,28 +119,6 @@ def created_ms(document: Json) -> int | None:
         return int(datetime.fromisoformat(text).timestamp() * 1_000)
     except ValueError:
         return None
-
-
-def completed(
-    document: Json, *, catalogue: Catalogue, now_ms: int, parent: StoredMessage | None = None
-) -> Json:
-    """Return a draft completed as the node of its sender would do it.
-
-    The sender is ``header.from``; without it, the first agency of the other nation than the
-    addressee's that may send the type.
-    """
-    sender = _sender(document, catalogue)
-    if sender is None:
-        return document
-    return complete(
-        document,
-        catalogue=catalogue,
-        sender=sender,
-        peer_nation=_other(catalogue, sender.nation),
-        now_ms=now_ms,
-        new_id=lambda: _uuid7(now_ms),
-        parent=parent,
-    ).document
 
 
 def new_draft(
@@ -208,23 +197,33 @@ def _leave_out(document: Json, *, catalogue: Catalogue, now_ms: int, parent: Sto
     header: Json = document["header"]
     names = _FILLED_IN + (_REPLY_FILLED_IN if parent is not None else ())
 
+    sender = Sender(nation=header["from"]["nation"], agency=header["from"]["agency"], unit=None)
+
     def is_good() -> bool:
-        whole = completed(document, catalogue=catalogue, now_ms=now_ms, parent=parent)
+        whole = _complete(document, sender, catalogue=catalogue, now_ms=now_ms, parent=parent)
         return not examine_document(whole, catalogue=catalogue, now_ms=now_ms)
 
-    sender = header["from"]
     for name in names:
         if name not in header or (name == "conversation" and parent is not None):
             continue
         kept = header.pop(name)
-        if name == "from":
-            header["from"] = {"nation": sender["nation"], "agency": sender["agency"]}
-            continue
         if not is_good():
             header[name] = kept
-    if is_good():
-        # The certificate says who sends; until here the completion had to know it.
-        header.pop("from", None)
+
+
+def _complete(
+    document: Json, sender: Sender, *, catalogue: Catalogue, now_ms: int, parent: StoredMessage | None
+) -> Json:
+    """Return a draft completed as the node of its sender would do it."""
+    return complete(
+        document,
+        catalogue=catalogue,
+        sender=sender,
+        peer_nation=_other(catalogue, sender.nation),
+        now_ms=now_ms,
+        new_id=lambda: _uuid7(now_ms),
+        parent=parent,
+    ).document
 
 
 def _assumed_parent(document: Json, message_type: MessageType) -> StoredMessage | None:
@@ -242,15 +241,14 @@ def _assumed_parent(document: Json, message_type: MessageType) -> StoredMessage 
     )
 
 
-def _parent_of_draft(document: Json, catalogue: Catalogue) -> StoredMessage | None:
+def _parent_of_draft(document: Json, catalogue: Catalogue, sender: Sender) -> StoredMessage | None:
     """Return a message that a reply draft could answer, or None if it names none."""
     header, message_type = document.get("header"), catalogue.find(document.get("type"))
     if not isinstance(header, dict) or message_type is None:
         return None
     conversation, purpose = header.get("conversation"), header.get("purpose")
     answered = conversation.get("in_reply_to") if isinstance(conversation, dict) else None
-    sender = _sender(document, catalogue)
-    if not isinstance(answered, str) or _ID.fullmatch(answered) is None or sender is None:
+    if not isinstance(answered, str) or _ID.fullmatch(answered) is None:
         return None
     nation = _other(catalogue, sender.nation)
     code = purpose.get("code") if isinstance(purpose, dict) else None
@@ -303,7 +301,11 @@ def _moved(value: Any, by: timedelta) -> Any:
     return value
 
 
-def _sender(document: Json, catalogue: Catalogue) -> Sender | None:
+def _sender(document: Json, catalogue: Catalogue, nation: str | None) -> Sender | None:
+    """Return who would send a draft: ``header.from``, or else some agency that may.
+
+    Of the nation that was given, or of the other one than the addressees'.
+    """
     agreement = catalogue.agreement
     header = document.get("header")
     fields = header if isinstance(header, dict) else {}
@@ -314,9 +316,9 @@ def _sender(document: Json, catalogue: Catalogue) -> Sender | None:
     if message_type is None:
         return None
     receivers = [agreement.agency_nation.get(code) for code in _addressees(fields.get("to"))]
-    for nation, agencies in sorted(message_type.terms.agencies.items()):
-        if nation not in receivers and agencies:
-            return Sender(nation=nation, agency=min(agencies), unit=None)
+    for code, agencies in sorted(message_type.terms.agencies.items()):
+        if agencies and (code == nation if nation is not None else code not in receivers):
+            return Sender(nation=code, agency=min(agencies), unit=None)
     return None
 
 

@@ -87,12 +87,16 @@ def check_command(
         str | None,
         typer.Option(metavar="created|TIME", help="Judge as at this time; `created`: each at its own."),
     ] = None,
+    nation: Annotated[
+        str | None, typer.Option("--nation", help="Nation of the sender, where a draft does not tell.")
+    ] = None,
     language: LanguageOption = "en",
     as_json: JsonOption = False,
 ) -> None:
     """Check messages as a node would: JSON, schema, and every rule that needs no other message.
 
-    Exit status 0 if all would be accepted, 1 if any would be refused, 2 for wrong usage.
+    With --draft a reply is judged as if the message it answers were there. Exit status 0 if all
+    would be accepted, 1 if any would be refused, 2 for wrong usage.
 
     Example: entente schema check message.json --at created --json
     """
@@ -103,7 +107,9 @@ def check_command(
         catalogue = read_catalogue()
     refused = False
     for name in files:
-        judgement = judge(_read(name), catalogue=catalogue, at_ms=at_ms, now_ms=now_ms, draft=draft)
+        judgement = judge(
+            _read(name), catalogue=catalogue, at_ms=at_ms, now_ms=now_ms, draft=draft, nation=nation
+        )
         refused |= bool(judgement.violations)
         _print_judgement(name, judgement, spoken, as_json=as_json)
     if refused:
