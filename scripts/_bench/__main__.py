@@ -1,0 +1,79 @@
+"""The benchmark of the exchange: `scripts/bench` runs it, docs/performance.md reads it.
+
+Two nodes, a load generator and a consumer, each a process of its own, on one machine over
+mutual TLS, with everything on: checks, logs, syncs. Beside them, in the same run, the same
+work in bare building blocks, because a rate alone says more about the machine than about
+the program. Ratios come first, then numbers, then JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import orjson
+
+from scripts._bench.helper import ROOT, HelperError
+from scripts._bench.loads import LoadError
+from scripts._bench.nodes import NodeError
+from scripts._bench.parts import Options, run_loads
+from scripts._bench.profiling import ProfileError
+from scripts._bench.report import make_report, print_report
+
+PARTS = ("bulk", "single", "latency")
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure two nodes on this machine.")
+    add = parser.add_argument
+    add("--quick", action="store_true", help="one short round and a small backlog: under two minutes")
+    add("--part", action="append", choices=PARTS, help="run this part only; may be repeated")
+    add("--rounds", type=int, help="rounds of the loads (3; quick: 1)")
+    add("--seconds", type=float, help="about how long each load posts (8; quick: 4)")
+    add("--count", type=int, help="messages of each closed load, instead of --seconds")
+    add("--backlog", type=int, help="messages of the backlog (100000; quick: 10000)")
+    add("--no-collect", action="store_true", help="no consumer: a load ends when all is received")
+    add("--profile", type=Path, metavar="DIR", help="profile both nodes under the closed loads with py-spy")
+    add("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
+    add("--history", type=Path, metavar="FILE", help="append the ratios and medians to FILE, a line a run")
+    add("--home", type=Path, metavar="DIR", default=ROOT / "var" / "bench", help="where homes are made")
+    add("--keep", action="store_true", help="leave the homes and logs of the nodes there")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmark; return the exit status."""
+    given = parse_arguments(arguments)
+    options = Options(
+        folder=given.home,
+        parts=given.part or PARTS,
+        rounds=given.rounds or (1 if given.quick else 3),
+        seconds=given.seconds or (4.0 if given.quick else 8.0),
+        backlog=given.backlog or (10_000 if given.quick else 100_000),
+        count=given.count,
+        collect=not given.no_collect,
+        keep=given.keep,
+        profile=given.profile,
+    )
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+    try:
+        loads = run_loads(options, say)
+    except (LoadError, NodeError, HelperError, ProfileError) as error:
+        print(f"scripts/bench: {error}", file=sys.stderr)
+        return 1
+    report = make_report(options, loads, elapsed_s=time.monotonic() - began)
+    print_report(report)
+    if given.json is not None:
+        given.json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,157 @@
+"""One load, measured: prepared, let go, followed until the last message is collected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scripts._bench.helper import Helper
+from scripts._bench.measure import CpuCount, LinkCount, memory_bytes
+from scripts._bench.nodes import Nodes
+from scripts._bench.records import Progress, bundles_of, journeys, way_of
+
+POLL_S: Final = 0.1
+STALLED_S: Final = 120.0
+LAG_SHARE: Final = 0.1
+"""A generator whose own lag p99 exceeds this share of the reported p99 has measured itself."""
+
+
+class LoadError(Exception):
+    """A load did not come to its end, or not as it has to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A load by name; the fields are those of `scripts._bench.load.Plan`."""
+
+    name: str
+    lines: int
+    connections: int
+    nations: tuple[str, ...] = ("FR",)
+    rate: float | None = None
+    arrivals: str = "fixed"
+    urgent: bool = False
+
+    def plan(self, count: int) -> dict[str, Any]:
+        """Return the question that prepares it."""
+        return {
+            "nations": self.nations,
+            "lines": self.lines,
+            "count": count,
+            "connections": self.connections,
+            "rate": self.rate,
+            "arrivals": self.arrivals,
+            "urgent": self.urgent,
+        }
+
+
+class Stage:
+    """Nodes, generator and consumer, up and running."""
+
+    def __init__(self, nodes: Nodes, generator: Helper, consumer: Helper | None) -> None:
+        """Take them over; they are ended by whoever began them.
+
+        Args:
+            nodes: Both nodes.
+            generator: Posts.
+            consumer: Reads and acknowledges; without it, *received* is the last step.
+        """
+        self.nodes = nodes
+        self.generator = generator
+        self.consumer = consumer
+        self.last_step = "received" if consumer is None else "collected"
+
+    def pids(self) -> dict[str, int]:
+        """Return the processes of a run by name."""
+        pids = {f"node_{nation.lower()}": node.pid for nation, node in self.nodes.by_nation.items()}
+        pids["generator"] = self.generator.pid
+        if self.consumer is not None:
+            pids["consumer"] = self.consumer.pid
+        return pids
+
+    def collected(self) -> dict[str, Any]:
+        """Return what the consumer says that it has."""
+        return {} if self.consumer is None else self.consumer.ask(do="report")
+
+    def run(self, load: Load, count: int) -> dict[str, Any]:
+        """Put a load on the nodes and return what came of it.
+
+        The clock runs from the first request until the last message is collected; the
+        kernel's counters are read at both ends.
+
+        Raises:
+            LoadError: A message was refused, or nothing moves any more.
+        """
+        progress = {nation: Progress(self.nodes[nation].database) for nation in load.nations}
+        try:
+            return self._run(load, count, progress)
+        finally:
+            for item in progress.values():
+                item.close()
+
+    def _run(self, load: Load, count: int, progress: dict[str, Progress]) -> dict[str, Any]:
+        self.generator.ask(do="prepare", **load.plan(count))
+        before = {nation: item.newest() for nation, item in progress.items()}
+        link = LinkCount(node.ports.peer for node in self.nodes.by_nation.values())
+        cpu = CpuCount(self.pids())
+        posted = self.generator.ask(do="go")
+        if posted["accepted"] != posted["posted"]:
+            msg = f"{load.name}: {posted['refused']} of {posted['posted']} refused: {posted['problems']}"
+            raise LoadError(msg)
+        self.await_end(list(progress.values()), link)
+        cpu_us = cpu.result(posted["accepted"])
+        carried = link.total()
+        return {
+            "load": load.name,
+            "rate_asked": load.rate,
+            "cpu_us_per_message": cpu_us,
+            "link_bytes_per_message": None if carried is None else carried / posted["accepted"],
+            "memory_peak_bytes": {
+                nation: memory_bytes(node.pid, "VmHWM") for nation, node in self.nodes.by_nation.items()
+            },
+            **self._written(load, posted, before),
+            **_posting(posted),
+        }
+
+    def await_end(self, progress: Sequence[Progress], link: LinkCount | None = None) -> None:
+        """Wait until no message is on its way any more.
+
+        Raises:
+            LoadError: Nothing has moved for two minutes.
+        """
+        newest, since = -1, time.monotonic()
+        collecting = self.consumer is not None
+        while left := sum(item.unfinished(collecting=collecting) for item in progress):
+            if left != newest:
+                newest, since = left, time.monotonic()
+            elif time.monotonic() - since > STALLED_S:
+                msg = f"{left} messages are still on their way and nothing moves"
+                raise LoadError(msg)
+            time.sleep(POLL_S)
+            if link is not None:
+                link.look()
+
+    def _written(self, load: Load, posted: dict[str, Any], before: dict[str, int]) -> dict[str, Any]:
+        """Return what the nodes' databases say of the run."""
+        due_ms = dict(posted.pop("due_ms"))
+        found = [
+            journey
+            for nation in load.nations
+            for journey in journeys(
+                self.nodes[nation].database, self.nodes.peer_of(nation).database, after=before[nation]
+            )
+        ]
+        result = way_of(found, started_ms=posted["started_ms"], due_ms=due_ms)
+        result["bundle_messages"] = bundles_of(
+            self.nodes[load.nations[0]].database, since_ms=posted["started_ms"]
+        )
+        return result
+
+
+def _posting(posted: dict[str, Any]) -> dict[str, Any]:
+    """Return what the generator measured, with its verdict about itself."""
+    lag, answer = posted["lag_ms"], posted["answer_ms"]
+    void = bool(lag["count"]) and lag["p99"] > LAG_SHARE * answer["p99"]
+    return {"answer_ms": answer, "lag_ms": lag, "void": void, "pushed_back": posted["pushed_back"]}

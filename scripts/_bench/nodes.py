@@ -1,0 +1,247 @@
+"""Both nodes of a run: homes in a folder of their own, processes, ports, readiness.
+
+The nodes are those of the demo: the same keys, certificates and configuration, nothing
+switched off. The folder has to be on a real disk, because a commit is only as durable, and
+as slow, as the disk below it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from gateway.client.identity import open_context
+from gateway.keyring.config_file import Ports
+from gateway.keyring.demo import make_demo_homes
+from scripts._bench.helper import ROOT
+from scripts._bench.messages import NATIONS, agencies_of
+from scripts._bench.wire import HOST
+
+START_S = 60.0
+STOP_S = 60.0
+PORT_BASES = range(20_000, 32_000, 20)
+_PR_SET_PDEATHSIG = 1
+
+
+class NodeError(Exception):
+    """A node did not start, or ended; its log is named."""
+
+
+class NodeProcess:
+    """One node as a process."""
+
+    def __init__(self, nation: str, home: Path, ports: Ports, log: Path) -> None:
+        """Describe it; `start` starts it.
+
+        Args:
+            nation: Whose node it is.
+            home: Its home.
+            ports: Where it listens.
+            log: File that takes its events.
+        """
+        self.nation = nation
+        self.home = home
+        self.ports = ports
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        if self._process is None:
+            msg = f"the node {self.nation} is not running"
+            raise NodeError(msg)
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Return whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def database(self) -> Path:
+        """Return its database."""
+        return self.home / "data" / "gateway.db"
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        with self.log.open("ab") as log:
+            self._process = self._spawn(log)
+
+    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            (sys.executable, "-m", "gateway", "serve", "--home", self.home),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has no threads
+        )
+
+    def await_port(self) -> None:
+        """Wait until its agency port answers."""
+        self._wait("answer", lambda: self.get_agency("/v1/whoami") is not None)
+
+    def await_ready(self) -> None:
+        """Wait until it says that it is ready: it has recovered, signs and writes."""
+        self._wait("be ready", self._is_ready)
+
+    def stop(self) -> None:
+        """Let it finish its work and end; kill it if it does not."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def get_agency(self, path: str) -> Any:
+        """Return the JSON that the agency port answers to the first agency, or None."""
+        return _get(self.agency_folder(agencies_of(self.nation)[0]), self.ports.agency, path)
+
+    def agency_folder(self, agency: str) -> Path:
+        """Return the folder with the certificate of an agency."""
+        return self.home / "agencies" / agency
+
+    def _is_ready(self) -> bool:
+        return _get(self.home / "operators" / "OPERATOR", self.ports.operator, "/health/ready") is not None
+
+    def _wait(self, what: str, is_so: Any) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if not self.running:
+                break
+            if is_so():
+                return
+            time.sleep(0.05)
+        msg = f"the node {self.nation} did not {what}; its log is {self.log}"
+        raise NodeError(msg)
+
+
+class Nodes:
+    """Both nodes and their folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the homes in ``folder``, which has to be empty."""
+        self.folder = folder
+        base = free_port_base()
+        make_demo_homes(folder, now=datetime.now(UTC), port_base=base)
+        self.by_nation = {
+            nation: NodeProcess(
+                nation,
+                folder / nation.lower(),
+                Ports.from_base(base, nation),
+                folder / f"{nation.lower()}.log",
+            )
+            for nation in NATIONS
+        }
+
+    def __getitem__(self, nation: str) -> NodeProcess:
+        """Return the node of a nation."""
+        return self.by_nation[nation]
+
+    def peer_of(self, nation: str) -> NodeProcess:
+        """Return the other node."""
+        return next(node for node in self.by_nation.values() if node.nation != nation)
+
+    def start(self) -> None:
+        """Start both and wait until they are ready."""
+        for node in self.by_nation.values():
+            node.start()
+        for node in self.by_nation.values():
+            node.await_port()
+        for node in self.by_nation.values():
+            node.await_ready()
+
+    def stop(self) -> None:
+        """Stop both."""
+        for node in self.by_nation.values():
+            node.stop()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run both as long as the context is open."""
+        try:
+            self.start()
+            yield
+        finally:
+            self.stop()
+
+    def write_setup(self, path: Path) -> Path:
+        """Write what the load generator and the consumer have to know; return its path."""
+        agencies = {
+            agency: {"folder": str(node.agency_folder(agency)), "port": node.ports.agency}
+            for nation, node in self.by_nation.items()
+            for agency in agencies_of(nation)
+        }
+        document = {
+            "agencies": agencies,
+            "nations": list(NATIONS),
+            "accepted": str(self.folder / "accepted.txt"),
+            "collected": str(self.folder / "collected.txt"),
+        }
+        path.write_bytes(orjson.dumps(document))
+        return path
+
+
+def free_port_base() -> int:
+    """Return a base from which all six ports of the nodes are free.
+
+    Raises:
+        NodeError: There is none.
+    """
+    # Two benchmarks that start together begin to look in different places.
+    start = os.getpid() % len(PORT_BASES)
+    bases: list[int] = [*PORT_BASES[start:], *PORT_BASES[:start]]
+    for base in bases:
+        ports = [Ports.from_base(base, nation) for nation in NATIONS]
+        if _are_free([port for item in ports for port in (item.agency, item.peer, item.operator)]):
+            return base
+    msg = "no free ports on the loopback interface"
+    raise NodeError(msg)
+
+
+def _are_free(numbers: Sequence[int]) -> bool:
+    for number in numbers:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", number))
+            except OSError:
+                return False
+    return True
+
+
+def _end_with_parent() -> None:
+    """Make the kernel end a node whose benchmark was killed, so that none is left behind."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def _get(folder: Path, port: int, path: str) -> Any:
+    """Return the JSON of a good answer, or None for anything else."""
+    connection = HTTPSConnection(HOST, port, timeout=5, context=open_context(folder))
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        return orjson.loads(body) if response.status == 200 else None
+    except (OSError, ssl.SSLError):
+        return None
+    finally:
+        connection.close()
