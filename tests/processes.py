@@ -1,0 +1,143 @@
+"""Two real node processes with real homes, real mutual TLS and real files."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+from gateway.client import AsyncClient
+from gateway.keyring.config_file import Ports
+from gateway.keyring.demo import make_homes
+from gateway.keyring.home import NodeHome
+from gateway.keyring.tls import agency_client
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 40.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on right now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [item.getsockname()[1] for item in sockets]
+    finally:
+        for item in sockets:
+            item.close()
+
+
+class Processes:
+    """A French and an American node, each a process that can be killed and started again."""
+
+    def __init__(self, base: Path, *, environment: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        """Make the homes; nothing runs yet.
+
+        Args:
+            base: Folder of the homes.
+            environment: Settings by nation, such as ``ENTENTE_PEERS__US__URL``.
+        """
+        numbers = free_ports(6)
+        self.ports = {
+            nation: Ports(agency=chosen[0], peer=chosen[1], operator=chosen[2])
+            for nation, chosen in (("FR", numbers[:3]), ("US", numbers[3:]))
+        }
+        self.homes: dict[str, NodeHome] = make_homes(base, ports=self.ports, now=datetime.now(UTC))
+        self.environment = {nation: dict((environment or {}).get(nation, {})) for nation in self.homes}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for nation in self.homes:
+            self.start(nation)
+        for nation in self.homes:
+            await self.until_live(nation)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+        for nation in list(self._running):
+            self.stop(nation)
+
+    def start(self, nation: str) -> None:
+        """Start a node on what its home holds."""
+        home = self.homes[nation].path
+        with (home / "node.log").open("ab") as log:
+            self._running[nation] = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "serve", "--home", str(home)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                env={**os.environ, **self.environment[nation]},
+            )
+
+    def kill(self, nation: str) -> None:
+        """Kill a node with SIGKILL: nothing of it gets a chance to tidy up."""
+        process = self._running.pop(nation)
+        process.kill()
+        process.wait()
+
+    def stop(self, nation: str) -> int:
+        """Stop a node with SIGTERM and return its exit status."""
+        process = self._running.pop(nation)
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def process(self, nation: str) -> subprocess.Popen[bytes]:
+        """Return a running process."""
+        return self._running[nation]
+
+    def log(self, nation: str) -> str:
+        """Return what a node said so far."""
+        return (self.homes[nation].path / "node.log").read_text(encoding="utf-8")
+
+    async def until_live(self, nation: str) -> None:
+        """Wait until a node answers on its operator port."""
+        await self._until(nation, "live")
+
+    async def until_ready(self, nation: str) -> None:
+        """Wait until a node accepts, signs and writes."""
+        await self._until(nation, "ready")
+
+    async def _until(self, nation: str, what: str) -> None:
+        context = agency_client(self.homes[nation].operators / "OPERATOR")
+        url = f"https://127.0.0.1:{self.ports[nation].operator}/health/{what}"
+        end = time.monotonic() + START_S
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+            while True:
+                assert self.process(nation).poll() is None, self.log(nation)[-2_000:]
+                try:
+                    async with session.get(url) as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    pass  # not listening yet
+                assert time.monotonic() < end, f"{nation} is not {what}: {self.log(nation)[-2_000:]}"
+                await asyncio.sleep(0.05)
+
+    def url(self, nation: str) -> str:
+        """Return the address of an agency port."""
+        return f"https://127.0.0.1:{self.ports[nation].agency}"
+
+    async def client(self, agency: str) -> AsyncClient:
+        """Return an open client for an agency, closed with this object."""
+        nation = agency.partition(".")[0]
+        client = AsyncClient.from_folder(self.homes[nation].agencies / agency, url=self.url(nation))
+        return await self._stack.enter_async_context(client)
