@@ -1,6 +1,6 @@
 """Small things: idempotency keys, incidents, settings of the pair.
 
-Spec: docs/storage.md, "Facts".
+Spec: docs/storage.md, "Tables".
 """
 
 from __future__ import annotations

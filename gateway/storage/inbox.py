@@ -1,6 +1,6 @@
 """Incoming messages, what their addressees acknowledged, and the answers that are due.
 
-Spec: docs/spec/exchange.md, "Receiving"; interfaces of an inbox in docs/storage.md.
+Spec: docs/spec/exchange.md, "Receiving", "Answers" and "Inbox".
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The head of a log is the only row that moves. It moves by compare-and-swap on si
 and epoch in the transaction that appends the entries: a second writer, or one whose lease
 has gone, changes no row and must not sign anything.
 
-Spec: docs/spec/log.md, "Append"; facts of a crash in docs/storage.md.
+Spec: docs/spec/log.md, "Append" and "Notes"; docs/storage.md, "What a crash leaves behind".
 """
 
 from __future__ import annotations

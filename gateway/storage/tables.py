@@ -18,7 +18,7 @@ long the history grows.
 These descriptions serve statements; the tables themselves are made by `migrations`, and a
 test proves that both say the same.
 
-Spec: docs/storage.md.
+Spec: docs/storage.md, "Tables".
 """
 
 from __future__ import annotations
