@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from gateway.core.states import State
@@ -289,3 +291,51 @@ async def test_message_numbers_go_on_after_a_restart(url: str) -> None:
         rows = await store.read(lambda tx: tx.outbox.listing(LYON, after=0, limit=100))
         assert [row.number for row in rows] == list(range(2 * attempt + 2, 0, -1))
         await store.close()
+
+
+@pytest.mark.postgres
+async def test_a_holder_that_was_cut_off_is_replaced_and_can_write_nothing_more(
+    request: pytest.FixtureRequest,
+) -> None:
+    server = request.getfixturevalue("server")
+    url = server.url(server.new_database(request.getfixturevalue("template")))
+    first = SqlStore.open(url)
+    await first.write(Step.SETUP, lambda tx: grow(tx, OWN, [b"first"]))
+    with psycopg.connect(url, autocommit=True) as operator:
+        operator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+
+    second = await asyncio.to_thread(SqlStore.open, url, wait_s=10)
+    await second.write(Step.SETUP, lambda tx: grow(tx, OWN, [b"second"]))
+
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await first.write(Step.SETUP, lambda tx: grow(tx, OWN, [b"third"]))
+    assert first.stats().failed
+    # Its readers lost their connections as well: one error each, then they are back.
+    answers = await asyncio.gather(
+        *(first.read(lambda tx: tx.logs.entries(OWN, 0, 2)) for _ in range(2)), return_exceptions=True
+    )
+    assert any(isinstance(answer, StoreError) for answer in answers)
+    for _ in range(3):
+        with contextlib.suppress(StoreError):
+            await first.read(lambda tx: tx.logs.heads())
+    assert await first.read(lambda tx: tx.logs.entries(OWN, 0, 2)) == [b"first", b"second"]
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.postgres
+async def test_an_epoch_that_was_taken_over_ends_the_writer(request: pytest.FixtureRequest) -> None:
+    """Even with its connection and its advisory lock intact, as after a failed-over server."""
+    server = request.getfixturevalue("server")
+    url = server.url(server.new_database(request.getfixturevalue("template")))
+    store = SqlStore.open(url)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("UPDATE lease SET epoch = epoch + 1")
+    with pytest.raises(StoreError, match="taken over"):
+        await store.write(Step.SETUP, lambda tx: tx.facts.put("n", "1"))
+    assert store.stats().failed
+    await store.close()
