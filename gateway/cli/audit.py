@@ -47,7 +47,7 @@ def audit() -> None:
 def verify(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR]...", help="Exported logs; several are compared with each other."),
+        typer.Argument(metavar="DIR", help="Exported logs; several are compared with each other."),
     ] = None,
     trust: Annotated[
         Path | None, typer.Option("--trust", help="Folder with .vkeys files, or one such file.", exists=True)
@@ -55,7 +55,10 @@ def verify(
     home: Annotated[
         Path | None,
         typer.Option(
-            "--home", help="Node home: verify all its logs and compare them.", exists=True, file_okay=False
+            "--home",
+            help="Node home: verify all its logs; with DIR, take its keys.",
+            exists=True,
+            file_okay=False,
         ),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
