@@ -186,7 +186,7 @@ async def _run(
                 opened_ports[name] = await ports.enter_async_context(
                     serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
                 )
-            watching = asyncio.create_task(_watch_trust(opened, opened_ports, contexts, link))
+            watching = asyncio.create_task(_watch_trust(opened, opened_ports, contexts, link, node))
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -207,6 +207,7 @@ async def _watch_trust(
     ports: dict[str, Port],
     contexts: dict[str, Callable[[], ssl.SSLContext]],
     link: HttpPeerLink,
+    node: Node,
 ) -> None:
     """Rebuild TLS contexts when a certificate or revocation list is replaced, and end what is open.
 
@@ -219,8 +220,14 @@ async def _watch_trust(
         "ops": tls.context_files(home.own, Authority.OPERATORS, home.own.server_chain),
     }
     stamps = {name: tls.trust_stamp(paths) for name, paths in files.items()}
+    registry = home.registry.read_bytes()
     while True:
         await asyncio.sleep(TRUST_WATCH_S)
+        # The registry itself is asked with every request; here its change is put on record.
+        if home.registry.exists() and (found := home.registry.read_bytes()) != registry:
+            registry = found
+            await node.record("registry.changed")
+            log.info("registry.changed")
         for name, paths in files.items():
             try:
                 stamp = tls.trust_stamp(paths)

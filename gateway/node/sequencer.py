@@ -35,6 +35,7 @@ from gateway.core.entries import (
     MessageEntry,
     ReceiptEntry,
     VoidEntry,
+    decode_entry,
     encode_entry,
     kind_of,
 )
@@ -217,15 +218,23 @@ class Sequencer:
     # --- inside the transaction ------------------------------------------------------
 
     def _open_log(self, tx: Transaction) -> StoredNote | None:
-        head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
-        if head.size == 0:
-            statement = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
+        ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        statement = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
+        stated = tx.logs.newest_control(self._origin, Kind.KEY_STATEMENT)
+        if stated is None or stated[1] != statement:
+            # The first start, or the first one after a rotation. It closes its bundle.
             self._append_control(tx, [statement])
-        if ensure_log(tx, self._origin, LogKind.EXCHANGE).size == 1:
-            now_ms = self._clock.now_ms()
-            digests = tuple(sorted((t, self._catalogue.type(t).digest) for t in self._catalogue.types))
-            agreement = encode_entry(AgreementEntry(types=digests, effective_ms=now_ms))
-            self._append_control(tx, [self._new_kem_entry(now_ms), agreement])
+        now_ms = self._clock.now_ms()
+        due: list[bytes] = []
+        if tx.logs.newest_control(self._origin, Kind.KEM_KEY) is None:
+            due.append(self._new_kem_entry(now_ms))
+        digests = tuple(sorted((t, self._catalogue.type(t).digest) for t in self._catalogue.types))
+        agreed = tx.logs.newest_control(self._origin, Kind.AGREEMENT)
+        if agreed is None or _types_of(agreed[1]) != digests:
+            # The first start, or the first one with another catalogue.
+            due.append(encode_entry(AgreementEntry(types=digests, effective_ms=now_ms)))
+        if due:
+            self._append_control(tx, due)
         return tx.logs.newest_note(self._origin)
 
     def _append_control(self, tx: Transaction, entries: Sequence[bytes]) -> None:
@@ -426,6 +435,12 @@ class Sequencer:
 
 
 _CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})
+
+
+def _types_of(entry: bytes) -> tuple[tuple[str, bytes], ...] | None:
+    """Return the types that an agreement entry of our own log lists."""
+    agreement = decode_entry(entry)
+    return agreement.types if isinstance(agreement, AgreementEntry) else None
 
 
 def _runs(due: Sequence[ReceiptDue]) -> list[list[ReceiptDue]]:
