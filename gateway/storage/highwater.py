@@ -51,7 +51,7 @@ class FileHighWater:
     """Implements `gateway.ports.HighWater` on one small file."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file, if there is one.
+        """Read the file, if there is one. Nothing is created before the first mark.
 
         Args:
             path: Its place; not on the disk of the database, where there is a choice.
@@ -146,6 +146,8 @@ class _MarkFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # A folder that was there and went away is a disk that is missing: it is not made anew.
+        self._makes_folder = not path.parent.exists()
         self._descriptor: int | None = None
         self._length = 0
 
@@ -167,6 +169,9 @@ class _MarkFile:
 
     def _rewrite(self, line: bytes) -> None:
         self.close()
+        if self._makes_folder:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._makes_folder = False
         beside = self._path.with_name(f"{self._path.name}.new")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
@@ -209,7 +214,6 @@ def _line(marks: Marks) -> bytes:
 
 def _load(path: Path) -> Marks:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             return {}
         if path.stat().st_size > MAX_FILE_BYTES:

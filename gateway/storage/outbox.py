@@ -159,23 +159,44 @@ class SqlOutbox:
         decided_ms: int,
         receipt_index: int,
         exceptions: Sequence[ReceiptException],
-    ) -> None:
-        """Apply a receipt: *received* for the range, but what `state_after` says for exceptions."""
+    ) -> bool:
+        """Apply a receipt: *received* for the range, but what `state_after` says for exceptions.
+
+        The numbers of messages that end here are void, and the log has to say so.
+
+        Returns:
+            True if something is due to be sent: a message once more, or a void.
+        """
         # The exceptions go first: what they leave is no longer open and keeps its state.
         by_index = {item.index: item for item in exceptions if start <= item.index < end}
         changes: list[Row] = []
-        for index, number, source, sendings in self._session.listed(sql.OPEN_AT, by_index):
+        voids: list[Row] = []
+        for index, number, source, sendings, *place in self._session.listed(sql.OPEN_AT, by_index):
             item = by_index[index]
             target = _state_after(item.code, sendings)
             entry = None if target is State.ACCEPTED else index
             changes.append((int(target), entry, decided_ms, receipt_index, item.code, item.rule, number))
             self._session.move(State(source), target, 1)
+            # The peer holds the number of a duplicate already: its first copy uses it.
+            if target is not State.ACCEPTED and item.code != ExceptionCode.DUPLICATE:
+                voids.append((*place, True))
         self._session.many(sql.EXCEPT, changes)
+        self._session.many(sql.PUT_VOID, voids)
         for source, statement in sql.RECEIVED.items():
             moved = self._session.change(
                 statement, first=start, stop=end, at=decided_ms, receipt=receipt_index
             )
             self._session.move(source, State.RECEIVED, moved)
+        return bool(voids) or any(change[0] == State.ACCEPTED for change in changes)
+
+    def rolled_back(self, size: int) -> int:
+        """Move messages from index ``size`` on back to *sent*, as far as they are not collected."""
+        total = 0
+        for source, statement in sql.ROLLED_BACK.items():
+            moved = self._session.change(statement, first=size)
+            self._session.move(source, State.SENT, moved)
+            total += moved
+        return total
 
     def collected(self, collections: Sequence[Collection], *, log_index: int) -> None:
         """Record that addressees acknowledged; *collected* once all of them have."""
@@ -204,14 +225,14 @@ class SqlOutbox:
         rows = [message_row(row) for row in self._session.all(sql.EXPIRED, now=now_ms, most=limit)]
         return self._end(rows, State.EXPIRED, now_ms)
 
-    def withdraw(self, message_id: bytes, agency: str) -> MessageRow | None:
+    def withdraw(self, message_id: bytes, agency: str, *, at_ms: int | None = None) -> MessageRow | None:
         """Move an *accepted* message of an agency to *withdrawn*; None if it is not there.
 
         The row is returned as it was before; the caller looks at its state.
         """
         row = self.find(message_id, agency)
         if row is not None and row.state is State.ACCEPTED:
-            self._end([row], State.WITHDRAWN, None)
+            self._end([row], State.WITHDRAWN, at_ms)
         return row
 
     def find(self, message_id: bytes, agency: str) -> MessageRow | None:

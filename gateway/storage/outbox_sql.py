@@ -170,7 +170,15 @@ def _received(source: State) -> Statement:
 RECEIVED: Final = {source: _received(source) for source in sources_of(State.RECEIVED)}
 OPEN_AT: Final = ListStatement(
     lambda items: (
-        sa.select(_m.log_index, _m.number, _m.state, _m.sendings)
+        sa.select(
+            _m.log_index,
+            _m.number,
+            _m.state,
+            _m.sendings,
+            _m.conversation_id,
+            _m.from_agency,
+            _m.seq,
+        )
         .select_from(sent_entries.join(messages, _m.number == sent_entries.c.number))
         .where(
             sent_entries.c.log_index.in_(items),
@@ -226,6 +234,30 @@ def _complete(source: State) -> ListStatement:
 
 
 COMPLETE: Final = {source: _complete(source) for source in sources_of(State.COLLECTED)}
+
+# --- rolled back ---------------------------------------------------------------------
+
+
+def _rolled_back(source: State) -> Statement:
+    return Statement(
+        sa.update(messages)
+        .where(
+            _m.number.in_(sa.select(sent_entries.c.number).where(sent_entries.c.log_index >= _bind("first"))),
+            _m.log_index >= _bind("first"),
+            state_is(_m.state, source),
+        )
+        .values(
+            state=_literal(State.SENT),
+            delivered_ms=sa.null(),
+            decided_ms=sa.null(),
+            receipt_index=sa.null(),
+        )
+    )
+
+
+ROLLED_BACK: Final = {
+    source: _rolled_back(source) for source in sources_of(State.SENT) if source is not State.ACCEPTED
+}
 
 # --- recovered -----------------------------------------------------------------------
 

@@ -192,10 +192,20 @@ async def test_a_failing_disk_fails_this_call_and_every_later_one(
     assert file.read() == {OWN: (1, root(1))}
 
 
-async def test_a_folder_that_went_away_is_an_error_of_the_operator(place: Path, file: FileHighWater) -> None:
+async def test_a_folder_that_went_away_is_an_error_of_the_operator(place: Path) -> None:
+    """It may be a disk that is not mounted: marks on another disk would protect nothing."""
+    place.parent.mkdir()
+    file = FileHighWater(place)
     place.parent.rmdir()
     with pytest.raises(HighWaterError, match="could not be written"):
         await file.record({OWN: (1, root(1))})
+    assert not place.parent.exists()
+    file.close()
+
+
+def test_reading_creates_nothing(place: Path) -> None:
+    assert reread(place) == {}
+    assert not place.parent.exists()
 
 
 async def test_the_file_belongs_to_its_owner_alone(place: Path, file: FileHighWater) -> None:
