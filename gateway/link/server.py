@@ -8,8 +8,10 @@ Spec: docs/spec/peer-calls.md.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol, TypeVar
 
 from gateway.core.bundle import MAX_BUNDLE_BYTES
 from gateway.core.message.wording import Wording
@@ -37,6 +39,8 @@ from gateway.web.identity import Certificate
 from gateway.web.limits import Limits
 from gateway.web.refusals import BadParameter, ParameterError
 from gateway.web.routing import Route
+
+T = TypeVar("T")
 
 PEER_LIMITS: Final = Limits(
     connections=64, connections_per_caller=32, requests_per_caller=32, requests_per_s=1_000
@@ -121,10 +125,11 @@ class _Handlers:
 
     def __init__(self, calls: PeerCalls) -> None:
         self._calls = calls
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def bundles(self, request: Request[object]) -> Reply:
         try:
-            answer = await self._calls.receive(request.body)
+            answer = await self._to_its_end(self._calls.receive(request.body))
         except PeerConflictError as conflict:
             return _conflict(conflict)
         return Reply(body=encode_answer(answer), media_type=MSGPACK)
@@ -148,10 +153,26 @@ class _Handlers:
 
     async def add_checkpoint(self, request: Request[object]) -> Reply:
         try:
-            lines = await self._calls.add_checkpoint(request.body)
+            lines = await self._to_its_end(self._calls.add_checkpoint(request.body))
         except PeerConflictError as conflict:
             return _conflict(conflict)
         return Reply(body=lines, media_type=CHECKPOINT)
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what ``work`` returns; it goes on to its end even if nobody waits any more.
+
+        What the node knows of the mirror in memory follows what it has just stored, so a
+        deadline or a lost connection must not part the two.
+        """
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever still waits gets it; for others it is looked at here
 
 
 def _conflict(conflict: PeerConflictError) -> Reply:

@@ -40,6 +40,7 @@ from gateway.web.refusals import (
     RequestMalformedError,
     TakesTooLongError,
     TooManyConnectionsError,
+    TooManyRequestsError,
 )
 from gateway.web.routing import Route, Router
 
@@ -69,6 +70,7 @@ class App:
         self.statistics = Statistics()
         self._router = Router(routes)
         self._identify = identify
+        self._arriving = 0
 
     async def answer(self, raw: web.BaseRequest, *, now_ms: int) -> Reply:
         """Return the answer to a request, whatever happens."""
@@ -94,7 +96,7 @@ class App:
                 caller=caller,
                 names=names,
                 query=parameters,
-                headers={name: headers[name] for name in route.headers if name in headers},
+                headers={name: _field(headers, name) for name in route.headers if name in headers},
                 body=await self._body(raw, connection, route, headers),
                 language=language,
                 when_gone=connection.when_gone,
@@ -161,7 +163,7 @@ class App:
         headers: CIMultiDictProxy[str],
     ) -> bytes:
         """Return the complete body, having refused what need not be read."""
-        if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        if _field(headers, "Content-Encoding").strip().lower() not in {"", "identity"}:
             msg = "the body is compressed"
             raise ContentEncodingError(msg)
         length = _content_length(headers)
@@ -171,7 +173,7 @@ class App:
                 msg = "this call takes no body"
                 raise BodyNotExpectedError(msg)
             return b""
-        if _media_type(headers.get("Content-Type", "")) not in route.media_types:
+        if _media_type(_field(headers, "Content-Type")) not in route.media_types:
             msg = "another media type is expected"
             raise MediaTypeError(msg)
         if length is not None and length > route.max_body:
@@ -194,6 +196,10 @@ class App:
         chunks: list[bytes] = []
         size = 0
         expected = route.max_body if length is None else length
+        if self._arriving + expected > connection.limits.body_bytes:
+            msg = "too many large bodies are arriving at once"
+            raise TooManyRequestsError(msg)
+        self._arriving += expected
         try:
             async with asyncio.timeout(connection.limits.body_deadline_s(expected)):
                 while chunk := await raw.content.readany():
@@ -209,6 +215,8 @@ class App:
             # Broken chunks, or the end of the connection before the end of the body.
             msg = "the body is not as its header lines announce"
             raise RequestMalformedError(msg) from error
+        finally:
+            self._arriving -= expected
         return b"".join(chunks)
 
 
@@ -228,12 +236,23 @@ def _verify_version(raw: web.BaseRequest) -> None:
 
 def _content_length(headers: CIMultiDictProxy[str]) -> int | None:
     """Return the announced length; None for a body in chunks, 0 for no body."""
+    coding = _field(headers, "Transfer-Encoding").strip().lower()
+    if coding == "chunked":
+        return None
+    if coding:
+        msg = "another transfer coding than chunked"
+        raise RequestMalformedError(msg)
     text = headers.get("Content-Length")
     if text is None:
-        return None if "Transfer-Encoding" in headers else 0
+        return 0
     if _LENGTH.fullmatch(text) is None:
         raise _too_large()
     return int(text)
+
+
+def _field(headers: CIMultiDictProxy[str], name: str) -> str:
+    """Return a header field; several of one name together, so that none is overlooked."""
+    return ", ".join(headers.getall(name, ()))
 
 
 def _media_type(text: str) -> str:

@@ -70,7 +70,7 @@ class Connection(web.RequestHandler):
             max_line_size=MAX_REQUEST_LINE,
             max_field_size=MAX_HEADER_LINE,
             max_headers=MAX_HEADERS,
-            lingering_time=1.0,
+            lingering_time=2.0,
             read_bufsize=_READ_BUFFER,
             auto_decompress=False,
         )
@@ -137,11 +137,18 @@ class Connection(web.RequestHandler):
             self._gone = asyncio.Event()
         await self._gone.wait()
 
+    def finish(self) -> None:
+        """End the connection after the answer in work, or now if there is none."""
+        if self._request_in_progress or self._messages:
+            self.close()
+        else:
+            self.force_close()
+
     def drain(self) -> None:
         """End what waits for long, finish what is in work, take nothing new."""
         if self._gone is not None:
             self._gone.set()
-        self.close()
+        self.finish()
 
     def abort(self) -> None:
         """Cut the connection off, with whatever was not written yet."""

@@ -36,6 +36,7 @@ class Limits:
         requests_per_caller: Requests of one certificate in work at once; more get 429.
         requests_per_s: Requests of one certificate a second, with bursts of twice that;
             more get 429.
+        body_bytes: Memory for large bodies that are arriving at once; more get 429.
     """
 
     head_s: float = 10.0
@@ -51,6 +52,7 @@ class Limits:
     connections_per_caller: int = 256
     requests_per_caller: int = 512
     requests_per_s: int = 5_000
+    body_bytes: int = 256 * MIB
 
     def body_deadline_s(self, length: int) -> float:
         """Return the seconds within which a body of this length has to be complete."""

@@ -85,13 +85,12 @@ class Port(web.Server):
     def replace_context(self, context: ssl.SSLContext) -> None:
         """Use another TLS context from now on, and end every connection under the old one."""
         self._context = context
-        for connection in self._open():
-            connection.close()
+        self.renew_connections()
 
-    def close_idle(self) -> None:
+    def renew_connections(self) -> None:
         """End every connection after the answer in work; all have to connect anew."""
         for connection in self._open():
-            connection.close()
+            connection.finish()
 
     async def run(self) -> None:
         """Accept until cancelled; then finish what is in work."""
