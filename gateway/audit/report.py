@@ -135,18 +135,18 @@ class SetReport:
         for log in self.logs:
             if not log.is_verified:
                 return f"{log.title}: {log.reason}"
-        return first_failure(self.checks)
+        return first_failure(self.checks) or (None if self.logs else "there is no signed log")
 
     @property
     def is_verified(self) -> bool:
         """Return whether everything that could be checked held, in at least one log."""
-        return bool(self.logs) and self.reason is None
+        return self.reason is None
 
     @property
     def headline(self) -> str:
         """Return the verdict in one line."""
         if not self.is_verified:
-            return f"NOT VERIFIED {self.title}: {self.reason or 'there is no signed log'}"
+            return f"NOT VERIFIED {self.title}: {self.reason}"
         entries = sum(log.checkpoint.size for log in self.logs if log.checkpoint is not None)
         return f"VERIFIED {self.title}: {len(self.logs)} logs, {entries} entries"
 
@@ -154,7 +154,7 @@ class SetReport:
         """Return the report for ``--json``."""
         return {
             "verdict": verdict(is_verified=self.is_verified),
-            "reason": self.reason if self.logs else "there is no signed log",
+            "reason": self.reason,
             "logs": [log.as_json() for log in self.logs],
             "checks": [check.as_json() for check in self.checks],
         }

@@ -69,7 +69,9 @@ def verify_folder(path: Path, *, trust: Trust, progress: Progress = lambda _done
         trust: Keys that the auditor trusts.
         progress: Told now and then how far the work is.
     """
-    return verify_log(LogFolder(path), title=shown(path.name), trust=trust, progress=progress).report
+    return verify_log(
+        LogFolder(path), title=shown(path.resolve().name), trust=trust, progress=progress
+    ).report
 
 
 def verify_log(

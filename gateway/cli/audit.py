@@ -100,7 +100,7 @@ def _verify(paths: list[Path], trust: Path | None, home: Path | None) -> Report:
     if not paths and home is not None:
         return _verify_home(home)
     keys = read_trust(trust if trust is not None else _trust_of(home))
-    found = [_verify_one(LogFolder(path), shown(path.name), keys) for path in paths]
+    found = [_verify_one(LogFolder(path), shown(path.resolve().name), keys) for path in paths]
     if len(found) == 1:
         return found[0].report
     return compare_logs(found, title=f"{len(found)} exported logs")
