@@ -100,7 +100,7 @@ class Housekeeping:
     async def round(self) -> None:
         """Do once whatever is due."""
         await self._expire()
-        if await self._sequencer.rotate_kem():
+        if self._sequencer.rotate_kem():
             self._on_due()
         await self._sign_audit()
         if self._clock.monotonic_s() >= self._cosign_at_s:

@@ -26,22 +26,20 @@ from gateway.core.cosignature import sign_checkpoint
 from gateway.core.entries import (
     MAX_COLLECTIONS,
     MAX_EXCEPTIONS,
-    AgreementEntry,
     AnchorEntry,
     CollectedEntry,
     KemKeyEntry,
-    KeyStatementEntry,
     Kind,
     MessageEntry,
     ReceiptEntry,
     VoidEntry,
-    decode_entry,
     encode_entry,
     kind_of,
 )
 from gateway.core.envelope import SUITE
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.message.registry import Catalogue
+from gateway.node.announcements import Announcements
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.pair import Pair
 from gateway.node.vault import Vault
@@ -69,9 +67,6 @@ MAX_ANSWERS: Final = 128
 
 ANCHOR_EVERY: Final = 64
 """Entries by which another log has grown before it is anchored again."""
-
-KEM_LIFETIME_MS: Final = 7 * 86_400_000
-KEM_ROTATION_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +111,6 @@ class Sequencer:
         """Wire the sequencer; it starts nothing by itself."""
         self._pair = pair
         self._origin = pair.exchange_origin
-        self._catalogue = catalogue
         self._store = store
         self._keyring = keyring
         self._vault = vault
@@ -124,6 +118,9 @@ class Sequencer:
         self._clock = clock
         self._entropy = entropy
         self._workers = workers
+        self._announcements = Announcements(
+            origin=self._origin, catalogue=catalogue, keyring=keyring, clock=clock
+        )
         self._last_note_s = 0
         self._peer_key: PeerKey | None = None
         self._pending: list[bytes] = []
@@ -147,7 +144,7 @@ class Sequencer:
         The log opens with the key statement, which closes its bundle, then the first KEM
         key and the agreement.
         """
-        newest = await self._store.write(Step.SETUP, self._open_log)
+        newest = await self._store.write(Step.SETUP, self._announcements.open)
         if newest is not None:
             self._last_note_s = newest.at_ms // 1_000
         while True:
@@ -156,14 +153,12 @@ class Sequencer:
                 return
             await self._sign(unsigned)
 
-    async def rotate_kem(self) -> bool:
-        """Announce a new KEM key if the newest is a day old; return whether one was made."""
-        now_ms = self._clock.now_ms()
-        keys = self._keyring.kem_keys()
-        if keys and now_ms - max(keys.values()) < KEM_ROTATION_MS:
-            return False
-        self._pending.append(self._new_kem_entry(now_ms))
-        return True
+    def rotate_kem(self) -> bool:
+        """Let a new KEM key ride in the next bundle if one is due; return whether it is."""
+        entry = self._announcements.next_kem_key()
+        if entry is not None:
+            self._pending.append(entry)
+        return entry is not None
 
     async def next_shipment(self, *, max_messages: int) -> Shipment | None:
         """Append, sign and return the next bundle, or None if nothing is due.
@@ -216,57 +211,6 @@ class Sequencer:
         return Shipment(bundle=bundle, messages=stored.messages, sequenced_ms=stored.sequenced_ms)
 
     # --- inside the transaction ------------------------------------------------------
-
-    def _open_log(self, tx: Transaction) -> StoredNote | None:
-        ensure_log(tx, self._origin, LogKind.EXCHANGE)
-        statement = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
-        stated = tx.logs.newest_control(self._origin, Kind.KEY_STATEMENT)
-        if stated is None or stated[1] != statement:
-            # The first start, or the first one after a rotation. It closes its bundle.
-            self._append_control(tx, [statement])
-        now_ms = self._clock.now_ms()
-        due: list[bytes] = []
-        if tx.logs.newest_control(self._origin, Kind.KEM_KEY) is None:
-            due.append(self._new_kem_entry(now_ms))
-        digests = tuple(sorted((t, self._catalogue.type(t).digest) for t in self._catalogue.types))
-        agreed = tx.logs.newest_control(self._origin, Kind.AGREEMENT)
-        if agreed is None or _types_of(agreed[1]) != digests:
-            # The first start, or the first one with another catalogue.
-            due.append(encode_entry(AgreementEntry(types=digests, effective_ms=now_ms)))
-        if due:
-            self._append_control(tx, due)
-        return tx.logs.newest_note(self._origin)
-
-    def _append_control(self, tx: Transaction, entries: Sequence[bytes]) -> None:
-        head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
-        grown = extend_log(tx, head, entries)
-        for offset, entry in enumerate(entries):
-            tx.logs.put_control(self._origin, kind_of(entry), head.size + offset, entry)
-        tx.outbox.put_bundle(
-            SentBundle(
-                start=head.size,
-                count=len(entries),
-                root=grown.edge.root(),
-                box=None,
-                note=None,
-                sequenced_ms=self._clock.now_ms(),
-                messages=0,
-            )
-        )
-
-    def _new_kem_entry(self, now_ms: int) -> bytes:
-        # The key file is durable before the log can announce it. A crash in between leaves
-        # a key that nobody was told of; it is destroyed with the next rotation.
-        key_id, public_key = self._keyring.create_kem_key(now_ms)
-        return encode_entry(
-            KemKeyEntry(
-                key_id=key_id,
-                suite=SUITE,
-                public_key=public_key,
-                not_before_ms=now_ms,
-                not_after_ms=now_ms + KEM_LIFETIME_MS,
-            )
-        )
 
     def _form(
         self, tx: Transaction, pending: Sequence[bytes], bundle_id: bytes, max_messages: int
@@ -435,12 +379,6 @@ class Sequencer:
 
 
 _CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})
-
-
-def _types_of(entry: bytes) -> tuple[tuple[str, bytes], ...] | None:
-    """Return the types that an agreement entry of our own log lists."""
-    agreement = decode_entry(entry)
-    return agreement.types if isinstance(agreement, AgreementEntry) else None
 
 
 def _runs(due: Sequence[ReceiptDue]) -> list[list[ReceiptDue]]:
