@@ -412,8 +412,24 @@ class Outbox(Protocol):
         decided_ms: int,
         receipt_index: int,
         exceptions: Sequence[ReceiptException],
-    ) -> None:
-        """Apply a receipt: *received* for the range, but what `state_after` says for exceptions."""
+    ) -> bool:
+        """Apply a receipt: *received* for the range, but what `state_after` says for exceptions.
+
+        The numbers of messages that end here are void, and the log has to say so.
+
+        Returns:
+            True if something is due to be sent: a message once more, or a void.
+        """
+        ...
+
+    def rolled_back(self, size: int) -> int:
+        """Move messages from index ``size`` on back to *sent*, as far as they are not collected.
+
+        For a peer that was restored from a backup and holds no entry from there on.
+
+        Returns:
+            How many messages that are.
+        """
         ...
 
     def collected(self, collections: Sequence[Collection], *, log_index: int) -> None:
@@ -428,7 +444,7 @@ class Outbox(Protocol):
         """Move waiting messages whose delivery time is over to *expired* and return them."""
         ...
 
-    def withdraw(self, message_id: bytes, agency: str) -> MessageRow | None:
+    def withdraw(self, message_id: bytes, agency: str, *, at_ms: int | None = None) -> MessageRow | None:
         """Move an *accepted* message of an agency to *withdrawn*; None if it is not there.
 
         The row is returned as it was before; the caller looks at its state.

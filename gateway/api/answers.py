@@ -18,7 +18,7 @@ import orjson
 from gateway.core.envelope import decode_header, time_text
 from gateway.core.message.rule import find_rule, rule_by_number
 from gateway.core.message.wording import Language
-from gateway.core.receipt import EXCEPTION_TEXTS, ExceptionCode
+from gateway.core.receipt import exception_label, exception_text
 from gateway.core.states import Precedence
 from gateway.node.admission import Acceptance
 from gateway.node.inbox import Delivery, Verification
@@ -170,12 +170,11 @@ def _exception(row: MessageRow, language: Language) -> dict[str, Any] | None:
     """Return what the peer's receipt says against a message, in the reader's words."""
     if row.exception is None:
         return None
-    code = ExceptionCode(row.exception)
-    text = EXCEPTION_TEXTS[code]
+    text = exception_text(row.exception)
     name = None if row.rule is None else rule_by_number(row.rule)
     rule = None if name is None else find_rule(name)
     return {
-        "code": code.label,
+        "code": exception_label(row.exception),
         "text": text.meaning(language),
         "rule": name,
         "rule_text": None if rule is None else rule.wording.text(language),

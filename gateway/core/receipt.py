@@ -176,6 +176,26 @@ EXCEPTION_TEXTS: Final = {
 }
 
 
+_UNKNOWN_TEXT: Final = ExceptionText(
+    meaning_en="The partner node gives a reason that this node has no words for yet.",
+    meaning_fr="Le nœud partenaire donne un motif que ce nœud ne sait pas encore nommer.",
+    next_en=_OPERATORS_EN,
+    next_fr=_OPERATORS_FR,
+)
+
+
+def exception_label(code: int) -> str:
+    """Return the stable code of an exception; one of a later version gets its number."""
+    known = {int(item): item.label for item in ExceptionCode}
+    return known.get(code, f"exception-{code}")
+
+
+def exception_text(code: int) -> ExceptionText:
+    """Return an exception in words; one of a later version is said to be unknown here."""
+    texts: dict[int, ExceptionText] = {int(item): text for item, text in EXCEPTION_TEXTS.items()}
+    return texts.get(code, _UNKNOWN_TEXT)
+
+
 def state_after(code: ExceptionCode, *, sendings: int) -> State:
     """Return the state of a message after an exception.
 

@@ -12,6 +12,9 @@ documentation is generated from it. Nothing else decides about states.
         ├─► withdrawn (only before sent)
         └─────────────────────────────── any ────────┴─► erased
 
+Delivered and received go back to sent when the peer was restored from a backup and lost
+the message; sent and delivered go back to accepted when a receipt asks for it once more.
+
 Spec: docs/spec/exchange.md, "States".
 """
 
@@ -74,10 +77,12 @@ TRANSITIONS: Final = MappingProxyType(
                 State.REFUSED,
                 State.EXPIRED,
                 State.ACCEPTED,
+                # Back to sent: the peer was restored from a backup and lost the message.
+                State.SENT,
                 State.ERASED,
             }
         ),
-        State.RECEIVED: frozenset({State.COLLECTED, State.ERASED}),
+        State.RECEIVED: frozenset({State.COLLECTED, State.SENT, State.ERASED}),
         State.COLLECTED: frozenset({State.ERASED}),
         State.REFUSED: frozenset({State.ERASED}),
         State.EXPIRED: frozenset({State.ERASED}),

@@ -48,11 +48,13 @@ class Effects:
         kem_key: The newest key that the peer announced, if any came.
         agreement: The newest agreement, if any came.
         messages_moved: True if receipts or collections moved own messages.
+        sending_due: True if a message has to be sent once more, or the log to say something.
     """
 
     kem_key: KemKeyEntry | None = None
     agreement: AgreementEntry | None = None
     messages_moved: bool = False
+    sending_due: bool = False
 
 
 class MirrorReader:
@@ -113,11 +115,12 @@ class MirrorReader:
         """Make the database effects of mirrored entries; return those in memory."""
         kem_key: KemKeyEntry | None = None
         agreement: AgreementEntry | None = None
-        moved = False
+        moved = due = False
         for index, entry in entries:
             match entry:
                 case ReceiptEntry():
-                    moved = self._receipt(tx, index, entry, now_ms) or moved
+                    moved = True
+                    due = self._receipt(tx, index, entry, now_ms) or due
                 case CollectedEntry() if entry.origin == self._pair.exchange_origin:
                     tx.outbox.collected(entry.collections, log_index=index)
                     moved = True
@@ -137,7 +140,7 @@ class MirrorReader:
                     continue  # a statement, checked before the transaction
         for index in malformed:
             self._incident(tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms)
-        return Effects(kem_key=kem_key, agreement=agreement, messages_moved=moved)
+        return Effects(kem_key=kem_key, agreement=agreement, messages_moved=moved, sending_due=due)
 
     def apply(self, effects: Effects) -> None:
         """Make the effects in memory of entries that are durable now."""
@@ -147,14 +150,18 @@ class MirrorReader:
             self._agreed = dict(effects.agreement.types)
 
     def _receipt(self, tx: Transaction, index: int, entry: ReceiptEntry, now_ms: int) -> bool:
-        """Apply a receipt if it speaks of our log as it is; else it is an incident."""
+        """Apply a receipt if it speaks of our log as it is; else it is an incident.
+
+        Returns:
+            True if something is due to be sent now.
+        """
         end = entry.start + entry.count
         if entry.origin != self._pair.exchange_origin or self._own_root(tx, end) != entry.root:
             self._incident(
                 tx, IncidentKind.RECEIPT_CONFLICT, self._pair.peer_origin, index, entry.root, now_ms
             )
             return False
-        tx.outbox.received(
+        return tx.outbox.received(
             start=entry.start,
             end=end,
             decided_ms=entry.decided_ms,
@@ -162,7 +169,6 @@ class MirrorReader:
             # Also with codes of a later version: whatever they say, it is not *received*.
             exceptions=entry.exceptions,
         )
-        return True
 
     def _anchor(self, tx: Transaction, entry: AnchorEntry, now_ms: int) -> None:
         """An anchor of our own log has to be a state that our log went through."""

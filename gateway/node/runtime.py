@@ -307,7 +307,8 @@ class Node:
         self.inbox.arrived(arrival.agencies)
         if arrival.effects.messages_moved:
             self.tracking.moved()
-        if arrival.receipts_due or arrival.effects.kem_key is not None:
+        effects = arrival.effects
+        if arrival.receipts_due or effects.sending_due or effects.kem_key is not None:
             self._courier.notify(arrival.rank)
 
     def _frozen(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.core.message.registry import Catalogue
+from gateway.core.receipt import ExceptionCode, state_after
 from gateway.core.states import VOID_STATES, State
 from gateway.errors import RejectedError
 from gateway.node.audit_log import AuditLog
@@ -136,7 +137,8 @@ class Tracking:
     async def withdraw(self, principal: Principal, message_id: bytes) -> int:
         """Take an accepted message back before it is sent; return when, UTC milliseconds.
 
-        Its sequence number is void, and the log will say so.
+        Its sequence number is void, and the log will say so. A repeat returns the time of the
+        first withdrawal.
 
         Raises:
             NotFoundError: Unknown, or another agency's.
@@ -145,7 +147,7 @@ class Tracking:
         now_ms = self._clock.now_ms()
 
         def withdraw(tx: Transaction) -> MessageRow | None:
-            row = tx.outbox.withdraw(message_id, principal.agency)
+            row = tx.outbox.withdraw(message_id, principal.agency, at_ms=now_ms)
             if row is None or row.state is not State.ACCEPTED:
                 return row
             if row.seq > 0:
@@ -166,6 +168,8 @@ class Tracking:
         if row.state not in {State.ACCEPTED, State.WITHDRAWN}:
             msg = "the message was sent already"
             raise TooLateError(msg)
+        if row.state is State.WITHDRAWN:
+            return row.decided_ms or now_ms
         self._on_void()
         self.moved()
         return now_ms
@@ -244,23 +248,20 @@ class Tracking:
                 index=row.audit_index,
             )
         ]
-        if row.sent_ms is not None:
+        decision = self._decision(row)
+        if decision is not None and decision.event == State.ACCEPTED.label:
+            # A receipt asked for the message once more: what follows is the next sending.
+            events.append(decision)
+            decision = None
+        if row.sent_ms is not None and row.log_index is not None:
             events.append(TimelineEvent(event="sent", at_ms=row.sent_ms, origin=own, index=row.log_index))
-        if row.delivered_ms is not None:
-            # Proven by the peer's cosignature on our log, which covers the entry.
-            events.append(
-                TimelineEvent(event="delivered", at_ms=row.delivered_ms, origin=own, index=row.log_index)
-            )
-        if row.decided_ms is not None:
-            refused = row.exception is not None
-            events.append(
-                TimelineEvent(
-                    event=row.state.label if refused else "received",
-                    at_ms=row.decided_ms,
-                    origin=peer if row.receipt_index is not None else None,
-                    index=row.receipt_index,
+            if row.delivered_ms is not None:
+                # Proven by the peer's cosignature on our log, which covers the entry.
+                events.append(
+                    TimelineEvent(event="delivered", at_ms=row.delivered_ms, origin=own, index=row.log_index)
                 )
-            )
+        if decision is not None:
+            events.append(decision)
         events += [
             TimelineEvent(
                 event="collected",
@@ -273,3 +274,27 @@ class Tracking:
             if item.collected_ms is not None
         ]
         return tuple(events)
+
+    def _decision(self, row: MessageRow) -> TimelineEvent | None:
+        """Return how a message ended, was received, or came back to be sent once more."""
+        if row.decided_ms is None:
+            return None
+        said = State.RECEIVED if row.exception is None else _state_said(row.exception)
+        if said is not row.state and row.state in {State.EXPIRED, State.WITHDRAWN}:
+            # It ended at this node before it was sent, or before it was sent once more.
+            return TimelineEvent(event=row.state.label, at_ms=row.decided_ms)
+        is_refused = row.state is State.REFUSED  # sent again as often as the protocol allows
+        return TimelineEvent(
+            event=State.REFUSED.label if is_refused else said.label,
+            at_ms=row.decided_ms,
+            origin=None if row.receipt_index is None else self._pair.peer_origin,
+            index=row.receipt_index,
+        )
+
+
+def _state_said(exception: int) -> State:
+    """Return the state that an exception leads to; *accepted* for those that are sent again."""
+    try:
+        return state_after(ExceptionCode(exception), sendings=1)
+    except ValueError:
+        return State.REFUSED  # a code of a later version

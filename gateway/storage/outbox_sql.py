@@ -105,6 +105,8 @@ SEND: Final = Statement(
         log_index=_bind("entry"),
         sendings=_m.sendings + sa.literal_column("1"),
         sent_ms=_bind("at"),
+        # Of an earlier sending, if there was one.
+        delivered_ms=sa.null(),
     ),
     row=("entry", "at", "message"),
 )

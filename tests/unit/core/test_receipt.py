@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.receipt import EXCEPTION_TEXTS, MAX_SENDINGS, SEND_AGAIN, ExceptionCode, state_after
+from gateway.core.receipt import (
+    EXCEPTION_TEXTS,
+    MAX_SENDINGS,
+    SEND_AGAIN,
+    ExceptionCode,
+    exception_label,
+    exception_text,
+    state_after,
+)
 from gateway.core.states import TRANSITIONS, State
 
 ENDS = {ExceptionCode.EXPIRED: State.EXPIRED, ExceptionCode.ERASED: State.ERASED}
@@ -46,6 +54,13 @@ def test_another_language_gets_english() -> None:
 
     assert text.meaning("de") == text.meaning_en
     assert text.next_step("de") == text.next_en
+
+
+def test_a_code_of_a_later_version_has_a_label_and_words_too() -> None:
+    assert exception_label(14) == "content-lost"
+    assert exception_text(14) == EXCEPTION_TEXTS[ExceptionCode.CONTENT_LOST]
+    assert exception_label(99) == "exception-99"
+    assert exception_text(99).next_en == EXCEPTION_TEXTS[ExceptionCode.WRONG_RECIPIENT].next_en
 
 
 @pytest.mark.parametrize("code", sorted(SEND_AGAIN), ids=lambda code: code.label)

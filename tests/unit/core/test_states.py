@@ -60,6 +60,10 @@ def test_a_message_goes_back_to_accepted_only_before_it_was_received() -> None:
     assert sources_of(State.ACCEPTED) == (State.SENT, State.DELIVERED)
 
 
+def test_a_message_is_sent_once_more_only_if_the_peer_lost_it_before_it_was_collected() -> None:
+    assert sources_of(State.SENT) == (State.ACCEPTED, State.DELIVERED, State.RECEIVED)
+
+
 def test_a_collected_message_is_never_delivered_again() -> None:
     assert TRANSITIONS[State.COLLECTED] == {State.ERASED}
 
