@@ -13,6 +13,7 @@ import secrets
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final, Literal
 
 import aiohttp
@@ -29,6 +30,7 @@ from gateway.client.errors import (
 Language = Literal["en", "fr"]
 
 MAX_ANSWER_BYTES: Final = 64 * 1_048_576
+LARGE_BYTES: Final = 1_048_576
 POOL: Final = 32
 _LATER: Final = frozenset({429, 503})
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
@@ -144,7 +146,7 @@ class Transport:
         async with self._session.request(
             call.method,
             self._url + call.path,
-            data=call.body,
+            data=_payload(call.body),
             headers=headers,
             timeout=timeout,
             allow_redirects=False,
@@ -166,6 +168,11 @@ class Transport:
             headers={"Accept": "application/json, application/x-ndjson, application/problem+json"},
             skip_auto_headers={"User-Agent"},
         )
+
+
+def _payload(body: bytes | None) -> BytesIO | bytes | None:
+    """Return a large body as a stream: aiohttp would write bytes in one piece, holding up the loop."""
+    return body if body is None or len(body) <= LARGE_BYTES else BytesIO(body)
 
 
 def _is_tls(error: BaseException) -> bool:

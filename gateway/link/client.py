@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from io import BytesIO
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
@@ -43,6 +44,7 @@ from gateway.link.wire import (
     decode_view,
 )
 from gateway.ports import BundleAnswer, PeerView
+from gateway.web.limits import MIB
 
 POOL: Final = 6
 KEEP_S: Final = 45.0
@@ -171,7 +173,7 @@ class HttpPeerLink:
             async with self._session.request(
                 method,
                 self._url + path,
-                data=body,
+                data=_payload(body),
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S),
                 allow_redirects=False,
@@ -211,6 +213,11 @@ class HttpPeerLink:
             headers={"Accept-Encoding": "identity"},
             skip_auto_headers={"User-Agent"},
         )
+
+
+def _payload(body: bytes | None) -> BytesIO | bytes | None:
+    """Return a large body as a stream: aiohttp would write bytes in one piece, holding up the loop."""
+    return body if body is None or len(body) <= MIB else BytesIO(body)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> GatewayError:
