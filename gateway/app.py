@@ -192,7 +192,7 @@ async def _run(
             await asyncio.gather(watching, return_exceptions=True)
         # The ports have drained: what was in work is answered. Only now does the node stop.
         if not running.done():
-            await node.record("node.stopped")
+            await node.close_books()
     finally:
         stopping.cancel()
         running.cancel()

@@ -41,7 +41,10 @@ MARKING_LEVELS: Final = (
 )
 """Marking levels by number (position from 0); appended to, never reordered."""
 
-_FIELDS: Final = 15
+_TYPES: Final = (int, int, bytes, int, int, str, str, str, tuple, str, bytes, int, int, bytes, int)
+_FIELDS: Final = len(_TYPES)
+_PRECEDENCES: Final = tuple(Precedence)
+MAX_ADDRESSEES: Final = 8
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -117,23 +120,10 @@ def decode_header(data: bytes) -> Header:
     if [(type(item), item) for item in value[:2]] != [(int, PROTOCOL_VERSION), (int, SUITE)]:
         msg = "the header is of another protocol version or suite"
         raise MalformedError(msg)
-    sized = ((value[2], MESSAGE_ID_BYTES), (value[10], DIGEST_BYTES), (value[13], MESSAGE_ID_BYTES))
-    numbers = (value[3], value[4], value[11], value[12], value[14])
-    texts = (value[5], value[6], value[7], value[9])
-    agencies = value[8]
-    if (
-        any(type(item) is not bytes or len(item) != length for item, length in sized)
-        or any(type(item) is not int or not 0 <= item <= MAX_NUMBER for item in numbers)
-        or any(type(item) is not str or not item for item in texts)
-        or type(agencies) is not tuple
-        or not 1 <= len(agencies) <= 8
-        or any(type(agency) is not str or not agency for agency in agencies)
-        or cast("int", value[11]) > max(Precedence)
-        or cast("int", value[12]) >= len(MARKING_LEVELS)
-    ):
+    fields = cast("tuple[Any, ...]", value)
+    if tuple(map(type, fields)) != _TYPES or not _is_sound(fields):
         msg = "a header field has another type, length or range than the specification gives"
         raise MalformedError(msg)
-    fields = cast("tuple[Any, ...]", value)
     return Header(
         message_id=fields[2],
         created_ms=fields[3],
@@ -144,10 +134,26 @@ def decode_header(data: bytes) -> Header:
         to_agencies=fields[8],
         type=fields[9],
         type_digest=fields[10],
-        precedence=Precedence(fields[11]),
+        precedence=_PRECEDENCES[fields[11]],
         marking_level=fields[12],
         conversation_id=fields[13],
         attachments_bytes=fields[14],
+    )
+
+
+def _is_sound(fields: tuple[Any, ...]) -> bool:
+    """Return whether fields of the right types have lengths and ranges of a header."""
+    agencies = fields[8]
+    return (
+        len(fields[2]) == len(fields[13]) == MESSAGE_ID_BYTES
+        and len(fields[10]) == DIGEST_BYTES
+        and min(fields[3], fields[4], fields[11], fields[12], fields[14]) >= 0
+        and max(fields[3], fields[4], fields[14]) <= MAX_NUMBER
+        and fields[11] < len(_PRECEDENCES)
+        and fields[12] < len(MARKING_LEVELS)
+        and all((fields[5], fields[6], fields[7], fields[9]))
+        and 1 <= len(agencies) <= MAX_ADDRESSEES
+        and all(type(agency) is str and agency for agency in agencies)
     )
 
 

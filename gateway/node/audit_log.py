@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.core.entries import EventEntry, Role, encode_entry
+from gateway.core.entries import EventEntry, KeyStatementEntry, Kind, Role, encode_entry
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.pair import Pair
 from gateway.ports import LogKind, Transaction
@@ -71,6 +71,14 @@ class AuditLog:
             )
             for chunk in chunks or [()]
         ]
+
+    def open(self, tx: Transaction, statement: bytes) -> None:
+        """Begin the log with the node's key statement, as every log of a node begins."""
+        head = ensure_log(tx, self.origin, LogKind.AUDIT)
+        if head.size == 0:
+            entry = encode_entry(KeyStatementEntry(statement=statement))
+            extend_log(tx, head, [entry])
+            tx.logs.put_control(self.origin, Kind.KEY_STATEMENT, 0, entry)
 
     def append(self, tx: Transaction, entries: Sequence[bytes]) -> int:
         """Append encoded events and return the index of the first."""

@@ -14,12 +14,13 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.core.checkpoint import Checkpoint
+from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import sign_checkpoint, verify_cosignature
 from gateway.core.merkle import consistency_proof
-from gateway.core.note import parse_signatures
+from gateway.core.note import parse_note, parse_signatures
 from gateway.errors import PeerConflictError, PeerError, UnavailableError
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.intake import Intake
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
 from gateway.node.sequencer import Sequencer
@@ -55,6 +56,7 @@ class Housekeeping:
         audit: AuditLog,
         high_water: HighWater,
         link: PeerLink,
+        intake: Intake,
         clock: Clock,
         workers: Workers,
         on_due: Callable[[], None],
@@ -70,6 +72,7 @@ class Housekeeping:
             audit: Writes events.
             high_water: Remembers what was signed.
             link: Asks the peer for cosignatures of the audit log.
+            intake: Cosigns the mirror.
             clock: Time.
             workers: Threads for signatures.
             on_due: Told when the exchange log has something to say.
@@ -82,6 +85,7 @@ class Housekeeping:
         self._audit = audit
         self._high_water = high_water
         self._link = link
+        self._intake = intake
         self._clock = clock
         self._workers = workers
         self._on_due = on_due
@@ -89,6 +93,7 @@ class Housekeeping:
         self._signed_size = -1
         self._note_s = 0
         self._cosigned_size = 0
+        self._mirror_size = 0
         self._cosign_at_s = 0.0
 
     async def run(self) -> None:
@@ -102,9 +107,10 @@ class Housekeeping:
         await self._expire()
         if self._sequencer.rotate_kem():
             self._on_due()
-        await self._sign_audit()
+        await self.sign_audit()
         if self._clock.monotonic_s() >= self._cosign_at_s:
             self._cosign_at_s = self._clock.monotonic_s() + COSIGN_EVERY_S
+            await self._keep_mirror_note()
             try:
                 await self._ask_cosignature()
             except (UnavailableError, PeerError) as error:
@@ -138,7 +144,7 @@ class Housekeeping:
             self._on_expired()
             self._on_due()
 
-    async def _sign_audit(self) -> None:
+    async def sign_audit(self) -> None:
         """Sign the audit log within a second of its growth."""
         origin = self._pair.audit_origin
         head = await self._store.read(lambda tx: tx.logs.head(origin))
@@ -156,6 +162,23 @@ class Housekeeping:
         await self._high_water.record({origin: (head.size, root)})
         await self._store.write(Step.SIGNED, lambda tx: tx.logs.put_note(kept))
         self._signed_size = head.size
+
+    async def _keep_mirror_note(self) -> None:
+        """Keep a note of the mirror with our own cosignature, for those who export it here."""
+        note, size = await self._intake.view()
+        if note is None or size == self._mirror_size:
+            return
+        checkpoint = parse_checkpoint(parse_note(note).text)
+        kept = StoredNote(
+            origin=checkpoint.origin,
+            size=checkpoint.size,
+            root=checkpoint.root,
+            at_ms=self._clock.now_ms(),
+            note=note,
+            cosigned=True,
+        )
+        await self._store.write(Step.COSIGNED, lambda tx: tx.logs.put_note(kept))
+        self._mirror_size = size
 
     async def _ask_cosignature(self) -> None:
         """Let the peer cosign the audit log's newest checkpoint; it sees no entry."""

@@ -116,6 +116,7 @@ class Node:
         self._workers = Workers()
         self.started = asyncio.Event()
         self._audit = AuditLog(pair)
+        self._statement = keyring.statement
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
             pair=pair,
@@ -202,6 +203,7 @@ class Node:
             audit=self._audit,
             high_water=high_water,
             link=link,
+            intake=self._intake,
             clock=clock,
             workers=self._workers,
             on_due=self._due,
@@ -271,8 +273,18 @@ class Node:
         entries = self._audit.event(at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome)
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
+    async def close_books(self) -> None:
+        """Record that the node stops, and sign the audit log up to and with that event.
+
+        For the end of an orderly stop, after the ports have drained: without it the last
+        events would stay unsigned until the next start.
+        """
+        await self.record("node.stopped")
+        await self._housekeeping.sign_audit()
+
     async def _exchange(self) -> None:
         """Open the logs, settle what happened before, then ship and keep house."""
+        await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
         await self.record("node.started")
         await self._intake.open()
         await self._reader.open(self._store)

@@ -106,12 +106,20 @@ async def test_kem_keys_rotate_daily_and_the_old_one_is_destroyed_once_the_new_o
 
     world.clock.advance(86_401)
     await world.until(_kem_keys(world), lambda keys: len(keys) == 2)
-    await world.settle()
+    await world.until(_sealed_for(world), lambda key_id: key_id not in {None, before})
     second = await world.send("US")
     await world.until_state("US", second, "received")
 
     await world.until(_kem_keys(world), lambda keys: len(keys) == 1 and before not in keys)
     assert await world.received("FR") == [first, second]
+
+
+def _sealed_for(world: World):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    async def ask() -> bytes | None:
+        key = world.node("US")._sequencer.peer_key
+        return None if key is None else key.key_id
+
+    return ask
 
 
 def _kem_keys(world: World):  # type: ignore[no-untyped-def]  # noqa: ANN202
