@@ -12,17 +12,19 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import orjson
 
+from scripts._bench.backlog import run_backlog
 from scripts._bench.helper import ROOT, HelperError
 from scripts._bench.loads import LoadError
+from scripts._bench.machine import describe
 from scripts._bench.nodes import NodeError
-from scripts._bench.parts import Options, run_loads
-from scripts._bench.profiling import ProfileError
-from scripts._bench.report import make_report, print_report
-
-PARTS = ("bulk", "single", "latency")
+from scripts._bench.options import Options
+from scripts._bench.parts import MORE_PARTS, PARTS, run_loads
+from scripts._bench.profiling import ProfileError, find_py_spy
+from scripts._bench.report import append_history, make_report, print_report
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -30,7 +32,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure two nodes on this machine.")
     add = parser.add_argument
     add("--quick", action="store_true", help="one short round and a small backlog: under two minutes")
-    add("--part", action="append", choices=PARTS, help="run this part only; may be repeated")
+    add("--part", action="append", choices=(*PARTS, *MORE_PARTS), help="run this part only; may be repeated")
     add("--rounds", type=int, help="rounds of the loads (3; quick: 1)")
     add("--seconds", type=float, help="about how long each load posts (8; quick: 4)")
     add("--count", type=int, help="messages of each closed load, instead of --seconds")
@@ -56,6 +58,7 @@ def main(arguments: list[str]) -> int:
         count=given.count,
         collect=not given.no_collect,
         keep=given.keep,
+        quick=given.quick,
         profile=given.profile,
     )
     began = time.monotonic()
@@ -64,14 +67,30 @@ def main(arguments: list[str]) -> int:
         print(f"{time.monotonic() - began:6.1f} s  {text}", file=sys.stderr, flush=True)
 
     try:
-        loads = run_loads(options, say)
+        if options.profile is not None:
+            find_py_spy()
+        loads: dict[str, Any] = {"rounds": []}
+        backlog = None
+        if set(options.parts) - {"backlog"}:
+            loads = run_loads(options, say)
+        if "backlog" in options.parts:
+            backlog = run_backlog(options, say)
     except (LoadError, NodeError, HelperError, ProfileError) as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
-    report = make_report(options, loads, elapsed_s=time.monotonic() - began)
+    report = make_report(
+        rounds=loads["rounds"],
+        loads=loads,
+        backlog=backlog,
+        machine=describe(options.folder),
+        elapsed_s=time.monotonic() - began,
+        quick=options.quick,
+    )
     print_report(report)
     if given.json is not None:
         given.json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    if given.history is not None:
+        append_history(given.history, report)
     return 0
 
 

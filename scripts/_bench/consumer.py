@@ -14,6 +14,7 @@ import select
 import sys
 from collections import deque
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ PAGE = 200
 WAIT_S = 20
 ACK_CONNECTIONS = 32
 RETRY_S = 0.05
+QUESTIONS_S = 0.05
 
 
 class Reader:
@@ -81,17 +83,24 @@ class Reader:
 
 
 def main(setup: dict[str, Any]) -> None:
-    """Read until nothing more is asked; each question is answered with how much was read."""
+    """Begin to read when first asked; then answer each question with how much was read."""
+    began = orjson.loads(sys.stdin.buffer.readline())
     wire = Wire()
     readers = [
-        Reader(wire, Endpoint(Path(item["folder"]), item["port"])) for item in setup["agencies"].values()
+        Reader(wire, Endpoint(Path(item["folder"]), item["port"]))
+        for agency, item in setup["agencies"].items()
+        if agency[:2] in began["nations"]
     ]
     for reader in readers:
         reader.ask()
-    collected = Path(setup["collected"])
     answer({"ready": True})
+    collected = Path(setup["collected"])
+    looked = monotonic()
     while True:
-        wire.turn(0.1)
+        wire.turn(QUESTIONS_S)
+        if monotonic() - looked < QUESTIONS_S:
+            continue
+        looked = monotonic()
         if not select.select([sys.stdin], [], [], 0)[0]:
             continue
         if not sys.stdin.buffer.readline():

@@ -47,6 +47,10 @@ class Load:
         }
 
 
+BULK: Final = Load(name="bulk", lines=100, connections=8)
+SINGLE: Final = Load(name="single", lines=1, connections=128)
+
+
 class Stage:
     """Nodes, generator and consumer, up and running."""
 
@@ -61,7 +65,7 @@ class Stage:
         self.nodes = nodes
         self.generator = generator
         self.consumer = consumer
-        self.last_step = "received" if consumer is None else "collected"
+        self.rate_key = "received_per_s" if consumer is None else "collected_per_s"
 
     def pids(self) -> dict[str, int]:
         """Return the processes of a run by name."""

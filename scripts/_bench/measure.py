@@ -207,3 +207,8 @@ class CpuCount:
         result["cores_of_run"] = sum(used.values()) / elapsed
         result["cores_of_others"] = max(others, 0.0) / elapsed
         return result
+
+
+def memory_bytes_of_machine() -> int:
+    """Return how much memory the machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -6,23 +6,20 @@ users do in a minute touches all loads alike, and the medians of the rounds are 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from scripts._bench.blocks import run_blocks
 from scripts._bench.helper import Helper
-from scripts._bench.loads import Load, LoadError, Stage
+from scripts._bench.loads import BULK, SINGLE, Load, Stage
 from scripts._bench.measure import folder_bytes
 from scripts._bench.nodes import Nodes
+from scripts._bench.options import Options, fresh_nodes
 from scripts._bench.profiling import Profiler
 from scripts._bench.records import ciphertext_bytes
+from scripts._bench.verification import verify
 
-BULK: Final = Load(name="bulk", lines=100, connections=8)
-SINGLE: Final = Load(name="single", lines=1, connections=128)
 OPEN: Final = (
     Load(name="open-200", lines=1, connections=64, rate=200, arrivals="poisson"),
     Load(name="open-1000", lines=1, connections=128, rate=1_000, arrivals="poisson"),
@@ -31,47 +28,17 @@ OPEN: Final = (
 WARM_UP: Final = {BULK.name: 500, SINGLE.name: 300}
 LEAST: Final = 1_000
 MOST: Final = 200_000
+BOTH: Final = replace(BULK, name="both", nations=("FR", "US"))
+"""Bulk in both directions at once."""
+
 SUSTAINABLE: Final = 0.9
 """An open load above this share of the closed-loop rate would only measure its own queue."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a run of the benchmark does.
+PARTS: Final = ("blocks", BULK.name, SINGLE.name, "latency", "backlog")
+"""What runs unless parts are asked for."""
 
-    Attributes:
-        folder: Where homes are made; on a real disk.
-        parts: Names of the parts that run.
-        rounds: Rounds of the loads.
-        seconds: About how long each load posts.
-        backlog: Messages of the backlog.
-        count: Messages of each closed load; None for as many as ``seconds`` need.
-        collect: Whether a consumer reads and acknowledges; without it a load ends when all is received.
-        keep: Leave homes and logs where they are.
-        profile: Folder for profiles of both nodes under each closed load, or None.
-    """
-
-    folder: Path
-    parts: Sequence[str]
-    rounds: int
-    seconds: float
-    backlog: int
-    count: int | None = None
-    collect: bool = True
-    keep: bool = False
-    profile: Path | None = None
-
-
-@contextmanager
-def fresh_nodes(options: Options) -> Iterator[Nodes]:
-    """Make homes of two nodes that have never run; remove them afterwards, unless they are to be kept."""
-    options.folder.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="nodes-", dir=options.folder))
-    try:
-        yield Nodes(folder)
-    finally:
-        if not options.keep:
-            shutil.rmtree(folder)
+MORE_PARTS: Final = (BOTH.name,)
 
 
 def run_loads(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
@@ -81,7 +48,7 @@ def run_loads(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
         with nodes.running(), Helper("load", str(setup)) as generator:
             if options.collect:
                 with Helper("consumer", str(setup)) as consumer:
-                    consumer.answer()
+                    consumer.ask(do="begin", nations=receivers(options.parts))
                     stage = Stage(nodes, generator, consumer)
                     result = _run_rounds(stage, options, say)
                     result["verified"] = verify(stage)
@@ -94,68 +61,71 @@ def run_loads(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _run_rounds(stage: Stage, options: Options, say: Callable[[str], None]) -> dict[str, Any]:
-    loads = [load for load in (BULK, SINGLE) if load.name in options.parts]
-    opens = OPEN if "latency" in options.parts else ()
-    everything: list[dict[str, Any]] = []
     rates: dict[str, float] = {}
+    everything: list[dict[str, Any]] = []
     for load in (BULK, SINGLE):
         say(f"warming up: {load.name}")
         warmed = stage.run(load, WARM_UP[load.name])
         everything.append(warmed)
-        rates[load.name] = warmed[stage.last_step + "_per_s"]
+        rates[load.name] = warmed[stage.rate_key]
+    rates[BOTH.name] = rates[BULK.name]
     rounds: list[dict[str, Any]] = []
     for number in range(1, options.rounds + 1):
-        results: dict[str, Any] = {}
-        for load in loads:
-            count = options.count or count_for(rates[load.name], options.seconds)
-            say(f"round {number}: {load.name}, {count} messages")
-            with Profiler(options.profile, stage.nodes, load.name):
-                results[load.name] = stage.run(load, count)
-            rates[load.name] = results[load.name][stage.last_step + "_per_s"]
-        for load in opens:
-            peak = rates[BULK.name if load.lines > 1 else SINGLE.name]
-            rate = load.rate or 0.0
-            if rate > SUSTAINABLE * peak:
-                say(f"round {number}: {load.name} left out, the peak is {peak:.0f}/s")
-                continue
-            say(f"round {number}: {load.name}")
-            results[load.name] = stage.run(load, max(int(rate * options.seconds), 2 * load.lines))
+
+        def say_round(text: str, number: int = number) -> None:
+            say(f"round {number} of {options.rounds}: {text}")
+
+        results = _closed(stage, options, rates, say_round)
+        if "latency" in options.parts:
+            results |= _open(stage, options, results, say_round)
         everything += results.values()
+        if "blocks" in options.parts:
+            say_round("building blocks")
+            results["blocks"] = run_blocks(folder=options.folder, slices=3 if options.quick else 5)
         rounds.append(results)
     return {"rounds": rounds, "all": everything}
+
+
+def _closed(
+    stage: Stage, options: Options, rates: dict[str, float], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run the closed loads of a round; ``rates`` says how much they need and learns from them."""
+    results: dict[str, Any] = {}
+    for load in (BULK, SINGLE, BOTH):
+        if load.name not in options.parts:
+            continue
+        count = options.count or count_for(rates[load.name], options.seconds)
+        say(f"{load.name}, {count} messages")
+        with Profiler(options.profile, stage.nodes, load.name):
+            results[load.name] = stage.run(load, count)
+        rates[load.name] = results[load.name][stage.rate_key]
+    return results
+
+
+def _open(
+    stage: Stage, options: Options, closed: dict[str, Any], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run the open loads of a round that the closed ones of the same round leave room for."""
+    results: dict[str, Any] = {}
+    for load in OPEN:
+        like = closed.get(BULK.name if load.lines > 1 else SINGLE.name)
+        rate = load.rate or 0.0
+        if like is not None and rate > SUSTAINABLE * like[stage.rate_key]:
+            say(f"{load.name} left out, the peak is {like[stage.rate_key]:.0f}/s")
+            continue
+        say(load.name)
+        results[load.name] = stage.run(load, max(int(rate * options.seconds), 2 * load.lines))
+    return results
+
+
+def receivers(parts: Sequence[str]) -> list[str]:
+    """Return the nations whose agencies receive something."""
+    return ["FR", "US"] if BOTH.name in parts else ["US"]
 
 
 def count_for(per_s: float, seconds: float) -> int:
     """Return how many messages a closed load needs to last about so long, in whole hundreds."""
     return int(min(max(per_s * seconds, LEAST), MOST)) // 100 * 100
-
-
-def verify(stage: Stage) -> dict[str, Any]:
-    """Check that what was accepted was collected, all of it and none of it twice.
-
-    The generator's list of what it was promised is compared with the consumer's list of what
-    it got; neither comes from the nodes.
-
-    Raises:
-        LoadError: It is not so.
-    """
-    report = stage.collected()
-    folder = stage.nodes.folder
-    accepted = (folder / "accepted.txt").read_text(encoding="ascii").split()
-    collected = (folder / "collected.txt").read_text(encoding="ascii").split()
-    lost, strange = set(accepted) - set(collected), set(collected) - set(accepted)
-    repeated = len(collected) - len(set(collected)) + report["twice"]
-    result = {
-        "accepted": len(accepted),
-        "collected": len(collected),
-        "lost": len(lost),
-        "never_accepted": len(strange),
-        "twice": repeated,
-    }
-    if lost or strange or repeated:
-        msg = f"accepted is not what was collected: {result}"
-        raise LoadError(msg)
-    return result
 
 
 def disk_use(nodes: Nodes, messages: int) -> dict[str, float]:

@@ -67,10 +67,25 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """Times of one message, in UTC milliseconds; 0 where it did not come so far."""
+    """Times of one message, in UTC milliseconds; 0 where it did not come so far.
+
+    Attributes:
+        message_id: UUID.
+        rank: Number of its precedence, 0 is FLASH.
+        log_index: Index of its newest entry in the sender's log; -1 before it is sent.
+        accepted_ms: Accepted.
+        sent_ms: Its bundle was made.
+        decided_ms: The receiver decided.
+        received_ms: Its receipt was verified at the sender.
+        collected_ms: The first addressee acknowledged it.
+        state: Where it is.
+    """
 
     message_id: str
+    rank: int
+    log_index: int
     accepted_ms: int
+    sent_ms: int
     decided_ms: int
     received_ms: int
     collected_ms: int
@@ -98,7 +113,8 @@ def journeys(sender: Path, receiver: Path, *, after: int) -> list[Journey]:
             " WHERE logs.kind = 'mirror' AND NOT cosigned GROUP BY notes.size ORDER BY notes.size"
         ).fetchall()
         rows = connection.execute(
-            "SELECT message_id, arrived_ms, decided_ms, receipt_index, state FROM messages"
+            "SELECT message_id, rank, log_index, arrived_ms, sent_ms, decided_ms, receipt_index, state"
+            " FROM messages"
             " WHERE outgoing AND number > ? ORDER BY number",
             (after,),
         ).fetchall()
@@ -106,13 +122,16 @@ def journeys(sender: Path, receiver: Path, *, after: int) -> list[Journey]:
     return [
         Journey(
             message_id=str(UUID(bytes=message_id)),
+            rank=rank,
+            log_index=-1 if index is None else index,
             accepted_ms=accepted,
+            sent_ms=sent or 0,
             decided_ms=decided or 0,
             received_ms=_mirrored_at(notes, sizes, receipt),
             collected_ms=collected.get(message_id, 0),
             state=State(state),
         )
-        for message_id, accepted, decided, receipt, state in rows
+        for message_id, rank, index, accepted, sent, decided, receipt, state in rows
     ]
 
 

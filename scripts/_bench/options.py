@@ -1,0 +1,53 @@
+"""What a run of the benchmark is asked to do, and the nodes that it does it with."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts._bench.nodes import Nodes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a run of the benchmark does.
+
+    Attributes:
+        folder: Where homes are made; on a real disk.
+        parts: Names of the parts that run.
+        rounds: Rounds of the loads.
+        seconds: About how long each load posts.
+        backlog: Messages of the backlog.
+        count: Messages of each closed load; None for as many as ``seconds`` need.
+        collect: Whether a consumer reads and acknowledges; without it a load ends when all is received.
+        keep: Leave homes and logs where they are.
+        quick: Whether it is a quick run.
+        profile: Folder for profiles of both nodes under each closed load, or None.
+    """
+
+    folder: Path
+    parts: Sequence[str]
+    rounds: int
+    seconds: float
+    backlog: int
+    count: int | None = None
+    collect: bool = True
+    keep: bool = False
+    quick: bool = False
+    profile: Path | None = None
+
+
+@contextmanager
+def fresh_nodes(options: Options) -> Iterator[Nodes]:
+    """Make homes of two nodes that have never run; remove them afterwards, unless they are to be kept."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="nodes-", dir=options.folder))
+    try:
+        yield Nodes(folder)
+    finally:
+        if not options.keep:
+            shutil.rmtree(folder)
