@@ -60,16 +60,23 @@ class Processes:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for nation in self.homes:
-            self.start(nation)
-        for nation in self.homes:
-            await self.until_live(nation)
+        try:
+            for nation in self.homes:
+                self.start(nation)
+            for nation in self.homes:
+                await self.until_live(nation)
+        except BaseException:
+            self._kill_all()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+        self._kill_all()
+
+    def _kill_all(self) -> None:
         for nation in list(self._running):
-            self.stop(nation)
+            self.kill(nation)
 
     def start(self, nation: str) -> None:
         """Start a node on what its home holds."""
