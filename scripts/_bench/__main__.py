@@ -9,6 +9,7 @@ the program. Ratios come first, then numbers, then JSON.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ from scripts._bench.loads import LoadError
 from scripts._bench.machine import describe
 from scripts._bench.nodes import NodeError
 from scripts._bench.options import Options
-from scripts._bench.parts import MORE_PARTS, PARTS, run_loads
+from scripts._bench.parts import MORE_PARTS, PARTS, run_rounds
 from scripts._bench.profiling import ProfileError, find_py_spy
 from scripts._bench.report import append_history, make_report, print_report
 
@@ -38,7 +39,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--count", type=int, help="messages of each closed load, instead of --seconds")
     add("--backlog", type=int, help="messages of the backlog (100000; quick: 10000)")
     add("--no-collect", action="store_true", help="no consumer: a load ends when all is received")
-    add("--profile", type=Path, metavar="DIR", help="profile both nodes under the closed loads with py-spy")
+    add("--profile", type=Path, metavar="DIR", help="profile both nodes under each load with py-spy")
     add("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
     add("--history", type=Path, metavar="FILE", help="append the ratios and medians to FILE, a line a run")
     add("--home", type=Path, metavar="DIR", default=ROOT / "var" / "bench", help="where homes are made")
@@ -48,6 +49,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> int:
     """Run the benchmark; return the exit status."""
+    # Ended from outside, it stops its nodes and removes their homes like at any other end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = parse_arguments(arguments)
     options = Options(
         folder=given.home,
@@ -70,11 +73,9 @@ def main(arguments: list[str]) -> int:
         if options.profile is not None:
             find_py_spy()
         loads: dict[str, Any] = {"rounds": []}
-        backlog = None
         if set(options.parts) - {"backlog"}:
-            loads = run_loads(options, say)
-        if "backlog" in options.parts:
-            backlog = run_backlog(options, say)
+            loads = run_rounds(options, say)
+        backlog = run_backlog(options, say) if "backlog" in options.parts else None
     except (LoadError, NodeError, HelperError, ProfileError) as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1

@@ -34,6 +34,8 @@ class Helper:
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Ctrl-C is for the benchmark, which then ends its processes in order.
+            start_new_session=True,
         )
 
     @property

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from scripts._bench.helper import Helper
-from scripts._bench.measure import CpuCount, LinkCount, memory_bytes
+from scripts._bench.measure import CommitCount, CpuCount, LinkCount, memory_bytes
 from scripts._bench.nodes import Nodes
 from scripts._bench.records import Progress, bundles_of, journeys, way_of
 
@@ -99,6 +99,7 @@ class Stage:
         self.generator.ask(do="prepare", **load.plan(count))
         before = {nation: item.newest() for nation, item in progress.items()}
         link = LinkCount(node.ports.peer for node in self.nodes.by_nation.values())
+        commits = CommitCount({nation: node.database for nation, node in self.nodes.by_nation.items()})
         cpu = CpuCount(self.pids())
         posted = self.generator.ask(do="go")
         if posted["accepted"] != posted["posted"]:
@@ -106,11 +107,13 @@ class Stage:
             raise LoadError(msg)
         self.await_end(list(progress.values()), link)
         cpu_us = cpu.result(posted["accepted"])
+        commits_per_s = commits.result()
         carried = link.total()
         return {
             "load": load.name,
             "rate_asked": load.rate,
             "cpu_us_per_message": cpu_us,
+            "commits_per_s": commits_per_s,
             "link_bytes_per_message": None if carried is None else carried / posted["accepted"],
             "memory_peak_bytes": {
                 nation: memory_bytes(node.pid, "VmHWM") for nation, node in self.nodes.by_nation.items()
@@ -148,14 +151,30 @@ class Stage:
             )
         ]
         result = way_of(found, started_ms=posted["started_ms"], due_ms=due_ms)
-        result["bundle_messages"] = bundles_of(
-            self.nodes[load.nations[0]].database, since_ms=posted["started_ms"]
-        )
+        result["bundles"] = {
+            nation: bundles_of(node.database, since_ms=posted["started_ms"], until_ms=time.time() * 1_000)
+            for nation, node in self.nodes.by_nation.items()
+        }
+        result["bundle_messages"] = result["bundles"][load.nations[0]]["messages"]
         return result
+
+
+def is_void(*, lag: Mapping[str, float], answer: Mapping[str, float]) -> bool:
+    """Return whether the generator was so late itself that an open run says nothing.
+
+    Args:
+        lag: Summary of how late it took up what was due; of a closed load, empty.
+        answer: Summary of the latencies it reports.
+    """
+    return bool(lag["count"]) and lag["p99"] > LAG_SHARE * answer["p99"]
 
 
 def _posting(posted: dict[str, Any]) -> dict[str, Any]:
     """Return what the generator measured, with its verdict about itself."""
     lag, answer = posted["lag_ms"], posted["answer_ms"]
-    void = bool(lag["count"]) and lag["p99"] > LAG_SHARE * answer["p99"]
-    return {"answer_ms": answer, "lag_ms": lag, "void": void, "pushed_back": posted["pushed_back"]}
+    return {
+        "answer_ms": answer,
+        "lag_ms": lag,
+        "void": is_void(lag=lag, answer=answer),
+        "pushed_back": posted["pushed_back"],
+    }

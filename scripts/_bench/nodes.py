@@ -32,13 +32,14 @@ from scripts._bench.messages import NATIONS, agencies_of
 from scripts._bench.wire import HOST
 
 START_S = 60.0
+LAST_LINES = 5
 STOP_S = 60.0
 PORT_BASES = range(20_000, 32_000, 20)
 _PR_SET_PDEATHSIG = 1
 
 
 class NodeError(Exception):
-    """A node did not start, or ended; its log is named."""
+    """A node did not start, or ended; the text has the end of its log."""
 
 
 class NodeProcess:
@@ -89,6 +90,7 @@ class NodeProcess:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            start_new_session=True,
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has no threads
         )
 
@@ -131,7 +133,8 @@ class NodeProcess:
             if is_so():
                 return
             time.sleep(0.05)
-        msg = f"the node {self.nation} did not {what}; its log is {self.log}"
+        last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+        msg = "\n  ".join((f"the node {self.nation} did not {what}; its log ends with", *last))
         raise NodeError(msg)
 
 

@@ -26,7 +26,7 @@ class Options:
         collect: Whether a consumer reads and acknowledges; without it a load ends when all is received.
         keep: Leave homes and logs where they are.
         quick: Whether it is a quick run.
-        profile: Folder for profiles of both nodes under each closed load, or None.
+        profile: Folder for profiles of both nodes under each load, or None.
     """
 
     folder: Path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from scripts._bench.blocks import run_blocks
@@ -41,8 +42,15 @@ PARTS: Final = ("blocks", BULK.name, SINGLE.name, "latency", "backlog")
 MORE_PARTS: Final = (BOTH.name,)
 
 
-def run_loads(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run every load of every round; return the rounds and what the disks hold afterwards."""
+def run_rounds(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run what was asked for, round by round; return the rounds and what the disks hold afterwards.
+
+    Raises:
+        LoadError: A message was refused, lost or repeated, or nothing moves any more.
+        NodeError: A node did not start.
+    """
+    if not {BULK.name, SINGLE.name, BOTH.name, "latency"} & set(options.parts):
+        return {"rounds": [_blocks(options, say) for _ in range(options.rounds)]}
     with fresh_nodes(options) as nodes:
         setup = nodes.write_setup(nodes.folder / "setup.json")
         with nodes.running(), Helper("load", str(setup)) as generator:
@@ -71,19 +79,27 @@ def _run_rounds(stage: Stage, options: Options, say: Callable[[str], None]) -> d
     rates[BOTH.name] = rates[BULK.name]
     rounds: list[dict[str, Any]] = []
     for number in range(1, options.rounds + 1):
-
-        def say_round(text: str, number: int = number) -> None:
-            say(f"round {number} of {options.rounds}: {text}")
+        say_round = partial(_say_round, say, f"round {number} of {options.rounds}")
 
         results = _closed(stage, options, rates, say_round)
         if "latency" in options.parts:
             results |= _open(stage, options, results, say_round)
         everything += results.values()
-        if "blocks" in options.parts:
-            say_round("building blocks")
-            results["blocks"] = run_blocks(folder=options.folder, slices=3 if options.quick else 5)
-        rounds.append(results)
+        rounds.append(results | _blocks(options, say_round))
     return {"rounds": rounds, "all": everything}
+
+
+def _say_round(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}: {text}")
+
+
+def _blocks(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
+    """Measure the building blocks, if they were asked for."""
+    if "blocks" not in options.parts:
+        return {}
+    say("building blocks")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    return {"blocks": run_blocks(folder=options.folder, slices=3 if options.quick else 5)}
 
 
 def _closed(
@@ -114,7 +130,8 @@ def _open(
             say(f"{load.name} left out, the peak is {like[stage.rate_key]:.0f}/s")
             continue
         say(load.name)
-        results[load.name] = stage.run(load, max(int(rate * options.seconds), 2 * load.lines))
+        with Profiler(options.profile, stage.nodes, load.name):
+            results[load.name] = stage.run(load, max(int(rate * options.seconds), 2 * load.lines))
     return results
 
 

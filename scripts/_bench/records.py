@@ -158,24 +158,37 @@ def way_of(found: Sequence[Journey], *, started_ms: float, due_ms: Mapping[str, 
         elapsed_s = (max(times) - started_ms) / 1_000 if times else 0.0
         result[f"{step}_per_s"] = len(times) / elapsed_s if elapsed_s > 0 else None
     received = [item for item in found if item.received_ms]
-    result["accepted_to_decided_ms"] = summary([item.decided_ms - item.accepted_ms for item in received])
     result["accepted_to_received_ms"] = summary([item.received_ms - item.accepted_ms for item in received])
-    result["received_to_collected_ms"] = summary(
-        [item.collected_ms - item.decided_ms for item in received if item.collected_ms]
-    )
+    # Where that time goes: in the outbox, to the peer and through its checks, and back.
+    result["stages_ms"] = {
+        "accepted_to_sent": summary([item.sent_ms - item.accepted_ms for item in received]),
+        "sent_to_decided": summary([item.decided_ms - item.sent_ms for item in received]),
+        "decided_to_received": summary([item.received_ms - item.decided_ms for item in received]),
+        "decided_to_collected": summary(
+            [item.collected_ms - item.decided_ms for item in received if item.collected_ms]
+        ),
+    }
     due = [item.received_ms - due_ms[item.message_id] for item in received if item.message_id in due_ms]
     if due:
         result["due_to_received_ms"] = summary(due)
     return result
 
 
-def bundles_of(sender: Path, *, since_ms: float) -> dict[str, float]:
-    """Return how many messages the bundles held that a node made since a time; empty ones apart."""
-    with reading(sender) as connection:
+def bundles_of(node: Path, *, since_ms: float, until_ms: float) -> dict[str, Any]:
+    """Return what a node signed and sent in a span of time.
+
+    Returns:
+        ``per_s``: bundles a second, each of them a signature; ``messages``: how many
+        messages those held that held any; the others carry receipts and collections only.
+    """
+    with reading(node) as connection:
         rows = connection.execute(
-            "SELECT messages FROM bundles WHERE messages > 0 AND sequenced_ms >= ?", (since_ms,)
+            "SELECT messages FROM bundles WHERE sequenced_ms BETWEEN ? AND ?", (since_ms, until_ms)
         ).fetchall()
-    return summary([count for (count,) in rows])
+    return {
+        "per_s": 1_000 * len(rows) / max(until_ms - since_ms, 1),
+        "messages": summary([count for (count,) in rows if count]),
+    }
 
 
 def ciphertext_bytes(database: Path) -> int:

@@ -171,12 +171,7 @@ def numbers(report: Mapping[str, Any]) -> list[Line]:
             )
             for process in ("node_fr", "node_us", "generator", "consumer")
         ]
-        lines.append(
-            Line(
-                name=f"{name}: messages a bundle",
-                value=_deep(medians.get(name) or {}, "bundle_messages", "mean"),
-            )
-        )
+        lines += _work_lines(name, medians.get(name) or {})
     lines += [
         Line(
             name="bulk: bytes between the nodes",
@@ -227,6 +222,22 @@ def append_history(path: Path, report: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         file.write(history_line(report))
+
+
+def _work_lines(name: str, load: Mapping[str, Any]) -> list[Line]:
+    """Return how often the nodes signed and synced under a load."""
+    lines = [Line(name=f"{name}: messages a bundle", value=_deep(load, "bundle_messages", "mean"))]
+    for nation in ("FR", "US"):
+        node = f"node_{nation.lower()}"
+        lines += [
+            Line(
+                name=f"{name}: bundles signed by {node}",
+                value=_deep(load, "bundles", nation, "per_s"),
+                unit="/s",
+            ),
+            Line(name=f"{name}: commits of {node}", value=_deep(load, "commits_per_s", nation), unit="/s"),
+        ]
+    return lines
 
 
 def _backlog_lines(backlog: Mapping[str, Any]) -> list[Line]:
