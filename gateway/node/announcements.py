@@ -9,8 +9,9 @@ Spec: docs/spec/log.md, "Entries"; docs/spec/exchange.md, "Start".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
+
+import structlog
 
 from gateway.core.entries import (
     AgreementEntry,
@@ -19,12 +20,13 @@ from gateway.core.entries import (
     Kind,
     decode_entry,
     encode_entry,
-    kind_of,
 )
 from gateway.core.envelope import SUITE
 from gateway.core.message.registry import Catalogue
-from gateway.node.log_writer import ensure_log, extend_log
-from gateway.ports import Clock, Keyring, LogKind, SentBundle, StoredNote, Transaction
+from gateway.node.log_writer import append_bundle, ensure_log
+from gateway.ports import Clock, Keyring, LogKind, StoredNote, Transaction
+
+log = structlog.get_logger(__name__)
 
 KEM_LIFETIME_MS: Final = 7 * 86_400_000
 KEM_ROTATION_MS: Final = 86_400_000
@@ -39,14 +41,31 @@ class Announcements:
         self._catalogue = catalogue
         self._keyring = keyring
         self._clock = clock
+        # The KEM key that the log announced last, or that is on its way into the log.
+        self._kem_key_id = b""
 
     def next_kem_key(self) -> bytes | None:
-        """Return the entry of a new KEM key if the newest is a day old, else None."""
+        """Return the entry of a KEM key if one is due, else None.
+
+        One is due when the key that was announced last is a day old, or its private half is
+        gone. A key that was made and never announced, because a crash came between, is
+        announced before another one is made. Keys of seven days are destroyed, even if the
+        peer has not begun to use a newer one.
+        """
         now_ms = self._clock.now_ms()
         keys = self._keyring.kem_keys()
-        if keys and now_ms - max(keys.values()) < KEM_ROTATION_MS:
+        for key_id, created_ms in keys.items():
+            if now_ms - created_ms >= KEM_LIFETIME_MS and key_id != self._kem_key_id:
+                self._keyring.destroy_kem_key(key_id)
+                log.info("kem.destroyed", key_id=key_id.hex())
+        fresh = {key_id: made for key_id, made in keys.items() if now_ms - made < KEM_ROTATION_MS}
+        if self._kem_key_id in fresh:
             return None
-        return self._new_kem_key(now_ms)
+        newest = max(fresh, key=lambda key_id: fresh[key_id], default=None)
+        private_key = None if newest is None else self._keyring.kem_private(newest)
+        if newest is None or private_key is None:
+            return self._new_kem_key(now_ms)
+        return self._kem_key(newest, private_key.public_key.to_bytes(), fresh[newest])
 
     def open(self, tx: Transaction) -> StoredNote | None:
         """Append what the log does not say yet; return its newest signed note.
@@ -55,54 +74,50 @@ class Announcements:
         key and the agreement.
         """
         ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        now_ms = self._clock.now_ms()
         statement = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
         stated = tx.logs.newest_control(self._origin, Kind.KEY_STATEMENT)
         if stated is None or stated[1] != statement:
             # The first start, or the first one after a rotation. It closes its bundle.
-            self._append(tx, [statement])
-        now_ms = self._clock.now_ms()
+            append_bundle(tx, self._origin, [statement], at_ms=now_ms)
         due: list[bytes] = []
-        if tx.logs.newest_control(self._origin, Kind.KEM_KEY) is None:
+        announced = tx.logs.newest_control(self._origin, Kind.KEM_KEY)
+        if announced is None:
             due.append(self._new_kem_key(now_ms))
+        else:
+            self._kem_key_id = _kem_key_id_of(announced[1])
         digests = tuple(sorted((t, self._catalogue.type(t).digest) for t in self._catalogue.types))
         agreed = tx.logs.newest_control(self._origin, Kind.AGREEMENT)
         if agreed is None or _types_of(agreed[1]) != digests:
             # The first start, or the first one with another catalogue.
             due.append(encode_entry(AgreementEntry(types=digests, effective_ms=now_ms)))
         if due:
-            self._append(tx, due)
+            append_bundle(tx, self._origin, due, at_ms=now_ms)
         return tx.logs.newest_note(self._origin)
-
-    def _append(self, tx: Transaction, entries: Sequence[bytes]) -> None:
-        head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
-        grown = extend_log(tx, head, entries)
-        for offset, entry in enumerate(entries):
-            tx.logs.put_control(self._origin, kind_of(entry), head.size + offset, entry)
-        tx.outbox.put_bundle(
-            SentBundle(
-                start=head.size,
-                count=len(entries),
-                root=grown.edge.root(),
-                box=None,
-                note=None,
-                sequenced_ms=self._clock.now_ms(),
-                messages=0,
-            )
-        )
 
     def _new_kem_key(self, now_ms: int) -> bytes:
         # The key file is durable before the log can announce it. A crash in between leaves
-        # a key that nobody was told of; it is destroyed with the next rotation.
+        # a key that nobody was told of; the next rotation announces it.
         key_id, public_key = self._keyring.create_kem_key(now_ms)
+        return self._kem_key(key_id, public_key, now_ms)
+
+    def _kem_key(self, key_id: bytes, public_key: bytes, created_ms: int) -> bytes:
+        self._kem_key_id = key_id
         return encode_entry(
             KemKeyEntry(
                 key_id=key_id,
                 suite=SUITE,
                 public_key=public_key,
-                not_before_ms=now_ms,
-                not_after_ms=now_ms + KEM_LIFETIME_MS,
+                not_before_ms=created_ms,
+                not_after_ms=created_ms + KEM_LIFETIME_MS,
             )
         )
+
+
+def _kem_key_id_of(entry: bytes) -> bytes:
+    """Return the id of the key that a KEM entry of our own log announces."""
+    announced = decode_entry(entry)
+    return announced.key_id if isinstance(announced, KemKeyEntry) else b""
 
 
 def _types_of(entry: bytes) -> tuple[tuple[str, bytes], ...] | None:

@@ -21,6 +21,10 @@ MAX_OBJECTS = 500
 """Ids in one event; longer lists are split over several events."""
 
 
+AUDIT_CLOSED = "audit-closed"
+"""Setting: size at which the audit log was found to be rolled back. It is not signed since."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
     """Who acts, as far as the log names anybody.

@@ -16,7 +16,7 @@ Spec: docs/spec/exchange.md, "Sending".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -60,6 +60,9 @@ QUEUE_S: Final = 0.1
 """Seconds that a bundle may take beyond the shortest round trip before bundles get smaller."""
 
 COSIGN_EVERY_S: Final = 60.0
+THAW_S: Final = 1.0
+"""Least wait after a failure, even if the peer calls meanwhile."""
+
 BREAKER_FAILURES: Final = 5
 """Failures in a row after which the breaker opens: the peer is only asked, not sent to."""
 
@@ -109,7 +112,7 @@ class Courier:
         workers: Workers,
         config: CourierConfig,
         on_moved: Callable[[], None],
-        on_peer_rollback: Callable[[int, int], None],
+        on_peer_rollback: Callable[[int, int], Awaitable[None]],
     ) -> None:
         """Wire the courier.
 
@@ -124,7 +127,8 @@ class Courier:
             workers: Threads for verification.
             config: Pacing and retries.
             on_moved: Told when messages have moved on.
-            on_peer_rollback: Told (size now, size that the peer had cosigned).
+            on_peer_rollback: Given (size now, size that the peer had cosigned), makes what the
+                peer lost *sent* again.
         """
         self._pair = pair
         self._sequencer = sequencer
@@ -139,8 +143,9 @@ class Courier:
         self._on_peer_rollback = on_peer_rollback
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._thawed = asyncio.Event()
         self._cursor = 0
-        self._cosigned = 0
+        self._cosigned: int | None = None
         self._peer_size = 0
         self._flights: set[asyncio.Task[None]] = set()
         self._failure: GatewayError | None = None
@@ -150,6 +155,8 @@ class Courier:
         self._bundle_limit = MIN_BUNDLE_MESSAGES
         self._round_trip_s = 0.0
         self._landed = asyncio.Event()
+        self._may_ship = asyncio.Event()
+        self._may_ship.set()
         self.breaker = Breaker.CLOSED
 
     @property
@@ -164,15 +171,23 @@ class Courier:
             self._urgent.set()
 
     def thaw(self) -> None:
-        """Try again at once: an operator resumed the pair, or the peer called us."""
-        if self.breaker is not Breaker.CLOSED:
-            self._urgent.set()
-            self._work.set()
+        """Try again soon: the peer called us, so it is there. A frozen pair waits for people."""
+        if self.breaker is Breaker.OPEN:
+            self._thawed.set()
+
+    def freeze(self) -> None:
+        """Ship nothing any more: this node has proof of a fork, and people have to decide."""
+        self._may_ship.clear()
+        self.breaker = Breaker.FROZEN
+        self._failure = PairFrozenError("the pair is frozen")
+        self.notify()
+        self._urgent.set()
 
     async def run(self) -> None:
         """Ship until cancelled."""
         try:
             while True:
+                await self._may_ship.wait()
                 try:
                     await self._agree()
                     await self._ship()
@@ -187,12 +202,15 @@ class Courier:
     async def _agree(self) -> None:
         """Ask what the peer holds and put the cursor there."""
         view = await self._link.view()
-        head_size = await self._store.read(self._own_size)
+        head_size, cosigned = await self._store.read(self._own_sizes)
         if view.mirrored_size > head_size:
             msg = "the peer mirrors more of our log than our database holds"
             raise RollbackError(msg)
+        if self._cosigned is None:
+            self._cosigned = cosigned
         if view.mirrored_size < self._cosigned:
-            self._on_peer_rollback(view.mirrored_size, self._cosigned)
+            await self._on_peer_rollback(view.mirrored_size, self._cosigned)
+            self._cosigned = view.mirrored_size
         self._failure = None
         self._cursor = view.mirrored_size
         self._peer_size = view.mirrored_size
@@ -218,6 +236,11 @@ class Courier:
     def _own_size(self, tx: Transaction) -> int:
         head = tx.logs.head(self._pair.exchange_origin)
         return 0 if head is None else head.size
+
+    def _own_sizes(self, tx: Transaction) -> tuple[int, int]:
+        """Return the size of our log, and the largest one that the peer has cosigned."""
+        newest = tx.logs.newest_note(self._pair.exchange_origin, cosigned=True)
+        return self._own_size(tx), 0 if newest is None else newest.size
 
     # --- shipping ----------------------------------------------------------------------
 
@@ -271,7 +294,7 @@ class Courier:
         if not self._flights:
             self._reached()
         left = self._cosigned_at_s + COSIGN_EVERY_S - self._clock.monotonic_s()
-        uncosigned = self._cursor > self._cosigned
+        uncosigned = self._cursor > (self._cosigned or 0)
         if uncosigned and left <= 0 and not self._flights:
             await self._take_view(await self._link.view())
             return
@@ -311,7 +334,7 @@ class Courier:
             return checkpoint.size, checkpoint.root
 
         size, root = await self._workers.run(verify)
-        if size <= self._cosigned:
+        if size <= (self._cosigned or 0):
             return
         now_ms = self._clock.now_ms()
 
@@ -333,7 +356,7 @@ class Courier:
             return tx.outbox.delivered(size, at_ms=now_ms)
 
         count = await self._store.write(Step.DELIVERED, keep)
-        self._cosigned = max(self._cosigned, size)
+        self._cosigned = max(self._cosigned or 0, size)
         if count:
             self._on_moved()
         if count or messages:
@@ -407,5 +430,9 @@ class Courier:
                 failures=self._failures,
                 wait_ms=int(wait * 1_000),
             )
-        await wait_for(self._clock, wait, self._urgent if self.breaker is not Breaker.CLOSED else None)
-        self._urgent.clear()
+        # A peer that calls us is there again, so the wait may end early: but two nodes that
+        # refuse each other's bundles must not spur each other on.
+        least = min(wait, THAW_S)
+        self._thawed.clear()
+        await wait_for(self._clock, least)
+        await wait_for(self._clock, wait - least, self._thawed)

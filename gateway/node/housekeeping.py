@@ -15,20 +15,23 @@ from collections.abc import Callable
 import structlog
 
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import sign_checkpoint, verify_cosignature
-from gateway.core.merkle import consistency_proof
+from gateway.core.cosignature import merge_signatures, sign_checkpoint, verify_cosignature
+from gateway.core.entries import IncidentKind
+from gateway.core.merkle import RightEdge, consistency_proof, edge_at
 from gateway.core.note import parse_note, parse_signatures
-from gateway.errors import PeerConflictError, PeerError, UnavailableError
-from gateway.node.audit_log import NODE, AuditLog
+from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError, UnavailableError
+from gateway.node.audit_log import AUDIT_CLOSED, NODE, AuditLog
 from gateway.node.intake import Intake
-from gateway.node.log_writer import LogHashes
+from gateway.node.log_writer import LogHashes, note_time_s
 from gateway.node.pair import Pair
 from gateway.node.sequencer import Sequencer
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
     HighWater,
+    Incident,
     Keyring,
+    LogHead,
     PeerLink,
     Step,
     Store,
@@ -95,16 +98,30 @@ class Housekeeping:
         self._cosigned_size = 0
         self._mirror_size = 0
         self._cosign_at_s = 0.0
+        # False until our exchange log is known to be whole: until then nothing is signed.
+        self.may_sign = False
+        self._is_audit_whole: bool | None = None
 
     async def run(self) -> None:
         """Tick until cancelled."""
         while True:
-            await self.round()
+            try:
+                await self.round()
+            except StoreError:
+                raise
+            except GatewayError as error:
+                log.error("housekeeping.failed", code=error.code)  # noqa: TRY400 - the code says it
             await self._clock.sleep(TICK_S)
 
     async def round(self) -> None:
-        """Do once whatever is due."""
+        """Do once whatever is due.
+
+        Raises:
+            GatewayError: Something of it failed; it is due again with the next round.
+        """
         await self._expire()
+        if not self.may_sign:
+            return
         if self._sequencer.rotate_kem():
             self._on_due()
         await self.sign_audit()
@@ -145,10 +162,19 @@ class Housekeeping:
             self._on_due()
 
     async def sign_audit(self) -> None:
-        """Sign the audit log within a second of its growth."""
+        """Sign the audit log within a second of its growth.
+
+        Not while it is unknown whether the exchange log is whole, and never again once the
+        database was restored from a backup: that would make a second history. Nobody holds a
+        copy from which the audit log could be refilled.
+        """
         origin = self._pair.audit_origin
         head = await self._store.read(lambda tx: tx.logs.head(origin))
-        if head is None or head.size in {0, self._signed_size}:
+        if head is None or head.size in {0, self._signed_size} or not self.may_sign:
+            return
+        if self._is_audit_whole is None:
+            self._is_audit_whole = await self._check_audit(head)
+        if not self._is_audit_whole:
             return
         self._note_s = max(self._clock.now_ms() // 1_000, self._note_s)
         root = head.edge.root()
@@ -162,6 +188,41 @@ class Housekeeping:
         await self._high_water.record({origin: (head.size, root)})
         await self._store.write(Step.SIGNED, lambda tx: tx.logs.put_note(kept))
         self._signed_size = head.size
+
+    async def _check_audit(self, head: LogHead) -> bool:
+        """Return whether the audit log is the one that was signed before; if not, report it.
+
+        Called before the first signature of a process. It also finds the time below which the
+        next note may not go.
+        """
+        origin = self._pair.audit_origin
+        size, root = self._high_water.read().get(origin, (0, RightEdge.EMPTY.root()))
+
+        def load(tx: Transaction) -> tuple[bytes | None, StoredNote | None]:
+            reader = LogHashes(tx.logs, origin)
+            ours = edge_at(size, reader=reader).root() if size <= head.size else None
+            return ours, tx.logs.newest_note(origin)
+
+        ours, newest = await self._store.read(load)
+        if newest is not None:
+            self._note_s = note_time_s(newest, self._keyring.own_verifier(origin))
+        if ours == root:
+            return True
+        incident = Incident(
+            kind=IncidentKind.RECOVERY,
+            origin=origin,
+            size=head.size,
+            root=head.edge.root(),
+            at_ms=self._clock.now_ms(),
+        )
+
+        def close(tx: Transaction) -> None:
+            tx.facts.put_incident(incident)
+            tx.facts.put(AUDIT_CLOSED, str(head.size))
+
+        await self._store.write(Step.RECOVERED, close)
+        log.critical("audit.rolled_back", origin=origin, size=head.size, marked=size)
+        return False
 
     async def _keep_mirror_note(self) -> None:
         """Keep a note of the mirror with our own cosignature, for those who export it here."""
@@ -195,8 +256,7 @@ class Housekeeping:
                 raise
             lines = await self._submit(newest, note, conflict.size)
         # Malformed lines are refused here, before anything is stored.
-        parse_signatures(lines)
-        cosigned = note + lines
+        cosigned = merge_signatures(note, parse_signatures(lines))
         verify_cosignature(cosigned, cosigner=self._keyring.peer_cosigner_verifier)
         kept = StoredNote(
             origin=origin,

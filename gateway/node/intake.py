@@ -27,6 +27,7 @@ from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
 from gateway.core.entries import IncidentKind, Kind, kind_of
 from gateway.core.merkle import Hash, RightEdge, append, edge_at, hash_leaf
 from gateway.core.message.registry import Catalogue
+from gateway.core.receipt import ExceptionCode
 from gateway.errors import (
     MalformedError,
     PairFrozenError,
@@ -36,7 +37,7 @@ from gateway.errors import (
 )
 from gateway.node.log_writer import LogHashes, ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
-from gateway.node.opening import Contents, Opener
+from gateway.node.opening import Contents, Opener, Refused
 from gateway.node.pair import Pair
 from gateway.node.reception import Reception
 from gateway.node.vault import Vault
@@ -107,6 +108,7 @@ class Intake:
         workers: Workers,
         on_arrival: Callable[[Arrival], None],
         on_frozen: Callable[[], None],
+        on_kem_key_gone: Callable[[], None],
     ) -> None:
         """Wire the pipeline.
 
@@ -122,6 +124,7 @@ class Intake:
             workers: Threads for signatures and opening.
             on_arrival: Told after each bundle that was made durable.
             on_frozen: Told when a fork was proven.
+            on_kem_key_gone: Told of a message that was sealed for a key that is not there.
         """
         self._pair = pair
         self._store = store
@@ -132,9 +135,11 @@ class Intake:
         self._workers = workers
         self._on_arrival = on_arrival
         self._on_frozen = on_frozen
+        self._on_kem_key_gone = on_kem_key_gone
         self._opener = Opener(pair=pair, catalogue=catalogue, kem_private=keyring.kem_private)
         self._reception = Reception(catalogue=catalogue, vault=vault)
         self._turn = asyncio.Lock()
+        self._taking: set[asyncio.Task[Contents | None]] = set()
         self._grown = asyncio.Condition()
         self._size = 0
         self._head: LogHead | None = None
@@ -145,14 +150,25 @@ class Intake:
         self.frozen = False
 
     async def open(self) -> None:
-        """Read where the mirror ends. Until then every bundle gets a 503."""
+        """Read where the mirror ends. Every bundle gets a 503 until `admit` is called."""
 
-        def load(tx: Transaction) -> tuple[int, bool]:
+        def load(tx: Transaction) -> tuple[int, bool, StoredNote | None]:
             head = ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)
-            return head.size, tx.facts.get("frozen") is not None
+            newest = tx.logs.newest_note(self._pair.peer_origin)
+            return head.size, tx.facts.get("frozen") is not None, newest
 
-        self._size, self.frozen = await self._store.write(Step.SETUP, load)
+        self._size, self.frozen, newest = await self._store.write(Step.SETUP, load)
+        if newest is not None:
+            # Times of cosignatures only grow, even if the clock was set back while we were away.
+            self._last_cosign_s = newest.at_ms // 1_000
+
+    def admit(self) -> None:
+        """Take bundles from now on: this node's own log is whole, so it may sign."""
         self._ready = True
+
+    def suspend(self) -> None:
+        """Take no bundles until `admit` is called: this node's own log is being refilled."""
+        self._ready = False
 
     @property
     def size(self) -> int:
@@ -185,33 +201,58 @@ class Intake:
                 # The usual case: opened while the bundles before it are still being written.
                 contents = await self._open(checked.bundle, skip=0)
             await self._wait_for(checked.bundle.start)
-            async with self._turn:
-                self._check_open()
-                if checked.bundle.start > self._size:
-                    raise PeerConflictError(self._size)
-                taken = await self._take(checked, contents)
-            async with self._grown:
-                self._grown.notify_all()
-            return await self._answer(checked, taken)
+            # A caller that goes away, or whose deadline is over, does not take the write
+            # back: what follows from it in memory has to be done as well.
+            taking = asyncio.create_task(self._take_in_turn(checked, contents))
+            self._taking.add(taking)
+            taking.add_done_callback(self._taken)
+            return await self._answer(checked, await asyncio.shield(taking))
         finally:
             self._in_work -= 1
 
     async def view(self) -> tuple[bytes | None, int]:
-        """Return (cosigned newest note of the mirror, size of the mirror)."""
-        newest = await self._store.read(lambda tx: tx.logs.newest_note(self._pair.peer_origin))
-        if newest is None or newest.note is None or newest.size != self._size:
-            return None, self._size
-        return await self._cosign(newest.note), self._size
+        """Return (cosigned newest note of the mirror, size of the mirror).
+
+        A mirror that was restored from a backup and ends below what this node cosigned once
+        is not cosigned anew before it has grown beyond that: the note is None until then.
+        """
+        origin = self._pair.peer_origin
+
+        def load(tx: Transaction) -> tuple[int, StoredNote | None]:
+            head = tx.logs.head(origin)
+            return 0 if head is None else head.size, tx.logs.newest_note(origin)
+
+        size, newest = await self._store.read(load)
+        if newest is None or newest.note is None or newest.size != size or size < self._remembered()[0]:
+            return None, size
+        await self._high_water.record({origin: (size, newest.root)})
+        return await self._cosign(newest.note), size
 
     # --- order -------------------------------------------------------------------------
 
     def _check_open(self) -> None:
-        if not self._ready:
-            msg = "this node is starting or recovering"
-            raise UnavailableError(msg, retry_after_s=2)
         if self.frozen:
             msg = "the pair is frozen"
             raise PairFrozenError(msg)
+        if not self._ready:
+            msg = "this node is starting or recovering"
+            raise UnavailableError(msg, retry_after_s=2)
+
+    async def _take_in_turn(self, checked: _Checked, contents: Contents | None) -> Contents | None:
+        async with self._turn:
+            self._check_open()
+            if checked.bundle.start > self._size:
+                raise PeerConflictError(self._size)
+            taken = await self._take(checked, contents)
+        async with self._grown:
+            self._grown.notify_all()
+        return taken
+
+    def _taken(self, taking: asyncio.Task[Contents | None]) -> None:
+        self._taking.discard(taking)
+        if not taking.cancelled() and (error := taking.exception()) is not None:
+            # Its caller hears of it, unless the caller went away.
+            log.debug("bundle.refused", error=type(error).__name__)
 
     async def _wait_for(self, start: int) -> None:
         """Hold a bundle whose predecessors are still on their way, for two seconds at most."""
@@ -268,6 +309,7 @@ class Intake:
         if append(head.edge, checked.leaves[overlap:]).edge.root() != checkpoint.root:
             msg = "the entries do not lead to the signed root"
             raise RootMismatchError(msg)
+        await self._check_remembered(checked, head, overlap)
         if contents is None or overlap > 0:
             contents = await self._open(bundle, skip=overlap)
         opened = contents
@@ -282,6 +324,8 @@ class Intake:
         self._size = grown.size
         self._reader.apply(arrival.effects)
         self._retire_keys(opened)
+        if any(isinstance(m, Refused) and m.code is ExceptionCode.KEM_KEY_GONE for m in opened.messages):
+            self._on_kem_key_gone()
         self._on_arrival(arrival)
         return opened
 
@@ -295,8 +339,26 @@ class Intake:
             return BundleAnswer(size=size, note=note)
         checkpoint = checked.verified.checkpoint
         await self._high_water.record({checkpoint.origin: (checkpoint.size, checkpoint.root)})
-        note = await self._cosign(checked.bundle.note) if taken.messages else None
+        note = None
+        if taken.messages and checkpoint.size >= self._remembered()[0]:
+            note = await self._cosign(checked.bundle.note)
         return BundleAnswer(size=checkpoint.size, note=note)
+
+    def _remembered(self) -> tuple[int, bytes]:
+        """Return (size, root) of the largest state of the peer's log that was cosigned."""
+        return self._high_water.read().get(self._pair.peer_origin, (0, b""))
+
+    async def _check_remembered(self, checked: _Checked, head: LogHead, overlap: int) -> None:
+        """Compare a bundle that passes the remembered state with it, after a restored backup.
+
+        Raises:
+            PairFrozenError: The peer signs another history than the one that we cosigned.
+        """
+        size, root = self._remembered()
+        if head.size < size <= checked.bundle.end:
+            leaves = checked.leaves[overlap : size - checked.bundle.start]
+            if append(head.edge, leaves).edge.root() != root:
+                await self._freeze(checked.bundle, checked.verified.checkpoint, None)
 
     def _load_head(self, tx: Transaction) -> LogHead:
         return ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)

@@ -7,9 +7,14 @@ every log of the node grows the same way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from gateway.core.cosignature import verify_log_note
+from gateway.core.entries import Kind, kind_of
 from gateway.core.merkle import Hash, append, hash_leaf
-from gateway.ports import LogHead, LogKind, Logs, Transaction
+from gateway.core.signature import HybridVerifier
+from gateway.errors import PeerError
+from gateway.ports import LogHead, LogKind, Logs, SentBundle, StoredNote, Transaction
 
 
 def ensure_log(tx: Transaction, origin: str, kind: LogKind) -> LogHead:
@@ -25,6 +30,47 @@ def extend_log(tx: Transaction, head: LogHead, entries: Sequence[bytes]) -> LogH
     """
     grown = append(head.edge, [hash_leaf(entry) for entry in entries])
     return tx.logs.extend(head, entries=entries, edge=grown.edge, tile_hashes=grown.tile_hashes)
+
+
+def append_bundle(tx: Transaction, origin: str, entries: Sequence[bytes], *, at_ms: int) -> LogHead:
+    """Append entries without messages to the own exchange log, as a bundle; return the new head.
+
+    The bundle is signed when it leaves, or at the next start.
+    """
+    head = ensure_log(tx, origin, LogKind.EXCHANGE)
+    grown = extend_log(tx, head, entries)
+    put_controls(tx, origin, head.size, entries)
+    tx.outbox.put_bundle(
+        SentBundle(
+            start=head.size,
+            count=len(entries),
+            root=grown.edge.root(),
+            box=None,
+            note=None,
+            sequenced_ms=at_ms,
+            messages=0,
+        )
+    )
+    return grown
+
+
+def put_controls(tx: Transaction, origin: str, start: int, entries: Sequence[bytes]) -> None:
+    """Remember those entries of a run, beginning at ``start``, that change how a log is read."""
+    for index, entry in enumerate(entries, start):
+        if kind_of(entry) in _CONTROL_KINDS:
+            tx.logs.put_control(origin, kind_of(entry), index, entry)
+
+
+_CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})
+
+
+def note_time_s(note: StoredNote, verifier: HybridVerifier) -> int:
+    """Return the time that an own note names, seconds: the next one may not name an earlier one."""
+    try:
+        return 0 if note.note is None else verify_log_note(note.note, verifier=verifier).time_s
+    except PeerError:
+        # Signed by a key that was rotated since: when it was stored is as good.
+        return note.at_ms // 1_000
 
 
 class LogHashes:

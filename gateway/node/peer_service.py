@@ -14,8 +14,13 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
+from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import cosign, only_signatures, verify_log_note
+from gateway.core.entries import IncidentKind
 from gateway.core.merkle import EMPTY_ROOT, Hash, verify_consistency
+from gateway.core.note import parse_note
 from gateway.errors import MalformedError, PeerConflictError, PeerError
 from gateway.node.intake import Intake
 from gateway.node.log_writer import ensure_log
@@ -25,6 +30,7 @@ from gateway.ports import (
     BundleAnswer,
     Clock,
     HighWater,
+    Incident,
     Keyring,
     LogKind,
     PeerView,
@@ -33,6 +39,8 @@ from gateway.ports import (
     StoredNote,
     Transaction,
 )
+
+log = structlog.get_logger(__name__)
 
 MAX_ENTRIES_ANSWER = 1_024
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -83,6 +91,7 @@ class PeerService:
         self._workers = workers
         self._on_contact = on_contact
         self._witness = asyncio.Lock()
+        self._last_cosign_s = 0
 
     async def receive(self, data: bytes) -> BundleAnswer:
         """Take a bundle; see `gateway.node.intake.Intake.receive`."""
@@ -93,19 +102,14 @@ class PeerService:
         """Return what this node holds of the peer's log, and its own newest note."""
         self._on_contact()
 
-        def load(tx: Transaction) -> tuple[int, bytes | None, int]:
+        def load(tx: Transaction) -> tuple[int, bytes | None]:
             head = tx.logs.head(self._pair.exchange_origin)
             newest = tx.logs.newest_note(self._pair.exchange_origin)
-            mirror = tx.logs.head(self._pair.peer_origin)
-            return (
-                0 if head is None else head.size,
-                None if newest is None else newest.note,
-                0 if mirror is None else mirror.size,
-            )
+            return 0 if head is None else head.size, None if newest is None else newest.note
 
-        own_size, own, mirror_size = await self._store.read(load)
+        own_size, own = await self._store.read(load)
         note, size = await self._intake.view()
-        return PeerView(mirrored=note, mirrored_size=max(size, mirror_size), own=own, own_size=own_size)
+        return PeerView(mirrored=note, mirrored_size=size, own=own, own_size=own_size)
 
     async def entries(self, log: str, start: int, end: int) -> list[bytes]:
         """Return entries of our exchange log, or of our mirror of the peer's, fewer if large.
@@ -138,16 +142,21 @@ class PeerService:
         """Cosign the peer's audit log; return the signature lines.
 
         The old size is compared and the new one stored under one lock, so a slow call
-        cannot roll the state back.
+        cannot roll the state back. The high-water file remembers it as well, so neither can a
+        database that was restored from a backup.
 
         Raises:
             MalformedError: Not a tlog-witness request.
+            UnknownLogError: The checkpoint is of another log.
             SignatureInvalidError: The note is not signed by both keys of the audit log.
             PeerConflictError: The old size is not the one that was cosigned last.
             ProofRefusedError: The proof does not hold, or the same size has another root.
         """
         request = _parse_request(body)
         origin = self._pair.peer_audit_origin
+        if parse_checkpoint(parse_note(request.note).text).origin != origin:
+            msg = "no such log is cosigned here"
+            raise UnknownLogError(msg)
         verifier = self._keyring.peer_log_verifier(origin)
         verified = await self._workers.run(verify_log_note, request.note, verifier=verifier)
         checkpoint = verified.checkpoint
@@ -157,8 +166,11 @@ class PeerService:
         async with self._witness:
             last = await self._store.read(lambda tx: tx.logs.newest_note(origin))
             size, root = (0, EMPTY_ROOT) if last is None else (last.size, last.root)
+            size, root = max((size, root), self._high_water.read().get(origin, (0, EMPTY_ROOT)))
             if request.old_size != size:
                 raise PeerConflictError(size)
+            if checkpoint.size == size and checkpoint.root != root:
+                await self._keep_fork(checkpoint, request.note, last)
             try:
                 verify_consistency(
                     old_size=size,
@@ -185,9 +197,34 @@ class PeerService:
 
             await self._store.write(Step.COSIGNED, keep)
             await self._high_water.record({origin: (checkpoint.size, checkpoint.root)})
+            now_s = self._last_cosign_s = max(now_ms // 1_000, self._last_cosign_s)
         cosigner = self._keyring.cosigner
-        cosigned = await self._workers.run(cosign, request.note, cosigner=cosigner, time_s=now_ms // 1_000)
+        cosigned = await self._workers.run(cosign, request.note, cosigner=cosigner, time_s=now_s)
         return only_signatures(cosigned, verifier=cosigner.verifier)
+
+    async def _keep_fork(self, checkpoint: Checkpoint, note: bytes, known: StoredNote | None) -> None:
+        """Keep both notes of one size and two roots: the peer rewrote its audit log.
+
+        It concerns the peer's own log, which carries no messages: people are told, and the
+        exchange goes on.
+        """
+        incident = Incident(
+            kind=IncidentKind.FORK,
+            origin=checkpoint.origin,
+            size=checkpoint.size,
+            root=checkpoint.root,
+            at_ms=self._clock.now_ms(),
+            note_a=note,
+            note_b=None if known is None else known.note,
+        )
+
+        def keep(tx: Transaction) -> None:
+            reported = [(item.origin, item.size, item.root) for item in tx.facts.incidents(limit=100)]
+            if (incident.origin, incident.size, incident.root) not in reported:
+                tx.facts.put_incident(incident)
+
+        await self._store.write(Step.COSIGNED, keep)
+        log.error("audit.forked", origin=checkpoint.origin, size=checkpoint.size)
 
 
 def _parse_request(body: bytes) -> _CheckpointRequest:

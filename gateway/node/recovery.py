@@ -3,9 +3,15 @@
 A database restored from a backup would make the node sign a second history of its own
 log. So three things are compared before anything is signed: the database, the high-water
 file that lies on another path, and the peer's newest view of our log. If either of the
-others is ahead, the missing entries are fetched from the peer's mirror, checked against
-our own signature, appended, and the incident is logged. Until the peer answers the node
-accepts messages and signs nothing, but for a log that the peer never saw.
+others is ahead, the missing entries are fetched from the peer's mirror, proven by the note
+that we signed over them, appended, and the incident is logged. Until the peer answers, the
+node accepts messages and signs nothing.
+
+The other direction as well: a peer that was restored mirrors less of our log than it had
+cosigned. That is an incident and no fork; what it lost is sent to it once more.
+
+What a crash leaves behind: entries are appended run by run, each run a prefix of the proven
+history. The next start finds a longer log and fetches the rest.
 
 Spec: docs/spec/exchange.md, "Start" and "Recovery".
 """
@@ -13,39 +19,31 @@ Spec: docs/spec/exchange.md, "Start" and "Recovery".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from gateway.core.cosignature import verify_cosignature, verify_log_note
-from gateway.core.entries import (
-    CollectedEntry,
-    IncidentEntry,
-    IncidentKind,
-    MessageEntry,
-    ReceiptEntry,
-    decode_entry,
-    encode_entry,
-)
-from gateway.core.envelope import decode_header
-from gateway.core.merkle import Hash, append, hash_leaf
+from gateway.core.entries import IncidentEntry, IncidentKind, encode_entry
+from gateway.core.merkle import Hash, RightEdge, append, edge_at, hash_leaf
 from gateway.errors import OperatorError, PeerError, UnavailableError
-from gateway.node.audit_log import NODE, AuditLog
-from gateway.node.log_writer import ensure_log, extend_log
-from gateway.node.mirror import MirrorReader
+from gateway.node.audit_log import NODE, PEER, AuditLog
+from gateway.node.log_writer import LogHashes, append_bundle, ensure_log
 from gateway.node.pair import Pair
-from gateway.node.sequencer import Sequencer
+from gateway.node.refill import append_recovered
 from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
     Entropy,
     HighWater,
+    Incident,
     Keyring,
     LogHead,
     LogKind,
     PeerLink,
     PeerView,
-    SentBundle,
     Step,
     Store,
     StoredNote,
@@ -54,13 +52,26 @@ from gateway.ports import (
 
 log = structlog.get_logger(__name__)
 
-PAGE = 1_024
+PAGE: Final = 1_024
+"""Entries that are asked for at once, and that one transaction appends at most."""
+
+FIRST_WAIT_S: Final = 0.2
+LONGEST_WAIT_S: Final = 30.0
 
 
 class UnprovenHistoryError(OperatorError):
-    """The peer's copy of our log does not carry our signature: nothing is taken from it."""
+    """What this node signed is neither in its database nor proven by the peer's copy."""
 
     code = "unproven-history"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    """A state of our log that we signed, and the note that proves it."""
+
+    size: int
+    root: Hash
+    note: bytes
 
 
 class Recovery:
@@ -73,132 +84,224 @@ class Recovery:
         store: Store,
         keyring: Keyring,
         high_water: HighWater,
-        reader: MirrorReader,
         audit: AuditLog,
         link: PeerLink,
         clock: Clock,
         entropy: Entropy,
         workers: Workers,
-        sequencer: Sequencer,
     ) -> None:
         """Wire the recovery."""
         self._pair = pair
+        self._origin = pair.exchange_origin
         self._store = store
         self._keyring = keyring
         self._high_water = high_water
-        self._reader = reader
         self._audit = audit
         self._link = link
         self._clock = clock
         self._entropy = entropy
         self._workers = workers
-        self._sequencer = sequencer
 
     async def settle(self, on_recovering: Callable[[], None]) -> None:
-        """Return once our log is known to be whole.
+        """Return once our log is known to be whole; ask the peer until it answers.
 
         Args:
             on_recovering: Told when entries are missing.
 
         Raises:
-            OperatorError: The missing entries cannot be proven to be ours.
+            OperatorError: The database or the peer's copy contradicts what we signed, or the
+                missing entries cannot be had. Signing could then make a second history.
         """
-        origin = self._pair.exchange_origin
-        head = await self._store.read(lambda tx: tx.logs.head(origin))
-        size = 0 if head is None else head.size
-        marked = self._high_water.read().get(origin, (0, Hash(b"")))[0]
-        if size == 0 and marked == 0:
-            # A log that was never signed: nothing can be contradicted. What a peer might
-            # hold under our name all the same is found at the first contact.
-            return
-        view = await self._ask()
-        target = max(view.mirrored_size, marked)
-        if target <= size:
-            return
-        on_recovering()
-        log.error("log.rolled_back", origin=origin, size=size, marked=marked, peer=view.mirrored_size)
-        await self._refill(head, view, marked)
-
-    async def _ask(self) -> PeerView:
-        """Ask the peer what it holds, until it answers."""
-        wait_s = 0.2
+        await self._note_lost_mirror()
+        wait_s = FIRST_WAIT_S
         while True:
             try:
-                return await self._link.view()
+                await self._compare(await self._link.view(), on_recovering)
             except (UnavailableError, PeerError) as error:
                 log.warning("recovery.waiting", peer=self._pair.peer_node, code=error.code)
+            else:
+                return
             await wait_for(self._clock, wait_s * (0.5 + 0.5 * self._entropy.fraction()))
-            wait_s = min(wait_s * 2, 30.0)
+            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
-    async def _refill(self, head: LogHead | None, view: PeerView, marked: int) -> None:
-        origin = self._pair.exchange_origin
-        if view.mirrored is None or view.mirrored_size < marked:
+    async def peer_rolled_back(self, size: int, cosigned: int) -> None:
+        """Record that the peer mirrors less of our log than it had cosigned.
+
+        What it lost and no addressee has collected is *sent* again: the courier ships the
+        stored bundles, and the peer's new receipts replace the old ones.
+
+        Args:
+            size: Size of the peer's mirror now.
+            cosigned: Size that it had cosigned.
+        """
+        now_ms = self._clock.now_ms()
+
+        def record(tx: Transaction) -> int:
+            moved = tx.outbox.rolled_back(size)
+            root = edge_at(size, reader=LogHashes(tx.logs, self._origin)).root()
+            self._report(tx, IncidentKind.PEER_ROLLBACK, size, root, now_ms)
+            event = self._audit.event(
+                at_ms=now_ms, actor=PEER, event="peer.rolled_back", details=(size, cosigned)
+            )
+            self._audit.append(tx, event)
+            return moved
+
+        moved = await self._store.write(Step.RECOVERED, record)
+        log.error("peer.rolled_back", peer=self._pair.peer_node, size=size, cosigned=cosigned, messages=moved)
+
+    # --- comparing -------------------------------------------------------------------
+
+    async def _compare(self, view: PeerView, on_recovering: Callable[[], None]) -> None:
+        head = await self._store.read(lambda tx: tx.logs.head(self._origin))
+        size = 0 if head is None else head.size
+        marked, marked_root = self._high_water.read().get(self._origin, (0, RightEdge.EMPTY.root()))
+        if 0 < marked <= size:
+            await self._check_root(marked, marked_root)
+        if max(view.mirrored_size, marked) <= size:
+            signed = await self._workers.run(self._signed, view)
+            if signed is not None and signed.size <= size:
+                await self._check_root(signed.size, signed.root)
+            return
+        on_recovering()
+        log.error("log.rolled_back", origin=self._origin, size=size, marked=marked, peer=view.mirrored_size)
+        if view.mirrored_size < marked:
             # We signed beyond what the peer holds, and the entries are nowhere: signing
             # again at those sizes could contradict what we signed.
             msg = "entries that this node signed are neither in its database nor at the peer"
             raise UnprovenHistoryError(msg)
-        note = view.mirrored
+        if view.mirrored is None:
+            msg = "the peer shows no note for what it mirrors of our log"
+            raise UnavailableError(msg)
+        signed = await self._workers.run(self._signed, view)
+        if signed is None or signed.size < max(view.mirrored_size, marked):
+            msg = "the peer's copy of our log is longer than ours and does not carry our signature"
+            raise UnprovenHistoryError(msg)
+        await self._refill(head, signed, (marked, marked_root))
 
-        def verify() -> tuple[int, Hash]:
-            verified = verify_log_note(note, verifier=self._keyring.own_verifier(origin))
-            verify_cosignature(note, cosigner=self._keyring.peer_cosigner_verifier)
-            return verified.checkpoint.size, verified.checkpoint.root
+    def _signed(self, view: PeerView) -> _Signed | None:
+        """Return what the peer's view proves: both our signatures, and its own two."""
+        if view.mirrored is None:
+            return None
+        try:
+            verifier = self._keyring.own_verifier(self._origin)
+            checkpoint = verify_log_note(view.mirrored, verifier=verifier).checkpoint
+            verify_cosignature(view.mirrored, cosigner=self._keyring.peer_cosigner_verifier)
+        except PeerError as error:
+            # Proves nothing. Where nothing is missing, the courier settles it with the peer.
+            log.warning("recovery.view_refused", peer=self._pair.peer_node, code=error.code)
+            return None
+        return _Signed(size=checkpoint.size, root=checkpoint.root, note=view.mirrored)
 
-        size, root = await self._workers.run(verify)
-        start = 0 if head is None else head.size
-        entries: list[bytes] = []
-        while start + len(entries) < size:
-            at = start + len(entries)
-            page = await self._link.entries(origin, at, min(at + PAGE, size))
-            if not page:
-                msg = "the peer does not give the entries that it mirrors"
-                raise UnavailableError(msg)
-            entries += page
+    async def _check_root(self, size: int, root: bytes) -> None:
+        """Compare a state that we signed with what the database holds at that size.
 
-        def keep(tx: Transaction) -> None:
-            own = ensure_log(tx, origin, LogKind.EXCHANGE)
-            if append(own.edge, [hash_leaf(entry) for entry in entries]).edge.root() != root:
-                msg = "the peer's copy of our log does not lead to the root that we signed"
-                raise UnprovenHistoryError(msg)
-            self._append(tx, own, entries, note, root)
+        Raises:
+            UnprovenHistoryError: They differ: the database was restored and has grown since,
+                or is another node's.
+        """
 
-        await self._store.write(Step.RECOVERED, keep)
-        await self._high_water.record({origin: (size, root)})
-        incident = IncidentEntry(incident=IncidentKind.RECOVERY, origin=origin, size=start, root=bytes(32))
-        self._sequencer.add_control(encode_entry(incident))
-        log.warning("log.recovered", origin=origin, size=size, entries=len(entries))
+        def load(tx: Transaction) -> bytes:
+            return edge_at(size, reader=LogHashes(tx.logs, self._origin)).root()
 
-    def _append(
-        self, tx: Transaction, own: LogHead, entries: Sequence[bytes], note: bytes, root: Hash
-    ) -> None:
-        """Append recovered entries and what follows from them for messages."""
+        if await self._store.read(load) != root:
+            msg = "the database holds another history of our log than this node has signed"
+            raise UnprovenHistoryError(msg)
+
+    async def _note_lost_mirror(self) -> None:
+        """Record that our mirror ends below what we cosigned: the peer will send it once more."""
+        origin = self._pair.peer_origin
+        head = await self._store.read(lambda tx: tx.logs.head(origin))
+        edge = RightEdge.EMPTY if head is None else head.edge
+        marked = self._high_water.read().get(origin, (0, edge.root()))[0]
+        if edge.size >= marked:
+            return
         now_ms = self._clock.now_ms()
-        grown = extend_log(tx, own, entries)
-        messages: list[tuple[int, bytes]] = []
-        for index, data in enumerate(entries, start=own.size):
-            entry = decode_entry(data)
-            if isinstance(entry, MessageEntry):
-                messages.append((index, decode_header(entry.header).message_id))
-            elif isinstance(entry, ReceiptEntry):
-                tx.inbox.receipts_recovered(entry.start, entry.start + entry.count, log_index=index)
-            elif isinstance(entry, CollectedEntry):
-                tx.inbox.collections_recovered(entry.collections, log_index=index)
-        tx.outbox.recovered(messages, at_ms=now_ms)
-        tx.outbox.put_bundle(
-            SentBundle(
-                start=own.size,
-                count=len(entries),
-                root=root,
-                box=None,
-                note=note,
-                sequenced_ms=now_ms,
-                messages=len(messages),
+
+        def record(tx: Transaction) -> None:
+            tx.facts.put_incident(
+                Incident(
+                    kind=IncidentKind.RECOVERY, origin=origin, size=edge.size, root=edge.root(), at_ms=now_ms
+                )
+            )
+            event = self._audit.event(
+                at_ms=now_ms, actor=NODE, event="mirror.rolled_back", details=(edge.size, marked)
+            )
+            self._audit.append(tx, event)
+
+        await self._store.write(Step.RECOVERED, record)
+        log.error("mirror.rolled_back", origin=origin, size=edge.size, marked=marked)
+
+    # --- refilling -------------------------------------------------------------------
+
+    async def _refill(self, head: LogHead | None, signed: _Signed, mark: tuple[int, Hash]) -> None:
+        """Fetch what is missing, prove all of it, then append it run by run.
+
+        The entries are fetched twice, so that however many are missing, no more than a page
+        is in memory, and nothing is appended before the whole way to the signed root is known.
+        """
+        edge = RightEdge.EMPTY if head is None else head.edge
+        start, before = edge.size, edge.root()
+        runs: list[RightEdge] = []
+        while edge.size < signed.size:
+            end = min(edge.size + PAGE, mark[0] if edge.size < mark[0] else signed.size, signed.size)
+            entries = await self._fetch(edge.size, end)
+            edge = append(edge, [hash_leaf(entry) for entry in entries]).edge
+            runs.append(edge)
+            for size, root in (mark, (signed.size, signed.root)):
+                if edge.size == size and edge.root() != root:
+                    msg = "the peer's copy of our log does not lead to the root that we signed"
+                    raise UnprovenHistoryError(msg)
+        at = start
+        for run in runs:
+            entries = await self._fetch_all(at, run.size)
+            await self._store.write(Step.RECOVERED, lambda tx, e=entries, r=run: self._append(tx, e, r))  # type: ignore[misc]
+            at = run.size
+        await self._store.write(Step.RECOVERED, lambda tx: self._finish(tx, start, before, signed))
+        await self._high_water.record({self._origin: (signed.size, signed.root)})
+        log.warning("log.recovered", origin=self._origin, size=signed.size, entries=signed.size - start)
+
+    async def _fetch(self, start: int, end: int) -> Sequence[bytes]:
+        """Return entries from ``start`` on: one at least, none at ``end`` or above."""
+        entries = await self._link.entries(self._origin, start, end)
+        if not 0 < len(entries) <= end - start:
+            msg = "the peer does not give the entries that it mirrors"
+            raise UnavailableError(msg)
+        return entries
+
+    async def _fetch_all(self, start: int, end: int) -> list[bytes]:
+        entries: list[bytes] = []
+        while start + len(entries) < end:
+            entries += await self._fetch(start + len(entries), end)
+        return entries
+
+    def _append(self, tx: Transaction, entries: Sequence[bytes], expected: RightEdge) -> None:
+        own = ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        if append(own.edge, [hash_leaf(entry) for entry in entries]).edge != expected:
+            msg = "the peer gives other entries than a moment ago"
+            raise PeerError(msg)
+        append_recovered(tx, own, entries, at_ms=self._clock.now_ms())
+
+    def _finish(self, tx: Transaction, start: int, before: Hash, signed: _Signed) -> None:
+        now_ms = self._clock.now_ms()
+        tx.logs.put_note(
+            StoredNote(
+                origin=self._origin,
+                size=signed.size,
+                root=signed.root,
+                at_ms=now_ms,
+                note=signed.note,
+                cosigned=True,
             )
         )
-        tx.logs.put_note(
-            StoredNote(origin=own.origin, size=grown.size, root=root, at_ms=now_ms, note=note, cosigned=True)
-        )
+        tx.outbox.delivered(signed.size, at_ms=now_ms)
+        self._report(tx, IncidentKind.RECOVERY, start, before, now_ms)
         event = self._audit.event(
-            at_ms=now_ms, actor=NODE, event="log.recovered", details=(own.size, grown.size)
+            at_ms=now_ms, actor=NODE, event="log.recovered", details=(start, signed.size)
         )
         self._audit.append(tx, event)
+
+    def _report(self, tx: Transaction, kind: IncidentKind, size: int, root: Hash, now_ms: int) -> None:
+        """Keep an incident for our operators and log it for both nations' auditors."""
+        tx.facts.put_incident(Incident(kind=kind, origin=self._origin, size=size, root=root, at_ms=now_ms))
+        entry = IncidentEntry(incident=kind, origin=self._origin, size=size, root=root)
+        append_bundle(tx, self._origin, [encode_entry(entry)], at_ms=now_ms)

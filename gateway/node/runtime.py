@@ -163,6 +163,7 @@ class Node:
             workers=self._workers,
             on_arrival=self._arrived,
             on_frozen=self._frozen,
+            on_kem_key_gone=self._kem_key_gone,
         )
         self.admission = Admission(
             pair=pair,
@@ -214,13 +215,11 @@ class Node:
             store=store,
             keyring=keyring,
             high_water=high_water,
-            reader=self._reader,
             audit=self._audit,
             link=link,
             clock=clock,
             entropy=entropy,
             workers=self._workers,
-            sequencer=self._sequencer,
         )
 
     async def run(self) -> None:
@@ -283,33 +282,41 @@ class Node:
         await self._housekeeping.sign_audit()
 
     async def _exchange(self) -> None:
-        """Open the logs, settle what happened before, then ship and keep house."""
+        """Open the logs, settle what happened before, then ship. House is kept all along."""
         await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
         await self.record("node.started")
         await self._intake.open()
         await self._reader.open(self._store)
         if self._intake.frozen:
-            self.phase = Phase.FROZEN
-        await self._recovery.settle(self._recovering)
-        await self._sequencer.open()
-        if self.phase is not Phase.FROZEN:
-            self.phase = Phase.RUNNING
-        self.started.set()
-        log.info("node.running", node=self.pair.node, peer=self.pair.peer_node)
+            self._frozen()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._ship(), name="courier")
             tasks.create_task(self._housekeeping.run(), name="housekeeping")
+            tasks.create_task(self._ship(), name="courier")
 
     async def _ship(self) -> None:
-        """Run the courier; when the peer turns out to hold more of our log, recover and go on."""
+        """Settle where our log is, then ship it; again when the peer turns out to hold more of it."""
         while True:
+            await self._recovery.settle(self._recovering)
+            await self._sequencer.open()
+            self._settled()
             try:
                 await self._courier.run()
             except RollbackError:
-                await self._recovery.settle(self._recovering)
-                self.phase = Phase.RUNNING
+                self._recovering()
+
+    def _settled(self) -> None:
+        """Let everything run that signs: our log is known to be whole."""
+        self._intake.admit()
+        self._housekeeping.may_sign = True
+        self.phase = Phase.FROZEN if self._intake.frozen else Phase.RUNNING
+        self.started.set()
+        self.tracking.moved()
+        log.info("node.running", node=self.pair.node, peer=self.pair.peer_node)
 
     def _recovering(self) -> None:
+        """Sign and cosign nothing until our log is whole again."""
+        self._intake.suspend()
+        self._housekeeping.may_sign = False
         self.phase = Phase.RECOVERING
 
     def _due(self) -> None:
@@ -325,6 +332,13 @@ class Node:
 
     def _frozen(self) -> None:
         self.phase = Phase.FROZEN
+        self._courier.freeze()
 
-    def _peer_rolled_back(self, size: int, cosigned: int) -> None:
-        log.error("peer.rollback", peer=self.pair.peer_node, size=size, cosigned=cosigned)
+    async def _peer_rolled_back(self, size: int, cosigned: int) -> None:
+        await self._recovery.peer_rolled_back(size, cosigned)
+        self.tracking.moved()
+
+    def _kem_key_gone(self) -> None:
+        """Announce another KEM key before the receipt that says so leaves, if one is due."""
+        if self._sequencer.rotate_kem():
+            self._due()

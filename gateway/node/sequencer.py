@@ -40,7 +40,8 @@ from gateway.core.envelope import SUITE
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.message.registry import Catalogue
 from gateway.node.announcements import Announcements
-from gateway.node.log_writer import ensure_log, extend_log
+from gateway.node.audit_log import AUDIT_CLOSED
+from gateway.node.log_writer import ensure_log, extend_log, note_time_s, put_controls
 from gateway.node.pair import Pair
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
@@ -134,10 +135,6 @@ class Sequencer:
         """Seal for this key from now on; senders never return to an older one."""
         self._peer_key = PeerKey(key_id=entry.key_id, public_key=KemPublicKey.from_bytes(entry.public_key))
 
-    def add_control(self, entry: bytes) -> None:
-        """Let an incident or an anchor ride in the next bundle."""
-        self._pending.append(entry)
-
     async def open(self) -> None:
         """Create the log with its first entries if it is empty; sign what a crash left unsigned.
 
@@ -146,7 +143,8 @@ class Sequencer:
         """
         newest = await self._store.write(Step.SETUP, self._announcements.open)
         if newest is not None:
-            self._last_note_s = newest.at_ms // 1_000
+            verifier = self._keyring.own_verifier(self._origin)
+            self._last_note_s = max(self._last_note_s, note_time_s(newest, verifier))
         while True:
             unsigned = await self._store.read(self._first_unsigned)
             if unsigned is None:
@@ -156,9 +154,12 @@ class Sequencer:
     def rotate_kem(self) -> bool:
         """Let a new KEM key ride in the next bundle if one is due; return whether it is."""
         entry = self._announcements.next_kem_key()
-        if entry is not None:
-            self._pending.append(entry)
-        return entry is not None
+        if entry is None:
+            return False
+        # While the peer is away one key after the other waits to be announced: the newest will do.
+        self._pending = [data for data in self._pending if kind_of(data) != Kind.KEM_KEY]
+        self._pending.append(entry)
+        return True
 
     async def next_shipment(self, *, max_messages: int) -> Shipment | None:
         """Append, sign and return the next bundle, or None if nothing is due.
@@ -241,9 +242,7 @@ class Sequencer:
             tx.outbox.mark_sent(
                 [(item.number, first + slot) for slot, item in enumerate(waiting)], at_ms=now_ms
             )
-        for offset, entry in enumerate(entries):
-            if kind_of(entry) in _CONTROL_KINDS:
-                tx.logs.put_control(self._origin, kind_of(entry), head.size + offset, entry)
+        put_controls(tx, self._origin, head.size, entries)
         grown = extend_log(tx, head, entries)
         stored = SentBundle(
             start=head.size,
@@ -328,6 +327,8 @@ class Sequencer:
         """Return anchors of the peer's log and of the audit log, as far as they have grown."""
         entries: list[bytes] = []
         for origin in (self._pair.peer_origin, self._pair.audit_origin):
+            if origin == self._pair.audit_origin and tx.facts.get(AUDIT_CLOSED) is not None:
+                continue  # rolled back: it may not be signed, nor vouched for here
             head = tx.logs.head(origin)
             key = f"anchored:{origin}"
             anchored = int(tx.facts.get(key) or 0)
@@ -376,9 +377,6 @@ class Sequencer:
         await self._store.write(Step.SIGNED, keep)
         await self._high_water.record({self._origin: (stored.end, stored.root)})
         return note
-
-
-_CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})
 
 
 def _runs(due: Sequence[ReceiptDue]) -> list[list[ReceiptDue]]:

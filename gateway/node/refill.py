@@ -1,0 +1,119 @@
+"""Appending entries of our own log that the database had forgotten.
+
+They come from the peer's mirror and are proven by our own signature before they get here.
+What they say about messages, receipts, collections and numbers that this database still
+knows is applied; what was accepted after the backup is unknown here and stays in the log
+alone.
+
+Spec: docs/spec/exchange.md, "Recovery".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from gateway.core.bundle import MAX_BUNDLE_ENTRIES
+from gateway.core.entries import (
+    CollectedEntry,
+    Entry,
+    MessageEntry,
+    ReceiptEntry,
+    VoidEntry,
+    decode_entry,
+)
+from gateway.core.envelope import decode_header
+from gateway.core.states import State
+from gateway.errors import MalformedError
+from gateway.node.log_writer import extend_log, put_controls
+from gateway.ports import LogHead, SentBundle, Transaction
+
+MAX_CIPHERTEXT_BYTES: Final = 12 * 1024 * 1024
+"""Of one bundle: the peer may have to be sent these entries once more."""
+
+
+def append_recovered(tx: Transaction, head: LogHead, entries: Sequence[bytes], *, at_ms: int) -> LogHead:
+    """Append entries to the own exchange log, with what follows from them; return the new head.
+
+    Args:
+        tx: The running transaction.
+        head: Where the log ends.
+        entries: The entries behind it, in order.
+        at_ms: Now, UTC milliseconds.
+    """
+    for run in _runs([(data, _decoded(data)) for data in entries]):
+        start, data = head.size, [item[0] for item in run]
+        head = extend_log(tx, head, data)
+        put_controls(tx, head.origin, start, data)
+        messages = [
+            (index, _message_id(entry))
+            for index, (_, entry) in enumerate(run, start)
+            if isinstance(entry, MessageEntry)
+        ]
+        tx.outbox.recovered(messages, at_ms=at_ms)
+        for index, (_, entry) in enumerate(run, start):
+            _apply(tx, index, entry, at_ms)
+        tx.outbox.put_bundle(
+            SentBundle(
+                start=start,
+                count=len(run),
+                root=head.edge.root(),
+                box=None,
+                note=None,
+                sequenced_ms=at_ms,
+                messages=len(messages),
+            )
+        )
+    return head
+
+
+def _apply(tx: Transaction, index: int, entry: Entry | None, at_ms: int) -> None:
+    """Make the effects of an entry that is not a message."""
+    match entry:
+        case ReceiptEntry():
+            tx.inbox.receipts_recovered(entry.start, entry.start + entry.count, log_index=index)
+        case CollectedEntry():
+            tx.inbox.collections_recovered(entry.collections, log_index=index)
+        case VoidEntry():
+            _end_void(tx, entry, at_ms)
+        case _:
+            return  # announcements were noted; anchors and incidents have no effect here
+
+
+def _end_void(tx: Transaction, entry: VoidEntry, at_ms: int) -> None:
+    """End messages that wait in this database, and were withdrawn or expired after the backup."""
+    for row in tx.threads.conversation(entry.conversation_id, entry.agency):
+        if row.outgoing and row.seq in entry.numbers and row.state is State.ACCEPTED:
+            tx.outbox.withdraw(row.message_id, entry.agency, at_ms=at_ms)
+    tx.inbox.put_void(entry.conversation_id, entry.agency, entry.numbers)
+
+
+def _decoded(data: bytes) -> Entry | None:
+    """Return an entry, or None for one of a later version: it is ours, and has no effect here."""
+    try:
+        return decode_entry(data)
+    except MalformedError:
+        return None
+
+
+def _message_id(entry: MessageEntry) -> bytes:
+    """Return the id of a message, or none that any message has."""
+    try:
+        return decode_header(entry.header).message_id
+    except MalformedError:
+        return b""
+
+
+def _runs(entries: Sequence[tuple[bytes, Entry | None]]) -> Iterator[list[tuple[bytes, Entry | None]]]:
+    """Yield the entries in runs that fit into a bundle with their ciphertexts."""
+    run: list[tuple[bytes, Entry | None]] = []
+    size = 0
+    for data, entry in entries:
+        length = len(data) + (entry.ciphertext_bytes if isinstance(entry, MessageEntry) else 0)
+        if run and (len(run) == MAX_BUNDLE_ENTRIES or size + length > MAX_CIPHERTEXT_BYTES):
+            yield run
+            run, size = [], 0
+        run.append((data, entry))
+        size += length
+    if run:
+        yield run
