@@ -338,6 +338,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Le nœud ne peut pas le faire. Réessayez comme l'indique Retry-After.",
             ),
             _problem(
+                "recovering",
+                503,
+                "Recovering",
+                "The node is getting back what its own log lacks, and accepts nothing meanwhile. "
+                "Retry as Retry-After says.",
+                "En reprise",
+                "Le nœud récupère ce qui manque à son propre journal et n'accepte rien entre-temps. "
+                "Réessayez comme l'indique Retry-After.",
+            ),
+            _problem(
                 "no-answer-in-time",
                 503,
                 "No answer in time",

@@ -28,7 +28,8 @@ RULE_PARAMETER: Final = "PARAMETER"
 
 _MAX_ACCEPT_LANGUAGE: Final = 256
 _RANGE: Final = re.compile(
-    r"[ \t]*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]{1,32})?[ \t]*(?:;[ \t]*q=([01](?:\.[0-9]{0,3})?))?[ \t]*"
+    r"[ \t]*([A-Za-z]{1,8})(?:-[A-Za-z0-9-]{1,32})?[ \t]*"
+    r"(?:;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?[ \t]*"
 )
 
 
