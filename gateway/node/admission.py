@@ -47,6 +47,12 @@ class IdempotencyConflictError(RejectedError):
     code = "idempotency-conflict"
 
 
+class RecoveringError(UnavailableError):
+    """The node's log was rolled back and is being refilled; nothing is accepted meanwhile."""
+
+    code = "recovering"
+
+
 class OverloadedError(UnavailableError):
     """More is waiting for admission than this node takes on at once."""
 
@@ -127,6 +133,7 @@ class Admission:
         self._waiting: list[tuple[Candidate, asyncio.Future[Outcome]]] = []
         self._outstanding = 0
         self._wake = asyncio.Event()
+        self.paused = False
 
     @property
     def waiting(self) -> int:
@@ -147,8 +154,12 @@ class Admission:
 
         Raises:
             OverloadedError: Too much waits already; nothing of this call was looked at.
+            RecoveringError: The node's own log is being refilled.
             StoreError: The database failed; none of this call is known to be accepted.
         """
+        if self.paused:
+            msg = "this node is refilling its log from the peer; it accepts messages again soon"
+            raise RecoveringError(msg, retry_after_s=5)
         if self._outstanding + len(submissions) > self._max_waiting:
             msg = "too many messages are waiting for admission"
             raise OverloadedError(msg)
