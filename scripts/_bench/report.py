@@ -25,6 +25,7 @@ BUSY_CORES: Final = 0.3
 LEAST_RATES: Final = {"bulk": 3_000, "single": 1_200}
 """Messages a second, accepted to received, that two cores should carry: all processes together."""
 
+PROCESSES: Final = ("node_fr", "node_fr_system", "node_us", "node_us_system", "generator", "consumer")
 LOADS: Final = ("bulk", "single", "both", "open-200", "open-1000", "open-3000-bulk")
 
 
@@ -169,7 +170,7 @@ def numbers(report: Mapping[str, Any]) -> list[Line]:
                 value=_deep(medians.get(name) or {}, "cpu_us_per_message", process),
                 unit="us/msg",
             )
-            for process in ("node_fr", "node_us", "generator", "consumer")
+            for process in PROCESSES
         ]
         lines += _work_lines(name, medians.get(name) or {})
     lines += [
