@@ -55,9 +55,10 @@ from gateway.ports import (
 log = structlog.get_logger(__name__)
 
 MAX_IN_FLIGHT: Final = 4
-MIN_BUNDLE_MESSAGES: Final = 64
-QUEUE_S: Final = 0.1
-"""Seconds that a bundle may take beyond the shortest round trip before bundles get smaller."""
+MIN_BUNDLE_MESSAGES: Final = 256
+QUICK_S: Final = 0.2
+SLOW_S: Final = 0.8
+"""Seconds from leaving to the answer, below and above which bundles grow and shrink."""
 
 COSIGN_EVERY_S: Final = 60.0
 THAW_S: Final = 1.0
@@ -153,7 +154,8 @@ class Courier:
         self._last_bundle_s = -1.0
         self._cosigned_at_s = 0.0
         self._bundle_limit = MIN_BUNDLE_MESSAGES
-        self._round_trip_s = 0.0
+        self._flying = 0
+        self._nudge = asyncio.Event()
         self._landed = asyncio.Event()
         self._may_ship = asyncio.Event()
         self._may_ship.set()
@@ -166,22 +168,28 @@ class Courier:
 
     def notify(self, rank: int | None = None) -> None:
         """Say that something is due; ``rank`` is the precedence number of a message."""
-        self._work.set()
         if rank is not None and rank <= Precedence.IMMEDIATE:
-            self._urgent.set()
+            self._hurry()
+        else:
+            self._work.set()
 
     def thaw(self) -> None:
         """Try again soon: the peer called us, so it is there. A frozen pair waits for people."""
         if self.breaker is Breaker.OPEN:
             self._thawed.set()
 
+    def _hurry(self) -> None:
+        """Let the loop go on at once, wherever it waits."""
+        self._work.set()
+        self._urgent.set()
+        self._nudge.set()
+
     def freeze(self) -> None:
         """Ship nothing any more: this node has proof of a fork, and people have to decide."""
         self._may_ship.clear()
         self.breaker = Breaker.FROZEN
         self._failure = PairFrozenError("the pair is frozen")
-        self.notify()
-        self._urgent.set()
+        self._hurry()
 
     async def run(self) -> None:
         """Ship until cancelled."""
@@ -247,7 +255,9 @@ class Courier:
     async def _ship(self) -> None:
         """Ship bundle after bundle until something fails."""
         while True:
-            while len(self._flights) >= MAX_IN_FLIGHT:
+            # Besides four bundles: no more than a bundle's worth of messages behind the one
+            # that is being formed, so that something urgent finds a short queue.
+            while len(self._flights) >= MAX_IN_FLIGHT or self._flying > self._bundle_limit:
                 await self._land_one()
             self._raise_failure()
             shipment = await self._next()
@@ -255,6 +265,7 @@ class Courier:
                 await self._idle()
                 continue
             self._cursor = shipment.bundle.end
+            self._flying += shipment.messages
             flight = asyncio.create_task(self._fly(shipment))
             self._flights.add(flight)
             flight.add_done_callback(self._done)
@@ -281,10 +292,19 @@ class Courier:
         return await self._sequencer.reload(self._cursor)
 
     async def _pace(self) -> None:
-        """Wait until the next bundle may be made, unless something urgent comes."""
-        left = self._last_bundle_s + self._config.pace_ms / 1_000 - self._clock.monotonic_s()
-        if left > 0 and not self._urgent.is_set():
-            await wait_for(self._clock, left, self._urgent)
+        """Wait until the next bundle may be made, unless something urgent comes.
+
+        Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds.
+        So the more is under way, the longer the next one gathers: fewer, fuller bundles when
+        the pair is busy, none of the wait when it is not.
+        """
+        while not self._urgent.is_set():
+            pace_s = self._config.pace_ms / 1_000 * (1 + 2 * len(self._flights))
+            left = self._last_bundle_s + pace_s - self._clock.monotonic_s()
+            if left <= 0:
+                break
+            self._nudge.clear()
+            await wait_for(self._clock, left, self._nudge)
         self._urgent.clear()
 
     async def _idle(self) -> None:
@@ -310,9 +330,10 @@ class Courier:
             # The loop decides what follows; bundles behind this one will fail as well.
             if self._failure is None or isinstance(error, PairFrozenError):
                 self._failure = error
-            self._work.set()
-            self._urgent.set()
+            self._hurry()
             return
+        finally:
+            self._flying -= shipment.messages
         self._measure(shipment, self._clock.monotonic_s() - began_s)
 
     async def _answered(self, shipment: Shipment, answer: BundleAnswer) -> None:
@@ -363,16 +384,14 @@ class Courier:
             log.info("bundle.delivered", peer=self._pair.peer_node, size=size, messages=count)
 
     def _measure(self, shipment: Shipment, elapsed_s: float) -> None:
-        """Let bundles grow while full ones travel quickly, and shrink when they queue.
+        """Let bundles grow while full ones travel quickly, and shrink when they take too long.
 
-        What counts is the time from leaving to the peer's answer: it holds the round trip,
-        the peer's work on the bundle, and its wait behind the bundles before it.
+        The time from leaving to the answer holds the round trip, the peer's work on the
+        bundle, and its wait behind the one before it.
         """
-        self._round_trip_s = min(self._round_trip_s or elapsed_s, elapsed_s)
-        target_s = self._round_trip_s + QUEUE_S
-        if elapsed_s > 2 * target_s:
+        if elapsed_s > SLOW_S:
             self._bundle_limit = max(self._bundle_limit // 2, MIN_BUNDLE_MESSAGES)
-        elif shipment.messages >= self._bundle_limit and elapsed_s < target_s:
+        elif shipment.messages >= self._bundle_limit and elapsed_s < QUICK_S:
             self._bundle_limit = min(self._bundle_limit * 2, MAX_BUNDLE_ENTRIES)
 
     # --- flights -----------------------------------------------------------------------
@@ -380,6 +399,7 @@ class Courier:
     def _done(self, flight: asyncio.Task[None]) -> None:
         self._flights.discard(flight)
         self._landed.set()
+        self._nudge.set()
         if not flight.cancelled() and (error := flight.exception()) is not None:
             # Not an error of the exchange: a defect. The loop raises it, the node stops.
             self._defect = error
