@@ -165,7 +165,10 @@ class Transport:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            headers={"Accept": "application/json, application/x-ndjson, application/problem+json"},
+            headers={
+                "Accept": "application/json, application/x-ndjson, application/problem+json",
+                "Accept-Encoding": "identity",
+            },
             skip_auto_headers={"User-Agent"},
         )
 

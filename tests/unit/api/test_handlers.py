@@ -1,0 +1,382 @@
+"""Handlers of the agency API, against a node made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.api.app import agency_routes
+from gateway.api.callers import Caller, identify_agencies
+from gateway.core.message.wording import Language
+from gateway.core.receipt import EXCEPTION_TEXTS, ExceptionCode
+from gateway.core.states import State
+from gateway.node.admission import Acceptance, OverloadedError
+from gateway.node.inbox import Delivery, ErasedError, NotFoundError, Verification
+from gateway.node.preparation import Principal, Submission, agency_actor
+from gateway.node.tracking import Thread, TimelineEvent, Tracked
+from gateway.ports import CollectionRow
+from gateway.web.exchange import Query, Reply, Request
+from gateway.web.identity import Certificate, RoleNotAllowedError, UnknownCertificateError
+from gateway.web.refusals import BodyTooLargeError, ParameterError
+from tests.agency_site import Holder
+from tests.unit.api.services import ID, NOW_MS, FakeServices, row
+
+ID_TEXT = "01a20847-0135-7993-b063-b5d5cb27d3ff"
+CERTIFICATE = Certificate(spki=b"s" * 32, expires_ms=NOW_MS, cipher="TLS_AES_256_GCM_SHA384")
+CALLER = Caller(
+    principal=Principal(nation="FR", agency="FR.DGDDI.SARC", actor=agency_actor(CERTIFICATE.spki)),
+    certificate=CERTIFICATE,
+)
+
+
+async def ask(
+    services: FakeServices,
+    name: str,
+    *,
+    body: bytes = b"",
+    query: str = "",
+    language: Language = "en",
+    when_gone: Callable[[], Awaitable[None]] | None = None,
+    parts: dict[str, str] | None = None,
+    **headers: str,
+) -> Reply:
+    """Call the handler of an operation."""
+    route = next(route for route in agency_routes(services) if route.name == name)
+    return await route.handler(
+        Request(
+            caller=CALLER,
+            names=parts or {"id": ID_TEXT},
+            query=Query(query, route.query),
+            headers={key.replace("_", "-"): value for key, value in headers.items()},
+            body=body,
+            language=language,
+            when_gone=when_gone or asyncio.Event().wait,  # type: ignore[arg-type]
+        )
+    )
+
+
+def json_of(reply: Reply) -> Any:
+    assert reply.body is not None
+    return orjson.loads(reply.body)
+
+
+def acceptance(message: bytes = b'{"type":"x"}') -> Acceptance:
+    return Acceptance(message_id=ID, state=State.ACCEPTED, accepted_ms=NOW_MS, message=message, audit_index=9)
+
+
+def tracked(**changes: object) -> Tracked:
+    return Tracked(
+        row=row(**changes),
+        addressees=(CollectionRow(agency="US.CBP.NTC", collected_ms=None, log_index=None),),
+        timeline=(
+            TimelineEvent(event="accepted", at_ms=NOW_MS, origin="fr.gateway.test/audit", index=4),
+            TimelineEvent(event="refused", at_ms=NOW_MS),
+        ),
+    )
+
+
+# --- posting -----------------------------------------------------------------------------------------
+
+
+async def test_the_message_stands_in_the_answer_byte_for_byte() -> None:
+    message = '{ "type" : "é",\t"n":[1,2]}'.encode()
+    services = FakeServices(outcomes=[acceptance(message)])
+
+    reply = await ask(services, "post_message", body=b"body", idempotency_key="k")
+
+    assert reply.status == 202
+    assert reply.body is not None
+    assert message in reply.body
+    assert json_of(reply) == {
+        "message_id": ID_TEXT,
+        "status": "accepted",
+        "accepted_at": "2026-11-18T11:06:40.123Z",
+        "audit": {"origin": "fr.gateway.test/audit", "index": 9},
+        "message": {"type": "é", "n": [1, 2]},
+    }
+    assert services.asked == [("submit", "FR.DGDDI.SARC", Submission(body=b"body", key="k"))]
+
+
+@pytest.mark.parametrize("key", ["", " ", "a b", "é", "k" * 129, "k, k"])
+async def test_a_key_of_another_form_is_refused(key: str) -> None:
+    services = FakeServices()
+    with pytest.raises(ParameterError):
+        await ask(services, "post_message", idempotency_key=key)
+    assert services.asked == []
+
+
+async def test_each_line_of_a_batch_gets_a_key_of_its_own() -> None:
+    services = FakeServices(outcomes=[acceptance(), NotFoundError("x")])
+
+    reply = await ask(services, "post_batch", body=b"one\ntwo", idempotency_key="k", language="fr")
+
+    assert services.asked == [
+        ("submit", "FR.DGDDI.SARC", Submission(body=b"one", key="k:1"), Submission(body=b"two", key="k:2"))
+    ]
+    assert reply.body is not None
+    first, second = map(orjson.loads, reply.body.splitlines())
+    assert (first["status"], first["result"]["message_id"]) == (202, ID_TEXT)
+    assert (second["status"], second["problem"]["title"]) == (404, "Introuvable")
+
+
+async def test_an_empty_batch_is_no_message() -> None:
+    services = FakeServices()
+    await ask(services, "post_batch", body=b"\n")
+    assert services.asked == [("submit", "FR.DGDDI.SARC", Submission(body=b"", key=None))]
+
+
+async def test_a_batch_of_too_many_lines_is_refused_before_anything_is_looked_at() -> None:
+    services = FakeServices()
+    with pytest.raises(BodyTooLargeError):
+        await ask(services, "post_batch", body=b"{}\n" * 5_001)
+    assert services.asked == []
+
+
+async def test_a_refusal_of_the_whole_call_is_raised() -> None:
+    services = FakeServices(checked=OverloadedError("x"))
+    with pytest.raises(OverloadedError):
+        await ask(services, "check_message", body=b"{}")
+
+
+@pytest.mark.parametrize(("query", "strict"), [("", False), ("mode=draft", False), ("mode=strict", True)])
+async def test_the_mode_of_a_check_is_passed_on(query: str, strict: bool) -> None:
+    services = FakeServices(checked=b'{"a":1}')
+    reply = await ask(services, "check_message", body=b"x", query=query)
+    assert services.asked == [("check", "FR.DGDDI.SARC", b"x", strict)]
+    assert json_of(reply)["message"] == {"a": 1}
+
+
+# --- following ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", list(ExceptionCode))
+@pytest.mark.parametrize("language", ["en", "fr"])
+async def test_every_exception_is_told_in_the_readers_words(code: ExceptionCode, language: Language) -> None:
+    services = FakeServices(tracked=tracked(exception=int(code), state=State.REFUSED))
+
+    found = json_of(await ask(services, "get_message", language=language))["exception"]
+
+    text = EXCEPTION_TEXTS[code]
+    assert found == {
+        "code": code.label,
+        "text": text.meaning(language),
+        "rule": None,
+        "rule_text": None,
+        "next_step": text.next_step(language),
+    }
+
+
+async def test_a_broken_rule_is_named_and_explained() -> None:
+    services = FakeServices(tracked=tracked(exception=int(ExceptionCode.RULE), rule=3))
+    found = json_of(await ask(services, "get_message", language="fr"))["exception"]
+    assert found["rule"]
+    assert found["rule_text"]
+
+
+async def test_a_rule_that_only_the_peer_knows_stays_unnamed() -> None:
+    services = FakeServices(tracked=tracked(exception=int(ExceptionCode.RULE), rule=60_000))
+    found = json_of(await ask(services, "get_message"))["exception"]
+    assert (found["code"], found["rule"], found["rule_text"]) == ("rule", None, None)
+
+
+async def test_a_step_names_the_log_that_proves_it_or_none() -> None:
+    services = FakeServices(tracked=tracked())
+    first, second = json_of(await ask(services, "get_message"))["timeline"]
+    assert first["log"] == {"origin": "fr.gateway.test/audit", "index": 4}
+    assert second["log"] is None
+
+
+async def test_whoever_knows_all_events_waits_for_the_next() -> None:
+    services = FakeServices(tracked=tracked())
+    waiting = asyncio.ensure_future(ask(services, "get_message", query="wait=10&events=2"))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    services.tracked = Tracked(row=row(), addressees=(), timeline=())
+    services.moved.set()
+    async with asyncio.timeout(2):
+        assert json_of(await waiting)["timeline"] == []
+
+
+async def test_whoever_does_not_know_all_events_waits_for_nothing() -> None:
+    services = FakeServices(tracked=tracked())
+    async with asyncio.timeout(2):
+        await ask(services, "get_message", query="wait=10&events=1")
+
+
+async def test_a_wait_ends_with_its_time_or_with_the_client() -> None:
+    services = FakeServices(tracked=tracked())
+    async with asyncio.timeout(2):
+        await ask(services, "get_message", query="wait=0.1&events=2")
+
+    async def gone() -> None:
+        await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(2):
+        await ask(services, "get_message", query="wait=10&events=2", when_gone=gone)
+
+
+async def test_a_full_page_has_a_cursor_and_a_short_one_has_none() -> None:
+    services = FakeServices(rows=[row(number=9), row(number=7)])
+    full = json_of(await ask(services, "list_messages", query="limit=2"))
+    short = json_of(await ask(services, "list_messages", query="limit=3"))
+    await ask(services, "list_messages", query=f"after={full['next']}")
+
+    assert short["next"] is None
+    assert services.asked[-1] == ("listing", "FR.DGDDI.SARC", 7, 100)
+
+
+# --- inbox -------------------------------------------------------------------------------------------
+
+
+def delivery(message: bytes | None = b'{"a":1}', **changes: object) -> Delivery:
+    return Delivery(row=row(outgoing=False, **changes), collected_ms=None, message=message)
+
+
+async def test_an_inbox_goes_on_behind_its_last_message() -> None:
+    services = FakeServices(deliveries=[delivery(rank=2, number=11)])
+    page = json_of(await ask(services, "read_inbox"))
+    await ask(services, "read_inbox", query=f"after={page['next']}&limit=5&collected=true")
+
+    assert services.asked == [
+        ("page", "FR.DGDDI.SARC", (-1, 0), 100, 0, False),
+        ("page", "FR.DGDDI.SARC", (2, 11), 5, 0, True),
+    ]
+
+
+async def test_an_empty_page_keeps_its_cursor() -> None:
+    services = FakeServices(deliveries=[delivery(rank=2, number=11)])
+    cursor = json_of(await ask(services, "read_inbox"))["next"]
+    services.deliveries = []
+    assert json_of(await ask(services, "read_inbox", query=f"after={cursor}"))["next"] == cursor
+    assert json_of(await ask(services, "read_inbox"))["next"] is None
+
+
+async def test_an_erased_message_is_null_in_a_page_and_gone_by_itself() -> None:
+    services = FakeServices(
+        deliveries=[delivery(None, flags="crossed gap")],
+        verification=Verification(
+            origin="us.gateway.test/exchange/fr",
+            index=3,
+            checkpoint_size=9,
+            checkpoint_root=b"\x00" * 32,
+            receipt_index=None,
+        ),
+    )
+    (item,) = json_of(await ask(services, "read_inbox"))["messages"]
+    assert item["message"] is None
+    assert item["flags"] == ["crossed", "gap"]
+    with pytest.raises(ErasedError):
+        await ask(services, "read_message")
+
+
+async def test_verification_facts_come_with_one_message() -> None:
+    services = FakeServices(
+        deliveries=[delivery()],
+        verification=Verification(
+            origin="us.gateway.test/exchange/fr",
+            index=3,
+            checkpoint_size=9,
+            checkpoint_root=b"\x00" * 32,
+            receipt_index=5,
+        ),
+    )
+    facts = json_of(await ask(services, "read_message"))["verification"]
+    assert facts == {
+        "log": {"origin": "us.gateway.test/exchange/fr", "index": 3},
+        "checkpoint": {
+            "origin": "us.gateway.test/exchange/fr",
+            "size": 9,
+            "root": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        },
+        "receipt": {"origin": "fr.gateway.test/exchange/us", "index": 5},
+        "from_node": "us.gateway.test",
+        "type_sha384": "07" * 48,
+    }
+
+
+async def test_an_acknowledgement_and_a_withdrawal_say_when() -> None:
+    services = FakeServices()
+    assert json_of(await ask(services, "acknowledge_message")) == {
+        "message_id": ID_TEXT,
+        "collected_at": "2026-11-18T11:06:40.123Z",
+    }
+    assert json_of(await ask(services, "withdraw_message"))["status"] == "withdrawn"
+    assert services.asked == [("acknowledge", "FR.DGDDI.SARC", ID), ("withdraw", "FR.DGDDI.SARC", ID)]
+
+
+# --- conversations and catalogue -------------------------------------------------------------------------
+
+
+def thread(*numbers: int) -> Thread:
+    return Thread(
+        conversation_id=ID,
+        state="OVERDUE",
+        messages=tuple(row(number=number) for number in numbers),
+        open_until_ms=NOW_MS,
+        overdue=True,
+        missing={"US.CBP.NTC": [3]},
+    )
+
+
+async def test_conversations_go_on_behind_the_oldest_of_a_page() -> None:
+    services = FakeServices(threads_found=[thread(5, 9), thread(2, 4)])
+    page = json_of(await ask(services, "list_conversations", query="limit=2"))
+    await ask(services, "list_conversations", query=f"after={page['next']}")
+
+    assert services.asked[-1] == ("threads", "FR.DGDDI.SARC", 4, 50)
+    assert page["conversations"][0]["missing"] == {"US.CBP.NTC": [3]}
+    whole = json_of(await ask(services, "get_conversation"))
+    assert [item["direction"] for item in whole["messages"]] == ["sent", "sent"]
+
+
+async def test_a_type_comes_with_one_self_contained_schema() -> None:
+    services = FakeServices()
+    reply = await ask(services, "get_type", parts={"name": "assist.ack", "version": "1"}, language="fr")
+
+    assert json_of(reply)["schema"]["$id"].endswith("assist.ack/1.json")
+    assert reply.language == "fr"
+    with pytest.raises(NotFoundError):
+        await ask(services, "get_type", parts={"name": "assist.ack", "version": "9"})
+
+
+async def test_the_agreement_has_every_agency() -> None:
+    services = FakeServices()
+    document = json_of(await ask(services, "get_agreement"))
+    assert document["agencies"]["FR.DGDDI.SARC"]["superior"] == "FR.DGDDI"
+    assert set(document["marking"]["levels"]) == {"FR", "US"}
+
+
+# --- who calls ---------------------------------------------------------------------------------------
+
+
+class OneHolder:
+    """A registry with one holder."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+
+    def find(self, spki: bytes) -> Holder | None:
+        return Holder(code="FR.DGDDI.SARC", role=self._role) if spki == CERTIFICATE.spki else None
+
+
+def test_an_agency_is_the_key_of_its_certificate() -> None:
+    caller = identify_agencies(OneHolder("agency"), "FR")(CERTIFICATE)
+    assert caller == CALLER
+
+
+@pytest.mark.parametrize("role", ["operator", "auditor", "", "AGENCY"])
+def test_another_role_is_not_let_in(role: str) -> None:
+    with pytest.raises(RoleNotAllowedError):
+        identify_agencies(OneHolder(role), "FR")(CERTIFICATE)
+
+
+def test_nobody_is_not_let_in() -> None:
+    identify = identify_agencies(OneHolder("agency"), "FR")
+    other = Certificate(spki=b"o" * 32, expires_ms=NOW_MS, cipher=CERTIFICATE.cipher)
+    for certificate in (None, other):
+        with pytest.raises(UnknownCertificateError):
+            identify(certificate)

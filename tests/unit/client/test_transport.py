@@ -1,0 +1,209 @@
+"""Repeats, problems, and answers of something else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import orjson
+import pytest
+
+from gateway.client import (
+    AnswerUnreadableError,
+    AsyncClient,
+    NotReachableError,
+    ProblemError,
+    Retries,
+)
+
+FAST = Retries(tries=3, first_wait_s=0.01, longest_wait_s=0.05, connect_s=1.0, answer_s=1.0)
+ACCEPTED = {
+    "message_id": "01a20847-0135-7993-b063-b5d5cb27d3ff",
+    "status": "accepted",
+    "accepted_at": "2026-11-18T11:06:40.123Z",
+    "audit": {"origin": "fr.gateway.test/audit", "index": 9},
+    "message": {"type": "x"},
+}
+PROBLEM = {
+    "type": "urn:entente:problem:overloaded",
+    "code": "overloaded",
+    "title": "Overloaded",
+    "status": 429,
+    "detail": "Later.",
+}
+
+
+def http(status: int, document: object, *lines: str) -> bytes:
+    body = document if isinstance(document, bytes) else orjson.dumps(document)
+    media_type = "application/json" if status < 300 else "application/problem+json"
+    head = [f"HTTP/1.1 {status} X", f"Content-Type: {media_type}", f"Content-Length: {len(body)}", *lines]
+    return "\r\n".join([*head, "Connection: close", "", ""]).encode() + body
+
+
+@dataclass(slots=True)
+class Script:
+    """Answers in order, the last one for ever; None closes the connection without an answer."""
+
+    answers: list[bytes | None]
+    requests: list[bytes] = field(default_factory=list)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            (
+                int(line.split(b":")[1])
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length")
+            ),
+            0,
+        )
+        self.requests.append(head + await reader.readexactly(length))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is not None:
+            writer.write(answer)
+        writer.close()
+
+    def key(self, number: int) -> bytes:
+        lines = self.requests[number].split(b"\r\n")
+        return next((line for line in lines if line.startswith(b"Idempotency-Key")), b"")
+
+
+@asynccontextmanager
+async def client_of(*answers: bytes | None) -> AsyncIterator[tuple[AsyncClient, Script]]:
+    script = Script(list(answers))
+    server = await asyncio.start_server(script.handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with AsyncClient(url, context=None, language="fr", retries=FAST) as client:
+        yield client, script
+    server.close()
+
+
+async def test_a_post_without_an_answer_is_repeated_with_the_same_key() -> None:
+    async with client_of(None, None, http(202, ACCEPTED)) as (client, script):
+        accepted = await client.send({"type": "x", "payload": {}})
+
+    assert accepted.message_id == ACCEPTED["message_id"]
+    assert len(script.requests) == 3
+    assert script.key(0)
+    assert script.key(0) == script.key(1) == script.key(2)
+
+
+async def test_two_posts_of_one_draft_have_two_keys() -> None:
+    async with client_of(http(202, ACCEPTED)) as (client, script):
+        await client.send({"type": "x", "payload": {}})
+        await client.send({"type": "x", "payload": {}})
+
+    assert script.key(0) != script.key(1)
+
+
+async def test_a_message_with_an_id_needs_no_other_key() -> None:
+    async with client_of(http(202, ACCEPTED)) as (client, script):
+        await client.send(b'{"header":{"message_id":"01a20847-0135-7993-b063-b5d5cb27d3ff"}}')
+        await client.send({"header": {}}, key="mine")
+
+    assert script.key(0) == b""
+    assert script.key(1) == b"Idempotency-Key: mine"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_later_means_later(status: int) -> None:
+    busy = http(status, PROBLEM, "Retry-After: 1")
+    async with client_of(busy, http(202, ACCEPTED)) as (client, script):
+        await client.send({})
+    assert len(script.requests) == 2
+
+
+async def test_later_for_ever_is_a_problem_in_the_end() -> None:
+    async with client_of(http(429, PROBLEM, "Retry-After: 1")) as (client, script):
+        with pytest.raises(ProblemError) as raised:
+            await client.send({})
+    assert len(script.requests) == 3
+    assert (raised.value.status, raised.value.problem, raised.value.retry_after_s) == (429, "overloaded", 1)
+
+
+async def test_a_refusal_is_not_repeated_and_brings_every_violation() -> None:
+    errors = [{"pointer": "/a", "rule": "H-01", "message": "attendu"}, {"pointer": "", "rule": "X"}, "odd"]
+    problem = {**PROBLEM, "code": "message-refused", "status": 422, "errors": errors}
+    async with client_of(http(422, problem)) as (client, script):
+        with pytest.raises(ProblemError) as raised:
+            await client.send({})
+    assert len(script.requests) == 1
+    assert [(item.pointer, item.rule) for item in raised.value.errors] == [("/a", "H-01"), ("", "X")]
+    assert b"Accept-Language: fr" in script.requests[0]
+
+
+async def test_nobody_there_is_told_after_all_tries() -> None:
+    async with AsyncClient("http://127.0.0.1:9", context=None, retries=FAST) as client:
+        with pytest.raises(NotReachableError, match="3 tries"):
+            await client.whoami()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(200, b"<html>"),
+        http(200, []),
+        http(200, {}),
+        http(200, {**ACCEPTED, "accepted_at": "yesterday"}),
+        http(200, {**ACCEPTED, "message": "x"}),
+        http(200, {**ACCEPTED, "audit": None}),
+        http(200, b""),
+    ],
+)
+async def test_an_answer_of_something_else_is_not_readable(answer: bytes) -> None:
+    async with client_of(answer) as (client, _):
+        with pytest.raises(AnswerUnreadableError):
+            await client.send({})
+
+
+@pytest.mark.parametrize("body", [b"<html>no</html>", b"[]", b"", b'{"code":"<b>"}'])
+async def test_a_refusal_of_something_else_is_a_problem_without_words(body: bytes) -> None:
+    async with client_of(http(418, body)) as (client, _):
+        with pytest.raises(ProblemError) as raised:
+            await client.whoami()
+    assert (raised.value.status, raised.value.problem) == (418, "unknown")
+
+
+async def test_redirections_are_not_followed() -> None:
+    async with client_of(http(307, b"", "Location: http://127.0.0.1:9/")) as (client, script):
+        with pytest.raises(ProblemError) as raised:
+            await client.whoami()
+    assert raised.value.status == 307
+    assert len(script.requests) == 1
+
+
+async def test_a_batch_with_another_number_of_lines_is_not_readable() -> None:
+    line = orjson.dumps({"status": 202, "result": ACCEPTED}) + b"\n"
+    async with client_of(http(200, line)) as (client, _):
+        with pytest.raises(AnswerUnreadableError):
+            await client.send_batch([{}, {}])
+    async with client_of(http(200, line + line[:-1])) as (client, _):
+        with pytest.raises(AnswerUnreadableError):
+            await client.send_batch([{}, {}])
+
+
+async def test_a_batch_keeps_its_key_over_repeats_and_its_lines_apart() -> None:
+    line = orjson.dumps({"status": 202, "result": ACCEPTED}) + b"\n"
+    refused = orjson.dumps({"status": 422, "problem": PROBLEM}) + b"\n"
+    async with client_of(None, http(200, line + refused)) as (client, script):
+        first, second = await client.send_batch([{"a": "x"}, b'{\n"a": 1}'])
+    assert script.key(0) == script.key(1) != b""
+    assert script.requests[1].endswith(b'{"a":"x"}\n{ "a": 1}\n')
+    assert not isinstance(first, ProblemError)
+    assert isinstance(second, ProblemError)
+    assert second.status == 422
+
+
+async def test_no_messages_are_no_call() -> None:
+    async with client_of(None) as (client, script):
+        assert await client.send_batch([]) == []
+    assert script.requests == []
+
+
+async def test_ids_cannot_lead_elsewhere() -> None:
+    async with client_of(http(404, PROBLEM)) as (client, script):
+        with pytest.raises(ProblemError):
+            await client.status("../inbox?x=1")
+    assert script.requests[0].startswith(b"GET /v1/messages/..%2Finbox%3Fx=1 HTTP/1.1")
