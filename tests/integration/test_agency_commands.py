@@ -1,0 +1,231 @@
+"""The commands of an agency, with two real nodes behind mutual TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from tests.agency_site import AgencySite, open_site
+from tests.world import make_draft
+
+RUN = CliRunner()
+SARC, NTC = "FR.DGDDI.SARC", "US.CBP.NTC"
+UNKNOWN = "01a20847-0135-7993-b063-b5d5cb27d3ff"
+
+
+class Background:
+    """The site of `tests.agency_site` in a thread of its own, as commands have no event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+        self.site: AgencySite | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        async with open_site(self._folder) as self.site:
+            self._ready.set()
+            await self._stop.wait()
+
+
+@dataclass(slots=True, kw_only=True)
+class Terminal:
+    """Runs commands as an agency."""
+
+    site: AgencySite
+    folder: Path
+
+    def run(self, *arguments: str, agency: str = SARC, text: str | None = None) -> Any:
+        leaf = self.site.leaves[agency]
+        nation = agency[:2] if agency[:2] in self.site.ports else "FR"
+        env = {"ENTENTE_AS": str(leaf.folder), "ENTENTE_URL": self.site.url(nation)}
+        return RUN.invoke(app, list(arguments), env=env, input=text)
+
+    def json(self, *arguments: str, agency: str = SARC) -> list[Any]:
+        result = self.run(*arguments, "--json", agency=agency)
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def draft(self, name: str = "draft.json") -> str:
+        path = self.folder / name
+        path.write_bytes(orjson.dumps(make_draft("FR", self.site.world.clock.now_ms())))
+        return str(path)
+
+    def send(self) -> str:
+        (sent,) = self.json("send", self.draft())
+        return str(sent["message_id"])
+
+
+@pytest.fixture(scope="module")
+def background(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Background]:
+    # The nodes run in this process: their log lines must not mix with what a command prints.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with Background(tmp_path_factory.mktemp("site")) as opened:
+        yield opened
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def terminal(background: Background, tmp_path: Path) -> Terminal:
+    assert background.site is not None
+    return Terminal(site=background.site, folder=tmp_path)
+
+
+def test_a_message_is_sent_watched_read_stored_and_acknowledged(terminal: Terminal) -> None:
+    message_id = terminal.send()
+    assert terminal.run("watch", message_id, "--until", "received").exit_code == 0
+
+    listed = terminal.run("inbox", agency=NTC)
+    assert message_id in listed.stdout
+    shown = terminal.run("inbox", message_id, agency=NTC)
+    assert "fr.gateway.test/exchange/us at" in shown.stdout
+    assert '"headline"' in shown.stdout
+    out = terminal.folder / "received"
+    assert terminal.run("inbox", "--out", str(out), "--ack", agency=NTC).exit_code == 0
+    assert json.loads((out / f"{message_id}.json").read_text())["header"]["message_id"] == message_id
+    assert terminal.run("inbox", agency=NTC).stdout == "The inbox is empty.\n"
+
+    watched = terminal.run("watch", message_id)
+    assert watched.exit_code == 0
+    assert "collected by US.CBP.NTC" in watched.stdout
+    assert "us.gateway.test/exchange/fr" in terminal.run("status", message_id).stdout
+    (status,) = terminal.json("status", message_id)
+    assert [event["event"] for event in status["timeline"]][-1] == "collected"
+    assert terminal.run("ack", message_id, agency=NTC).stdout.startswith("collected")
+
+
+def test_one_line_a_message_and_no_for_any_refusal(terminal: Terminal) -> None:
+    bad = terminal.folder / "bad.json"
+    bad.write_text('{"type": "no.such/1"}')
+
+    result = terminal.run("send", terminal.draft(), str(bad), terminal.draft("b.json"))
+
+    assert result.exit_code == 1
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["accepted", "refused", "accepted"]
+    assert "SCHEMA" in result.stderr
+    french = terminal.run("send", str(bad), "--language", "fr")
+    assert "Message refusé" in french.stderr
+
+
+def test_standard_input_holds_one_document_or_one_a_line(terminal: Terminal) -> None:
+    draft = Path(terminal.draft()).read_text()
+    pretty = json.dumps(json.loads(draft), indent=2)
+
+    one = terminal.run("send", "-", text=pretty)
+    many = terminal.run("send", "-", "--json", text=f"{draft}\n\n{draft}\n{{}}\n")
+
+    assert one.exit_code == 0
+    assert many.exit_code == 1
+    found = [json.loads(line) for line in many.stdout.splitlines()]
+    assert [item["file"] for item in found] == [f"standard input:{number}" for number in (1, 2, 3)]
+    assert found[2]["problem"]["status"] == 422
+
+
+def test_checking_sends_nothing(terminal: Terminal) -> None:
+    before = len(terminal.json("sent", "--limit", "1000"))
+    checked = terminal.run("send", terminal.draft(), "--check")
+
+    assert checked.exit_code == 0
+    assert checked.stdout.startswith("good")
+    assert len(terminal.json("sent", "--limit", "1000")) == before
+
+
+def test_what_is_not_there_is_a_no(terminal: Terminal) -> None:
+    for arguments in (
+        ("status", UNKNOWN),
+        ("status", "nonsense"),
+        ("withdraw", UNKNOWN),
+        ("ack", UNKNOWN),
+        ("inbox", UNKNOWN),
+        ("conversations", UNKNOWN),
+        ("watch", UNKNOWN),
+    ):
+        result = terminal.run(*arguments)
+        assert result.exit_code == 1, arguments
+        assert "not-found (404)" in result.stderr
+
+
+def test_a_sent_message_cannot_be_withdrawn(terminal: Terminal) -> None:
+    message_id = terminal.send()
+    assert terminal.run("watch", message_id, "--until", "delivered").exit_code == 0
+
+    result = terminal.run("withdraw", message_id)
+
+    assert result.exit_code == 1
+    assert "already-sent (409)" in result.stderr
+
+
+def test_conversations_are_listed_and_shown(terminal: Terminal) -> None:
+    message_id = terminal.send()
+    listed = terminal.run("conversations")
+    found = next(item for item in terminal.json("conversations") if item["conversation_id"] == message_id)
+
+    assert message_id in listed.stdout
+    assert found["state"] == "OPEN"
+    assert "alert.urgent/1" in terminal.run("conversations", message_id).stdout
+    (whole,) = terminal.json("conversations", message_id)
+    assert len(whole["messages"]) == 1
+
+
+def test_whoami_and_sent_speak_to_people_and_machines(terminal: Terminal) -> None:
+    terminal.send()
+    assert "FR.DGDDI.SARC" in terminal.run("whoami").stdout
+    assert terminal.json("whoami")[0]["agency"] == SARC
+    assert "alert.urgent/1" in terminal.run("sent").stdout
+    assert len(terminal.json("sent", "--limit", "1")) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("send",),
+        ("send", "/no/such/file"),
+        ("watch", UNKNOWN, "--until", "never"),
+        ("inbox", "--ack"),
+        ("inbox", "--limit", "0"),
+        ("status", UNKNOWN, "--language", "de"),
+    ],
+)
+def test_wrong_usage_is_exit_status_two(terminal: Terminal, arguments: tuple[str, ...]) -> None:
+    assert terminal.run(*arguments).exit_code == 2
+
+
+def test_without_a_folder_or_an_address_nothing_is_asked(terminal: Terminal) -> None:
+    folder = terminal.site.leaves[SARC].folder
+    nameless = RUN.invoke(app, ["whoami"], env={"ENTENTE_AS": "", "ENTENTE_URL": ""})
+    addressless = RUN.invoke(app, ["whoami", "--as", str(folder)], env={"ENTENTE_URL": ""})
+
+    assert nameless.exit_code == 2
+    assert addressless.exit_code == 1
+    assert "identity-unusable" in addressless.stderr
+
+
+def test_a_certificate_that_nobody_registered_is_told(terminal: Terminal) -> None:
+    result = terminal.run("whoami", agency="nobody")
+
+    assert result.exit_code == 1
+    assert "certificate-unknown (403)" in result.stderr

@@ -1,0 +1,197 @@
+"""`entente schema`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from gateway.catalogue import catalogue_folder, read_catalogue
+from gateway.cli import app
+from gateway.cli.drafting import ANSWERED, judge, new_draft
+
+RUN = CliRunner()
+TYPES = tuple(read_catalogue().types)
+REPLIES = tuple(item.id for item in read_catalogue().types.values() if item.terms.reply_to)
+ID = "01a20847-0135-7993-b063-b5d5cb27d3ff"
+VALID = sorted(catalogue_folder().glob("*/examples/valid-*.json"))
+INVALID = sorted(catalogue_folder().glob("*/examples/invalid-*.json"))
+
+
+def lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_valid_example_is_accepted_as_of_its_creation() -> None:
+    result = RUN.invoke(app, ["schema", "check", "--at", "created", "--json", *map(str, VALID)])
+
+    assert result.exit_code == 0, result.output
+    assert [(line["file"], line["verdict"], line["errors"]) for line in lines(result.stdout)] == [
+        (str(path), "accepted", []) for path in VALID
+    ]
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_no_verdict_on_an_invalid_example_repeats_a_value(path: Path) -> None:
+    result = RUN.invoke(app, ["schema", "check", "--at", "created", "--json", str(path)])
+
+    (line,) = lines(result.stdout)
+    assert line["verdict"] in {"accepted", "refused"}  # rules about other messages are not judged here
+    assert result.exit_code == (0 if line["verdict"] == "accepted" else 1)
+    assert set(line) == {"file", "verdict", "errors"}
+    for error in line["errors"]:
+        assert set(error) == {"rule", "pointer", "message"}
+
+
+def test_one_refused_message_makes_the_exit_status_one(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"type": "x", "type": "y"}')
+
+    result = RUN.invoke(app, ["schema", "check", "--at", "created", str(VALID[0]), str(bad)])
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0].startswith("accepted")
+    assert result.stdout.splitlines()[1].startswith("refused")
+    assert "JSON" in result.stdout
+
+
+def test_what_is_too_large_is_refused_like_anything_else(tmp_path: Path) -> None:
+    large = tmp_path / "large.json"
+    large.write_bytes(b'{"a":"' + b"x" * 1_048_576 + b'"}')
+
+    result = RUN.invoke(app, ["schema", "check", "--json", str(large)])
+
+    (line,) = lines(result.stdout)
+    assert (result.exit_code, line["verdict"], line["errors"][0]["rule"]) == (1, "refused", "JSON")
+
+
+def test_a_message_of_the_past_is_too_old_now_and_good_at_its_time() -> None:
+    path = str(VALID[0])
+    created = orjson.loads(VALID[0].read_bytes())["header"]["created_at"]
+
+    assert RUN.invoke(app, ["schema", "check", "--at", created, path]).exit_code == 0
+    assert RUN.invoke(app, ["schema", "check", "--at", "2036-01-01T00:00:00Z", path]).exit_code == 1
+
+
+def test_verdicts_come_in_french_too() -> None:
+    english = RUN.invoke(app, ["schema", "check", "--json", "-"], input="{}")
+    french = RUN.invoke(app, ["schema", "check", "--json", "-", "--language", "fr"], input="{}")
+
+    assert lines(english.stdout)[0]["errors"][0]["message"] != lines(french.stdout)[0]["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["schema", "check"],
+        ["schema", "check", "/no/such/file"],
+        ["schema", "check", "--at", "yesterday", "-"],
+        ["schema", "check", "--nonsense", "-"],
+        ["schema", "list", "--language", "de"],
+        ["schema", "new", "assist.request/1", "--nation", "DE"],
+        ["schema", "nonsense"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_is_exit_status_two(arguments: list[str]) -> None:
+    assert RUN.invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["show", "new"])
+def test_an_unknown_type_is_a_no(command: str) -> None:
+    result = RUN.invoke(app, ["schema", command, "no.such/1"])
+
+    assert result.exit_code == 1
+    assert "unknown-type" in result.stderr
+
+
+def test_the_list_has_every_type() -> None:
+    human = RUN.invoke(app, ["schema", "list"]).stdout
+    machine = lines(RUN.invoke(app, ["schema", "list", "--json"]).stdout)
+
+    assert [item["type"] for item in machine] == list(TYPES)
+    assert all(type_id in human for type_id in TYPES)
+    assert read_catalogue().digest.hex() in human
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_type_shows_its_fields_and_its_terms(language: str) -> None:
+    result = RUN.invoke(app, ["schema", "show", "assist.request/1", "--language", language])
+
+    assert "questions" in result.stdout
+    assert "FR.DGDDI.DNRED" in result.stdout
+
+
+def test_a_type_as_json_is_its_schema() -> None:
+    (schema,) = lines(RUN.invoke(app, ["schema", "show", "assist.request/1", "--json"]).stdout)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("nation", ["FR", "US"])
+@pytest.mark.parametrize("type_id", TYPES)
+def test_a_new_draft_of_every_type_is_good_for_both_nations(type_id: str, nation: str) -> None:
+    made = RUN.invoke(app, ["schema", "new", type_id, "--nation", nation, "--reply-to", ID])
+    assert made.exit_code == 0
+
+    result = RUN.invoke(app, ["schema", "check", "--draft", "--nation", nation, "-"], input=made.stdout)
+
+    assert result.exit_code == 0, result.stdout
+    draft = json.loads(made.stdout)
+    assert not {"message_id", "created_at", "expires_at", "from", "marking"} & draft["header"].keys()
+
+
+@pytest.mark.parametrize("type_id", REPLIES)
+def test_a_new_reply_says_where_the_id_of_what_it_answers_goes(type_id: str) -> None:
+    draft = json.loads(RUN.invoke(app, ["schema", "new", type_id]).stdout)
+
+    if "conversation" in draft["header"]:
+        assert draft["header"]["conversation"] == {"in_reply_to": ANSWERED}
+        assert "to" not in draft["header"]
+
+
+def test_a_new_draft_is_written_once(tmp_path: Path) -> None:
+    out = tmp_path / "draft.json"
+
+    assert RUN.invoke(app, ["schema", "new", "assist.request/1", "--out", str(out)]).exit_code == 0
+    kept = out.read_bytes()
+    assert RUN.invoke(app, ["schema", "new", "assist.request/1", "--out", str(out)]).exit_code == 1
+    assert out.read_bytes() == kept
+    nowhere = str(tmp_path / "no" / "draft.json")
+    assert RUN.invoke(app, ["schema", "new", "assist.request/1", "--out", nowhere]).exit_code == 2
+
+
+def test_a_type_without_example_has_no_draft(tmp_path: Path) -> None:
+    catalogue = read_catalogue()
+    item = catalogue.type("assist.request/1")
+    assert new_draft(item, catalogue=catalogue, folder=tmp_path, now_ms=0) is None
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"type": 7},
+        {"type": "assist.ack/1", "header": 7, "payload": {}},
+        {"type": "assist.ack/1", "header": {"conversation": 7}, "payload": {}},
+        {"type": "assist.ack/1", "header": {"conversation": {"in_reply_to": 7}}, "payload": {}},
+        {"type": "assist.ack/1", "header": {"conversation": {"in_reply_to": ID}, "to": 7}, "payload": {}},
+        {"type": "assist.ack/1", "header": {"conversation": {"in_reply_to": ID}, "to": [7]}, "payload": {}},
+        {"type": "assist.ack/1", "header": {"from": {"agency": 7}, "purpose": 7}, "payload": {}},
+        {"type": "assist.ack/1", "header": {"created_at": "2026-99-99T00:00:00Z"}, "payload": {}},
+    ],
+    ids=str,
+)
+def test_an_odd_draft_is_judged_and_never_breaks_the_judge(document: dict[str, Any]) -> None:
+    for at_ms in (None, 1_795_000_000_000):
+        judgement = judge(
+            orjson.dumps(document),
+            catalogue=read_catalogue(),
+            at_ms=at_ms,
+            now_ms=1_795_000_000_000,
+            draft=True,
+        )
+        assert judgement.violations
