@@ -24,7 +24,7 @@ from scripts._bench.machine import describe
 from scripts._bench.nodes import NodeError
 from scripts._bench.options import Options
 from scripts._bench.parts import MORE_PARTS, PARTS, run_rounds
-from scripts._bench.profiling import ProfileError, find_py_spy
+from scripts._bench.profiling import ProfileError, find_py_spy, share_lines
 from scripts._bench.report import append_history, make_report, print_report
 
 
@@ -88,6 +88,8 @@ def main(arguments: list[str]) -> int:
         quick=options.quick,
     )
     print_report(report)
+    if options.profile is not None:
+        print("\n".join(["", *share_lines(options.profile)]))
     if given.json is not None:
         given.json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     if given.history is not None:

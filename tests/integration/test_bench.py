@@ -35,6 +35,7 @@ from scripts._bench.messages import (
     stamped,
 )
 from scripts._bench.parts import count_for
+from scripts._bench.profiling import shares
 from scripts._bench.report import Line, history_line, make_report, report_lines
 from scripts._bench.timing import Block
 from scripts._bench.timing import measure as measure_blocks
@@ -281,6 +282,29 @@ def test_a_backlog_in_order_of_precedence_then_age_is_in_order() -> None:
 )
 def test_a_message_before_its_turn_is_noticed(backlog: list[records.Journey]) -> None:
     assert out_of_order(backlog) == 2
+
+
+# --- profiles ------------------------------------------------------------------------------
+
+
+def test_time_in_a_library_belongs_to_our_function_that_called_it_and_waiting_to_none(tmp_path: Path) -> None:
+    frames = [
+        {"name": "run", "file": "/x/gateway/cli/serve.py"},
+        {"name": "seal", "file": "/x/gateway/core/sealing.py"},
+        {"name": "update", "file": "/y/site-packages/gateway/other.py"},
+        {"name": "SSLObject.read", "file": ""},
+        {"name": "select", "file": "/y/asyncio/selectors.py"},
+    ]
+    threads = [
+        {"samples": [[0, 1, 2], [0, 1], [0, 4]], "weights": [0.2, 0.2, 7.0]},
+        {"samples": [[0, 3]], "weights": [0.6]},
+    ]
+    path = tmp_path / "bulk-fr.speedscope.json"
+    path.write_bytes(orjson.dumps({"shared": {"frames": frames}, "profiles": threads}))
+    assert [(name, round(share, 6)) for name, share in shares(path)] == [
+        ("libraries: SSLObject.read", 0.6),
+        ("gateway.core.sealing: seal", 0.4),
+    ]
 
 
 # --- the report --------------------------------------------------------------------------
