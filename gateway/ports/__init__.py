@@ -1,0 +1,75 @@
+"""What a node needs from outside, as Protocols that state their contract.
+
+The pipelines of `gateway.node` know storage, keys, time and the peer only through these.
+The composition root (`gateway.app`) brings the real ones; `tests/world.py` brings a clock
+that it moves and faults that it switches on.
+
+Storage is one object, `Store`, whose `write` runs a closure inside a transaction. The
+closure gets a `Transaction`, a bundle of small repositories (`logs`, `outbox`, …). All
+closures that wait while a commit runs share the next commit (group commit), so the price
+of durability is paid once a group.
+"""
+
+from __future__ import annotations
+
+from gateway.ports.outside import (
+    BundleAnswer,
+    Clock,
+    Entropy,
+    HighWater,
+    Keyring,
+    PeerLink,
+    PeerView,
+)
+from gateway.ports.rows import (
+    CollectionRow,
+    InboxRow,
+    Incident,
+    LogHead,
+    LogKind,
+    MessageRow,
+    NewMessage,
+    ReceiptDue,
+    SentBundle,
+    Step,
+    StoredNote,
+    Waiting,
+)
+from gateway.ports.store import (
+    Facts,
+    Inbox,
+    Logs,
+    Outbox,
+    Store,
+    Threads,
+    Transaction,
+)
+
+__all__ = [
+    "BundleAnswer",
+    "Clock",
+    "CollectionRow",
+    "Entropy",
+    "Facts",
+    "HighWater",
+    "Inbox",
+    "InboxRow",
+    "Incident",
+    "Keyring",
+    "LogHead",
+    "LogKind",
+    "Logs",
+    "MessageRow",
+    "NewMessage",
+    "Outbox",
+    "PeerLink",
+    "PeerView",
+    "ReceiptDue",
+    "SentBundle",
+    "Step",
+    "Store",
+    "StoredNote",
+    "Threads",
+    "Transaction",
+    "Waiting",
+]

@@ -1,0 +1,230 @@
+"""What storage gives and takes: rows as frozen values, and the names of steps and logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.entries import ReceiptException
+from gateway.core.merkle import Hash, RightEdge
+from gateway.core.states import State
+
+
+class Step(StrEnum):
+    """What a write makes durable. Faults are injected and metrics kept by this name."""
+
+    SETUP = "setup"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    SEQUENCED = "sequenced"
+    SIGNED = "signed"
+    DELIVERED = "delivered"
+    MIRRORED = "mirrored"
+    COSIGNED = "cosigned"
+    COLLECTED = "collected"
+    EXPIRED = "expired"
+    AUDITED = "audited"
+    RECOVERED = "recovered"
+
+
+class LogKind(StrEnum):
+    """Whose log it is, and who sees it."""
+
+    EXCHANGE = "exchange"
+    MIRROR = "mirror"
+    AUDIT = "audit"
+    WITNESSED = "witnessed"
+    """A log of which this node holds checkpoints only: the peer's audit log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogHead:
+    """Where a stored log ends."""
+
+    origin: str
+    kind: LogKind
+    edge: RightEdge
+
+    @property
+    def size(self) -> int:
+        """Return the number of entries."""
+        return self.edge.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredNote:
+    """A note that was made or received for a log; ``note`` is None where only facts are kept.
+
+    ``cosigned`` says that the note carries the other node's cosignature.
+    """
+
+    origin: str
+    size: int
+    root: Hash
+    at_ms: int
+    note: bytes | None
+    cosigned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message as it enters the database, in either direction.
+
+    Attributes:
+        outgoing: True for one that this node's agency posted.
+        state: `State.ACCEPTED` or `State.RECEIVED`.
+        header: Encoded envelope header.
+        seq: Sequence number within the conversation, per sending agency.
+        in_reply_to: Message id that it answers, or None.
+        purpose: Purpose code, for replies that must keep it.
+        reply_by_ms: Deadline for an answer, or None.
+        closes: True if it closes the message it answers.
+        rank: Precedence number by which it is sent or shown.
+        arrived_ms: When this node accepted or received it.
+        log_index: Index of its entry in the mirror; None for an outgoing one.
+        audit_index: Index of its event in the audit log; None for an incoming one.
+        flags: Space-separated words such as ``crossed`` and ``gap``.
+        ciphertext: Content as it is stored and sent.
+        wrapped_key: Content key under this node's storage key.
+    """
+
+    outgoing: bool
+    state: State
+    message_id: bytes
+    header: bytes
+    type: str
+    from_agency: str
+    to_agencies: tuple[str, ...]
+    conversation_id: bytes
+    seq: int
+    in_reply_to: bytes | None
+    purpose: str
+    reply_by_ms: int | None
+    closes: bool
+    rank: int
+    created_ms: int
+    expires_ms: int
+    arrived_ms: int
+    log_index: int | None
+    audit_index: int | None
+    flags: str
+    ciphertext: bytes
+    wrapped_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRow:
+    """A stored message without its content."""
+
+    number: int
+    outgoing: bool
+    state: State
+    message_id: bytes
+    header: bytes
+    type: str
+    from_agency: str
+    to_agencies: tuple[str, ...]
+    conversation_id: bytes
+    seq: int
+    in_reply_to: bytes | None
+    purpose: str
+    reply_by_ms: int | None
+    closes: bool
+    rank: int
+    created_ms: int
+    expires_ms: int
+    arrived_ms: int
+    log_index: int | None
+    audit_index: int | None
+    sendings: int
+    sent_ms: int | None
+    delivered_ms: int | None
+    decided_ms: int | None
+    receipt_index: int | None
+    exception: int | None
+    rule: int | None
+    flags: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An accepted message that the courier may send, with its content."""
+
+    number: int
+    message_id: bytes
+    header: bytes
+    rank: int
+    ciphertext: bytes
+    wrapped_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentBundle:
+    """A run of own entries that was, or will be, shipped as one bundle.
+
+    Attributes:
+        start: Index of the first entry.
+        count: Number of entries.
+        root: Root at ``start + count``.
+        box: Key box; None when there is none or the peer has cosigned.
+        note: Signed note; None until it is stored.
+        sequenced_ms: UTC milliseconds.
+        messages: Number of message entries.
+    """
+
+    start: int
+    count: int
+    root: Hash
+    box: bytes | None
+    note: bytes | None
+    sequenced_ms: int
+    messages: int
+
+    @property
+    def end(self) -> int:
+        """Return the index behind the last entry."""
+        return self.start + self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptDue:
+    """A range of the mirror whose receipt has not been logged yet."""
+
+    start: int
+    count: int
+    root: Hash
+    decided_ms: int
+    exceptions: tuple[ReceiptException, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionRow:
+    """One addressee of a message and whether it has acknowledged it."""
+
+    agency: str
+    collected_ms: int | None
+    log_index: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRow:
+    """A message in an agency's inbox, with its content still sealed."""
+
+    row: MessageRow
+    collected_ms: int | None
+    ciphertext: bytes | None
+    wrapped_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """A thing that an operator has to know; the two notes are evidence, where there are any."""
+
+    kind: int
+    origin: str
+    size: int
+    root: bytes
+    at_ms: int
+    note_a: bytes | None = None
+    note_b: bytes | None = None
