@@ -19,7 +19,6 @@ from typing import Final, cast
 
 import structlog
 from aiohttp import web
-from multidict import CIMultiDictProxy
 
 from gateway.core.message.wording import Language
 from gateway.errors import GatewayError
@@ -96,8 +95,8 @@ class App:
                 caller=caller,
                 names=names,
                 query=parameters,
-                headers={name: _field(headers, name) for name in route.headers if name in headers},
-                body=await self._body(raw, connection, route, headers),
+                headers={name: _field(raw, name) for name in route.headers if name in headers},
+                body=await self._body(raw, connection, route),
                 language=language,
                 when_gone=connection.when_gone,
             )
@@ -155,30 +154,24 @@ class App:
 
     # --- bodies ----------------------------------------------------------------------
 
-    async def _body(
-        self,
-        raw: web.BaseRequest,
-        connection: Connection,
-        route: Route,
-        headers: CIMultiDictProxy[str],
-    ) -> bytes:
+    async def _body(self, raw: web.BaseRequest, connection: Connection, route: Route) -> bytes:
         """Return the complete body, having refused what need not be read."""
-        if _field(headers, "Content-Encoding").strip().lower() not in {"", "identity"}:
+        if _field(raw, "Content-Encoding").strip().lower() not in {"", "identity"}:
             msg = "the body is compressed"
             raise ContentEncodingError(msg)
-        length = _content_length(headers)
+        length = _content_length(raw)
         content = raw.content
         if route.max_body == 0:
             if length or not content.is_eof():
                 msg = "this call takes no body"
                 raise BodyNotExpectedError(msg)
             return b""
-        if _media_type(_field(headers, "Content-Type")) not in route.media_types:
+        if _media_type(_field(raw, "Content-Type")) not in route.media_types:
             msg = "another media type is expected"
             raise MediaTypeError(msg)
         if length is not None and length > route.max_body:
             raise _too_large()
-        expect = headers.get("Expect")
+        expect = raw.headers.get("Expect")
         if expect is not None:
             if expect.lower() != "100-continue":
                 msg = "an expectation that is not met"
@@ -234,15 +227,15 @@ def _verify_version(raw: web.BaseRequest) -> None:
         raise HttpVersionError(msg)
 
 
-def _content_length(headers: CIMultiDictProxy[str]) -> int | None:
+def _content_length(raw: web.BaseRequest) -> int | None:
     """Return the announced length; None for a body in chunks, 0 for no body."""
-    coding = _field(headers, "Transfer-Encoding").strip().lower()
+    coding = _field(raw, "Transfer-Encoding").strip().lower()
     if coding == "chunked":
         return None
     if coding:
         msg = "another transfer coding than chunked"
         raise RequestMalformedError(msg)
-    text = headers.get("Content-Length")
+    text = raw.headers.get("Content-Length")
     if text is None:
         return 0
     if _LENGTH.fullmatch(text) is None:
@@ -250,9 +243,9 @@ def _content_length(headers: CIMultiDictProxy[str]) -> int | None:
     return int(text)
 
 
-def _field(headers: CIMultiDictProxy[str], name: str) -> str:
+def _field(raw: web.BaseRequest, name: str) -> str:
     """Return a header field; several of one name together, so that none is overlooked."""
-    return ", ".join(headers.getall(name, ()))
+    return ", ".join(raw.headers.getall(name, ()))
 
 
 def _media_type(text: str) -> str:
