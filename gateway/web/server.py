@@ -99,11 +99,15 @@ class Port(web.Server):
                 for listening in self._sockets:
                     tasks.create_task(self._accept(listening, tasks), name=f"{self.app.name}.accept")
         finally:
-            for listening in self._sockets:
-                listening.close()
+            self.stop_listening()
             for connection in self._open():
                 connection.drain()
             await self.shutdown(self._limits.drain_s)
+
+    def stop_listening(self) -> None:
+        """Close the listening sockets; whoever is connected stays so."""
+        for listening in self._sockets:
+            listening.close()
 
     def _open(self) -> list[Connection]:
         return [cast("Connection", connection) for connection in self.connections]
@@ -200,6 +204,7 @@ async def serve(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        opened.stop_listening()  # a task that was cancelled before it began has closed nothing
         log.info("port.closed", port=app.name)
 
 
