@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from scripts._bench.blocks import limit_us
+from scripts._bench.blocks import CORES, limit_us
 from scripts._bench.quantiles import median_of, spread
 
 FORMAT: Final = 1
@@ -122,6 +122,10 @@ def ratios(report: Mapping[str, Any]) -> list[Line]:
             least=5,
         ),
         Line(
+            name="CPU of each message signed and sealed by itself (MLKEM768_X25519) / bulk CPU of both nodes",
+            value=_ratio(_deep(apart, "mlkem768_x25519", "us_per_message"), nodes_us),
+        ),
+        Line(
             name="bulk CPU of both nodes / the same work in bare building blocks",
             value=_ratio(nodes_us, limit),
         ),
@@ -189,7 +193,7 @@ def numbers(report: Mapping[str, Any]) -> list[Line]:
     for nation in ("FR", "US"):
         peak = _deep(medians.get("bulk") or {}, "memory_peak_bytes", nation)
         lines.append(Line(name=f"memory peak of node_{nation.lower()}", value=_ratio(peak, MIB), unit="MiB"))
-    return [*lines, *_backlog_lines(report["backlog"] or {})]
+    return [*lines, *_block_lines(medians), *_backlog_lines(report["backlog"] or {})]
 
 
 def print_report(report: Mapping[str, Any]) -> None:
@@ -226,8 +230,14 @@ def append_history(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def _work_lines(name: str, load: Mapping[str, Any]) -> list[Line]:
-    """Return how often the nodes signed and synced under a load."""
-    lines = [Line(name=f"{name}: messages a bundle", value=_deep(load, "bundle_messages", "mean"))]
+    """Return how busy a load kept the machine, and how often the nodes signed and synced."""
+    lines = [
+        Line(
+            name=f"{name}: cores that the run kept busy",
+            value=_deep(load, "cpu_us_per_message", "cores_of_run"),
+        ),
+        Line(name=f"{name}: messages a bundle", value=_deep(load, "bundle_messages", "mean")),
+    ]
     for nation in ("FR", "US"):
         node = f"node_{nation.lower()}"
         lines += [
@@ -239,6 +249,28 @@ def _work_lines(name: str, load: Mapping[str, Any]) -> list[Line]:
             Line(name=f"{name}: commits of {node}", value=_deep(load, "commits_per_s", nation), unit="/s"),
         ]
     return lines
+
+
+def _block_lines(medians: Mapping[str, Any]) -> list[Line]:
+    """Return what the same work needs in bare building blocks."""
+    blocks, bulk = medians.get("blocks"), medians.get("bulk")
+    if blocks is None:
+        return []
+    limit = None if bulk is None else limit_us(blocks, bulk["bundle_messages"].get("mean", 1.0))
+    return [
+        Line(name="blocks: both nodes, a message", value=blocks["per_message_us"], unit="us"),
+        Line(name="blocks: both nodes, a bundle", value=blocks["per_bundle_us"], unit="us"),
+        Line(name="blocks: both nodes, with bundles as long as under bulk", value=limit, unit="us/msg"),
+        Line(name="blocks: that many on two cores", value=_ratio(CORES * 1e6, limit), unit="msg/s"),
+        *(
+            Line(
+                name=f"blocks: each message signed and sealed by itself, {name}, on two cores",
+                value=item["per_s_on_2_cores"],
+                unit="msg/s",
+            )
+            for name, item in blocks["apart"].items()
+        ),
+    ]
 
 
 def _backlog_lines(backlog: Mapping[str, Any]) -> list[Line]:
