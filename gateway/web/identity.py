@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.errors import RejectedError
@@ -77,15 +78,19 @@ class Certificate:
 
 
 def certificate_of(connection: ssl.SSLObject | ssl.SSLSocket | None) -> Certificate | None:
-    """Return what the other end's certificate says, or None if it showed none."""
+    """Return what the other end's certificate says; None if it showed none that can be read."""
     if connection is None:
         return None
     encoded = connection.getpeercert(binary_form=True)
     cipher = connection.cipher()
     if not encoded or cipher is None:
         return None
-    certificate = x509.load_der_x509_certificate(encoded)
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        certificate = x509.load_der_x509_certificate(encoded)
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        # OpenSSL reads more than this library does; whoever shows such a thing is nobody.
+        return None
     return Certificate(
         spki=hashlib.sha256(key).digest(),
         expires_ms=int(certificate.not_valid_after_utc.timestamp()) * 1_000,

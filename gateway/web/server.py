@@ -152,6 +152,9 @@ class Port(web.Server):
             self.app.statistics.handshakes_failed += 1
             reason = getattr(error, "reason", None) or type(error).__name__
             log.info("tls.refused", port=self.app.name, reason=reason)
+        except Exception as error:  # noqa: BLE001 - one odd client must not close the port for all
+            self.app.statistics.handshakes_failed += 1
+            log.error("tls.failed", port=self.app.name, error=type(error).__name__)  # noqa: TRY400
         finally:
             self._shaking -= 1
             self._handshakes.release()

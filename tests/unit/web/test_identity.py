@@ -42,3 +42,18 @@ def test_the_key_and_the_end_of_a_certificate_are_read(tmp_path: Path) -> None:
 def test_no_certificate_and_no_tls_are_nobody(tmp_path: Path) -> None:
     assert certificate_of(None) is None
     assert certificate_of(shaken(Authority(tmp_path, "agencies"), with_certificate=False)) is None
+
+
+class OddConnection:
+    """A connection whose certificate OpenSSL accepts and nobody else reads."""
+
+    def getpeercert(self, *, binary_form: bool) -> bytes:
+        del binary_form
+        return b"\x30\x03\x02\x01\x01"
+
+    def cipher(self) -> tuple[str, str, int]:
+        return "TLS_AES_256_GCM_SHA384", "TLSv1.3", 256
+
+
+def test_a_certificate_that_cannot_be_read_is_nobody() -> None:
+    assert certificate_of(OddConnection()) is None  # type: ignore[arg-type]
