@@ -3,7 +3,7 @@
 Everything is read when it is asked for, so the node keeps no metrics of its own. Names
 begin with ``entente_``; labels are route names, statuses and origins, never an agency.
 
-Spec: docs/operating.md, "Metrics".
+Spec: docs/operating.md, "Operator port".
 """
 
 from __future__ import annotations

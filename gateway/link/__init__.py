@@ -5,5 +5,5 @@ The server end hands bundles, views and entries to the node; the client end is t
 the peer's statement. Nothing here judges a message: sizes, deadlines and rates are
 limited, and the bytes go on to the node.
 
-Spec: docs/spec/, "Peer calls".
+Spec: docs/spec/peer-calls.md.
 """

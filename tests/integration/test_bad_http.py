@@ -435,8 +435,14 @@ async def test_bodies_that_trickle_are_cut_off() -> None:
         writer.transport.abort()
 
 
-async def test_a_larger_body_gets_more_time() -> None:
+def test_the_deadlines_are_ten_seconds_and_a_larger_body_gets_more_time() -> None:
     limits = replace(FAST, bytes_per_s=1_000_000)
+
+    assert (Limits().head_s, Limits().body_deadline_s(1_048_576), Limits().write_deadline_s(0)) == (
+        10,
+        10,
+        10,
+    )
 
     assert limits.body_deadline_s(1_000) == FAST.body_s
     assert limits.body_deadline_s(5 * 1_048_576) > 4
