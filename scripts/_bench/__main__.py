@@ -50,7 +50,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     """Run the benchmark; return the exit status."""
     # Ended from outside, it stops its nodes and removes their homes like at any other end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
     given = parse_arguments(arguments)
     options = Options(
         folder=given.home,

@@ -6,6 +6,7 @@ as theirs and not as the measurement's.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -96,6 +97,11 @@ def questions() -> Iterable[dict[str, Any]]:
 
 
 def answer(document: Mapping[str, Any] | Sequence[Any]) -> None:
-    """Answer a question."""
-    sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
-    sys.stdout.buffer.flush()
+    """Answer a question; end if nobody is left to hear it."""
+    try:
+        sys.stdout.buffer.write(orjson.dumps(document) + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # The interpreter would try to flush once more on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -205,12 +205,9 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a report."""
     machine = report["machine"]
     yield f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {machine['file_system']}"
-    yield ""
-    yield "Ratios"
-    yield from _table(ratios(report))
-    yield ""
-    yield f"Medians of {len(report['rounds'])} rounds" if len(report["rounds"]) > 1 else "One round"
-    yield from _table(numbers(report))
+    rounds = len(report["rounds"])
+    yield from _table("Ratios", ratios(report))
+    yield from _table(f"Medians of {rounds} rounds" if rounds > 1 else "One round", numbers(report))
     yield ""
     yield from _remarks(report)
 
@@ -322,11 +319,14 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['elapsed_s']:.0f} s, {report['machine']['commit']}, {report['at']}"
 
 
-def _table(lines: list[Line]) -> Iterator[str]:
-    for line in lines:
-        if line.value is not None:
-            value = f"{_number(line.value)} {line.unit}"
-            yield f"  {line.name:<92} {value:>15}  {line.target:<8} {line.verdict}".rstrip()
+def _table(title: str, lines: list[Line]) -> Iterator[str]:
+    """Yield the lines that have a value, under a title; nothing if none has."""
+    known = [(line, line.value) for line in lines if line.value is not None]
+    if known:
+        yield from ("", title)
+    for line, value in known:
+        number = f"{_number(value)} {line.unit}"
+        yield f"  {line.name:<92} {number:>15}  {line.target:<8} {line.verdict}".rstrip()
 
 
 def _number(value: float) -> str:
