@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +25,7 @@ from uuid import UUID
 import orjson
 
 from gateway.catalogue import read_catalogue
-from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
+from gateway.core.entries import Entry, EventEntry, Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header, time_text
 from gateway.core.keybox import KemPrivateKey, kem_key_id
 from gateway.core.merkle import Hash, hash_leaf, root_of
@@ -36,7 +38,7 @@ from gateway.node.courier import CourierConfig
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.runtime import Node, NodeConfig, Phase
-from gateway.ports import BundleAnswer, PeerView, Step, Transaction
+from gateway.ports import BundleAnswer, Incident, PeerView, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.store import SqlStore
 
@@ -198,7 +200,20 @@ class Faults:
     unreachable: bool = False
     lose_answers: bool = False
     tamper: Callable[[bytes], bytes] | None = None
+    # Called with a bundle before it leaves; an error that it returns is what the sender gets.
+    refuse: Callable[[bytes], GatewayError | None] | None = None
+    # The same for questions, by name: view, entries, add_checkpoint.
+    refuse_question: Callable[[str], GatewayError | None] | None = None
+    # What this node is answered in place of what the peer says: (question, answer) to answer.
+    alter_answer: Callable[[str, Any], Any] | None = None
+    # A peer in place of the real one: question to answer.
+    impostor: Callable[[str], Any] | None = None
+    # While it is there and not set, bundles are on their way and do not arrive.
+    gate: asyncio.Event | None = None
     posted: list[bytes] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
 
 
 class FaultyStore:
@@ -239,22 +254,42 @@ class WorldLink:
     async def post_bundle(self, bundle: bytes) -> BundleAnswer:
         faults = self._world.sides[self._nation].faults
         faults.posted.append(bundle)
-        if faults.tamper is not None:
-            bundle = faults.tamper(bundle)
-        answer = await self._call(lambda node: node.peer_service.receive(bundle))
+        faults.in_flight += 1
+        faults.most_in_flight = max(faults.most_in_flight, faults.in_flight)
+        try:
+            if faults.refuse is not None and (error := faults.refuse(bundle)) is not None:
+                raise error
+            if faults.gate is not None:
+                await faults.gate.wait()
+            if faults.tamper is not None:
+                bundle = faults.tamper(bundle)
+            answer = await self._call(lambda node: node.peer_service.receive(bundle))
+        finally:
+            faults.in_flight -= 1
         if faults.lose_answers:
             msg = "the answer got lost"
             raise UnavailableError(msg)
         return answer
 
     async def view(self) -> PeerView:
-        return await self._call(lambda node: node.peer_service.view())
+        return await self._ask("view", lambda node: node.peer_service.view())
 
     async def entries(self, log: str, start: int, end: int) -> Sequence[bytes]:
-        return await self._call(lambda node: node.peer_service.entries(log, start, end))
+        return await self._ask("entries", lambda node: node.peer_service.entries(log, start, end))
 
     async def add_checkpoint(self, body: bytes) -> bytes:
-        return await self._call(lambda node: node.peer_service.add_checkpoint(body))
+        return await self._ask("add_checkpoint", lambda node: node.peer_service.add_checkpoint(body))
+
+    async def _ask(self, question: str, call: Callable[[Node], Awaitable[T]]) -> T:
+        faults = self._world.sides[self._nation].faults
+        faults.asked.append(question)
+        if faults.refuse_question is not None and (error := faults.refuse_question(question)) is not None:
+            raise error
+        if faults.impostor is not None:
+            forged: T = faults.impostor(question)
+            return forged
+        answer = await self._call(call)
+        return answer if faults.alter_answer is None else faults.alter_answer(question, answer)
 
     async def _call(self, call: Callable[[Node], Awaitable[T]]) -> T:
         faults = self._world.sides[self._nation].faults
@@ -281,7 +316,13 @@ class Side:
     faults: Faults = field(default_factory=Faults)
     node: Node | None = None
     store: SqlStore | None = None
+    high_water: FileHighWater | None = None
     task: asyncio.Task[None] | None = None
+
+    @property
+    def database(self) -> Path:
+        """Return the file that holds everything but keys and high-water marks."""
+        return self.folder / "gateway.db"
 
 
 class World:
@@ -313,13 +354,14 @@ class World:
         side = self.sides[nation]
         side.folder.mkdir(parents=True, exist_ok=True)
         side.faults.crashed.clear()
-        side.store = SqlStore.open(f"sqlite:///{side.folder}/gateway.db")
+        side.store = SqlStore.open(f"sqlite:///{side.database}")
+        side.high_water = FileHighWater(side.folder / "high-water")
         side.node = Node(
             pair=side.keyring.pair,
             catalogue=self.catalogue,
             store=FaultyStore(side.store, side.faults),
             keyring=side.keyring,
-            high_water=FileHighWater(side.folder / "high-water"),
+            high_water=side.high_water,
             link=WorldLink(self, nation),
             clock=self.clock,
             entropy=self.entropy,
@@ -336,12 +378,49 @@ class World:
                 await side.task
         if side.store is not None:
             await side.store.close()
-        side.node = side.store = side.task = None
+        if side.high_water is not None:
+            side.high_water.close()
+        side.node = side.store = side.high_water = side.task = None
 
     async def restart(self, nation: str) -> None:
         """Stop a node and start it again."""
         await self.stop(nation)
         await self.start(nation)
+
+    async def cut_off(self, nation: str) -> None:
+        """Cut the line and wait until a node has noticed: from then on nothing enters its log."""
+        self.sides[nation].faults.unreachable = True
+        self.clock.advance(61)
+        await self.until(lambda: self.node(nation).health(), lambda health: not health.reachable)
+
+    def reconnect(self, nation: str) -> None:
+        """Mend the line."""
+        self.sides[nation].faults.unreachable = False
+
+    def backup(self, nation: str) -> Path:
+        """Return a copy of a node's database as it is now; the node may be running."""
+        side = self.sides[nation]
+        copy = side.folder / f"backup-{time.monotonic_ns()}.db"
+        with closing(sqlite3.connect(side.database)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        return copy
+
+    async def restore(self, nation: str, copy: Path | None, *, marks: bool = True) -> None:
+        """Stop a node and put an old copy of its database back, or none at all.
+
+        Args:
+            nation: Whose node.
+            copy: What `backup` returned; None for an empty disk.
+            marks: Whether the high-water file, which lies elsewhere, has survived.
+        """
+        await self.stop(nation)
+        side = self.sides[nation]
+        for suffix in ("", "-wal", "-shm"):
+            side.database.with_name(side.database.name + suffix).unlink(missing_ok=True)
+        if copy is not None:
+            shutil.copy(copy, side.database)
+        if not marks:
+            (side.folder / "high-water").unlink(missing_ok=True)
 
     def break_write(self, nation: str, step: Step, *, persisted: bool, skip: int = 0) -> None:
         """Let a node die at its next write of a kind, before or after it is durable."""
@@ -424,9 +503,36 @@ class World:
         tracked = await self.node(nation).tracking.status(self.principal(nation, agency), message_id)
         return tracked.row.state.label
 
-    async def until_state(self, nation: str, message_id: bytes, *labels: str) -> str:
+    async def until_state(
+        self, nation: str, message_id: bytes, *labels: str, agency: str | None = None
+    ) -> str:
         """Wait until an own message is in one of these states."""
-        return await self.until(lambda: self.state(nation, message_id), lambda label: label in labels)
+        return await self.until(lambda: self.state(nation, message_id, agency), lambda label: label in labels)
+
+    # --- what the logs say -----------------------------------------------------------
+
+    async def log(self, nation: str, origin: str | None = None) -> list[Entry]:
+        """Return the entries of a node's log, of its own exchange log if none is named."""
+        side = self.sides[nation]
+        assert side.store is not None
+        name = origin or side.keyring.pair.exchange_origin
+
+        def load(tx: Transaction) -> list[bytes]:
+            head = tx.logs.head(name)
+            return [] if head is None else tx.logs.entries(name, 0, head.size)
+
+        return [decode_entry(data) for data in await side.store.read(load)]
+
+    async def events(self, nation: str) -> list[EventEntry]:
+        """Return the events of a node's audit log."""
+        entries = await self.log(nation, self.sides[nation].keyring.pair.audit_origin)
+        return [entry for entry in entries if isinstance(entry, EventEntry)]
+
+    async def incidents(self, nation: str) -> list[Incident]:
+        """Return what a node keeps for its operators, oldest first."""
+        store = self.sides[nation].store
+        assert store is not None
+        return (await store.read(lambda tx: tx.facts.incidents(limit=1_000)))[::-1]
 
     # --- waiting -------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 import structlog
@@ -157,6 +158,7 @@ class Courier:
         self._flying = 0
         self._nudge = asyncio.Event()
         self._landed = asyncio.Event()
+        self._in_doubt = False
         self._may_ship = asyncio.Event()
         self._may_ship.set()
         self.breaker = Breaker.CLOSED
@@ -191,6 +193,11 @@ class Courier:
         self._failure = PairFrozenError("the pair is frozen")
         self._hurry()
 
+    def doubt(self) -> None:
+        """Ask anew what the peer holds: it says that it was restored from a backup."""
+        self._in_doubt = True
+        self._work.set()
+
     async def run(self) -> None:
         """Ship until cancelled."""
         try:
@@ -220,6 +227,7 @@ class Courier:
             await self._on_peer_rollback(view.mirrored_size, self._cosigned)
             self._cosigned = view.mirrored_size
         self._failure = None
+        self._in_doubt = False
         self._cursor = view.mirrored_size
         self._peer_size = view.mirrored_size
         await self._take_view(view)
@@ -260,6 +268,9 @@ class Courier:
             while len(self._flights) >= MAX_IN_FLIGHT or self._flying > self._bundle_limit:
                 await self._land_one()
             self._raise_failure()
+            if self._in_doubt:
+                await self._land(cancel=True)
+                await self._agree()
             shipment = await self._next()
             if shipment is None:
                 await self._idle()
@@ -268,7 +279,9 @@ class Courier:
             self._flying += shipment.messages
             flight = asyncio.create_task(self._fly(shipment))
             self._flights.add(flight)
-            flight.add_done_callback(self._done)
+            # Counted where it ends, however it does: one that is cancelled before its first
+            # step runs no line of its own.
+            flight.add_done_callback(partial(self._done, shipment.messages))
 
     async def _next(self) -> Shipment | None:
         """Return the bundle behind the cursor, from the log or newly made."""
@@ -315,8 +328,10 @@ class Courier:
             self._reached()
         left = self._cosigned_at_s + COSIGN_EVERY_S - self._clock.monotonic_s()
         uncosigned = self._cursor > (self._cosigned or 0)
-        if uncosigned and left <= 0 and not self._flights:
-            await self._take_view(await self._link.view())
+        if left <= 0 and not self._flights:
+            # Gets the cosignature of bundles without messages, and notices a peer that was
+            # restored from a backup and does not say so.
+            await self._agree()
             return
         await wait_for(self._clock, max(left, 0.05) if uncosigned else COSIGN_EVERY_S, self._work)
 
@@ -332,8 +347,6 @@ class Courier:
                 self._failure = error
             self._hurry()
             return
-        finally:
-            self._flying -= shipment.messages
         self._measure(shipment, self._clock.monotonic_s() - began_s)
 
     async def _answered(self, shipment: Shipment, answer: BundleAnswer) -> None:
@@ -396,8 +409,9 @@ class Courier:
 
     # --- flights -----------------------------------------------------------------------
 
-    def _done(self, flight: asyncio.Task[None]) -> None:
+    def _done(self, messages: int, flight: asyncio.Task[None]) -> None:
         self._flights.discard(flight)
+        self._flying -= messages
         self._landed.set()
         self._nudge.set()
         if not flight.cancelled() and (error := flight.exception()) is not None:

@@ -49,12 +49,14 @@ class Effects:
         agreement: The newest agreement, if any came.
         messages_moved: True if receipts or collections moved own messages.
         sending_due: True if a message has to be sent once more, or the log to say something.
+        peer_recovered: True if the peer says that it was restored from a backup.
     """
 
     kem_key: KemKeyEntry | None = None
     agreement: AgreementEntry | None = None
     messages_moved: bool = False
     sending_due: bool = False
+    peer_recovered: bool = False
 
 
 class MirrorReader:
@@ -115,7 +117,7 @@ class MirrorReader:
         """Make the database effects of mirrored entries; return those in memory."""
         kem_key: KemKeyEntry | None = None
         agreement: AgreementEntry | None = None
-        moved = due = False
+        moved = due = recovered = False
         for index, entry in entries:
             match entry:
                 case ReceiptEntry():
@@ -129,6 +131,7 @@ class MirrorReader:
                 case AgreementEntry():
                     agreement = entry
                 case IncidentEntry():
+                    recovered = recovered or entry.incident == IncidentKind.RECOVERY
                     self._incident(tx, entry.incident, entry.origin, entry.size, entry.root, now_ms)
                 case VoidEntry():
                     tx.inbox.put_void(entry.conversation_id, entry.agency, entry.numbers)
@@ -140,7 +143,13 @@ class MirrorReader:
                     continue  # a statement, checked before the transaction
         for index in malformed:
             self._incident(tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms)
-        return Effects(kem_key=kem_key, agreement=agreement, messages_moved=moved, sending_due=due)
+        return Effects(
+            kem_key=kem_key,
+            agreement=agreement,
+            messages_moved=moved,
+            sending_due=due,
+            peer_recovered=recovered,
+        )
 
     def apply(self, effects: Effects) -> None:
         """Make the effects in memory of entries that are durable now."""

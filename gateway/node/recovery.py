@@ -112,7 +112,6 @@ class Recovery:
             OperatorError: The database or the peer's copy contradicts what we signed, or the
                 missing entries cannot be had. Signing could then make a second history.
         """
-        await self._note_lost_mirror()
         wait_s = FIRST_WAIT_S
         while True:
             try:
@@ -120,6 +119,7 @@ class Recovery:
             except (UnavailableError, PeerError) as error:
                 log.warning("recovery.waiting", peer=self._pair.peer_node, code=error.code)
             else:
+                await self._report_lost_mirror()
                 return
             await wait_for(self._clock, wait_s * (0.5 + 0.5 * self._entropy.fraction()))
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
@@ -139,7 +139,7 @@ class Recovery:
         def record(tx: Transaction) -> int:
             moved = tx.outbox.rolled_back(size)
             root = edge_at(size, reader=LogHashes(tx.logs, self._origin)).root()
-            self._report(tx, IncidentKind.PEER_ROLLBACK, size, root, now_ms)
+            self._report(tx, IncidentKind.PEER_ROLLBACK, self._origin, size, root, now_ms)
             event = self._audit.event(
                 at_ms=now_ms, actor=PEER, event="peer.rolled_back", details=(size, cosigned)
             )
@@ -207,8 +207,8 @@ class Recovery:
             msg = "the database holds another history of our log than this node has signed"
             raise UnprovenHistoryError(msg)
 
-    async def _note_lost_mirror(self) -> None:
-        """Record that our mirror ends below what we cosigned: the peer will send it once more."""
+    async def _report_lost_mirror(self) -> None:
+        """Say in our log that our mirror ends below what we cosigned: the peer will send it again."""
         origin = self._pair.peer_origin
         head = await self._store.read(lambda tx: tx.logs.head(origin))
         edge = RightEdge.EMPTY if head is None else head.edge
@@ -218,11 +218,7 @@ class Recovery:
         now_ms = self._clock.now_ms()
 
         def record(tx: Transaction) -> None:
-            tx.facts.put_incident(
-                Incident(
-                    kind=IncidentKind.RECOVERY, origin=origin, size=edge.size, root=edge.root(), at_ms=now_ms
-                )
-            )
+            self._report(tx, IncidentKind.RECOVERY, origin, edge.size, edge.root(), now_ms)
             event = self._audit.event(
                 at_ms=now_ms, actor=NODE, event="mirror.rolled_back", details=(edge.size, marked)
             )
@@ -294,14 +290,16 @@ class Recovery:
             )
         )
         tx.outbox.delivered(signed.size, at_ms=now_ms)
-        self._report(tx, IncidentKind.RECOVERY, start, before, now_ms)
+        self._report(tx, IncidentKind.RECOVERY, self._origin, start, before, now_ms)
         event = self._audit.event(
             at_ms=now_ms, actor=NODE, event="log.recovered", details=(start, signed.size)
         )
         self._audit.append(tx, event)
 
-    def _report(self, tx: Transaction, kind: IncidentKind, size: int, root: Hash, now_ms: int) -> None:
+    def _report(
+        self, tx: Transaction, kind: IncidentKind, origin: str, size: int, root: Hash, now_ms: int
+    ) -> None:
         """Keep an incident for our operators and log it for both nations' auditors."""
-        tx.facts.put_incident(Incident(kind=kind, origin=self._origin, size=size, root=root, at_ms=now_ms))
-        entry = IncidentEntry(incident=kind, origin=self._origin, size=size, root=root)
+        tx.facts.put_incident(Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms))
+        entry = IncidentEntry(incident=kind, origin=origin, size=size, root=root)
         append_bundle(tx, self._origin, [encode_entry(entry)], at_ms=now_ms)

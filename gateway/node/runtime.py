@@ -327,6 +327,8 @@ class Node:
         if arrival.effects.messages_moved:
             self.tracking.moved()
         effects = arrival.effects
+        if effects.peer_recovered:
+            self._courier.doubt()
         if arrival.receipts_due or effects.sending_due or effects.kem_key is not None:
             self._courier.notify(arrival.rank)
 

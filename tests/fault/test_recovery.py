@@ -1,0 +1,693 @@
+"""A database put back from a backup signs no second history, loses what it must and no more.
+
+A node is both a sender and a receiver, so an old copy takes back its own log and its mirror
+at once. Names say which of the two a test looks at; the American node is the one restored
+as a sender, the French one as a receiver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.core.bundle import decode_bundle
+from gateway.core.checkpoint import parse_checkpoint
+from gateway.core.entries import IncidentEntry, IncidentKind, MessageEntry, VoidEntry
+from gateway.core.merkle import Hash
+from gateway.core.note import parse_note
+from gateway.errors import PairFrozenError, UnavailableError
+from gateway.node import recovery
+from gateway.node.inbox import NotFoundError
+from gateway.node.recovery import UnprovenHistoryError
+from gateway.node.runtime import Phase
+from gateway.ports import LogHead, PeerView, Step
+from gateway.storage.highwater import FileHighWater
+from tests.forger import Forger
+from tests.world import World, other
+
+
+async def head(world: World, nation: str, origin: str | None = None) -> LogHead:
+    side = world.sides[nation]
+    assert side.store is not None
+    name = origin or side.keyring.pair.exchange_origin
+    found = await side.store.read(lambda tx: tx.logs.head(name))
+    assert found is not None
+    return found
+
+
+async def deliver(world: World, nation: str, count: int = 1) -> list[bytes]:
+    ids = [await world.send(nation) for _ in range(count)]
+    for message_id in ids:
+        await world.until_state(nation, message_id, "received")
+    await world.settle()
+    return ids
+
+
+async def collect(world: World, nation: str, message_id: bytes) -> None:
+    """Let the addressee in ``nation`` acknowledge, and wait until the sender knows."""
+    await world.node(nation).inbox.acknowledge(world.principal(nation), message_id)
+    await world.until_state(other(nation), message_id, "collected")
+    await world.settle()
+
+
+async def stopped_with(world: World, nation: str) -> BaseException | None:
+    """Wait until a node has stopped by itself and return why."""
+    task = world.sides[nation].task
+    assert task is not None
+    async with asyncio.timeout(20):
+        await asyncio.wait([task])
+    return task.exception()
+
+
+def incident_entries(entries: Sequence[Any]) -> list[IncidentEntry]:
+    return [entry for entry in entries if isinstance(entry, IncidentEntry)]
+
+
+async def is_whole(world: World) -> None:
+    """Both logs are mirrored whole, no pair is frozen, every root fits."""
+    await world.settle()
+    await world.check()
+    for nation in ("FR", "US"):
+        assert world.node(nation).phase is Phase.RUNNING
+
+
+# --- our own log is behind ---------------------------------------------------------------
+
+
+async def test_a_restored_sender_refills_its_log_before_it_signs_and_goes_on(world: World) -> None:
+    first = await deliver(world, "US")
+    copy = world.backup("US")
+    lost = await deliver(world, "US", 2)
+    before = await head(world, "US")
+
+    await world.restore("US", copy)
+    posted = world.sides["US"].faults.posted
+    posted.clear()
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+    after = await deliver(world, "US")
+
+    assert await world.received("FR") == [*first, *lost, *after]
+    assert all(decode_bundle(data).start >= before.size for data in posted)
+    await is_whole(world)
+
+
+async def test_a_recovery_is_on_record_for_operators_and_for_both_nations_auditors(world: World) -> None:
+    await deliver(world, "US")
+    copy = world.backup("US")
+    old = await head(world, "US")
+    await deliver(world, "US")
+    lost = await head(world, "US")
+
+    await world.restore("US", copy)
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+    await world.settle()
+
+    kept = await world.incidents("US")
+    assert [(item.kind, item.size, item.root) for item in kept if item.origin == old.origin] == [
+        (IncidentKind.RECOVERY, old.size, old.edge.root())
+    ]
+    logged = incident_entries(await world.log("US"))
+    assert (IncidentKind.RECOVERY, old.origin, old.size) in [
+        (entry.incident, entry.origin, entry.size) for entry in logged
+    ]
+    assert incident_entries(await world.log("FR", old.origin)) == logged
+    (event,) = [event for event in await world.events("US") if event.event == "log.recovered"]
+    assert event.details == (old.size, lost.size)
+
+
+async def test_a_message_that_waited_at_the_backup_and_was_sent_since_is_not_sent_twice(world: World) -> None:
+    await deliver(world, "US")
+    await world.cut_off("US")
+    message_id = await world.send("US")
+    copy = world.backup("US")
+    world.reconnect("US")
+    await world.until_state("US", message_id, "received")
+    await world.settle()
+
+    await world.restore("US", copy)
+    await world.start("US")
+
+    await world.until_state("US", message_id, "received")
+    assert (await world.received("FR")).count(message_id) == 1
+    entries = [entry for entry in await world.log("US") if isinstance(entry, MessageEntry)]
+    assert len(entries) == 2
+    await is_whole(world)
+
+
+async def test_a_message_that_was_withdrawn_after_the_backup_is_not_sent(world: World) -> None:
+    await deliver(world, "US")
+    await world.cut_off("US")
+    message_id = await world.send("US")
+    copy = world.backup("US")
+    await world.node("US").tracking.withdraw(world.principal("US"), message_id)
+    world.reconnect("US")
+    await world.until(lambda: world.log("US"), lambda log: any(isinstance(entry, VoidEntry) for entry in log))
+    await world.settle()
+
+    await world.restore("US", copy)
+    await world.start("US")
+
+    await world.until_state("US", message_id, "withdrawn")
+    after = await deliver(world, "US")
+    assert message_id not in await world.received("FR")
+    assert after[0] in await world.received("FR")
+    await is_whole(world)
+
+
+async def test_what_was_accepted_and_sent_after_the_backup_is_known_to_the_log_alone(world: World) -> None:
+    await deliver(world, "US")
+    copy = world.backup("US")
+    (lost,) = await deliver(world, "US")
+
+    await world.restore("US", copy)
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+
+    with pytest.raises(NotFoundError):
+        await world.state("US", lost)
+    assert lost in await world.received("FR")
+    await is_whole(world)
+
+
+async def test_receipts_and_collections_that_the_log_holds_are_not_logged_again(world: World) -> None:
+    (message_id,) = await deliver(world, "FR")
+    copy = world.backup("US")
+    await collect(world, "US", message_id)
+    before = await world.log("US")
+
+    await world.restore("US", copy)
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+    await world.settle()
+
+    after = await world.log("US")
+    assert [type(entry) for entry in after[len(before) :]] == [IncidentEntry]
+    (delivery,) = await world.node("US").inbox.page(world.principal("US"), collected=True)
+    assert delivery.row.message_id == message_id
+    await is_whole(world)
+
+
+async def test_an_empty_disk_is_filled_from_the_peer_even_if_the_marks_are_gone_too(world: World) -> None:
+    await deliver(world, "US", 2)
+    before = await head(world, "US")
+
+    await world.restore("US", None, marks=False)
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+    after = await deliver(world, "US")
+
+    log = await world.log("US")
+    assert len(log) > before.size
+    assert len(await world.received("FR")) == 3
+    assert (await world.received("FR"))[-1:] == after
+    await is_whole(world)
+
+
+# --- nothing is signed before the peer was asked ---------------------------------------
+
+
+async def test_while_the_peer_is_away_a_restored_node_accepts_and_signs_nothing(world: World) -> None:
+    await deliver(world, "US")
+    copy = world.backup("US")
+    await deliver(world, "US")
+    await world.restore("US", copy)
+    faults = world.sides["US"].faults
+    faults.posted.clear()
+    faults.unreachable = True
+    await world.start("US")
+
+    message_id = await world.send("US")
+    old = await head(world, "US")
+    world.clock.advance(60)
+    await world.until(lambda: _asked(world, "US"), lambda asked: asked >= 3)
+
+    store = world.sides["US"].store
+    assert store is not None
+    pair = world.sides["US"].keyring.pair
+    note = await store.read(lambda tx: tx.logs.newest_note(pair.exchange_origin))
+    audit = await store.read(lambda tx: tx.logs.newest_note(pair.audit_origin))
+    assert (await head(world, "US")).size == old.size
+    assert note is not None
+    assert note.size <= old.size
+    assert audit is None or audit.size < (await head(world, "US", pair.audit_origin)).size
+    assert faults.posted == []
+    assert world.node("US").phase is Phase.STARTING
+    assert await world.state("US", message_id) == "accepted"
+
+    faults.unreachable = False
+    await world.until_state("US", message_id, "received")
+    await is_whole(world)
+
+
+async def _asked(world: World, nation: str) -> int:
+    return world.sides[nation].faults.asked.count("view")
+
+
+async def test_a_node_that_never_signed_asks_as_well(world: World) -> None:
+    await world.restore("US", None, marks=False)
+    world.sides["US"].faults.unreachable = True
+    await world.start("US")
+
+    message_id = await world.send("US")
+    await world.until(lambda: _asked(world, "US"), lambda asked: asked >= 3)
+
+    assert await world.log("US") == []
+    world.sides["US"].faults.unreachable = False
+    await world.until_state("US", message_id, "received")
+    await is_whole(world)
+
+
+async def test_a_message_whose_time_is_over_expires_although_nothing_may_be_signed(world: World) -> None:
+    await world.settle()
+    world.sides["US"].faults.unreachable = True
+    await world.restart("US")
+    message_id = await world.send("US")
+
+    world.clock.advance(31 * 86_400)
+
+    await world.until_state("US", message_id, "expired")
+    assert world.node("US").phase is Phase.STARTING
+
+
+async def test_a_node_that_may_not_sign_takes_no_bundle_and_answers_questions(world: World) -> None:
+    await deliver(world, "US")
+    world.sides["FR"].faults.refuse_question = lambda _: UnavailableError("one-way")
+    await world.restart("FR")
+    message_id = await world.send("US")
+    await world.until(lambda: _asked(world, "FR"), lambda asked: asked >= 2)
+
+    service = world.node("FR").peer_service
+    with pytest.raises(UnavailableError):
+        await service.receive(world.sides["US"].faults.posted[0])
+    view = await service.view()
+    assert (
+        view.mirrored_size == (await head(world, "FR", world.sides["US"].keyring.pair.exchange_origin)).size
+    )
+    origin = world.sides["US"].keyring.pair.exchange_origin
+    assert len(await service.entries(origin, 0, view.mirrored_size)) == view.mirrored_size
+    assert await world.received("FR") != [message_id]
+
+    world.sides["FR"].faults.refuse_question = None
+    await world.until_state("US", message_id, "received")
+    await is_whole(world)
+
+
+# --- what cannot be proven stops the node --------------------------------------------------
+
+
+async def restored_behind(world: World) -> None:
+    """Let the American node stand on a copy that is older than what it signed."""
+    await deliver(world, "US")
+    copy = world.backup("US")
+    await deliver(world, "US", 2)
+    await world.restore("US", copy)
+
+
+async def unchanged(world: World, size: int) -> None:
+    await world.stop("US")
+    world.sides["US"].faults.unreachable = True
+    await world.start("US")
+    assert (await head(world, "US")).size == size
+
+
+def flip(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+async def test_a_copy_that_does_not_lead_to_our_signed_root_stops_the_node(world: World) -> None:
+    await restored_behind(world)
+
+    def alter(question: str, answer: Any) -> Any:
+        return [flip(answer[0]), *answer[1:]] if question == "entries" else answer
+
+    world.sides["US"].faults.alter_answer = alter
+    await world.start("US")
+
+    error = await stopped_with(world, "US")
+    assert isinstance(error, UnprovenHistoryError)
+    assert "root that we signed" in str(error)
+    assert incident_entries(await world.log("US")) == []
+
+
+async def test_a_longer_copy_without_our_signature_stops_the_node(world: World) -> None:
+    await restored_behind(world)
+
+    def alter(question: str, answer: Any) -> Any:
+        assert question != "entries", "nothing may be fetched under such a note"
+        return replace(answer, mirrored=flip(answer.mirrored.rstrip()[:-4] + b"AAA=\n"))
+
+    world.sides["US"].faults.alter_answer = alter
+    await world.start("US")
+
+    error = await stopped_with(world, "US")
+    assert isinstance(error, UnprovenHistoryError)
+    assert "does not carry our signature" in str(error)
+
+
+async def test_marks_beyond_database_and_peer_stop_the_node(world: World) -> None:
+    await deliver(world, "US")
+    own = await head(world, "US")
+    await world.stop("US")
+    marks = FileHighWater(world.sides["US"].folder / "high-water")
+    await marks.record({own.origin: (own.size + 5, Hash(bytes(32)))})
+    marks.close()
+
+    await world.start("US")
+
+    error = await stopped_with(world, "US")
+    assert isinstance(error, UnprovenHistoryError)
+    assert "neither in its database nor at the peer" in str(error)
+
+
+async def test_a_database_with_another_history_than_was_signed_stops_the_node(world: World) -> None:
+    await deliver(world, "US")
+    own = await head(world, "US")
+    await world.stop("US")
+    path = world.sides["US"].folder / "high-water"
+    path.unlink()
+    marks = FileHighWater(path)
+    await marks.record({own.origin: (own.size - 1, Hash(b"\x01" * 32))})
+    marks.close()
+
+    await world.start("US")
+
+    error = await stopped_with(world, "US")
+    assert isinstance(error, UnprovenHistoryError)
+    assert "another history" in str(error)
+
+
+async def test_a_note_of_the_peer_that_proves_nothing_does_not_stop_a_whole_node(world: World) -> None:
+    await deliver(world, "US")
+    calls = 0
+
+    def alter(question: str, answer: Any) -> Any:
+        nonlocal calls
+        calls += question == "view"
+        return replace(answer, mirrored=b"no note") if question == "view" and calls == 1 else answer
+
+    world.sides["US"].faults.alter_answer = alter
+    await world.restart("US")
+    await world.until_phase("US", Phase.RUNNING)
+
+    await deliver(world, "US")
+    await is_whole(world)
+
+
+# --- refilling is interrupted ------------------------------------------------------------
+
+
+async def test_a_peer_that_goes_away_in_the_middle_is_waited_for(world: World) -> None:
+    await restored_behind(world)
+    failures = 0
+
+    def refuse(question: str) -> UnavailableError | None:
+        nonlocal failures
+        failures += question == "entries"
+        return UnavailableError("gone") if question == "entries" and failures in {1, 3} else None
+
+    world.sides["US"].faults.refuse_question = refuse
+    await world.start("US")
+
+    await world.until_phase("US", Phase.RUNNING)
+    assert failures > 3
+    await is_whole(world)
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+async def test_a_crash_while_pages_are_appended_goes_on_from_there(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, persisted: bool
+) -> None:
+    monkeypatch.setattr(recovery, "PAGE", 2)
+    first = await deliver(world, "US")
+    copy = world.backup("US")
+    lost = await deliver(world, "US", 5)
+    await world.restore("US", copy)
+    # Each of these writes is one page.
+    world.break_write("US", Step.RECOVERED, persisted=persisted, skip=1)
+    await world.start("US")
+    await world.until_crashed("US")
+
+    await world.restart("US")
+    await world.until_phase("US", Phase.RUNNING)
+
+    after = await deliver(world, "US")
+    assert await world.received("FR") == [*first, *lost, *after]
+    await is_whole(world)
+
+
+async def test_a_recovered_log_can_be_shipped_once_more_from_the_beginning(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.node.refill.MAX_BUNDLE_ENTRIES", 3)
+    await restored_behind(world)
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+    await world.settle()
+
+    # The receiver loses everything as well: it refills its log, and mirrors ours anew.
+    await world.restore("FR", None, marks=False)
+    await world.start("FR")
+    await world.until_phase("FR", Phase.RUNNING)
+
+    await deliver(world, "US")
+    await is_whole(world)
+    posted = [decode_bundle(data) for data in world.sides["US"].faults.posted]
+    assert max(len(bundle.entries) for bundle in posted if bundle.start < 4) <= 3
+
+
+async def test_a_peer_that_turns_out_to_hold_more_later_on_is_recovered_from(world: World) -> None:
+    await deliver(world, "US")
+    copy = world.backup("US")
+    lost = await deliver(world, "US", 2)
+    await world.restore("US", copy, marks=False)
+    calls = 0
+
+    def alter(question: str, answer: Any) -> Any:
+        # The first answer is old: what a peer says that is itself being restored.
+        nonlocal calls
+        calls += question == "view"
+        is_first = question == "view" and calls == 1
+        return replace(answer, mirrored=None, mirrored_size=3) if is_first else answer
+
+    world.sides["US"].faults.alter_answer = alter
+    await world.start("US")
+    after = await deliver(world, "US")
+
+    assert calls > 1
+    assert [*lost, *after] == (await world.received("FR"))[1:]
+    (logged,) = incident_entries(await world.log("US"))
+    assert logged.incident == IncidentKind.RECOVERY
+    await is_whole(world)
+
+
+# --- our mirror is behind ----------------------------------------------------------------
+
+
+async def restored_receiver(world: World, *, collected: bool = False) -> tuple[list[bytes], list[bytes]]:
+    """Let the French node stand on an old copy; return (ids before, ids after the backup)."""
+    before = await deliver(world, "US")
+    copy = world.backup("FR")
+    lost = await deliver(world, "US", 2)
+    if collected:
+        await collect(world, "FR", lost[0])
+    await world.restore("FR", copy)
+    return before, lost
+
+
+async def test_a_restored_receiver_gets_what_it_lost_with_new_boxes_and_shows_it_once(world: World) -> None:
+    before, lost = await restored_receiver(world)
+    await world.start("FR")
+
+    await world.until(lambda: world.received("FR"), lambda ids: set(ids) == {*before, *lost})
+    for message_id in lost:
+        await world.until_state("US", message_id, "received")
+    after = await deliver(world, "US")
+
+    assert sorted(await world.received("FR")) == sorted([*before, *lost, *after])
+    entries = [entry for entry in await world.log("US") if isinstance(entry, MessageEntry)]
+    assert len(entries) == 1 + 2 + 2 + 1
+    assert len({entry.box_digest for entry in entries}) >= 4
+    await is_whole(world)
+
+
+async def test_a_rollback_of_the_peer_is_an_incident_and_no_fork(world: World) -> None:
+    _, lost = await restored_receiver(world)
+    size = (await head(world, "US")).size
+    await world.start("FR")
+    await world.until_state("US", lost[0], "sent", "accepted")
+    await world.until_state("US", lost[0], "received")
+    await world.settle()
+
+    origin = world.sides["US"].keyring.pair.exchange_origin
+    (kept,) = [item for item in await world.incidents("US") if item.kind == IncidentKind.PEER_ROLLBACK]
+    assert kept.origin == origin
+    assert kept.size < size
+    logged = incident_entries(await world.log("US"))
+    assert [(entry.incident, entry.size) for entry in logged] == [(IncidentKind.PEER_ROLLBACK, kept.size)]
+    (event,) = [event for event in await world.events("US") if event.event == "peer.rolled_back"]
+    assert event.details[0] == kept.size
+    # The other side knows of its own loss, and says so for both of its logs.
+    kinds = {(item.kind, item.origin) for item in await world.incidents("FR")}
+    assert (IncidentKind.RECOVERY, origin) in kinds
+    await is_whole(world)
+
+
+async def test_what_was_collected_is_not_shown_to_its_addressee_again(world: World) -> None:
+    before, lost = await restored_receiver(world, collected=True)
+    await world.start("FR")
+
+    await world.until_state("US", lost[1], "received")
+    await world.settle()
+
+    shown = await world.node("FR").inbox.page(world.principal("FR"))
+    assert sorted(item.row.message_id for item in shown) == sorted([*before, lost[1]])
+    assert await world.state("US", lost[0]) == "collected"
+    await is_whole(world)
+
+
+async def test_a_collection_of_a_message_that_the_copy_still_holds_is_remembered(world: World) -> None:
+    before = await deliver(world, "US")
+    copy = world.backup("FR")
+    await collect(world, "FR", before[0])
+    await world.restore("FR", copy)
+
+    await world.start("FR")
+    await world.until_phase("FR", Phase.RUNNING)
+    await world.settle()
+
+    assert await world.node("FR").inbox.page(world.principal("FR")) == []
+    (delivery,) = await world.node("FR").inbox.page(world.principal("FR"), collected=True)
+    assert delivery.row.message_id == before[0]
+    await is_whole(world)
+
+
+async def test_a_sender_that_was_stopped_meanwhile_notices_the_rollback_too(world: World) -> None:
+    before, lost = await restored_receiver(world)
+    await world.stop("US")
+    await world.start("FR")
+    await world.start("US")
+
+    for message_id in lost:
+        await world.until_state("US", message_id, "received")
+    await world.until(lambda: world.received("FR"), lambda ids: set(ids) == {*before, *lost})
+    assert IncidentKind.PEER_ROLLBACK in [item.kind for item in await world.incidents("US")]
+    await is_whole(world)
+
+
+async def test_a_message_of_which_the_box_is_still_held_needs_no_second_entry(world: World) -> None:
+    await deliver(world, "US")
+    copy = world.backup("FR")
+    world.sides["US"].faults.lose_answers = True
+    # Mirrored, but its sender never saw a cosignature: the box is still there.
+    world.sides["US"].faults.refuse_question = lambda _: UnavailableError("no answers")
+    message_id = await world.send("US")
+    await world.until(lambda: world.received("FR"), lambda ids: message_id in ids)
+    await world.stop("FR")
+    await world.restore("FR", copy, marks=False)
+    world.sides["US"].faults.lose_answers = False
+    world.sides["US"].faults.refuse_question = None
+
+    await world.start("FR")
+
+    await world.until_state("US", message_id, "received")
+    entries = [entry for entry in await world.log("US") if isinstance(entry, MessageEntry)]
+    assert len(entries) == 2
+    await is_whole(world)
+
+
+async def test_a_restored_receiver_cosigns_nothing_below_what_it_cosigned(world: World) -> None:
+    _, lost = await restored_receiver(world)
+    faults = world.sides["US"].faults
+    faults.gate = asyncio.Event()
+    await world.start("FR")
+    await world.until_phase("FR", Phase.RUNNING)
+
+    view = await world.node("FR").peer_service.view()
+    assert view.mirrored is None
+    assert 0 < view.mirrored_size < (await head(world, "US")).size
+
+    faults.gate.set()
+    await world.until_state("US", lost[0], "received")
+    await world.settle()
+    view = await world.node("FR").peer_service.view()
+    assert view.mirrored is not None
+    await is_whole(world)
+
+
+async def test_a_restored_receiver_takes_no_other_history_than_the_one_it_cosigned(world: World) -> None:
+    forger = await Forger.take_over(world)
+    other_history = forger.bundle([forger.message()])
+    cosigned = parse_checkpoint(parse_note(forger.bundle([forger.message()]).note).text)
+    own = await head(world, "FR")
+    await world.stop("FR")
+    # What it cosigned is not in its database any more, but the marks have survived.
+    marks = FileHighWater(world.sides["FR"].folder / "high-water")
+    await marks.record({cosigned.origin: (cosigned.size, cosigned.root)})
+    marks.close()
+    view = PeerView(mirrored=None, mirrored_size=own.size, own=None, own_size=0)
+    world.sides["FR"].faults.impostor = lambda _: view
+    await world.start("FR")
+    await world.until_phase("FR", Phase.RUNNING)
+
+    with pytest.raises(PairFrozenError):
+        await forger.post(other_history.encode())
+
+    (kept,) = [item for item in await world.incidents("FR") if item.kind == IncidentKind.FORK]
+    assert kept.note_a == other_history.note
+    assert world.node("FR").phase is Phase.FROZEN
+
+
+async def test_both_nodes_are_restored_at_once_and_meet_again(world: World) -> None:
+    american = await deliver(world, "US")
+    french = await deliver(world, "FR")
+    copies = {nation: world.backup(nation) for nation in ("FR", "US")}
+    # Accepted and not sent yet at the backup, sent and received since.
+    for nation in ("FR", "US"):
+        await world.restore(nation, copies[nation])
+        await world.start(nation)
+
+    american += await deliver(world, "US")
+    french += await deliver(world, "FR")
+    assert await world.received("FR") == american
+    assert await world.received("US") == french
+    await is_whole(world)
+
+
+# --- the audit log -----------------------------------------------------------------------
+
+
+async def test_an_audit_log_that_was_rolled_back_is_not_signed_again_and_says_so(world: World) -> None:
+    await deliver(world, "US")
+    origin = world.sides["US"].keyring.pair.audit_origin
+    copy = world.backup("US")
+    await deliver(world, "US", 2)
+    world.clock.advance(1.5)
+    size = (await head(world, "US", origin)).size
+    signed = await world.until(lambda: _marked(world, "US", origin), lambda marked: marked >= size)
+    await world.restore("US", copy)
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+
+    await deliver(world, "US", 3)
+    world.clock.advance(5)
+    await world.until(lambda: world.incidents("US"), lambda kept: origin in [item.origin for item in kept])
+
+    store = world.sides["US"].store
+    assert store is not None
+    note = await store.read(lambda tx: tx.logs.newest_note(origin))
+    assert note is None or note.size < signed
+    assert await _marked(world, "US", origin) == signed
+    assert (await head(world, "US", origin)).size > signed
+    await is_whole(world)
+
+
+async def _marked(world: World, nation: str, origin: str) -> int:
+    high_water = world.sides[nation].high_water
+    assert high_water is not None
+    return high_water.read().get(origin, (0, b""))[0]
