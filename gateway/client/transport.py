@@ -188,7 +188,7 @@ def _hint(error: BaseException) -> str:
     """Return what a person can do about it, if the error tells."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return ": nothing listens there, or a firewall is in between"
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         # Servers on asyncio close without an alert when they refuse a certificate.
         return ": it closes the connection; does it accept this certificate on this port?"
     return ""

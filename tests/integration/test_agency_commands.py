@@ -229,3 +229,10 @@ def test_a_certificate_that_nobody_registered_is_told(terminal: Terminal) -> Non
 
     assert result.exit_code == 1
     assert "certificate-unknown (403)" in result.stderr
+
+
+def test_a_certificate_that_ends_the_handshake_is_hinted_at(terminal: Terminal) -> None:
+    result = terminal.run("whoami", agency="expired")
+
+    assert result.exit_code == 1
+    assert "certificate" in result.stderr
