@@ -28,6 +28,7 @@ from gateway.link.pinning import NotThePeerError
 from gateway.link.server import PEER_LIMITS, peer_app
 from gateway.node.peer_service import ProofRefusedError, UnknownLogError
 from gateway.ports import BundleAnswer, PeerView
+from gateway.system import SystemClock
 from gateway.web.server import Port, serve
 from tests.certificates import Authority, Leaf
 from tests.http_site import CLOCK
@@ -275,6 +276,36 @@ async def test_a_port_whose_key_is_not_pinned_gets_no_byte_of_a_request(pki: Pki
             await link.post_bundle(b"bundle")
         assert port.app.statistics.requests == {}
     assert answers.received == []
+
+
+class LaterClock(SystemClock):
+    """The machine's clock, moved on by a test."""
+
+    def __init__(self) -> None:
+        self.added_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.added_ms
+
+
+async def test_a_certificate_that_runs_out_ends_its_connection(pki: Pki) -> None:
+    clock = LaterClock()
+    app = peer_app(Answers(), lambda: {pki.us_node.spki})
+    async with serve(app, "127.0.0.1", 0, server_context(pki), clock=clock) as port:
+        link = HttpPeerLink(
+            url=f"https://127.0.0.1:{port.number}",
+            context=client_context(pki, pki.us_node),
+            pins=lambda: {pki.fr_node.spki},
+            server_name="localhost",
+        )
+        async with link:
+            await link.view()
+            clock.added_ms = 2 * 86_400_000
+            with pytest.raises(PeerError, match="403"):
+                await link.view()
+            async with asyncio.timeout(2):
+                while port.open_connections:  # noqa: ASYNC110 - a counter has no event
+                    await asyncio.sleep(0.02)
 
 
 async def test_pins_are_asked_for_anew(pki: Pki) -> None:
