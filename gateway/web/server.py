@@ -21,7 +21,7 @@ from email.utils import formatdate
 from typing import Any, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import http_parser, web
 
 from gateway.errors import ConfigError
 from gateway.ports import Clock
@@ -196,8 +196,12 @@ async def serve(
         limits: Deadlines and caps; the defaults if None.
 
     Raises:
-        ConfigError: The address cannot be listened on.
+        ConfigError: The address cannot be listened on, or the strict parser is not installed.
     """
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        # The tests prove what the compiled parser refuses; the other one is not the same.
+        msg = "aiohttp runs without its compiled parser: install its wheel, unset AIOHTTP_NO_EXTENSIONS"
+        raise ConfigError(msg)
     sockets = await _listen(host, port)
     opened = Port(app, sockets, context=ssl_context, limits=limits or Limits(), clock=clock)
     task = asyncio.create_task(opened.run(), name=f"{app.name}.port")

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
+from aiohttp import http_parser
 
 from gateway.errors import ConfigError
 from gateway.web.server import serve
@@ -24,6 +25,13 @@ async def test_an_address_in_use_is_told_as_what_an_operator_can_mend() -> None:
 async def test_an_address_that_does_not_exist_is_told() -> None:
     with pytest.raises(ConfigError, match="cannot listen"):
         async with serve(Site().app(), "no-such-host.invalid", 0, None, clock=CLOCK):
+            pass  # pragma: no cover - never opened
+
+
+async def test_no_port_opens_without_the_compiled_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_parser, "HttpRequestParser", http_parser.HttpRequestParserPy)
+    with pytest.raises(ConfigError, match="compiled parser"):
+        async with serve(Site().app(), "127.0.0.1", 0, None, clock=CLOCK):
             pass  # pragma: no cover - never opened
 
 
