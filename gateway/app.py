@@ -9,6 +9,7 @@ a node accepts messages while it cannot send them.
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -153,7 +154,20 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 max_waiting=config.limits.max_waiting,
             ),
         )
+        _tune_collector()
         await _run(opened, node, link, clock, stop)
+
+
+def _tune_collector() -> None:
+    """Let the garbage collector look at what messages leave behind, not at what stays.
+
+    Parsed messages hold no cycles, so nearly everything is freed by counting references. With
+    the defaults the collector ran after every few messages and walked catalogue and libraries
+    each time: 10 to 15 % of the CPU of a busy node.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _run(

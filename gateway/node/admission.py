@@ -37,8 +37,9 @@ from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.ports import Clock, Entropy, NewMessage, Step, Store, Transaction
 
-MAX_GROUP = 512
-"""Messages decided in one transaction; more would make the first of them wait."""
+MAX_GROUP = 128
+"""Messages decided in one transaction; more would make the first of them wait, and the
+courier's short writes behind them."""
 
 
 class IdempotencyConflictError(RejectedError):

@@ -367,7 +367,7 @@ class Courier:
             verify_cosignature(note, cosigner=self._keyring.peer_cosigner_verifier)
             return checkpoint.size, checkpoint.root
 
-        size, root = await self._workers.run(verify)
+        size, root = await self._workers.sign(verify)
         if size <= (self._cosigned or 0):
             return
         now_ms = self._clock.now_ms()

@@ -178,7 +178,7 @@ class Housekeeping:
             return
         self._note_s = max(self._clock.now_ms() // 1_000, self._note_s)
         root = head.edge.root()
-        note = await self._workers.run(
+        note = await self._workers.sign(
             sign_checkpoint,
             Checkpoint(origin=origin, size=head.size, root=root),
             signer=self._keyring.log_signer(origin),

@@ -133,7 +133,7 @@ class Inbox:
             await wait_for(self._clock, left, event)
         if not rows:
             return []
-        deliveries = await self._workers.run(self._open_all, rows)
+        deliveries = await self._workers.compute(self._open_all, rows)
         await self._read_event(principal, [item.row.message_id for item in deliveries])
         return deliveries
 
@@ -153,7 +153,7 @@ class Inbox:
         if found is None or note is None:
             msg = "no such message in this inbox"
             raise NotFoundError(msg)
-        delivery = await self._workers.run(self._open, found)
+        delivery = await self._workers.compute(self._open, found)
         await self._read_event(principal, [message_id])
         return delivery, Verification(
             origin=self._pair.peer_origin,

@@ -195,7 +195,7 @@ class Intake:
             raise UnavailableError(msg)
         self._in_work += 1
         try:
-            checked = await self._workers.run(self._verify, data)
+            checked = await self._workers.sign(self._verify, data)
             contents = None
             if checked.bundle.start >= self._size:
                 # The usual case: opened while the bundles before it are still being written.
@@ -283,7 +283,7 @@ class Intake:
         return _Checked(bundle=bundle, verified=verified, leaves=leaves)
 
     async def _open(self, bundle: Bundle, *, skip: int) -> Contents:
-        return await self._workers.run(
+        return await self._workers.compute(
             self._opener.open,
             bundle,
             skip=skip,
@@ -470,7 +470,7 @@ class Intake:
 
     async def _cosign(self, note: bytes) -> bytes:
         self._last_cosign_s = max(self._clock.now_ms() // 1_000, self._last_cosign_s)
-        return await self._workers.run(
+        return await self._workers.sign(
             cosign, note, cosigner=self._keyring.cosigner, time_s=self._last_cosign_s
         )
 

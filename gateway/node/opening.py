@@ -8,12 +8,12 @@ Spec: docs/spec/exchange.md, "Receiving", checks 5 to 9.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.bundle import Bundle
+from gateway.core.digest import digest_of
 from gateway.core.entries import Entry, KemKeyEntry, MessageEntry, decode_entry
 from gateway.core.envelope import SUITE, Header, decode_header, header_of
 from gateway.core.keybox import BoxBinding, BoxInvalidError, KemPrivateKey, KemPublicKey, open_box
@@ -234,7 +234,7 @@ def _check_ciphertext(entry: MessageEntry, ciphertext: bytes | None) -> bytes:
     """Check 6: the ciphertext is there and is the one that the entry names."""
     if ciphertext is None:
         raise _ExceptedError(ExceptionCode.ERASED)
-    digest = hashlib.sha384(ciphertext).digest()
+    digest = digest_of(ciphertext)
     if len(ciphertext) != entry.ciphertext_bytes or digest != entry.ciphertext_digest:
         raise _ExceptedError(ExceptionCode.DIGEST_MISMATCH)
     return ciphertext
@@ -258,7 +258,7 @@ class _Boxes:
         kem_private: Callable[[bytes], KemPrivateKey | None],
         pending: Sequence[tuple[int, MessageEntry]],
     ) -> None:
-        self._boxes = {hashlib.sha384(box).digest(): box for box in boxes}
+        self._boxes = {digest_of(box): box for box in boxes}
         self._pair = pair
         self._kem_private = kem_private
         self._opened: dict[tuple[bytes, bytes, bytes], tuple[ContentKey, ...] | ExceptionCode] = {}

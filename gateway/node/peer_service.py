@@ -158,7 +158,7 @@ class PeerService:
             msg = "no such log is cosigned here"
             raise UnknownLogError(msg)
         verifier = self._keyring.peer_log_verifier(origin)
-        verified = await self._workers.run(verify_log_note, request.note, verifier=verifier)
+        verified = await self._workers.sign(verify_log_note, request.note, verifier=verifier)
         checkpoint = verified.checkpoint
         if request.old_size > checkpoint.size:
             msg = "the old size is above the size of the checkpoint"
@@ -199,7 +199,7 @@ class PeerService:
             await self._high_water.record({origin: (checkpoint.size, checkpoint.root)})
             now_s = self._last_cosign_s = max(now_ms // 1_000, self._last_cosign_s)
         cosigner = self._keyring.cosigner
-        cosigned = await self._workers.run(cosign, request.note, cosigner=cosigner, time_s=now_s)
+        cosigned = await self._workers.sign(cosign, request.note, cosigner=cosigner, time_s=now_s)
         return only_signatures(cosigned, verifier=cosigner.verifier)
 
     async def _keep_fork(self, checkpoint: Checkpoint, note: bytes, known: StoredNote | None) -> None:

@@ -9,12 +9,12 @@ Spec: docs/spec/exchange.md, "Admission".
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from gateway.core.digest import digest_of
 from gateway.core.entries import Role
 from gateway.core.message.draft import Completed, Sender, complete
 from gateway.core.message.examine import examine_document
@@ -140,7 +140,7 @@ class Preparation:
         if small:
             examined = self._examine_all(principal, submissions)
         else:
-            examined = await self._workers.run(self._examine_all, principal, submissions)
+            examined = await self._workers.compute(self._examine_all, principal, submissions)
         results: list[Candidate | GatewayError] = []
         for item in examined:
             try:
@@ -165,7 +165,7 @@ class Preparation:
     def _examine(
         self, principal: Principal, body: bytes, key: str | None, *, strict: bool
     ) -> Candidate | _NeedsParent:
-        digest = hashlib.sha384(body).digest()
+        digest = digest_of(body)
         document = _parse(body)
         _check_sender(document, principal)
         parent_id = None if strict else _parent_needed(document)
@@ -179,7 +179,7 @@ class Preparation:
         Raises:
             RejectedError: What an agency would be answered.
         """
-        examined = await self._workers.run(self._examine, principal, body, None, strict=strict)
+        examined = await self._workers.compute(self._examine, principal, body, None, strict=strict)
         return await self._with_parent(principal, examined)
 
     async def _with_parent(self, principal: Principal, item: Candidate | _NeedsParent) -> Candidate:

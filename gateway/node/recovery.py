@@ -158,7 +158,7 @@ class Recovery:
         if 0 < marked <= size:
             await self._check_root(marked, marked_root)
         if max(view.mirrored_size, marked) <= size:
-            signed = await self._workers.run(self._signed, view)
+            signed = await self._workers.sign(self._signed, view)
             if signed is not None and signed.size <= size:
                 await self._check_root(signed.size, signed.root)
             return
@@ -172,7 +172,7 @@ class Recovery:
         if view.mirrored is None:
             msg = "the peer shows no note for what it mirrors of our log"
             raise UnavailableError(msg)
-        signed = await self._workers.run(self._signed, view)
+        signed = await self._workers.sign(self._signed, view)
         if signed is None or signed.size < max(view.mirrored_size, marked):
             msg = "the peer's copy of our log is longer than ours and does not carry our signature"
             raise UnprovenHistoryError(msg)

@@ -15,7 +15,6 @@ Spec: docs/spec/exchange.md, "Sending".
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -23,6 +22,7 @@ from typing import Final
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES, Bundle
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import sign_checkpoint
+from gateway.core.digest import digest_of
 from gateway.core.entries import (
     MAX_COLLECTIONS,
     MAX_EXCEPTIONS,
@@ -274,7 +274,7 @@ class Sequencer:
             count=len(keys),
         )
         box = seal_box(keys, public_key=peer.public_key, binding=binding)
-        box_digest = hashlib.sha384(box).digest()
+        box_digest = digest_of(box)
         entries = [
             encode_entry(
                 MessageEntry(
@@ -283,7 +283,7 @@ class Sequencer:
                     bundle_id=bundle_id,
                     slot=slot,
                     box_digest=box_digest,
-                    ciphertext_digest=hashlib.sha384(item.ciphertext).digest(),
+                    ciphertext_digest=digest_of(item.ciphertext),
                     ciphertext_bytes=len(item.ciphertext),
                 )
             )
@@ -355,7 +355,7 @@ class Sequencer:
         # Note times never go back, whatever the clock does.
         self._last_note_s = max(self._clock.now_ms() // 1_000, self._last_note_s)
         time_s = self._last_note_s
-        note = await self._workers.run(
+        note = await self._workers.sign(
             sign_checkpoint,
             checkpoint,
             signer=self._keyring.log_signer(self._origin),

@@ -1,8 +1,12 @@
-"""Threads for work that would hold up the loop: signatures, key boxes, large validations.
+"""Threads for work that would hold up the loop: signatures, and large validations.
 
-Two threads, because signatures and the P-384 half of the key box release the interpreter
-lock and nothing else gains from more. One hop a bundle or a batch, never one a message:
-a hop costs as much as validating a message.
+Two threads with one kind of work each. Signatures, their verification and key boxes let
+go of the interpreter lock and are short: `sign`. Validating and opening many messages
+holds the lock and is long: `compute`. In one pool the short would wait behind the long,
+and two threads of the long kind would only take the lock from each other.
+
+One hop a bundle or a batch, never one a message: a hop costs as much as validating a
+message.
 """
 
 from __future__ import annotations
@@ -19,26 +23,38 @@ T = TypeVar("T")
 
 
 class Workers:
-    """A small pool of threads with an owner."""
+    """Two threads with an owner."""
 
-    def __init__(self, threads: int = 2) -> None:
-        """Create the pool; threads start when they are first needed."""
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="worker")
+    def __init__(self) -> None:
+        """Create them; they start when they are first needed."""
+        self._signing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="signing")
+        self._computing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="computing")
         self._open = True
 
-    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run ``work`` in a thread and return its result.
+    async def sign(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a signature or its verification and return the result.
 
         Raises:
             UnavailableError: The node is stopping; what still runs is let go.
         """
+        return await self._run(self._signing, lambda: work(*args, **kwargs))
+
+    async def compute(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run validation or opening of many messages and return the result.
+
+        Raises:
+            UnavailableError: The node is stopping; what still runs is let go.
+        """
+        return await self._run(self._computing, lambda: work(*args, **kwargs))
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         if not self._open:
             msg = "this node is stopping"
             raise UnavailableError(msg)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     def close(self) -> None:
         """Let running work end and stop the threads."""
         self._open = False
-        self._pool.shutdown(wait=True)
+        self._signing.shutdown(wait=True)
+        self._computing.shutdown(wait=True)
