@@ -86,13 +86,15 @@ class WorldClock:
 
 
 class WorldEntropy:
-    """Randomness of the machine; nothing here depends on its values."""
+    """Randomness of the machine; nothing here depends on its values, but for the waits."""
+
+    jitter = 0.5
 
     def bytes(self, count: int) -> bytes:
         return os.urandom(count)
 
     def fraction(self) -> float:
-        return 0.5
+        return self.jitter
 
 
 def _signer(name: str) -> SoftwareSigner:
@@ -390,8 +392,14 @@ class World:
     async def cut_off(self, nation: str) -> None:
         """Cut the line and wait until a node has noticed: from then on nothing enters its log."""
         self.sides[nation].faults.unreachable = True
-        self.clock.advance(61)
-        await self.until(lambda: self.node(nation).health(), lambda health: not health.reachable)
+
+        async def is_reachable() -> bool:
+            # A courier that has nothing to do asks once a minute.
+            self.clock.advance(61)
+            await asyncio.sleep(0.02)
+            return (await self.node(nation).health()).reachable
+
+        await self.until(is_reachable, lambda reachable: not reachable)
 
     def reconnect(self, nation: str) -> None:
         """Mend the line."""

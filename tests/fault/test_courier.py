@@ -1,0 +1,496 @@
+"""The courier ships in order, whatever happens on the way, and gives nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.core.bundle import decode_bundle
+from gateway.core.entries import MessageEntry, VoidEntry, decode_entry
+from gateway.core.envelope import decode_header
+from gateway.core.states import State
+from gateway.errors import GatewayError, PeerConflictError, PeerError, UnavailableError
+from gateway.node.courier import BREAKER_FAILURES, MAX_IN_FLIGHT, Breaker, CourierConfig
+from gateway.node.preparation import Submission
+from gateway.node.runtime import Health, Phase
+from gateway.node.tracking import TooLateError
+from gateway.ports import Step, Transaction
+from tests.messages import INVESTIGATORS, intelligence
+from tests.world import World
+
+PAGE_BYTES = 4_096
+
+
+async def health(world: World, nation: str) -> Health:
+    return await world.node(nation).health()
+
+
+async def posted(world: World, nation: str) -> int:
+    return len(world.sides[nation].faults.posted)
+
+
+async def count(world: World, nation: str, state: State) -> int:
+    store = world.sides[nation].store
+    assert store is not None
+    return await store.read(lambda tx: tx.outbox.count(state))
+
+
+async def inbox(world: World, nation: str) -> list[bytes]:
+    """Return the ids that arrived for the investigators, in the order in which they did."""
+    return await world.received(nation, INVESTIGATORS[nation])
+
+
+async def post_many(world: World, nation: str, number: int, **header: Any) -> list[bytes]:
+    """Post intelligence of a precedence, in batches, and return the ids."""
+    agency = INVESTIGATORS[nation]
+    ids: list[bytes] = []
+    while len(ids) < number:
+        bodies = [
+            Submission(body=orjson.dumps(intelligence(nation, **header)))
+            for _ in range(min(500, number - len(ids)))
+        ]
+        outcomes = await world.node(nation).admission.submit(world.principal(nation, agency), bodies)
+        for outcome in outcomes:
+            assert not isinstance(outcome, GatewayError), outcome
+            ids.append(outcome.message_id)
+    return ids
+
+
+async def one_by_one(world: World, nation: str, number: int) -> list[bytes]:
+    """Send messages so that each leaves in a bundle of its own."""
+    ids = []
+    for _ in range(number):
+        before = await posted(world, nation)
+        ids.append(await world.send(nation))
+        await world.until(lambda: posted(world, nation), lambda found, more=before: found > more)  # type: ignore[misc]
+    return ids
+
+
+# --- the breaker and the waits -----------------------------------------------------------
+
+
+async def test_the_breaker_opens_after_failures_in_a_row_and_closes_with_the_first_bundle(
+    world: World,
+) -> None:
+    await world.settle()
+    await world.cut_off("US")
+    assert (await health(world, "US")).peer is Breaker.CLOSED
+    await world.until(lambda: health(world, "US"), lambda found: found.peer is Breaker.OPEN)
+
+    before = await posted(world, "US")
+    message_id = await world.send("US")
+    await asyncio.sleep(0.3)
+    assert await posted(world, "US") == before, "an open breaker asks, it does not send"
+    assert await world.state("US", message_id) == "accepted"
+
+    world.reconnect("US")
+    await world.until_state("US", message_id, "received")
+    found = await health(world, "US")
+    assert (found.peer, found.reachable) == (Breaker.CLOSED, True)
+
+
+async def test_a_peer_that_answers_questions_and_refuses_bundles_is_not_tried_without_a_pause(
+    world: World,
+) -> None:
+    await world.settle()
+    world.sides["US"].faults.refuse = lambda _: PeerError("refused")
+    await world.send("US")
+    await world.until(lambda: health(world, "US"), lambda found: found.peer is Breaker.OPEN)
+
+    before = await posted(world, "US")
+    await asyncio.sleep(0.5)
+
+    # With waits of 0.125 s and more: the longest wait of these tests, and half of its jitter.
+    assert await posted(world, "US") - before <= 5
+
+
+async def test_two_nodes_that_refuse_each_other_do_not_spur_each_other_on(world: World) -> None:
+    await world.settle()
+    for nation in ("FR", "US"):
+        world.sides[nation].faults.refuse = lambda _: PeerError("refused")
+        await world.send(nation)
+    for nation in ("FR", "US"):
+        await world.until(lambda n=nation: health(world, n), lambda found: found.peer is Breaker.OPEN)  # type: ignore[misc]
+
+    before = sum(len(world.sides[nation].faults.asked) for nation in ("FR", "US"))
+    await asyncio.sleep(0.5)
+
+    assert sum(len(world.sides[nation].faults.asked) for nation in ("FR", "US")) - before <= 12
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.999])
+async def test_waits_double_up_to_a_bound_and_are_spread_by_jitter(world: World, jitter: float) -> None:
+    await world.settle()
+    world.entropy.jitter = jitter
+    times: list[float] = []
+
+    def note(question: str) -> UnavailableError:
+        if question == "view":
+            times.append(time.monotonic())
+        return UnavailableError("gone")
+
+    world.sides["US"].faults.refuse_question = note
+    world.sides["US"].faults.refuse = lambda _: UnavailableError("gone")
+    await world.send("US")
+    await world.until(_length(times), lambda found: found > BREAKER_FAILURES + 2)
+
+    first, longest, spread = 0.02, 0.2, 0.25 + 0.75 * jitter
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    # The first question follows a refused bundle: that was the first failure.
+    for failures, gap in enumerate(gaps, start=2):
+        assert gap >= min(first * 2 ** (failures - 1), longest) * spread * 0.99
+    if jitter == 0.0:
+        assert min(gaps[-3:]) < longest * 0.9
+
+
+def _length(items: list[float]) -> Any:
+    async def ask() -> int:
+        return len(items)
+
+    return ask
+
+
+async def test_a_call_of_the_peer_ends_a_long_wait(tmp_path: Path) -> None:
+    config = CourierConfig(pace_ms=0, first_wait_s=600.0, longest_wait_s=600.0)
+    async with World(tmp_path, config=config) as world:
+        # Nodes that start together miss each other at first, and would now wait for minutes.
+        await _advance_until_running(world)
+        await world.cut_off("US")
+
+        async def later() -> Breaker:
+            world.clock.advance(601)
+            await asyncio.sleep(0.02)
+            return (await health(world, "US")).peer
+
+        await world.until(later, lambda breaker: breaker is Breaker.OPEN)
+        message_id = await world.send("US")
+        world.reconnect("US")
+
+        await world.node("US").peer_service.view()
+        world.clock.advance(1.5)
+
+        await world.until_state("US", message_id, "sent", "delivered", "received")
+
+
+async def _advance_until_running(world: World) -> None:
+    async def ask() -> bool:
+        world.clock.advance(601)
+        await asyncio.sleep(0.02)
+        return not await world._unsettled()
+
+    await world.until(ask, lambda settled: settled)
+
+
+# --- order -------------------------------------------------------------------------------
+
+
+async def test_a_conflict_takes_the_courier_back_to_the_size_that_the_peer_holds(world: World) -> None:
+    first = await world.send("US")
+    await world.until_state("US", first, "received")
+    await world.settle()
+    conflicts = iter([PeerConflictError(3), PeerConflictError(0)])
+    world.sides["US"].faults.refuse = lambda _: next(conflicts, None)
+
+    second = await world.send("US")
+
+    await world.until_state("US", second, "received")
+    assert await world.received("FR") == [first, second]
+    assert next(conflicts, None) is None
+    await world.settle()
+    await world.check()
+
+
+async def test_at_most_four_bundles_are_under_way_and_the_rest_waits_outside_the_log(world: World) -> None:
+    await world.settle()
+    faults = world.sides["US"].faults
+    faults.gate = asyncio.Event()
+    faults.most_in_flight = 0
+    flying = await one_by_one(world, "US", MAX_IN_FLIGHT)
+
+    waiting = [await world.send("US") for _ in range(3)]
+    await asyncio.sleep(0.2)
+
+    assert faults.in_flight == MAX_IN_FLIGHT
+    assert [await world.state("US", message_id) for message_id in flying] == ["sent"] * MAX_IN_FLIGHT
+    assert [await world.state("US", message_id) for message_id in waiting] == ["accepted"] * 3
+    faults.gate.set()
+    for message_id in (*flying, *waiting):
+        await world.until_state("US", message_id, "received")
+    assert faults.most_in_flight == MAX_IN_FLIGHT
+    assert await world.received("FR") == [*flying, *waiting]
+
+
+async def test_a_lost_bundle_and_all_behind_it_are_sent_again_in_order(world: World) -> None:
+    await world.settle()
+    faults = world.sides["US"].faults
+    faults.gate = asyncio.Event()
+    starts: list[int] = []
+
+    def lose_the_second(bundle: bytes) -> GatewayError | None:
+        starts.append(decode_bundle(bundle).start)
+        return UnavailableError("lost") if len(starts) == 2 else None
+
+    faults.refuse = lose_the_second
+    ids = await one_by_one(world, "US", 3)
+    faults.gate.set()
+
+    for message_id in ids:
+        await world.until_state("US", message_id, "received")
+    assert await world.received("FR") == ids
+    again = Counter(starts)
+    assert again[starts[1]] == 2
+    await world.settle()
+    await world.check()
+
+
+async def test_bundles_that_are_lost_again_and_again_arrive_once_and_in_order(world: World) -> None:
+    await world.settle()
+    chance = random.Random(7)  # noqa: S311 - which bundle is lost
+    world.sides["US"].faults.refuse = lambda _: UnavailableError("lost") if chance.random() < 0.5 else None
+
+    ids = [await world.send("US") for _ in range(25)]
+
+    for message_id in ids:
+        await world.until_state("US", message_id, "received")
+    assert await world.received("FR") == ids
+    await world.settle()
+    await world.check()
+
+
+async def test_answers_that_are_lost_again_and_again_repeat_nothing(world: World) -> None:
+    await world.settle()
+    chance = random.Random(8)  # noqa: S311 - which answer is lost
+    faults = world.sides["US"].faults
+    ids = []
+    for _ in range(25):
+        faults.lose_answers = chance.random() < 0.5
+        ids.append(await world.send("US"))
+    faults.lose_answers = False
+
+    for message_id in ids:
+        await world.until_state("US", message_id, "received")
+    assert await world.received("FR") == ids
+    assert len([e for e in await world.log("US") if isinstance(e, MessageEntry)]) == len(ids)
+    await world.check()
+
+
+# --- pace and precedence -------------------------------------------------------------------
+
+
+async def test_a_flash_closes_the_bundle_that_is_being_gathered(tmp_path: Path) -> None:
+    config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
+    async with World(tmp_path, config=config) as world:
+        await world.settle()
+        (routine,) = await post_many(world, "US", 1)
+        await asyncio.sleep(0.2)
+        agency = INVESTIGATORS["US"]
+        assert await world.state("US", routine, agency) == "accepted"
+
+        flash = await world.send("US", precedence="FLASH")
+
+        await world.until_state("US", flash, "delivered", "received")
+        await world.until_state("US", routine, "delivered", "received", agency=agency)
+        assert len([e for e in await world.log("US") if isinstance(e, MessageEntry)]) == 2
+
+
+async def test_what_waits_leaves_in_order_of_precedence_and_then_of_age(world: World) -> None:
+    await world.settle()
+    await world.cut_off("US")
+    agency = INVESTIGATORS["US"]
+    routine = await post_many(world, "US", 5)
+    priority = await post_many(world, "US", 5, precedence="PRIORITY")
+    immediate = [await world.send("US") for _ in range(2)]
+    flash = [await world.send("US", precedence="FLASH") for _ in range(2)]
+    world.reconnect("US")
+
+    for message_id in routine:
+        await world.until_state("US", message_id, "received", agency=agency)
+
+    logged = [
+        decode_header(entry.header).message_id
+        for entry in await world.log("US")
+        if isinstance(entry, MessageEntry)
+    ]
+    assert logged == [*flash, *immediate, *priority, *routine]
+
+
+# --- a frozen pair, expiry, withdrawal -------------------------------------------------
+
+
+async def test_while_the_peer_has_frozen_the_pair_the_outbox_accepts(world: World) -> None:
+    await world.settle()
+    store = world.sides["FR"].store
+    assert store is not None
+
+    def freeze(tx: Transaction) -> None:
+        tx.facts.put("frozen", "for a test")
+
+    await store.write(Step.AUDITED, freeze)
+    await world.restart("FR")
+    await world.until_phase("FR", Phase.FROZEN)
+    first = await world.send("US")
+    await world.until(lambda: health(world, "US"), lambda found: found.peer is Breaker.FROZEN)
+
+    second, third = await world.send("US"), await world.send("FR")
+    await asyncio.sleep(0.2)
+
+    assert await world.state("US", first) == "sent"
+    assert await world.state("US", second) == "accepted"
+    assert await world.state("FR", third) == "accepted"
+    assert await world.received("FR") == []
+
+
+async def test_a_message_that_arrives_after_its_time_is_expired_by_its_receipt_alone(world: World) -> None:
+    await world.settle()
+    faults = world.sides["US"].faults
+    faults.gate = asyncio.Event()
+    (message_id,) = await one_by_one(world, "US", 1)
+
+    world.clock.advance(31 * 86_400)
+    await asyncio.sleep(0.1)
+    assert await world.state("US", message_id) == "sent", "only the receipt decides now"
+    faults.gate.set()
+
+    await world.until_state("US", message_id, "expired")
+    assert await world.received("FR") == []
+    tracked = await world.node("US").tracking.status(world.principal("US"), message_id)
+    assert [event.event for event in tracked.timeline] == ["accepted", "sent", "delivered", "expired"]
+    assert tracked.timeline[-1].origin == world.sides["FR"].keyring.pair.exchange_origin
+    await world.until(lambda: world.log("US"), lambda log: isinstance(log[-1], VoidEntry))
+
+
+async def test_a_message_that_expires_before_it_is_sent_is_never_sent_and_says_so(world: World) -> None:
+    await world.settle()
+    await world.cut_off("US")
+    message_id = await world.send("US")
+
+    world.clock.advance(31 * 86_400)
+    await world.until_state("US", message_id, "expired")
+    world.reconnect("US")
+
+    (void,) = await world.until(_voids(world, "US"), lambda found: found != [])
+    assert void.numbers == (1,)
+    tracked = await world.node("US").tracking.status(world.principal("US"), message_id)
+    assert [event.event for event in tracked.timeline] == ["accepted", "expired"]
+    assert tracked.timeline[-1].origin is None
+    await world.settle()
+    assert await world.received("FR") == []
+
+
+def _voids(world: World, nation: str) -> Any:
+    async def ask() -> list[VoidEntry]:
+        return [entry for entry in await world.log(nation) if isinstance(entry, VoidEntry)]
+
+    return ask
+
+
+async def test_a_withdrawal_wins_or_comes_too_late_and_nothing_lies_between(world: World) -> None:
+    await world.settle()
+    chance = random.Random(9)  # noqa: S311 - how long each withdrawal waits
+    tracking, principal = world.node("US").tracking, world.principal("US")
+
+    async def send_and_withdraw() -> tuple[bytes, bool]:
+        message_id = await world.send("US")
+        await asyncio.sleep(chance.random() * 0.004)
+        try:
+            await tracking.withdraw(principal, message_id)
+        except TooLateError:
+            return message_id, False
+        return message_id, True
+
+    outcomes = await asyncio.gather(*(send_and_withdraw() for _ in range(60)))
+
+    withdrawn = [message_id for message_id, is_withdrawn in outcomes if is_withdrawn]
+    sent = [message_id for message_id, is_withdrawn in outcomes if not is_withdrawn]
+    for message_id in sent:
+        await world.until_state("US", message_id, "received")
+    await world.until(_voids(world, "US"), lambda found: len(found) == len(withdrawn))
+    assert sorted(await world.received("FR")) == sorted(sent)
+    assert {await world.state("US", message_id) for message_id in withdrawn} <= {"withdrawn"}
+    await world.settle()
+    await world.check()
+
+
+async def test_a_second_withdrawal_returns_the_time_of_the_first(world: World) -> None:
+    await world.settle()
+    await world.cut_off("US")
+    message_id = await world.send("US")
+    tracking, principal = world.node("US").tracking, world.principal("US")
+    first = await tracking.withdraw(principal, message_id)
+    world.clock.advance(10)
+
+    assert await tracking.withdraw(principal, message_id) == first
+    tracked = await tracking.status(principal, message_id)
+    assert [(event.event, event.at_ms) for event in tracked.timeline][1:] == [("withdrawn", first)]
+
+
+# --- backlog -----------------------------------------------------------------------------
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process that is in RAM."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
+
+
+SMALL, LARGE = 10_000, 100_000
+
+
+@pytest.mark.parametrize("number", [SMALL, pytest.param(LARGE, marks=[pytest.mark.slow])])
+async def test_a_backlog_costs_disk_and_drains_in_order_of_precedence(
+    world: World, number: int, record_property: Callable[[str, object], None]
+) -> None:
+    await world.settle()
+    # Caches, pools and code paths fill up with the first messages, in both directions.
+    warm = await post_many(world, "US", 1_500)
+    await world.until_state("US", warm[-1], "received", agency=INVESTIGATORS["US"])
+    await world.cut_off("US")
+    before = resident_bytes()
+
+    routine = await post_many(world, "US", number - number // 10)
+    priority = await post_many(world, "US", number // 10, precedence="PRIORITY")
+    waiting = resident_bytes()
+    flash = await world.send("US", precedence="FLASH")
+    assert await count(world, "US", State.ACCEPTED) == number + 1
+    world.reconnect("US")
+    await world.until_state("US", flash, "received")
+    left = await count(world, "US", State.ACCEPTED)
+    agency = INVESTIGATORS["US"]
+    await world.until(
+        lambda: world.state("US", routine[-1], agency), lambda label: label == "received", within_s=600
+    )
+    drained = resident_bytes()
+
+    # The database's page caches fill up: 32 MiB at the sender, then as much at the receiver,
+    # and 8 MiB for each reader. The same bounds hold for any number of messages.
+    record_property("waiting_mib", (waiting - before) >> 20)
+    record_property("drained_mib", (drained - before) >> 20)
+    assert waiting - before < 48 * 1024 * 1024
+    assert drained - before < 160 * 1024 * 1024
+    assert left > number // 2, "the FLASH overtook most of the backlog"
+    store = world.sides["FR"].store
+    assert store is not None
+    origin = world.sides["US"].keyring.pair.exchange_origin
+    logged = await store.read(lambda tx: _messages_in(tx, origin))
+    assert logged == [*warm, flash, *priority, *routine]
+    await world.settle()
+
+
+def _messages_in(tx: Transaction, origin: str) -> list[bytes]:
+    head = tx.logs.head(origin)
+    assert head is not None
+    found = []
+    for start in range(0, head.size, 1_000):
+        for data in tx.logs.entries(origin, start, min(start + 1_000, head.size)):
+            entry = decode_entry(data)
+            if isinstance(entry, MessageEntry):
+                found.append(decode_header(entry.header).message_id)
+    return found
