@@ -484,8 +484,15 @@ class World:
 
     async def send_many(self, nation: str, count: int, **header: Any) -> list[bytes]:
         """Post many drafts at once and return their ids, in order."""
-        bodies = [Submission(body=orjson.dumps(self.draft(nation, **header))) for _ in range(count)]
-        outcomes = await self.node(nation).admission.submit(self.principal(nation), bodies)
+        return await self.submit(nation, [self.draft(nation, **header) for _ in range(count)])
+
+    async def submit(
+        self, nation: str, documents: Sequence[dict[str, Any]], *, principal: Principal | None = None
+    ) -> list[bytes]:
+        """Post documents in one call and return their ids; the first error is raised."""
+        bodies = [Submission(body=orjson.dumps(document)) for document in documents]
+        caller = principal or self.principal(nation)
+        outcomes = await self.node(nation).admission.submit(caller, bodies)
         ids: list[bytes] = []
         for outcome in outcomes:
             if isinstance(outcome, GatewayError):

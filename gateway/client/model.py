@@ -210,7 +210,7 @@ class Conversation:
 
     Attributes:
         conversation_id: Its id.
-        state: OPEN, ACKNOWLEDGED, PARTLY_ANSWERED, ANSWERED, CLOSED, OVERDUE or
+        state: OPEN, ACKNOWLEDGED, PARTLY_ANSWERED, ANSWERED, REFUSED, CANCELLED, OVERDUE or
             FOR_INFORMATION.
         overdue: Whether a deadline is over.
         open_until: Earliest open deadline, or None.

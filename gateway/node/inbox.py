@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.errors import RejectedError
 from gateway.node.audit_log import AuditLog
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
+from gateway.node.thread_memory import without_filled_gap
 from gateway.node.vault import Vault
 from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
@@ -125,7 +126,10 @@ class Inbox:
         while True:
             event = self._arrivals.setdefault(agency, asyncio.Event())
             rows = await self._store.read(
-                lambda tx: tx.inbox.listing(agency, after=after, limit=limit, collected=collected)
+                lambda tx: [
+                    _as_of_now(tx, row)
+                    for row in tx.inbox.listing(agency, after=after, limit=limit, collected=collected)
+                ]
             )
             left = deadline - self._clock.monotonic_s()
             if rows or left <= 0:
@@ -147,7 +151,8 @@ class Inbox:
 
         def find(tx: Transaction) -> tuple[InboxRow | None, StoredNote | None]:
             note = tx.logs.newest_note(self._pair.peer_origin)
-            return tx.inbox.find(message_id, agency), note
+            row = tx.inbox.find(message_id, agency)
+            return None if row is None else _as_of_now(tx, row), note
 
         found, note = await self._store.read(find)
         if found is None or note is None:
@@ -229,3 +234,8 @@ class Inbox:
                 message_id=found.row.message_id,
             )
         return Delivery(row=found.row, collected_ms=found.collected_ms, message=message)
+
+
+def _as_of_now(tx: Transaction, found: InboxRow) -> InboxRow:
+    row = without_filled_gap(tx, found.row)
+    return found if row is found.row else replace(found, row=row)

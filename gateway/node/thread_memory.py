@@ -8,6 +8,7 @@ fetched for the whole group at once, and from what the group itself has added.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gateway.core.message.threads import StoredMessage
@@ -109,6 +110,20 @@ class ThreadMemory:
             found = self._tx.threads.replies((message_id,))
             self._replies[message_id] = list(found.get(message_id, ()))
         return self._replies[message_id]
+
+
+def without_filled_gap(tx: Transaction, row: MessageRow) -> MessageRow:
+    """Return a received message without the flag ``gap`` once no number before it is missing.
+
+    A missing message may still arrive, or its sender's node may declare its number void.
+    """
+    flags = row.flags.split()
+    if "gap" not in flags:
+        return row
+    missing = tx.threads.missing_numbers(row.conversation_id).get(row.from_agency, ())
+    if any(number < row.seq for number in missing):
+        return row
+    return replace(row, flags=" ".join(flag for flag in flags if flag != "gap"))
 
 
 def nation_of(agency: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.core.message.registry import Catalogue
 from gateway.core.receipt import ExceptionCode, state_after
@@ -20,6 +21,7 @@ from gateway.node.audit_log import AuditLog
 from gateway.node.inbox import NotFoundError
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
+from gateway.node.thread_memory import without_filled_gap
 from gateway.node.waiting import wait_for
 from gateway.ports import Clock, CollectionRow, MessageRow, Step, Store, Transaction
 
@@ -64,7 +66,8 @@ class Thread:
 
     Attributes:
         conversation_id: 16 bytes.
-        state: OPEN, ACKNOWLEDGED, PARTLY_ANSWERED, ANSWERED, CLOSED, OVERDUE or FOR_INFORMATION.
+        state: OPEN, ACKNOWLEDGED, PARTLY_ANSWERED, ANSWERED, REFUSED, CANCELLED, OVERDUE or
+            FOR_INFORMATION.
         messages: Oldest first.
         open_until_ms: Earliest deadline of what is still open, or None.
         overdue: True if that deadline is over.
@@ -210,7 +213,7 @@ class Tracking:
         return Thread(
             conversation_id=conversation_id,
             state="OVERDUE" if overdue else state,
-            messages=tuple(rows),
+            messages=tuple(without_filled_gap(tx, row) for row in rows),
             open_until_ms=deadline,
             overdue=overdue,
             missing=tx.threads.missing_numbers(conversation_id),
@@ -224,7 +227,8 @@ class Tracking:
         if not awaiting:
             return "FOR_INFORMATION", None
         if not opened:
-            return "ANSWERED", None
+            closing = [row.type.partition("/")[0] for row in rows if row.closes]
+            return _CLOSED_BY.get(closing[-1], "ANSWERED"), None
         deadlines = [row.reply_by_ms for row in opened if row.reply_by_ms is not None]
         ids = {row.message_id for row in opened}
         answers = [row for row in rows if row.in_reply_to in ids]
@@ -290,6 +294,10 @@ class Tracking:
             origin=None if row.receipt_index is None else self._pair.peer_origin,
             index=row.receipt_index,
         )
+
+
+_CLOSED_BY: Final = {"assist.refusal": "REFUSED", "assist.cancel": "CANCELLED"}
+"""State of a conversation by the type that closed what was open in it; else ANSWERED."""
 
 
 def _state_said(exception: int) -> State:
