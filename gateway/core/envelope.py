@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
-from uuid import UUID
 
 from gateway.core.encoding import decode, encode
 from gateway.core.states import Precedence
@@ -169,7 +168,7 @@ def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type
     header = document["header"]
     attachments: Sequence[Mapping[str, Any]] = header.get("attachments", ())
     return Header(
-        message_id=UUID(header["message_id"]).bytes,
+        message_id=_id_bytes(header["message_id"]),
         created_ms=time_ms(header["created_at"]),
         expires_ms=time_ms(header["expires_at"]),
         from_node=from_node,
@@ -180,9 +179,13 @@ def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type
         type_digest=type_digest,
         precedence=Precedence[header["precedence"]],
         marking_level=MARKING_LEVELS.index(header["marking"]["level"]),
-        conversation_id=UUID(header["conversation"]["id"]).bytes,
+        conversation_id=_id_bytes(header["conversation"]["id"]),
         attachments_bytes=sum(attachment["size"] for attachment in attachments),
     )
+
+
+def _id_bytes(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
 
 
 def time_ms(text: str) -> int:

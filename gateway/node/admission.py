@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
-from uuid import UUID
 
 import orjson
 
@@ -231,14 +230,17 @@ class Admission:
 
     def _admit(self, tx: Transaction, candidates: Sequence[Candidate]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
-        used = tx.facts.idempotent({_key_of(candidate) for candidate in candidates})
+        used = tx.facts.idempotent({candidate.key for candidate in candidates})
         memory = self._memory(tx, candidates)
         keys = self._entropy.bytes(32 * len(candidates))
+        # The acceptances of a group stand first among its events, one an agency.
+        first = self._audit.next_index(tx)
+        indexes: dict[str, int] = {}
         outcomes: list[Outcome | None] = []
         accepted: list[tuple[int, Candidate, NewMessage, bytes]] = []
         repeats: list[tuple[int, bytes]] = []
         for position, candidate in enumerate(candidates):
-            known = used.get(_key_of(candidate))
+            known = used.get(candidate.key)
             if known is not None:
                 if known[0] == candidate.digest:
                     repeats.append((position, known[1]))
@@ -252,13 +254,15 @@ class Admission:
                 outcomes.append(RefusedError(violations))
                 continue
             content_key = ContentKey(keys[32 * position : 32 * position + 32])
-            row, message = self._row(candidate, memory, content_key, now_ms)
+            agency = candidate.principal.agency
+            index = indexes.setdefault(agency, first + len(indexes))
+            row, message = self._row(candidate, memory, content_key, now_ms, index)
             memory.add(row, candidate.document)
-            used[_key_of(candidate)] = (candidate.digest, candidate.message_id)
+            used[candidate.key] = (candidate.digest, candidate.message_id)
             accepted.append((position, candidate, row, message))
             outcomes.append(None)
-        indexes = self._record(tx, now_ms, candidates, outcomes, accepted)
-        self._insert(tx, now_ms, accepted, indexes)
+        self._record(tx, now_ms, candidates, outcomes, accepted)
+        self._insert(tx, now_ms, accepted)
         for position, candidate, _, message in accepted:
             outcomes[position] = Acceptance(
                 message_id=candidate.message_id,
@@ -281,7 +285,12 @@ class Admission:
         return verdict.violations
 
     def _row(
-        self, candidate: Candidate, memory: ThreadMemory, content_key: ContentKey, now_ms: int
+        self,
+        candidate: Candidate,
+        memory: ThreadMemory,
+        content_key: ContentKey,
+        now_ms: int,
+        audit_index: int,
     ) -> tuple[NewMessage, bytes]:
         document = candidate.document
         header = header_of(
@@ -316,7 +325,7 @@ class Admission:
             expires_ms=header.expires_ms,
             arrived_ms=now_ms,
             log_index=None,
-            audit_index=None,
+            audit_index=audit_index,
             flags="",
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
@@ -330,35 +339,30 @@ class Admission:
         candidates: Sequence[Candidate],
         outcomes: Sequence[Outcome | None],
         accepted: Sequence[tuple[int, Candidate, NewMessage, bytes]],
-    ) -> dict[str, int]:
-        """Write the audit events of a group; return the index of each agency's acceptance."""
+    ) -> None:
+        """Write the audit events of a group: acceptances by agency, then refusals."""
         entries: list[bytes] = []
-        offsets: dict[str, int] = {}
         by_agency: dict[str, tuple[Actor, list[bytes]]] = {}
         for _, candidate, row, _ in accepted:
             agency = candidate.principal.agency
             by_agency.setdefault(agency, (candidate.principal.actor, []))[1].append(row.message_id)
-        for agency, (actor, objects) in by_agency.items():
-            offsets[agency] = len(entries)
+        for actor, objects in by_agency.values():
             entries += self._audit.event(at_ms=now_ms, actor=actor, event="message.accepted", objects=objects)
         for candidate, outcome in zip(candidates, outcomes, strict=True):
             if isinstance(outcome, GatewayError):
                 entries += self._refusal(now_ms, candidate.principal, outcome, candidate.message_id)
-        if not entries:
-            return {}
-        first = self._audit.append(tx, entries)
-        return {agency: first + offset for agency, offset in offsets.items()}
+        if entries:
+            self._audit.append(tx, entries)
 
     def _insert(
         self,
         tx: Transaction,
         now_ms: int,
         accepted: Sequence[tuple[int, Candidate, NewMessage, bytes]],
-        indexes: dict[str, int],
     ) -> None:
         if not accepted:
             return
-        rows = [replace(row, audit_index=indexes[row.from_agency]) for _, _, row, _ in accepted]
+        rows = [row for _, _, row, _ in accepted]
         tx.outbox.insert(rows)
         for row in rows:
             # An urgent message may not overtake its own predecessors: they become as urgent.
@@ -366,7 +370,7 @@ class Admission:
                 tx.outbox.raise_rank(row.conversation_id, row.rank)
         tx.facts.put_idempotent(
             [
-                (*_key_of(candidate), candidate.digest, candidate.message_id, now_ms)
+                (*candidate.key, candidate.digest, candidate.message_id, now_ms)
                 for _, candidate, _, _ in accepted
             ]
         )
@@ -415,8 +419,3 @@ class Admission:
             objects=() if message_id is None else (message_id,),
             details=numbers[:100],
         )
-
-
-def _key_of(candidate: Candidate) -> tuple[str, str]:
-    """Return (agency, idempotency key); the default key is the message id."""
-    return candidate.principal.agency, candidate.key or str(UUID(bytes=candidate.message_id))

@@ -84,6 +84,10 @@ class AuditLog:
             extend_log(tx, head, [entry])
             tx.logs.put_control(self.origin, Kind.KEY_STATEMENT, 0, entry)
 
+    def next_index(self, tx: Transaction) -> int:
+        """Return the index that the next event of this transaction will have."""
+        return ensure_log(tx, self.origin, LogKind.AUDIT).size
+
     def append(self, tx: Transaction, entries: Sequence[bytes]) -> int:
         """Append encoded events and return the index of the first."""
         head = ensure_log(tx, self.origin, LogKind.AUDIT)

@@ -263,9 +263,9 @@ class Courier:
     async def _ship(self) -> None:
         """Ship bundle after bundle until something fails."""
         while True:
-            # Besides four bundles: no more than a bundle's worth of messages behind the one
-            # that is being formed, so that something urgent finds a short queue.
-            while len(self._flights) >= MAX_IN_FLIGHT or self._flying > self._bundle_limit:
+            # Besides four bundles: no more than two full ones before the one that is formed
+            # next, so that both nodes are busy and something urgent finds a short queue.
+            while len(self._flights) >= MAX_IN_FLIGHT or self._flying > 2 * self._bundle_limit:
                 await self._land_one()
             self._raise_failure()
             if self._in_doubt:

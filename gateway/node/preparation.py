@@ -21,7 +21,7 @@ from gateway.core.message.examine import examine_document
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
-from gateway.core.message.threads import StoredMessage
+from gateway.core.message.threads import StoredMessage, uuid_bytes
 from gateway.core.message.violation import Violation
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
@@ -87,10 +87,14 @@ class Submission:
 
 @dataclass(slots=True, kw_only=True)
 class Candidate:
-    """A message that passed the first stage and waits for the second."""
+    """A message that passed the first stage and waits for the second.
+
+    Attributes:
+        key: (agency, idempotency key); the default key is the message id.
+    """
 
     principal: Principal
-    key: str | None
+    key: tuple[str, str]
     digest: bytes
     document: dict[str, Any]
     seq_missing: bool
@@ -235,13 +239,13 @@ class Preparation:
         reply = conversation.get("in_reply_to")
         return Candidate(
             principal=principal,
-            key=key,
+            key=(principal.agency, key or header["message_id"]),
             digest=digest,
             document=completed.document,
             seq_missing=completed.seq_missing,
-            message_id=UUID(header["message_id"]).bytes,
-            in_reply_to=None if reply is None else UUID(reply).bytes,
-            conversation_id=UUID(conversation["id"]).bytes,
+            message_id=uuid_bytes(header["message_id"]),
+            in_reply_to=None if reply is None else uuid_bytes(reply),
+            conversation_id=uuid_bytes(conversation["id"]),
         )
 
 

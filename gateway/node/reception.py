@@ -11,13 +11,12 @@ Spec: docs/spec/exchange.md, "Receiving", checks 9 and 10, and "Conversations".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from gateway.core.entries import ReceiptException
 from gateway.core.envelope import time_ms
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
-from gateway.core.message.threads import closes, examine_thread
+from gateway.core.message.threads import closes, examine_thread, uuid_bytes
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 from gateway.core.states import State
 from gateway.node.opening import Opened, Refused
@@ -126,4 +125,4 @@ class Reception:
 
 def _answered(message: Opened) -> bytes | None:
     reply = message.document["header"]["conversation"].get("in_reply_to")
-    return None if reply is None else UUID(reply).bytes
+    return None if reply is None else uuid_bytes(reply)
