@@ -11,7 +11,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
 import orjson
 
@@ -28,7 +27,8 @@ from gateway.ports import CollectionRow, MessageRow
 
 def uuid_text(identifier: bytes) -> str:
     """Return 16 bytes as a lower-case UUID."""
-    return str(UUID(bytes=identifier))
+    text = identifier.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def time_or_none(milliseconds: int | None) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from gateway.core.encoding import decode, encode
@@ -195,6 +196,7 @@ def time_ms(text: str) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
 
 
+@lru_cache(maxsize=256)
 def time_text(milliseconds: int) -> str:
     """Return UTC milliseconds as RFC 3339 text with three decimals and Z."""
     moment = datetime.fromtimestamp(milliseconds // 1_000, tz=UTC)

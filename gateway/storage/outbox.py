@@ -175,7 +175,9 @@ class SqlOutbox:
             item = by_index[index]
             target = _state_after(item.code, sendings)
             entry = None if target is State.ACCEPTED else index
-            changes.append((int(target), entry, decided_ms, receipt_index, item.code, item.rule, number))
+            changes.append(
+                (int(target), entry, decided_ms, decided_ms, receipt_index, item.code, item.rule, number)
+            )
             self._session.move(State(source), target, 1)
             # The peer holds the number of a duplicate already: its first copy uses it.
             if target is not State.ACCEPTED and item.code != ExceptionCode.DUPLICATE:

@@ -196,12 +196,14 @@ EXCEPT: Final = Statement(
         state=_bind("to"),
         # NULL when it goes back to *accepted*: it has no entry then.
         log_index=_bind("entry"),
+        # A receipt proves delivery too, whatever it says, often before the cosignature is read.
+        delivered_ms=sa.func.coalesce(_m.delivered_ms, _bind("seen")),
         decided_ms=_bind("at"),
         receipt_index=_bind("receipt"),
         exception=_bind("code"),
         rule=_bind("broken"),
     ),
-    row=("to", "entry", "at", "receipt", "code", "broken", "message"),
+    row=("to", "entry", "seen", "at", "receipt", "code", "broken", "message"),
 )
 NUMBERS_AT: Final = ListStatement(
     lambda items: sa.select(sent_entries.c.log_index, sent_entries.c.number).where(
