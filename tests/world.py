@@ -212,7 +212,9 @@ class Faults:
     impostor: Callable[[str], Any] | None = None
     # While it is there and not set, bundles are on their way and do not arrive.
     gate: asyncio.Event | None = None
+    # Bundles that this node sent, unless a test sends too many to keep them.
     posted: list[bytes] = field(default_factory=list)
+    keep_posted: bool = True
     asked: list[str] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
@@ -255,7 +257,8 @@ class WorldLink:
 
     async def post_bundle(self, bundle: bytes) -> BundleAnswer:
         faults = self._world.sides[self._nation].faults
-        faults.posted.append(bundle)
+        if faults.keep_posted:
+            faults.posted.append(bundle)
         faults.in_flight += 1
         faults.most_in_flight = max(faults.most_in_flight, faults.in_flight)
         try:

@@ -66,6 +66,8 @@ async def test_the_number_of_a_message_that_ends_is_void_and_due_to_be_logged(
 
     assert await receipt(store, 0, 1, except_at(0, code)) is True
     assert await voids(store) == [(message.conversation_id, LYON, 4)]
+    rows = await store.read(lambda tx: tx.threads.rows([identifier("a")]))
+    assert rows[identifier("a")].delivered_ms == 5_000, "a receipt proves delivery, whatever it says"
 
 
 async def test_the_number_of_a_duplicate_is_used_by_its_first_copy(store: SqlStore) -> None:

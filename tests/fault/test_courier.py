@@ -449,6 +449,7 @@ async def test_a_backlog_costs_disk_and_drains_in_order_of_precedence(world: Wor
     # Caches, pools and code paths fill up with the first messages, in both directions.
     warm = await post_many(world, "US", 1_500)
     await world.until_state("US", warm[-1], "received", agency=INVESTIGATORS["US"])
+    world.sides["US"].faults.keep_posted = False
     await world.cut_off("US")
     before = resident_bytes()
 
@@ -471,7 +472,7 @@ async def test_a_backlog_costs_disk_and_drains_in_order_of_precedence(world: Wor
     grown = f"{(waiting - before) >> 20} MiB waiting, {(drained - before) >> 20} MiB drained"
     print(f"{number} messages: {grown}")  # noqa: T201 - what was measured; pytest shows it with -rP
     assert waiting - before < 48 * 1024 * 1024
-    assert drained - before < 160 * 1024 * 1024
+    assert drained - before < 128 * 1024 * 1024
     assert left > number // 2, "the FLASH overtook most of the backlog"
     store = world.sides["FR"].store
     assert store is not None
