@@ -78,6 +78,10 @@ class WorldClock:
                 async with asyncio.timeout(left):
                     await jumped.wait()
 
+    def set_back(self, seconds: float) -> None:
+        """Let an operator set the clock back; time that passes is measured as before."""
+        self._base_ms -= int(seconds * 1_000)
+
     def advance(self, seconds: float) -> None:
         """Let that much time pass at once."""
         self._added_s += seconds
