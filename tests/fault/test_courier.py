@@ -322,6 +322,18 @@ async def test_what_waits_leaves_in_order_of_precedence_and_then_of_age(world: W
     assert logged == [*flash, *immediate, *priority, *routine]
 
 
+async def test_a_message_that_waited_for_days_is_received_like_any_other(world: World) -> None:
+    await world.settle()
+    await world.cut_off("US")
+    (message_id,) = await post_many(world, "US", 1)
+
+    world.clock.advance(5 * 86_400)
+    world.reconnect("US")
+
+    await world.until_state("US", message_id, "received", agency=INVESTIGATORS["US"])
+    assert await inbox(world, "FR") == [message_id]
+
+
 # --- a frozen pair, expiry, withdrawal -------------------------------------------------
 
 
