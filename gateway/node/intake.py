@@ -313,7 +313,7 @@ class Intake:
         if contents is None or overlap > 0:
             contents = await self._open(bundle, skip=overlap)
         opened = contents
-        self._reader.check_statements(opened.others)
+        self._reader.check_statements(opened.others, end=bundle.end)
         now_ms = self._clock.now_ms()
         new = bundle.entries[overlap:]
         self._head = None  # unknown while the outcome of the write is

@@ -93,14 +93,21 @@ class MirrorReader:
             elif isinstance(entry, AgreementEntry):
                 self._agreed = dict(entry.types)
 
-    def check_statements(self, entries: Sequence[tuple[int, Entry]]) -> None:
+    def check_statements(self, entries: Sequence[tuple[int, Entry]], *, end: int) -> None:
         """Check the statements of a bundle before any of it is kept.
 
+        Args:
+            entries: Entries that are not messages, with their indexes.
+            end: Index behind the last entry of the bundle.
+
         Raises:
-            PeerError: Entry 0 is no statement, or a statement is not the imported one or a
-                later one of the pinned root.
+            PeerError: Entry 0 is no statement, a statement is not the last entry of its
+                bundle, or it is not the imported one or a later one of the pinned root.
         """
         for index, entry in entries:
+            if isinstance(entry, KeyStatementEntry) and index != end - 1:
+                msg = "a key statement is the last entry of its bundle"
+                raise PeerError(msg)
             if index == 0 and not isinstance(entry, KeyStatementEntry):
                 msg = "the first entry of an exchange log is its key statement"
                 raise PeerError(msg)
