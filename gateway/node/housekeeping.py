@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
 COSIGN_EVERY_S = 60.0
+COSIGN_AGAIN_S = 5.0
 EXPIRE_LIMIT = 1_000
 
 
@@ -131,6 +132,7 @@ class Housekeeping:
             try:
                 await self._ask_cosignature()
             except (UnavailableError, PeerError) as error:
+                self._cosign_at_s = self._clock.monotonic_s() + COSIGN_AGAIN_S
                 log.info("audit.cosignature_missed", code=error.code)
 
     async def _expire(self) -> None:
