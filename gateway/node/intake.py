@@ -22,10 +22,9 @@ from typing import Final
 import structlog
 
 from gateway.core.bundle import Bundle, decode_bundle
-from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
-from gateway.core.entries import IncidentKind, Kind, kind_of
-from gateway.core.merkle import Hash, RightEdge, append, edge_at, hash_leaf
+from gateway.core.entries import Kind, kind_of
+from gateway.core.merkle import append, hash_leaf
 from gateway.core.message.registry import Catalogue
 from gateway.core.receipt import ExceptionCode
 from gateway.errors import (
@@ -35,7 +34,8 @@ from gateway.errors import (
     RootMismatchError,
     UnavailableError,
 )
-from gateway.node.log_writer import LogHashes, ensure_log, extend_log
+from gateway.node.forks import FROZEN, Checked, Forks
+from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
 from gateway.node.opening import Contents, Opener, Refused
 from gateway.node.pair import Pair
@@ -46,7 +46,6 @@ from gateway.ports import (
     BundleAnswer,
     Clock,
     HighWater,
-    Incident,
     Keyring,
     LogHead,
     LogKind,
@@ -80,15 +79,6 @@ class Arrival:
     effects: Effects
     receipts_due: bool
     rank: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Checked:
-    """A bundle whose note carries both signatures of the log."""
-
-    bundle: Bundle
-    verified: VerifiedNote
-    leaves: tuple[Hash, ...]
 
 
 class Intake:
@@ -134,10 +124,10 @@ class Intake:
         self._clock = clock
         self._workers = workers
         self._on_arrival = on_arrival
-        self._on_frozen = on_frozen
         self._on_kem_key_gone = on_kem_key_gone
         self._opener = Opener(pair=pair, catalogue=catalogue, kem_private=keyring.kem_private)
         self._reception = Reception(catalogue=catalogue, vault=vault)
+        self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
         self._turn = asyncio.Lock()
         self._taking: set[asyncio.Task[Contents | None]] = set()
         self._grown = asyncio.Condition()
@@ -147,20 +137,17 @@ class Intake:
         self._in_work = 0
         self._last_cosign_s = 0
         self._ready = False
-        self.frozen = False
 
     async def open(self) -> None:
         """Read where the mirror ends. Every bundle gets a 503 until `admit` is called."""
 
-        def load(tx: Transaction) -> tuple[int, bool, StoredNote | None]:
+        def load(tx: Transaction) -> tuple[int, bool, int]:
             head = ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)
             newest = tx.logs.newest_note(self._pair.peer_origin)
-            return head.size, tx.facts.get("frozen") is not None, newest
+            return head.size, tx.facts.get(FROZEN) is not None, 0 if newest is None else newest.at_ms
 
-        self._size, self.frozen, newest = await self._store.write(Step.SETUP, load)
-        if newest is not None:
-            # Times of cosignatures only grow, even if the clock was set back while we were away.
-            self._last_cosign_s = newest.at_ms // 1_000
+        self._size, self._forks.proven, at_ms = await self._store.write(Step.SETUP, load)
+        self._last_cosign_s = max(self._last_cosign_s, at_ms // 1_000)
 
     def admit(self) -> None:
         """Take bundles from now on: this node's own log is whole, so it may sign."""
@@ -169,6 +156,11 @@ class Intake:
     def suspend(self) -> None:
         """Take no bundles until `admit` is called: this node's own log is being refilled."""
         self._ready = False
+
+    @property
+    def frozen(self) -> bool:
+        """Return whether a fork is proven, now or before: no bundle is taken until people decide."""
+        return self._forks.proven
 
     @property
     def size(self) -> int:
@@ -223,22 +215,24 @@ class Intake:
             return 0 if head is None else head.size, tx.logs.newest_note(origin)
 
         size, newest = await self._store.read(load)
-        if newest is None or newest.note is None or newest.size != size or size < self._remembered()[0]:
+        if newest is None or newest.note is None or newest.size != size or size < self._forks.cosigned_size():
             return None, size
         await self._high_water.record({origin: (size, newest.root)})
+        # Times of cosignatures only grow, even if the clock was set back while we were away.
+        self._last_cosign_s = max(self._last_cosign_s, newest.at_ms // 1_000)
         return await self._cosign(newest.note), size
 
     # --- order -------------------------------------------------------------------------
 
     def _check_open(self) -> None:
-        if self.frozen:
+        if self._forks.proven:
             msg = "the pair is frozen"
             raise PairFrozenError(msg)
         if not self._ready:
             msg = "this node is starting or recovering"
             raise UnavailableError(msg, retry_after_s=2)
 
-    async def _take_in_turn(self, checked: _Checked, contents: Contents | None) -> Contents | None:
+    async def _take_in_turn(self, checked: Checked, contents: Contents | None) -> Contents | None:
         async with self._turn:
             self._check_open()
             if checked.bundle.start > self._size:
@@ -271,7 +265,7 @@ class Intake:
 
     # --- the log -----------------------------------------------------------------------
 
-    def _verify(self, data: bytes) -> _Checked:
+    def _verify(self, data: bytes) -> Checked:
         """Check 2, and what can be said of the bundle without the mirror."""
         bundle = decode_bundle(data)
         verifier = self._keyring.peer_log_verifier(self._pair.peer_origin)
@@ -280,7 +274,7 @@ class Intake:
             msg = "the note of a bundle signs the size at the bundle's end"
             raise MalformedError(msg)
         leaves = tuple(hash_leaf(entry) for entry in bundle.entries)
-        return _Checked(bundle=bundle, verified=verified, leaves=leaves)
+        return Checked(bundle=bundle, verified=verified, leaves=leaves)
 
     async def _open(self, bundle: Bundle, *, skip: int) -> Contents:
         return await self._workers.compute(
@@ -291,7 +285,7 @@ class Intake:
             agreed=self._reader.agreed,
         )
 
-    async def _take(self, checked: _Checked, contents: Contents | None) -> Contents | None:
+    async def _take(self, checked: Checked, contents: Contents | None) -> Contents | None:
         """Mirror a bundle; return its contents, or None if the mirror held all of it already.
 
         Only this part runs one bundle at a time. What follows (high-water mark, cosignature,
@@ -300,7 +294,7 @@ class Intake:
         bundle, checkpoint = checked.bundle, checked.verified.checkpoint
         overlap = min(self._size, bundle.end) - bundle.start
         if overlap > 0:
-            await self._check_overlap(checked, overlap)
+            await self._forks.check_overlap(checked, overlap, size=self._size)
         if bundle.end <= self._size:
             return None
         head = self._head
@@ -309,7 +303,7 @@ class Intake:
         if append(head.edge, checked.leaves[overlap:]).edge.root() != checkpoint.root:
             msg = "the entries do not lead to the signed root"
             raise RootMismatchError(msg)
-        await self._check_remembered(checked, head, overlap)
+        await self._forks.check_remembered(checked, head, overlap)
         if contents is None or overlap > 0:
             contents = await self._open(bundle, skip=overlap)
         opened = contents
@@ -329,7 +323,7 @@ class Intake:
         self._on_arrival(arrival)
         return opened
 
-    async def _answer(self, checked: _Checked, taken: Contents | None) -> BundleAnswer:
+    async def _answer(self, checked: Checked, taken: Contents | None) -> BundleAnswer:
         """Answer with a cosignature where messages were delivered, else with the size alone.
 
         A replay gets the cosignature of the mirror's newest state.
@@ -340,85 +334,12 @@ class Intake:
         checkpoint = checked.verified.checkpoint
         await self._high_water.record({checkpoint.origin: (checkpoint.size, checkpoint.root)})
         note = None
-        if taken.messages and checkpoint.size >= self._remembered()[0]:
+        if taken.messages and checkpoint.size >= self._forks.cosigned_size():
             note = await self._cosign(checked.bundle.note)
         return BundleAnswer(size=checkpoint.size, note=note)
 
-    def _remembered(self) -> tuple[int, bytes]:
-        """Return (size, root) of the largest state of the peer's log that was cosigned."""
-        return self._high_water.read().get(self._pair.peer_origin, (0, b""))
-
-    async def _check_remembered(self, checked: _Checked, head: LogHead, overlap: int) -> None:
-        """Compare a bundle that passes the remembered state with it, after a restored backup.
-
-        Raises:
-            PairFrozenError: The peer signs another history than the one that we cosigned.
-        """
-        size, root = self._remembered()
-        if head.size < size <= checked.bundle.end:
-            leaves = checked.leaves[overlap : size - checked.bundle.start]
-            if append(head.edge, leaves).edge.root() != root:
-                await self._freeze(checked.bundle, checked.verified.checkpoint, None)
-
     def _load_head(self, tx: Transaction) -> LogHead:
         return ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)
-
-    async def _check_overlap(self, checked: _Checked, overlap: int) -> None:
-        """Tell a replay from a fork and from mere damage.
-
-        Raises:
-            PairFrozenError: The signed root and the mirror's signed root cannot belong to
-                one tree: a fork, which freezes the pair.
-            RootMismatchError: The entries differ from the mirror's, and nothing signed says so.
-        """
-        origin = self._pair.peer_origin
-        bundle, checkpoint = checked.bundle, checked.verified.checkpoint
-
-        def compare(tx: Transaction) -> tuple[bool, RightEdge, bytes | None, StoredNote | None]:
-            same = tx.logs.entries(origin, bundle.start, bundle.start + overlap) == list(
-                bundle.entries[:overlap]
-            )
-            reader = LogHashes(tx.logs, origin)
-            before = edge_at(bundle.start, reader=reader)
-            ours = None
-            if bundle.end <= self._size:
-                ours = edge_at(bundle.end, reader=reader).root()
-            return same, before, ours, tx.logs.newest_note(origin)
-
-        same, before, ours, newest = await self._store.read(compare)
-        signed_otherwise = ours is not None and ours != checkpoint.root
-        if not same and not signed_otherwise:
-            signed_otherwise = append(before, checked.leaves).edge.root() == checkpoint.root
-        if signed_otherwise:
-            await self._freeze(bundle, checkpoint, newest)
-        if not same:
-            msg = "the entries are not those that the mirror holds"
-            raise RootMismatchError(msg)
-
-    async def _freeze(self, bundle: Bundle, checkpoint: Checkpoint, ours: StoredNote | None) -> None:
-        """Keep both notes and stop the pair. Only people can start it again."""
-        now_ms = self._clock.now_ms()
-
-        def keep(tx: Transaction) -> None:
-            tx.facts.put_incident(
-                Incident(
-                    kind=IncidentKind.FORK,
-                    origin=checkpoint.origin,
-                    size=checkpoint.size,
-                    root=checkpoint.root,
-                    at_ms=now_ms,
-                    note_a=bundle.note,
-                    note_b=None if ours is None else ours.note,
-                )
-            )
-            tx.facts.put("frozen", f"fork {now_ms}")
-
-        await self._store.write(Step.MIRRORED, keep)
-        self.frozen = True
-        self._on_frozen()
-        log.error("pair.frozen", origin=checkpoint.origin, size=checkpoint.size)
-        msg = "the peer signed two histories of one log: the pair is frozen"
-        raise PairFrozenError(msg)
 
     # --- the transaction ---------------------------------------------------------------
 

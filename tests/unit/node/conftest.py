@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,19 +13,18 @@ from gateway.core.message.registry import Catalogue
 from gateway.node.pair import Pair
 from gateway.node.workers import Workers
 from gateway.storage.store import SqlStore
-from tests.world import WorldClock, WorldKeyring, pair_of
+from tests.world import World, WorldClock, WorldKeyring, pair_of
+
+# fsync costs nothing there; durability has tests of its own.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @pytest.fixture
 async def store() -> AsyncIterator[SqlStore]:
-    shm = Path("/dev/shm")  # fsync costs nothing there; durability has tests of its own
-    folder = Path(tempfile.mkdtemp(prefix="node-", dir=shm if shm.is_dir() else None))
-    store = SqlStore.open(f"sqlite:///{folder}/gateway.db")
-    try:
+    with tempfile.TemporaryDirectory(prefix="node-", dir=MEMORY) as folder:
+        store = SqlStore.open(f"sqlite:///{folder}/gateway.db")
         yield store
-    finally:
         await store.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -59,3 +57,11 @@ def workers() -> Iterator[Workers]:
     workers = Workers()
     yield workers
     workers.close()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Two whole nodes, for parts whose neighbours are most of what they do."""
+    with tempfile.TemporaryDirectory(prefix="world-", dir=MEMORY) as folder:
+        async with World(Path(folder)) as world:
+            yield world
