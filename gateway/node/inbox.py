@@ -25,6 +25,9 @@ from gateway.ports import Clock, InboxRow, MessageRow, Step, Store, StoredNote, 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 """Content in one page of an inbox; a page holds at least one message, whatever its size."""
 
+FIRST_STEP = 16
+"""Messages that a page reads at first, before their sizes are known: 18 MiB at most."""
+
 
 class NotFoundError(RejectedError):
     """There is no such thing for this caller: unknown and not yours look the same."""
@@ -126,10 +129,7 @@ class Inbox:
         while True:
             event = self._arrivals.setdefault(agency, asyncio.Event())
             rows = await self._store.read(
-                lambda tx: [
-                    _as_of_now(tx, row)
-                    for row in tx.inbox.listing(agency, after=after, limit=limit, collected=collected)
-                ]
+                lambda tx: _page(tx, agency, after=after, limit=limit, collected=collected)
             )
             left = deadline - self._clock.monotonic_s()
             if rows or left <= 0:
@@ -234,6 +234,25 @@ class Inbox:
                 message_id=found.row.message_id,
             )
         return Delivery(row=found.row, collected_ms=found.collected_ms, message=message)
+
+
+def _page(
+    tx: Transaction, agency: str, *, after: tuple[int, int], limit: int, collected: bool
+) -> list[InboxRow]:
+    """Return the rows of a page, read in steps: however large the messages, few are in memory."""
+    rows: list[InboxRow] = []
+    size, step = 0, FIRST_STEP
+    while len(rows) < limit and size < MAX_PAGE_BYTES:
+        wanted = min(step, limit - len(rows))
+        part = tx.inbox.listing(agency, after=after, limit=wanted, collected=collected)
+        rows += [_as_of_now(tx, row) for row in part]
+        if len(part) < wanted:
+            break
+        after = (part[-1].row.rank, part[-1].row.number)
+        size += sum(len(row.ciphertext or b"") for row in part)
+        # As many as will fit, judged by those before.
+        step = max((MAX_PAGE_BYTES - size) * len(rows) // max(size, 1), 1)
+    return rows
 
 
 def _as_of_now(tx: Transaction, found: InboxRow) -> InboxRow:

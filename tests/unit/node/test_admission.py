@@ -1,0 +1,270 @@
+"""Admission decides for good: durable before it answers, once for each key, never too much at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from gateway.core.message.strict_json import MessageTooLargeError
+from gateway.errors import GatewayError, StoreError
+from gateway.node.admission import (
+    Acceptance,
+    Admission,
+    IdempotencyConflictError,
+    OverloadedError,
+    RecoveringError,
+)
+from gateway.node.preparation import (
+    NotAllowedError,
+    RefusedError,
+    Submission,
+    UnreadableError,
+    _is_whole,
+    _parent_needed,
+)
+from gateway.ports import Step
+from tests.messages import INVESTIGATORS, answer, request
+from tests.world import World
+
+
+def admission(world: World) -> Admission:
+    return world.node("US").admission
+
+
+def body(world: World, **header: Any) -> bytes:
+    return orjson.dumps(world.draft("US", **header))
+
+
+async def waiting(world: World) -> int:
+    return (await world.node("US").health()).waiting
+
+
+# --- one by one ------------------------------------------------------------------------------
+
+
+async def test_each_post_stands_alone_and_results_are_in_order(world: World) -> None:
+    bodies = [body(world), b"{", body(world, precedence="ROUTINE"), b"{}", body(world)]
+
+    outcomes = await admission(world).submit(
+        world.principal("US"), [Submission(body=item) for item in bodies]
+    )
+
+    assert [type(item) for item in outcomes] == [
+        Acceptance,
+        UnreadableError,
+        RefusedError,
+        RefusedError,
+        Acceptance,
+    ]
+
+
+async def test_an_agency_may_name_itself_as_sender_and_nobody_else(world: World) -> None:
+    own = world.draft("US")
+    own["header"]["from"] = {"agency": world.principal("US").agency}
+    await world.post("US", own)
+
+    for other in (INVESTIGATORS["US"], "FR.DGDDI.SARC", "", None, 7):
+        own["header"]["from"] = {"agency": other}
+        with pytest.raises(NotAllowedError):
+            await world.post("US", own)
+
+
+async def test_a_body_that_is_too_large_is_refused_as_such_and_by_itself(world: World) -> None:
+    large = b'{"a": "' + b"x" * 1_048_576 + b'"}'
+
+    outcomes = await admission(world).submit(
+        world.principal("US"), [Submission(body=large), Submission(body=body(world))]
+    )
+
+    assert isinstance(outcomes[0], MessageTooLargeError)
+    assert isinstance(outcomes[1], Acceptance)
+
+
+# --- idempotency -----------------------------------------------------------------------------
+
+
+async def test_a_key_gives_the_same_answer_for_the_same_body_alone(world: World) -> None:
+    draft = world.draft("US")
+    first = await world.post("US", draft, key="k")
+
+    assert (await world.post("US", draft, key="k")).message_id == first.message_id
+    with pytest.raises(IdempotencyConflictError):
+        await world.post("US", world.draft("US"), key="k")
+    await world.until_state("US", first.message_id, "received")
+    repeated = await world.post("US", draft, key="k")
+    assert (repeated.message, repeated.accepted_ms) == (first.message, first.accepted_ms)
+    assert repeated.state.label == "received"
+
+
+async def test_two_agencies_may_use_one_key(world: World) -> None:
+    first = await world.post("US", world.draft("US"), key="k")
+    draft = request("US", world.clock.now_ms())
+    second = await world.post("US", draft, agency=INVESTIGATORS["US"], key="k")
+
+    assert first.message_id != second.message_id
+
+
+async def test_one_key_twice_in_one_call_is_accepted_once(world: World) -> None:
+    same, other = body(world), body(world, precedence="FLASH")
+    submissions = [Submission(body=item, key="k") for item in (same, same, other)]
+
+    first, second, third = await admission(world).submit(world.principal("US"), submissions)
+
+    assert isinstance(first, Acceptance)
+    assert isinstance(second, Acceptance)
+    assert first.message_id == second.message_id
+    assert isinstance(third, IdempotencyConflictError)
+
+
+async def test_a_refused_post_does_not_use_its_key_up(world: World) -> None:
+    with pytest.raises(RefusedError):
+        await world.post("US", world.draft("US", precedence="ROUTINE"), key="k")
+
+    await world.post("US", world.draft("US"), key="k")
+
+
+# --- checking --------------------------------------------------------------------------------
+
+
+async def test_checking_completes_and_keeps_nothing(world: World) -> None:
+    checked = await admission(world).check(world.principal("US"), body(world), strict=False)
+
+    document = orjson.loads(checked)
+    assert document["header"]["conversation"]["seq"] == 1
+    assert await waiting(world) == 0
+    with pytest.raises(RefusedError):
+        await admission(world).check(world.principal("US"), body(world), strict=True)
+    assert await admission(world).check(world.principal("US"), checked, strict=True) == checked
+
+
+async def test_checking_answers_what_posting_would(world: World) -> None:
+    accepted = await world.post("US", world.draft("US"))
+    cases: list[tuple[bytes, type[GatewayError]]] = [
+        (b"{", UnreadableError),
+        (b'{"header": {"from": {"agency": "x"}}}', NotAllowedError),
+        (body(world, precedence="ROUTINE"), RefusedError),
+        (accepted.message, RefusedError),
+        (
+            orjson.dumps(answer("US", UUID(int=7).bytes, world.clock.now_ms())),
+            RefusedError,
+        ),
+    ]
+    for case, error in cases:
+        with pytest.raises(error):
+            await admission(world).check(world.principal("US"), case, strict=False)
+
+
+# --- too much, too late ------------------------------------------------------------------------
+
+
+async def test_more_than_may_wait_is_refused_before_it_is_looked_at(world: World) -> None:
+    admission(world)._max_waiting = 2
+    submissions = [Submission(body=body(world)) for _ in range(3)]
+
+    with pytest.raises(OverloadedError) as caught:
+        await admission(world).submit(world.principal("US"), submissions)
+
+    assert caught.value.retry_after_s >= 1
+    assert admission(world).waiting == 0
+    await admission(world).submit(world.principal("US"), submissions[:2])
+
+
+async def test_while_the_log_is_refilled_agencies_are_told_to_come_back(world: World) -> None:
+    admission(world).paused = True
+    with pytest.raises(RecoveringError):
+        await world.send("US")
+    admission(world).paused = False
+    await world.send("US")
+
+
+async def test_a_caller_that_goes_away_does_not_take_its_message_along(world: World) -> None:
+    await world.settle()
+    calling = asyncio.create_task(world.send("US"))
+    await asyncio.sleep(0)
+    assert admission(world).waiting == 1
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+
+    assert admission(world).waiting == 0
+    other = await world.send("US")
+    await world.until_state("US", other, "received")
+    assert other in await world.received("FR")
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+async def test_when_the_store_fails_every_caller_of_the_group_hears_it(
+    world: World, *, persisted: bool
+) -> None:
+    await world.settle()
+    world.break_write("US", Step.ACCEPTED, persisted=persisted)
+
+    outcomes = await asyncio.gather(*(world.send("US") for _ in range(5)), return_exceptions=True)
+
+    assert all(isinstance(item, StoreError) for item in outcomes)
+
+
+async def test_when_a_refusal_cannot_be_recorded_it_is_not_answered_as_one(world: World) -> None:
+    await world.settle()
+    world.break_write("US", Step.REFUSED, persisted=False)
+
+    with pytest.raises(StoreError):
+        await world.post("US", {})
+
+
+# --- what a draft needs ------------------------------------------------------------------------
+
+
+PARENT = str(UUID(int=5))
+
+
+@pytest.mark.parametrize(
+    ("document", "needed"),
+    [
+        ({}, None),
+        ({"header": 1}, None),
+        ({"header": {}}, None),
+        ({"header": {"conversation": []}}, None),
+        ({"header": {"conversation": {}}}, None),
+        ({"header": {"conversation": {"in_reply_to": PARENT}}}, UUID(int=5).bytes),
+        ({"header": {"conversation": {"in_reply_to": "no id"}}}, None),
+        ({"header": {"conversation": {"in_reply_to": 7}}}, None),
+        ({"header": {"conversation": {"in_reply_to": None}}}, None),
+        (
+            {
+                "header": {
+                    "conversation": {"in_reply_to": PARENT, "id": 1, "pattern": 2},
+                    "to": [],
+                    "purpose": {},
+                }
+            },
+            None,
+        ),
+        (
+            {"header": {"conversation": {"in_reply_to": PARENT, "id": 1, "pattern": 2}, "to": []}},
+            UUID(int=5).bytes,
+        ),
+    ],
+)
+def test_a_draft_needs_its_parent_only_if_something_follows_from_it(
+    document: dict[str, Any], needed: bytes | None
+) -> None:
+    assert _parent_needed(document) == needed
+
+
+@pytest.mark.parametrize("document", [{}, {"header": []}, {"header": {}}, {"header": {"conversation": {}}}])
+def test_what_lacks_anything_is_a_draft(document: dict[str, Any]) -> None:
+    assert _is_whole(document) is False
+
+
+async def test_what_a_node_completed_is_whole(world: World) -> None:
+    accepted = await world.post("US", world.draft("US"))
+    document = orjson.loads(accepted.message)
+
+    assert _is_whole(document) is True
+    del document["header"]["conversation"]["seq"]
+    assert _is_whole(document) is False
