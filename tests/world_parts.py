@@ -1,0 +1,265 @@
+"""What a world of two nodes is made of: clock, randomness, keys, drafts, and a store that can die.
+
+`tests.world` puts the parts together and names them all; import them from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from gateway.core.envelope import time_text
+from gateway.core.keybox import KemPrivateKey, kem_key_id
+from gateway.core.sealing import StorageKey
+from gateway.core.signature import HybridSigner, HybridVerifier, SoftwareSigner
+from gateway.errors import GatewayError, StoreError
+from gateway.keyring.statement import KeyStatement, root_name, sign_statement, verify_statement
+from gateway.node.pair import Pair
+from gateway.ports import Step, Transaction
+from gateway.storage.store import SqlStore
+
+T = TypeVar("T")
+
+NATIONS = ("FR", "US")
+NODES = {"FR": "fr.gateway.test", "US": "us.gateway.test"}
+AGENCIES = {"FR": "FR.DGDDI.SARC", "US": "US.CBP.NTC"}
+
+
+def other(nation: str) -> str:
+    """Return the other nation."""
+    return "US" if nation == "FR" else "FR"
+
+
+class WorldClock:
+    """Real time plus what the test has added to it."""
+
+    def __init__(self) -> None:
+        self._base_ms = int(datetime(2026, 11, 23, 12, 0, tzinfo=UTC).timestamp() * 1_000)
+        self._began = time.monotonic()
+        self._added_s = 0.0
+        self._jumped = asyncio.Event()
+
+    def now_ms(self) -> int:
+        return self._base_ms + int(self.monotonic_s() * 1_000)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic() - self._began + self._added_s
+
+    async def sleep(self, seconds: float) -> None:
+        end = self.monotonic_s() + seconds
+        while (left := end - self.monotonic_s()) > 0:
+            jumped = self._jumped
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await jumped.wait()
+
+    def set_back(self, seconds: float) -> None:
+        """Let an operator set the clock back; time that passes is measured as before."""
+        self._base_ms -= int(seconds * 1_000)
+
+    def advance(self, seconds: float) -> None:
+        """Let that much time pass at once."""
+        self._added_s += seconds
+        jumped, self._jumped = self._jumped, asyncio.Event()
+        jumped.set()
+
+
+class WorldEntropy:
+    """Randomness of the machine; nothing here depends on its values, but for the waits."""
+
+    jitter = 0.5
+
+    def bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+    def fraction(self) -> float:
+        return self.jitter
+
+
+def _signer(name: str) -> SoftwareSigner:
+    seed = hashlib.sha512(f"test key {name}".encode()).digest()
+    return SoftwareSigner(name=name, ed25519_seed=seed[:32], mldsa87_seed=seed[32:])
+
+
+class WorldKeyring:
+    """Test keys of one node, derived from names; KEM keys live as long as this object."""
+
+    def __init__(self, nation: str) -> None:
+        self.pair = pair_of(nation)
+        self.storage_key = StorageKey(hashlib.sha256(f"storage {nation}".encode()).digest())
+        self._signers = {
+            origin: _signer(origin) for origin in (self.pair.exchange_origin, self.pair.audit_origin)
+        }
+        self._cosigner = _signer(self.pair.node)
+        self.statement = _statement(nation)
+        self.peer_statement = _statement(other(nation))
+        self._peer = self._verify(self.peer_statement, 1)
+        self._kem: dict[bytes, tuple[KemPrivateKey, int]] = {}
+
+    @property
+    def cosigner(self) -> HybridSigner:
+        return self._cosigner
+
+    @property
+    def peer_cosigner_verifier(self) -> HybridVerifier:
+        return self._peer.cosigner
+
+    def log_signer(self, origin: str) -> HybridSigner:
+        return self._signers[origin]
+
+    def own_verifier(self, origin: str) -> HybridVerifier:
+        return self._signers[origin].verifier
+
+    def peer_log_verifier(self, origin: str) -> HybridVerifier:
+        return self._peer.log(origin)
+
+    def accept_peer_statement(self, statement: bytes) -> None:
+        self._peer = self._verify(statement, self._peer.version)
+
+    def create_kem_key(self, now_ms: int) -> tuple[bytes, bytes]:
+        key = KemPrivateKey.from_seed(os.urandom(32))
+        public = key.public_key.to_bytes()
+        self._kem[kem_key_id(public)] = (key, now_ms)
+        return kem_key_id(public), public
+
+    def kem_private(self, key_id: bytes) -> KemPrivateKey | None:
+        return self._kem[key_id][0] if key_id in self._kem else None
+
+    def destroy_kem_key(self, key_id: bytes) -> None:
+        self._kem.pop(key_id, None)
+
+    def kem_keys(self) -> Mapping[bytes, int]:
+        return {key_id: created for key_id, (_, created) in self._kem.items()}
+
+    def _verify(self, note: bytes, lowest: int) -> KeyStatement:
+        nation = self.pair.peer_nation
+        return verify_statement(
+            note,
+            root=_signer(root_name(nation)).verifier,
+            nation=nation,
+            node=NODES[nation],
+            lowest_version=lowest,
+        )
+
+
+def pair_of(nation: str) -> Pair:
+    """Return the pair as the node of ``nation`` sees it."""
+    peer = other(nation)
+    return Pair(nation=nation, node=NODES[nation], peer_nation=peer, peer_node=NODES[peer])
+
+
+def _statement(nation: str) -> bytes:
+    pair = pair_of(nation)
+    statement = KeyStatement(
+        nation=nation,
+        node=pair.node,
+        version=1,
+        issued=datetime(2026, 11, 1, tzinfo=UTC),
+        test=True,
+        root_certificate=b"\x03" * 48,
+        logs=tuple(_signer(o).verifier for o in (pair.audit_origin, pair.exchange_origin)),
+        cosigner=_signer(pair.node).verifier,
+        tls_spki=(b"\x01" * 32, b"\x02" * 32),
+    )
+    return sign_statement(statement, root=_signer(root_name(nation)))
+
+
+class CrashError(StoreError):
+    """The process died at a write, as far as the test is concerned."""
+
+    code = "simulated-crash"
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is broken right now, for one node."""
+
+    crash_step: Step | None = None
+    crash_persisted: bool = False
+    crash_skip: int = 0
+    crashed: asyncio.Event = field(default_factory=asyncio.Event)
+    unreachable: bool = False
+    lose_answers: bool = False
+    tamper: Callable[[bytes], bytes] | None = None
+    # Called with a bundle before it leaves; an error that it returns is what the sender gets.
+    refuse: Callable[[bytes], GatewayError | None] | None = None
+    # The same for questions, by name: view, entries, add_checkpoint.
+    refuse_question: Callable[[str], GatewayError | None] | None = None
+    # What this node is answered in place of what the peer says: (question, answer) to answer.
+    alter_answer: Callable[[str, Any], Any] | None = None
+    # A peer in place of the real one: question to answer.
+    impostor: Callable[[str], Any] | None = None
+    # While it is there and not set, bundles are on their way and do not arrive.
+    gate: asyncio.Event | None = None
+    # Bundles that this node sent, unless a test sends too many to keep them.
+    posted: list[bytes] = field(default_factory=list)
+    keep_posted: bool = True
+    asked: list[str] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+
+class FaultyStore:
+    """A real store that can die at one write, just before or just after it is durable."""
+
+    def __init__(self, store: SqlStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+
+    async def write(self, step: Step, work: Callable[[Transaction], T]) -> T:
+        faults = self._faults
+        if faults.crashed.is_set():
+            msg = "the process is dead"
+            raise CrashError(msg)
+        if faults.crash_step is not step:
+            return await self._store.write(step, work)
+        if faults.crash_skip > 0:
+            faults.crash_skip -= 1
+            return await self._store.write(step, work)
+        faults.crash_step = None
+        if faults.crash_persisted:
+            await self._store.write(step, work)
+        faults.crashed.set()
+        msg = "the process died"
+        raise CrashError(msg)
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        return await self._store.read(work)
+
+
+def make_draft(nation: str, now_ms: int, **header: Any) -> dict[str, Any]:
+    """Return a draft of a small type for the nation's targeting centre."""
+    act_before = time_text(now_ms + 86_400_000)
+    document: dict[str, Any] = {
+        "type": "alert.urgent/1",
+        "header": {
+            "to": [{"nation": other(nation), "agency": AGENCIES[other(nation)]}],
+            "language": "fr" if nation == "FR" else "en",
+            "precedence": "IMMEDIATE",
+            "evaluation": {"scheme": "EU4X4", "source": "B", "information": "2"},
+            "purpose": {"code": "CARGO_TARGETING", "areas": ["NARCOTICS"]},
+            "reply_by": act_before,
+            **header,
+        },
+        "payload": {
+            "kind": "TOXIC_SUBSTANCE",
+            "headline": "Synthetic test alert",
+            "narrative": "A synthetic narrative for tests.",
+            "act_before": act_before,
+            "requested_action": "Examine the synthetic consignment.",
+        },
+    }
+    return document
+
+
+def message_uuid(message_id: bytes) -> str:
+    """Return a message id as text."""
+    return str(UUID(bytes=message_id))
