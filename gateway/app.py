@@ -211,7 +211,8 @@ async def _run(
         stopping.cancel()
         running.cancel()
         results = await asyncio.gather(running, return_exceptions=True)
-    if isinstance(results[0], GatewayError):
+    if results[0] is not None and not isinstance(results[0], asyncio.CancelledError):
+        # What only an operator can mend; anything else is a defect, and must not look like an end.
         raise results[0]
     log.info("node.stopped", node=node.pair.node)
 

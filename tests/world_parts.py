@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from gateway.core.envelope import time_text
@@ -185,6 +185,7 @@ class Faults:
     crash_step: Step | None = None
     crash_persisted: bool = False
     crash_skip: int = 0
+    crash_due: bool = False
     crashed: asyncio.Event = field(default_factory=asyncio.Event)
     unreachable: bool = False
     lose_answers: bool = False
@@ -207,6 +208,9 @@ class Faults:
     most_in_flight: int = 0
 
 
+_DIED: Final = "the process died"
+
+
 class FaultyStore:
     """A real store that can die at one write, just before or just after it is durable."""
 
@@ -221,15 +225,34 @@ class FaultyStore:
             raise CrashError(msg)
         if faults.crash_step is not step:
             return await self._store.write(step, work)
-        if faults.crash_skip > 0:
-            faults.crash_skip -= 1
-            return await self._store.write(step, work)
-        faults.crash_step = None
-        if faults.crash_persisted:
-            await self._store.write(step, work)
-        faults.crashed.set()
-        msg = "the process died"
-        raise CrashError(msg)
+
+        def dying(tx: Transaction) -> T:
+            value = work(tx)
+            # A courier looks whether anything is due whenever it likes. A look that found
+            # nothing is no step of anything, so it neither counts nor kills.
+            if step is not Step.SEQUENCED or value is not None:
+                if faults.crash_skip > 0:
+                    faults.crash_skip -= 1
+                elif not faults.crash_persisted:
+                    raise CrashError(_DIED)
+                else:
+                    faults.crash_due = True
+            return value
+
+        try:
+            value = await self._store.write(step, dying)
+        except CrashError:
+            self._die()
+            raise
+        if faults.crash_due:
+            self._die()
+            raise CrashError(_DIED)
+        return value
+
+    def _die(self) -> None:
+        self._faults.crash_step = None
+        self._faults.crash_due = False
+        self._faults.crashed.set()
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._store.read(work)

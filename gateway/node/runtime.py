@@ -308,15 +308,17 @@ class Node:
         """Let everything run that signs: our log is known to be whole."""
         self._intake.admit()
         self._housekeeping.may_sign = True
+        self.admission.paused = False
         self.phase = Phase.FROZEN if self._intake.frozen else Phase.RUNNING
         self.started.set()
         self.tracking.moved()
         log.info("node.running", node=self.pair.node, peer=self.pair.peer_node)
 
     def _recovering(self) -> None:
-        """Sign and cosign nothing until our log is whole again."""
+        """Sign, cosign and accept nothing until our log is whole again."""
         self._intake.suspend()
         self._housekeeping.may_sign = False
+        self.admission.paused = True
         self.phase = Phase.RECOVERING
 
     def _due(self) -> None:

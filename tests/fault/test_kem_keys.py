@@ -57,8 +57,6 @@ async def test_a_key_is_announced_once_and_not_again_at_a_restart(world: World) 
 async def test_a_key_that_was_made_and_never_logged_is_announced_after_the_restart(world: World) -> None:
     await world.settle()
     (first,) = await announced(world)
-    # The courier looks once more whether anything is due; that look is not to be broken.
-    await asyncio.sleep(0.2)
     world.break_write("FR", Step.SEQUENCED, persisted=False)
 
     world.clock.advance(DAY_S + 1)

@@ -21,6 +21,7 @@ from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
 from gateway.errors import PairFrozenError, UnavailableError
 from gateway.node import recovery
+from gateway.node.admission import RecoveringError
 from gateway.node.inbox import NotFoundError
 from gateway.node.recovery import UnprovenHistoryError
 from gateway.node.runtime import Phase
@@ -416,6 +417,24 @@ async def test_a_peer_that_goes_away_in_the_middle_is_waited_for(world: World) -
 
     await world.until_phase("US", Phase.RUNNING)
     assert failures > 3
+    await is_whole(world)
+
+
+async def test_while_entries_are_being_fetched_agencies_are_told_to_come_back(world: World) -> None:
+    await restored_behind(world)
+    world.sides["US"].faults.refuse_question = lambda name: (
+        UnavailableError("gone") if name == "entries" else None
+    )
+    await world.start("US")
+    await world.until_phase("US", Phase.RECOVERING)
+
+    with pytest.raises(RecoveringError) as caught:
+        await world.send("US")
+
+    assert caught.value.retry_after_s > 0
+    world.sides["US"].faults.refuse_question = None
+    await world.until_phase("US", Phase.RUNNING)
+    await deliver(world, "US")
     await is_whole(world)
 
 
