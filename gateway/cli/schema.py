@@ -24,6 +24,7 @@ from gateway.cli.agency import (
     table,
 )
 from gateway.cli.drafting import Judgement, canonical, judge, new_draft
+from gateway.cli.inbox import banner_line
 from gateway.core.message.registry import MessageType
 from gateway.core.message.wording import Language
 from gateway.system import SystemClock
@@ -198,7 +199,8 @@ def _print_judgement(name: str, judgement: Judgement, language: Language, *, as_
     if as_json:
         print_json({"file": name, "verdict": verdict, "errors": errors})
         return
-    typer.echo(f"{verdict:<9} {name}")
+    shown = "" if errors or judgement.document is None else f"  {banner_line(judgement.document)}"
+    typer.echo(f"{verdict:<9} {name}{shown}")
     for error in errors:
         typer.echo(f"  {error['rule']:<10} {error['pointer'] or '/'}: {error['message']}")
 
