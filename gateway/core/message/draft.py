@@ -193,13 +193,13 @@ class _Completion:
 
     def fill_purpose(self) -> None:
         """Give a reply the purpose of what it answers, and a type with one purpose that one."""
-        allowed = self._type.terms.purposes
-        if {"=", "*"} & allowed:
-            if self._parent is not None:
-                areas = _at(self._parent_content, "/header/purpose/areas")
-                self._fill_object("purpose", {"code": self._parent.purpose, "areas": areas or []})
-        elif len(allowed) == 1:
-            self._fill_object("purpose", {"code": next(iter(allowed)), "areas": []})
+        terms, parent = self._type.terms, self._parent
+        is_any = bool({"=", "*"} & terms.purposes)
+        if parent is not None and (is_any or (terms.reply_to and parent.purpose in terms.purposes)):
+            areas = _at(self._parent_content, "/header/purpose/areas")
+            self._fill_object("purpose", {"code": parent.purpose, "areas": areas or []})
+        elif len(terms.purposes) == 1 and not is_any:
+            self._fill_object("purpose", {"code": next(iter(terms.purposes)), "areas": []})
 
     def fill_marking(self) -> None:
         """Fill the default marking, the agreed equivalent, and the nations it may go to."""
@@ -268,7 +268,7 @@ class _Completion:
         hours = (precedence or precedences["ROUTINE"]).expires_hours
         self.header.setdefault("expires_at", _timestamp(self._created_ms + hours * HOUR_MS))
         deadline = self._type.terms.reply_by
-        if deadline is None or "reply_by" in self.header:
+        if deadline is None or "reply_by" in self.header or self._answers():
             return
         document = {"header": self.header, "payload": self._payload}
         field = _at(document, deadline.field)
@@ -277,14 +277,25 @@ class _Completion:
             return
         due_ms = self._created_ms + minutes * MINUTE_MS
         cap_ms = None if deadline.not_after is None else _instant(_at(document, deadline.not_after))
-        if cap_ms is not None and self._created_ms < cap_ms < due_ms:
-            due_ms = cap_ms
+        if cap_ms is not None:
+            early_ms = cap_ms - deadline.margin_minutes * MINUTE_MS
+            # Where the margin has begun already, the time itself is the deadline.
+            cap_ms = early_ms if early_ms > self._created_ms else cap_ms
+            if self._created_ms < cap_ms < due_ms:
+                due_ms = cap_ms
         self.header["reply_by"] = _timestamp(due_ms)
 
     def ordered_header(self) -> _Json:
         """Return the header with its fields in the order of the schema."""
         order = self._type.documents[HEADER_ID]["properties"]
         return {name: self.header[name] for name in (*order, *self.header) if name in self.header}
+
+    def _answers(self) -> bool:
+        """Tell whether this is a reply, also of a type that may open a conversation as well."""
+        conversation = self.header.get("conversation")
+        return bool(self._type.terms.reply_to) and (
+            isinstance(conversation, dict) and "in_reply_to" in conversation
+        )
 
     def _creation_ms(self, now_ms: int) -> int:
         """Return the time of creation: as given, else as the given id says, else now."""
@@ -299,12 +310,19 @@ class _Completion:
         return from_id if now_ms - _OLDEST_ID_MS <= from_id <= now_ms + _NEWEST_ID_MS else now_ms
 
     def _fill_addressees(self) -> None:
-        """Address the sender of what is answered, or the only service that a type goes to."""
-        header = self.header
+        """Address the sender of what is answered, or the only service that a type goes to.
+
+        What takes an own message back goes to all that got it.
+        """
+        header, terms, parent = self.header, self._type.terms, self._parent
         if "to" not in header:
-            agencies = self._type.terms.agencies.get(self._peer_nation, frozenset())
-            if self._parent is not None and self._type.terms.reply_to:
-                header["to"] = [{"nation": self._parent.nation, "agency": self._parent.from_agency}]
+            agencies = terms.agencies.get(self._peer_nation, frozenset())
+            if parent is not None and terms.reply_to:
+                header["to"] = [{"nation": parent.nation, "agency": parent.from_agency}]
+            elif parent is not None and "=" in terms.purposes and parent.nation == self._sender.nation:
+                header["to"] = [
+                    {"nation": self._peer_nation, "agency": agency} for agency in parent.to_agencies
+                ]
             elif len(agencies) == 1:
                 header["to"] = [{"nation": self._peer_nation, "agency": next(iter(agencies))}]
         elif isinstance(header["to"], list):
