@@ -9,6 +9,7 @@ import orjson
 
 from gateway.api.answers import delivery_json, listing_json
 from gateway.api.callers import Caller
+from gateway.api.conversation_answers import in_force_document
 from gateway.api.cursors import CURSOR, decode_inbox, encode_inbox
 from gateway.api.messages import CURSOR_EXPECTED, MAX_PAGE, MAX_WAIT_S
 from gateway.api.services import Services
@@ -50,7 +51,10 @@ class InboxHandlers:
         if deliveries:
             last = deliveries[-1].row
             following = encode_inbox(last.rank, last.number)
-        return Reply(body=listing_json("messages", [delivery_json(item) for item in deliveries], following))
+        items = [
+            delivery_json(delivery, in_force=in_force_document(delivery.in_force)) for delivery in deliveries
+        ]
+        return Reply(body=listing_json("messages", items, following))
 
     async def read(self, request: Request[Caller]) -> Reply:
         """Return one message with its verification facts."""
@@ -60,7 +64,14 @@ class InboxHandlers:
             msg = "the content was erased"
             raise ErasedError(msg)
         own_origin = self._services.pair.exchange_origin
-        return Reply(body=delivery_json(delivery, verification=verification, own_origin=own_origin))
+        return Reply(
+            body=delivery_json(
+                delivery,
+                in_force=in_force_document(delivery.in_force),
+                verification=verification,
+                own_origin=own_origin,
+            )
+        )
 
     async def acknowledge(self, request: Request[Caller]) -> Reply:
         """Record that the agency has the message."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -98,8 +98,8 @@ def print_messages(messages: tuple[Received, ...]) -> None:
             moment(item.received_at),
             moment(summary.reply_by),
             summary.message_id,
-            "" if item.message is None else banner(item.message["header"]["marking"]),
-            " ".join(item.flags) + (" erased" if item.message is None else ""),
+            "" if item.message is None else banner(_marking(item)),
+            " ".join((*item.flags, *_changes(item), *(() if item.message else ("erased",)))),
         )
     show(rows)
 
@@ -127,21 +127,49 @@ def print_message(received: Received, *, as_json: bool) -> None:
             ("checkpoint", f"size {verified.checkpoint_size}, root {verified.checkpoint_root}"),
             ("receipt", "not logged yet" if receipt is None else f"{receipt.origin} at {receipt.index}"),
         ]
+    changes = _changes(received)
+    if changes:
+        facts.append(("changed", ", ".join(changes)))
     for name, value in facts:
         typer.echo(f"{name:<13} {value}")
     if received.message is None:
         return
     # Above and below the text, as on paper: what is torn off stays marked.
-    line = banner_line(received.message)
+    line = _line(_marking(received))
     typer.echo(f"\n{line}\n")
     typer.echo(json.dumps(received.message, indent=2, ensure_ascii=False))
+    if received.in_force is not None:
+        typer.echo("\nin force now:")
+        typer.echo(json.dumps(received.in_force, indent=2, ensure_ascii=False))
     typer.echo(f"\n{line}")
 
 
 def banner_line(message: Mapping[str, Any]) -> str:
     """Return the banner of a message and what it equals in the other nation."""
-    marking = message["header"]["marking"]
+    return _line(message["header"]["marking"])
+
+
+def _line(marking: Mapping[str, Any]) -> str:
     return f"{banner(marking)}  (= {equivalent(marking)})"
+
+
+def _marking(received: Received) -> Mapping[str, Any]:
+    """Return the marking in force of a message that is not erased."""
+    terms = None if received.in_force is None else received.in_force["terms"]
+    marking = (received.message or {})["header"]["marking"] if terms is None else terms["marking"]
+    return cast("Mapping[str, Any]", marking)
+
+
+def _changes(received: Received) -> tuple[str, ...]:
+    """Return in words what became of a message."""
+    changed = received.in_force or {}
+    words = {
+        "corrected": changed.get("corrected_by"),
+        "retracted": changed.get("retracted_by"),
+        "terms-changed": changed.get("terms"),
+        "consent-asked": changed.get("consents"),
+    }
+    return tuple(word for word, found in words.items() if found)
 
 
 def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bool) -> None:

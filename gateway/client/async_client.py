@@ -283,9 +283,18 @@ class AsyncClient:
 
     # --- conversations and catalogue -------------------------------------------------
 
-    async def conversations(self, *, limit: int = 50) -> AsyncIterator[Conversation]:
-        """Yield conversations: newest pages first, within a page overdue ones first, then open ones."""
+    async def conversations(
+        self, *, limit: int = 50, states: Sequence[str] = ()
+    ) -> AsyncIterator[Conversation]:
+        """Yield conversations: open ones by the deadline of the answer, then the others, newest first.
+
+        Args:
+            limit: Conversations in one call, 1 to 200.
+            states: Only conversations in one of these states; empty for all.
+        """
         path = f"/v1/conversations?limit={limit}"
+        if states:
+            path += "&state=" + ",".join(quote(state, safe="") for state in states)
         following: str | None = ""
         while following is not None:
             answer = await self._transport.call(

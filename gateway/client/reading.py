@@ -11,13 +11,17 @@ import orjson
 from gateway.client.errors import AnswerUnreadableError, ProblemError, problem_from
 from gateway.client.model import (
     Accepted,
+    Change,
     Conversation,
+    Deadline,
     InboxPage,
     LogPlace,
     MaySend,
     MessageException,
     MessageType,
     Received,
+    RequestStatus,
+    Room,
     Summary,
     TimelineEvent,
     Tracked,
@@ -118,6 +122,7 @@ def received(document: Mapping[str, Any]) -> Received:
         received_at=_time(document["received_at"]),
         collected_at=_time_or_none(document["collected_at"]),
         flags=tuple(document["flags"]),
+        in_force=None if document["in_force"] is None else _object(document, "in_force"),
         message=None if document["message"] is None else _object(document, "message"),
         verification=None
         if facts is None
@@ -141,6 +146,7 @@ def inbox_page(document: Mapping[str, Any]) -> InboxPage:
 
 def conversation(document: Mapping[str, Any]) -> Conversation:
     """Read a conversation."""
+    messages = document.get("messages", ())
     return Conversation(
         conversation_id=_text(document, "conversation_id"),
         state=_text(document, "state"),
@@ -152,8 +158,73 @@ def conversation(document: Mapping[str, Any]) -> Conversation:
         opened_at=_time(document["opened_at"]),
         last_message_at=_time(document["last_message_at"]),
         count=int(document["count"]),
-        messages=tuple(summary(item) for item in document.get("messages", ())),
+        requests=tuple(_request(item) for item in document["requests"]),
+        deadlines=tuple(_deadline(item) for item in document.get("deadlines", ())),
+        room=_room_or_none(document.get("room")),
+        messages=tuple(summary(item) for item in messages),
+        changes={
+            _text(item, "message_id"): tuple(_change(change) for change in item["changes"])
+            for item in messages
+            if item["changes"]
+        },
+        terms={
+            _text(item, "message_id"): _object(item, "terms")
+            for item in messages
+            if item["terms"] is not None
+        },
     )
+
+
+def _request(document: Mapping[str, Any]) -> RequestStatus:
+    return RequestStatus(
+        message_id=_text(document, "message_id"),
+        type=_text(document, "type"),
+        awaits=bool(document["awaits"]),
+        state=_text(document, "state"),
+        step=_text(document, "step"),
+        due=_time_or_none(document["due"]),
+        last=_change_or_none(document["last"]),
+    )
+
+
+def _deadline(document: Mapping[str, Any]) -> Deadline:
+    return Deadline(
+        kind=_text(document, "kind"),
+        at=_time(document["at"]),
+        message_id=_text(document, "message_id"),
+        agencies=tuple(document["agencies"]),
+        owed=bool(document["owed"]),
+        overdue=bool(document["overdue"]),
+    )
+
+
+def _room_or_none(document: Mapping[str, Any] | None) -> Room | None:
+    if document is None:
+        return None
+    return Room(
+        opened_by=_text(document, "opened_by"),
+        operation=_text(document, "operation"),
+        members={item["agency"]: item["role"] for item in document["members"]},
+        allowed_types=tuple(document["allowed_types"]),
+        starts_at=_time(document["starts_at"]),
+        ends_at=_time(document["ends_at"]),
+        closed_by=_change_or_none(document["closed_by"]),
+    )
+
+
+def _change(document: Mapping[str, Any]) -> Change:
+    return Change(
+        change=document.get("change", ""),
+        message_id=_text(document, "message_id"),
+        type=_text(document, "type"),
+        sender=_text(document, "from"),
+        created_at=_time(document["created_at"]),
+        at=_time_or_none(document["at"]),
+    )
+
+
+def _change_or_none(document: Mapping[str, Any] | None) -> Change | None:
+    return None if document is None else _change(document)
 
 
 def message_type(document: Mapping[str, Any]) -> MessageType:

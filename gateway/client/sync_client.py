@@ -139,9 +139,9 @@ class Client:
         """Acknowledge a message: it is stored here."""
         return self._run(self._client.ack(message_id))
 
-    def conversations(self, *, limit: int = 50) -> Iterator[Conversation]:
-        """Yield conversations."""
-        return self._iterate(self._client.conversations(limit=limit))
+    def conversations(self, *, limit: int = 50, states: Sequence[str] = ()) -> Iterator[Conversation]:
+        """Yield conversations: open ones by the deadline of the answer, then the others, newest first."""
+        return self._iterate(self._client.conversations(limit=limit, states=states))
 
     def conversation(self, conversation_id: str) -> Conversation:
         """Return one conversation with its messages."""

@@ -21,7 +21,7 @@ from gateway.core.message.examine import examine_document
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
-from gateway.core.message.threads import StoredMessage, uuid_bytes
+from gateway.core.message.threads import StoredMessage, subjects_of, uuid_bytes
 from gateway.core.message.violation import Violation
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
@@ -91,6 +91,7 @@ class Candidate:
 
     Attributes:
         key: (agency, idempotency key); the default key is the message id.
+        subjects: Messages and rooms that it is about.
     """
 
     principal: Principal
@@ -101,6 +102,7 @@ class Candidate:
     message_id: bytes
     in_reply_to: bytes | None
     conversation_id: bytes
+    subjects: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +248,7 @@ class Preparation:
             message_id=uuid_bytes(header["message_id"]),
             in_reply_to=None if reply is None else uuid_bytes(reply),
             conversation_id=uuid_bytes(conversation["id"]),
+            subjects=subjects_of(completed.document),
         )
 
 

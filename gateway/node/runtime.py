@@ -21,6 +21,7 @@ from gateway.core.states import State
 from gateway.errors import OperatorError
 from gateway.node.admission import Admission
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
@@ -132,12 +133,12 @@ class Node:
         self._reader = MirrorReader(pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key)
         self.tracking = Tracking(
             pair=pair,
-            catalogue=catalogue,
             store=store,
             audit=self._audit,
             clock=clock,
             on_void=self._due,
         )
+        self.conversations = Conversations(catalogue=catalogue, store=store, vault=vault, clock=clock)
         self._courier = Courier(
             pair=pair,
             sequencer=self._sequencer,

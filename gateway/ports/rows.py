@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from gateway.core.entries import ReceiptException
 from gateway.core.merkle import Hash, RightEdge
+from gateway.core.message.effect import Effect, NewEffect
 from gateway.core.states import State
 
 
@@ -87,6 +88,8 @@ class NewMessage:
         flags: Space-separated words such as ``crossed`` and ``gap``.
         ciphertext: Content as it is stored and sent.
         wrapped_key: Content key under this node's storage key.
+        awaits: True if its sender waits for an answer.
+        effects: What it does to earlier messages.
     """
 
     outgoing: bool
@@ -111,6 +114,8 @@ class NewMessage:
     flags: str
     ciphertext: bytes
     wrapped_key: bytes
+    awaits: bool = False
+    effects: tuple[NewEffect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +150,36 @@ class MessageRow:
     exception: int | None
     rule: int | None
     flags: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectRow:
+    """What a stored message did to an earlier one.
+
+    Attributes:
+        effect: What was done.
+        at_ms: A time that goes with it, UTC milliseconds, or None.
+        row: The message that did it.
+    """
+
+    effect: Effect
+    at_ms: int | None
+    row: MessageRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest:
+    """A message of an agency, or to one, that may still wait for its answer.
+
+    Attributes:
+        conversation_id: Its conversation, 16 bytes.
+        due_ms: Deadline for the answer, UTC milliseconds.
+        number: Its message number.
+    """
+
+    conversation_id: bytes
+    due_ms: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,14 @@ from gateway.core.merkle import Hash, RightEdge, TileHash
 from gateway.core.states import State
 from gateway.ports.rows import (
     CollectionRow,
+    EffectRow,
     InboxRow,
     Incident,
     LogHead,
     LogKind,
     MessageRow,
     NewMessage,
+    OpenRequest,
     ReceiptDue,
     SentBundle,
     Step,
@@ -315,6 +317,20 @@ class Threads(Protocol):
 
     def content(self, message_id: bytes) -> tuple[bytes, bytes, bytes] | None:
         """Return (header, ciphertext, wrapped key) of a message, or None if erased or unknown."""
+        ...
+
+    def effects(self, subjects: Iterable[bytes]) -> dict[bytes, list[EffectRow]]:
+        """Return, for each of these ids of messages or rooms, what was done to it, oldest first.
+
+        Also by messages that were refused, expired or withdrawn: whoever asks looks at that.
+        """
+        ...
+
+    def open_requests(self, agency: str, *, after: tuple[int, int], limit: int) -> list[OpenRequest]:
+        """Return requests of an agency, or to it, that may be open, by (deadline, number) above ``after``.
+
+        All that are open are among them. A few may be closed: whoever asks looks at the effects.
+        """
         ...
 
     def conversations(self, agency: str, *, limit: int, after: int) -> list[list[MessageRow]]:

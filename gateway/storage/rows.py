@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from gateway.core.states import State
 from gateway.ports import MessageRow, NewMessage
 from gateway.storage import tables
+from gateway.storage.effects import insert_effects
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import ListStatement, Statement
 
@@ -38,13 +39,14 @@ _BY_ID: Final = ListStatement(
 
 
 def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
-    """Store messages and contents in this order; return the number of the first."""
+    """Store messages, contents and effects in this order; return the number of the first."""
     first = session.take_numbers(len(messages))
     session.many(_INSERT_MESSAGE, [_message_values(number, m) for number, m in enumerate(messages, first)])
     session.many(
         _INSERT_CONTENT,
         [(number, m.ciphertext, m.wrapped_key) for number, m in enumerate(messages, first)],
     )
+    insert_effects(session, first, messages)
     return first
 
 

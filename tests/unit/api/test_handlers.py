@@ -11,13 +11,21 @@ import pytest
 
 from gateway.api.app import agency_routes
 from gateway.api.callers import Caller, identify_agencies
+from gateway.core.message.effect import Effect
+from gateway.core.message.threads import AppliedEffect
+from gateway.core.message.threads.deadlines import Deadline, DeadlineKind
+from gateway.core.message.threads.in_force import Consent, InForce
+from gateway.core.message.threads.progress import Progress, RequestState
+from gateway.core.message.threads.rooms import Member, Room
+from gateway.core.message.threads.use_changes import TermsInForce
 from gateway.core.message.wording import Language
 from gateway.core.receipt import EXCEPTION_TEXTS, ExceptionCode
 from gateway.core.states import State
 from gateway.node.admission import Acceptance, OverloadedError
+from gateway.node.conversations import Place, RequestView, Thread, ThreadPage
 from gateway.node.inbox import Delivery, ErasedError, NotFoundError, Verification
 from gateway.node.preparation import Principal, Submission, agency_actor
-from gateway.node.tracking import Thread, TimelineEvent, Tracked
+from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow
 from gateway.web.exchange import Query, Reply, Request
 from gateway.web.identity import Certificate, RoleNotAllowedError, UnknownCertificateError
@@ -321,26 +329,174 @@ async def test_an_acknowledgement_and_a_withdrawal_say_when() -> None:
 # --- conversations and catalogue -------------------------------------------------------------------------
 
 
-def thread(*numbers: int) -> Thread:
-    return Thread(
-        conversation_id=ID,
-        state="OVERDUE",
-        messages=tuple(row(number=number) for number in numbers),
-        open_until_ms=NOW_MS,
-        overdue=True,
-        missing={"US.CBP.NTC": [3]},
+def applied(effect: Effect = Effect.CORRECTS) -> AppliedEffect:
+    return AppliedEffect(
+        effect=effect,
+        message_id=bytes(16),
+        type="gov.correction/1",
+        from_agency="US.CBP.NTC",
+        to_agencies=("FR.DGDDI.SARC",),
+        created_ms=NOW_MS,
+        at_ms=None,
     )
 
 
-async def test_conversations_go_on_behind_the_oldest_of_a_page() -> None:
-    services = FakeServices(threads_found=[thread(5, 9), thread(2, 4)])
-    page = json_of(await ask(services, "list_conversations", query="limit=2"))
-    await ask(services, "list_conversations", query=f"after={page['next']}")
+TERMS = TermsInForce(
+    marking={"level": "CUI"}, handling={"codes": ["H1"]}, use={"evidence": "NO"}, delete_by="2027-01-01"
+)
+NULL_ID = "00000000-0000-0000-0000-000000000000"
+CHANGE = {
+    "message_id": NULL_ID,
+    "type": "gov.correction/1",
+    "from": "US.CBP.NTC",
+    "created_at": "2026-11-18T11:06:40.123Z",
+    "at": None,
+}
+TERMS_JSON = {
+    "marking": {"level": "CUI"},
+    "handling": {"codes": ["H1"]},
+    "use": {"evidence": "NO"},
+    "delete_by": "2027-01-01",
+    "changed_by": [],
+    "announced": [],
+}
 
-    assert services.asked[-1] == ("threads", "FR.DGDDI.SARC", 4, 50)
-    assert page["conversations"][0]["missing"] == {"US.CBP.NTC": [3]}
+
+def thread(*numbers: int) -> Thread:
+    messages = tuple(row(number=number) for number in numbers)
+    progress = Progress(
+        state=RequestState.OVERDUE, step=RequestState.ACKNOWLEDGED, due_ms=NOW_MS, last=applied()
+    )
+    return Thread(
+        conversation_id=ID,
+        state=RequestState.OVERDUE,
+        messages=messages,
+        open_until_ms=NOW_MS,
+        overdue=True,
+        missing={"US.CBP.NTC": [3]},
+        requests=(RequestView(row=messages[0], progress=progress, awaits=True),),
+        deadlines=(
+            Deadline(
+                kind=DeadlineKind.FEEDBACK_BY,
+                at_ms=NOW_MS,
+                message_id=ID,
+                agencies=("US.CBP.NTC",),
+                owed=False,
+                overdue=True,
+            ),
+        ),
+        changes={ID: (applied(),)},
+        terms={ID: TERMS},
+        room=Room(
+            opened_by=ID,
+            operation="OP-TEST",
+            members=(Member(agency="US.CBP.NTC", role="LEAD"),),
+            allowed_types=("ops.sitrep/1",),
+            starts_ms=NOW_MS,
+            ends_ms=NOW_MS,
+            ended_by=None,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "place", [Place(open_after=(NOW_MS, 7)), Place(open_after=(2**62, 1)), Place(open_after=None, below=4)]
+)
+async def test_conversations_go_on_where_the_page_before_ended(place: Place) -> None:
+    services = FakeServices(thread_page=ThreadPage(threads=(thread(5, 9), thread(2, 4)), following=place))
+    page = json_of(await ask(services, "list_conversations", query="limit=2"))
+    await ask(services, "list_conversations", query=f"after={page['next']}&state=OPEN,OVERDUE")
+
+    states = frozenset({RequestState.OPEN, RequestState.OVERDUE})
+    assert services.asked[0] == ("listing", "FR.DGDDI.SARC", 2, None, frozenset())
+    assert services.asked[1] == ("listing", "FR.DGDDI.SARC", 50, place, states)
+    first = page["conversations"][0]
+    assert (first["state"], first["missing"]) == ("OVERDUE", {"US.CBP.NTC": [3]})
+    assert "messages" not in first
+
+
+async def test_the_last_page_of_conversations_has_no_next() -> None:
+    page = json_of(await ask(FakeServices(), "list_conversations"))
+    assert page == {"conversations": [], "next": None}
+
+
+@pytest.mark.parametrize("state", ["open", "OPEN,", ",OPEN", "OPEN,CLOSED", "OPEN OVERDUE"])
+async def test_a_state_that_does_not_exist_is_refused(state: str) -> None:
+    services = FakeServices()
+    with pytest.raises(ParameterError):
+        await ask(services, "list_conversations", query=f"state={state.replace(' ', '%20')}")
+    assert services.asked == []
+
+
+async def test_a_conversation_shows_requests_deadlines_changes_terms_and_its_room() -> None:
+    services = FakeServices(thread_page=ThreadPage(threads=(thread(5, 9),), following=None))
     whole = json_of(await ask(services, "get_conversation"))
+
+    assert whole["requests"] == [
+        {
+            "message_id": ID_TEXT,
+            "type": row().type,
+            "awaits": True,
+            "state": "OVERDUE",
+            "step": "ACKNOWLEDGED",
+            "due": "2026-11-18T11:06:40.123Z",
+            "last": CHANGE,
+        }
+    ]
+    assert whole["deadlines"] == [
+        {
+            "kind": "feedback_by",
+            "at": "2026-11-18T11:06:40.123Z",
+            "message_id": ID_TEXT,
+            "agencies": ["US.CBP.NTC"],
+            "owed": False,
+            "overdue": True,
+        }
+    ]
+    assert whole["room"] == {
+        "opened_by": ID_TEXT,
+        "operation": "OP-TEST",
+        "members": [{"agency": "US.CBP.NTC", "role": "LEAD"}],
+        "allowed_types": ["ops.sitrep/1"],
+        "starts_at": "2026-11-18T11:06:40.123Z",
+        "ends_at": "2026-11-18T11:06:40.123Z",
+        "closed_by": None,
+    }
     assert [item["direction"] for item in whole["messages"]] == ["sent", "sent"]
+    assert whole["messages"][0]["changes"] == [{"change": "corrected", **CHANGE}]
+    assert whole["messages"][0]["terms"] == TERMS_JSON
+
+
+async def test_an_inbox_says_what_is_in_force_of_a_message() -> None:
+    changed = InForce(
+        corrections=(applied(),),
+        payload={"n": 2},
+        terms=TERMS,
+        retracted_by=applied(Effect.RETRACTS),
+        consents=(Consent(request_id=ID, use="EVIDENCE_IN_COURT"),),
+    )
+    deliveries = [
+        Delivery(row=row(), collected_ms=None, message=b"{}", in_force=found) for found in (changed, None)
+    ]
+    first, second = json_of(await ask(FakeServices(deliveries=deliveries), "read_inbox"))["messages"]
+
+    assert first["in_force"] == {
+        "corrected_by": [CHANGE],
+        "payload": {"n": 2},
+        "terms": TERMS_JSON,
+        "retracted_by": CHANGE,
+        "consents": [
+            {
+                "asked_by": ID_TEXT,
+                "use": "EVIDENCE_IN_COURT",
+                "decided_by": None,
+                "decision": None,
+                "conditions": [],
+                "valid_until": None,
+            }
+        ],
+    }
+    assert second["in_force"] is None
 
 
 async def test_a_type_comes_with_one_self_contained_schema() -> None:

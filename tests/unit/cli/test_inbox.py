@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,7 @@ def received(content: dict[str, Any] | None) -> Received:
         received_at=NOON,
         collected_at=None,
         flags=(),
+        in_force=None,
         message=content,
         verification=None,
     )
@@ -68,6 +70,48 @@ def test_a_listing_shows_how_each_message_is_marked(
     assert BANNER in marked
     assert BANNER not in erased
     assert "erased" in erased
+
+
+def in_force(**changes: Any) -> dict[str, Any]:
+    return {
+        "corrected_by": [],
+        "payload": None,
+        "terms": None,
+        "retracted_by": None,
+        "consents": [],
+        **changes,
+    }
+
+
+def test_a_message_whose_marking_was_changed_has_the_banner_in_force(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    marking = message()["header"]["marking"] | {"cui_categories": ["SP-INV"], "caveats": []}
+    changed = replace(received(message()), in_force=in_force(terms={"marking": marking}))
+
+    print_message(changed, as_json=False)
+    printed = capsys.readouterr().out
+    print_messages((changed,))
+
+    assert "CUI//SP-INV//REL TO USA, FRA" in printed
+    assert BANNER not in printed
+    assert "terms-changed" in printed
+    listed = capsys.readouterr().out
+    assert "CUI//SP-INV//REL TO USA, FRA" in listed
+    assert "terms-changed" in listed
+
+
+def test_a_message_shows_what_became_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    found = in_force(
+        corrected_by=[{"message_id": "x"}], payload={"summary": "After."}, retracted_by={"at": None}
+    )
+
+    print_message(replace(received(message()), in_force=found), as_json=False)
+
+    printed = capsys.readouterr().out
+    assert "corrected, retracted" in printed
+    assert "After." in printed.split("in force now:")[1]
 
 
 def test_an_erased_message_has_no_banner(capsys: pytest.CaptureFixture[str]) -> None:

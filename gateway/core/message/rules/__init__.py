@@ -100,16 +100,10 @@ RESERVED: Final = {
     100: "CX-VESSEL",
     101: "CX-TRACK",
     102: "CX-BOARD",
-    103: "CX-BOARDDEC",
     105: "CX-CASH",
     106: "CX-FLOW",
     107: "CX-MIRROR",
     108: "CX-FIREARM",
-    111: "CX-USECHANGE",
-    112: "CX-PATCH",
-    119: "RF-OWN",
-    120: "RF-THEIRS",
-    121: "RF-ROOM",
 }
 """Numbers that belong to rules of message types that have no schema yet."""
 

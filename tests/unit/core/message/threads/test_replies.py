@@ -1,135 +1,32 @@
-"""Messages against their conversation, as a sender's and as a receiver's node see it."""
+"""Answers against what they answer, as a sender's and as a receiver's node see it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from gateway.catalogue import read_catalogue
 from gateway.core.message.instants import instant_ms
-from gateway.core.message.registry import Catalogue
-from gateway.core.message.threads import (
-    Side,
-    StoredMessage,
-    ThreadVerdict,
-    closes,
-    examine_thread,
-    uuid_bytes,
-)
+from gateway.core.message.threads import Side, closes
 from tests.unit.core.message.rules.samples import ABSENT, ROOT, changed, example, stamp
-
-CATALOGUE: Catalogue = read_catalogue(ROOT / "schemas")
-SEQ = "/header/conversation/seq"
-ANSWERED = "/header/conversation/in_reply_to"
-CONVERSATION = "/header/conversation/id"
-SENDER = "/header/from/agency"
-
-
-@dataclass
-class Memory:
-    """What a node has sent and accepted, kept in lists: a `ThreadView` without a database."""
-
-    documents: dict[bytes, dict[str, Any]] = field(default_factory=dict)
-    closers: dict[bytes, dict[str, Any]] = field(default_factory=dict)
-    erased: set[bytes] = field(default_factory=set)
-    opened: list[bytes] = field(default_factory=list)
-
-    def add(self, *documents: dict[str, Any]) -> Memory:
-        """Accept messages, each as the next one, without asking any rule."""
-        for document in documents:
-            if closes(document, catalogue=CATALOGUE, threads=self):
-                answered = uuid_bytes(document["header"]["conversation"]["in_reply_to"])
-                self.closers.setdefault(answered, document)
-            self.documents[uuid_bytes(document["header"]["message_id"])] = document
-        return self
-
-    def find(self, message_id: bytes) -> StoredMessage | None:
-        document = self.documents.get(message_id)
-        if document is None:
-            return None
-        header = document["header"]
-        closer = self.closers.get(message_id)
-        return StoredMessage(
-            message_id=message_id,
-            type=document["type"],
-            conversation_id=uuid_bytes(header["conversation"]["id"]),
-            nation=header["from"]["nation"],
-            from_agency=header["from"]["agency"],
-            to_agencies=tuple(addressee["agency"] for addressee in header["to"]),
-            purpose=header["purpose"]["code"],
-            reply_by_ms=instant_ms(header["reply_by"]) if "reply_by" in header else None,
-            closed=closer is not None,
-            closed_by_nation=None if closer is None else closer["header"]["from"]["nation"],
-        )
-
-    def last_seq(self, conversation_id: bytes, agency: str) -> int:
-        numbers = [
-            document["header"]["conversation"]["seq"]
-            for document in self.documents.values()
-            if uuid_bytes(document["header"]["conversation"]["id"]) == conversation_id
-            and document["header"]["from"]["agency"] == agency
-        ]
-        return max(numbers, default=0)
-
-    def content(self, message_id: bytes) -> dict[str, Any] | None:
-        self.opened.append(message_id)
-        return None if message_id in self.erased else self.documents.get(message_id)
-
-    def replies(self, message_id: bytes) -> Sequence[bytes]:
-        return [
-            reply_id
-            for reply_id, document in self.documents.items()
-            if uuid_bytes(document["header"]["conversation"].get("in_reply_to", "")) == message_id
-        ]
-
-    def erase(self, document: dict[str, Any]) -> None:
-        self.erased.add(uuid_bytes(document["header"]["message_id"]))
-
-
-def ask(memory: Memory, document: dict[str, Any], side: Side = "sender") -> ThreadVerdict:
-    return examine_thread(document, catalogue=CATALOGUE, threads=memory, side=side)
-
-
-def broken(memory: Memory, document: dict[str, Any], side: Side = "sender") -> list[tuple[str, str]]:
-    return [(violation.rule, violation.pointer) for violation in ask(memory, document, side).violations]
-
-
-def new_id(number: int) -> str:
-    return f"01a1a600-4d00-7b8a-82de-{number:012x}"
-
-
-def reply_to(
-    request: dict[str, Any], type_name: str, changes: dict[str, Any] | None = None, *, number: int = 1
-) -> dict[str, Any]:
-    """Return a reply from the first addressee of a request, with a number and an id of its own."""
-    header = request["header"]
-    addressee = header["to"][0]
-    base = {
-        "/header/message_id": new_id(number),
-        "/header/from/nation": addressee["nation"],
-        "/header/from/agency": addressee["agency"],
-        "/header/from/officer_ref": addressee["nation"].lower() + "-7c1e09d2a4b6",
-        "/header/to": [{"nation": header["from"]["nation"], "agency": header["from"]["agency"]}],
-        "/header/conversation": {
-            "id": header["conversation"]["id"],
-            "pattern": header["conversation"]["pattern"],
-            "seq": number,
-            "in_reply_to": header["message_id"],
-        },
-        "/header/purpose": header["purpose"],
-    }
-    return changed(type_name, base | (changes or {}))
-
-
-REQUEST = example("assist.request")  # FR.DGDDI.DNRED to US.ICE.HSI, three questions
-REFERRAL = example("target.cargo_referral")  # US.CBP.NTC to FR.DGDDI.SARC
-EXAMINATION = example("inspect.request")  # US.CBP.NTC to FR.DGDDI.SARC, two containers
-ALERT = example("alert.urgent")
-
+from tests.unit.core.message.threads.memory import (
+    ALERT,
+    ANSWERED,
+    CATALOGUE,
+    CONVERSATION,
+    EXAMINATION,
+    REFERRAL,
+    REQUEST,
+    SENDER,
+    SEQ,
+    Memory,
+    about,
+    ask,
+    broken,
+    new_id,
+    reply_to,
+)
 
 # --- The examples, replayed -----------------------------------------------------------
 
@@ -328,6 +225,22 @@ def closing(type_name: str, payload: dict[str, Any], request: dict[str, Any], *,
         ("target.disposition", {"disposition": "NOT_SELECTED"}, REFERRAL, True),
         ("alert.response", {"outcome": "ACTION_UNDER_WAY"}, ALERT, False),
         ("alert.response", {"outcome": "ACTION_TAKEN"}, ALERT, True),
+        ("match.result", {}, example("match.query"), True),
+        ("ops.asset_response", {"answer": "NOT_AVAILABLE"}, example("ops.asset_request"), True),
+        (
+            "invest.controlled_delivery_decision",
+            {"decision": "MORE_INFORMATION_NEEDED"},
+            example("invest.controlled_delivery_request"),
+            False,
+        ),
+        (
+            "invest.controlled_delivery_decision",
+            {"decision": "REFUSED"},
+            example("invest.controlled_delivery_request"),
+            True,
+        ),
+        ("gov.consent_decision", {"decision": "DENIED"}, example("gov.consent_request"), True),
+        ("gov.deletion_certificate", {}, example("gov.retraction"), True),
     ],
 )
 def test_what_closes_a_request(
@@ -375,20 +288,45 @@ def test_rf_open_nothing_answers_what_is_closed_not_even_an_acknowledgement(late
     assert broken(memory, reply_to(REQUEST, late, number=2), side) == [("RF-OPEN", ANSWERED)]
 
 
-def withdrawal(request: dict[str, Any]) -> dict[str, Any]:
-    """Return a message of the requesting side that closes its request, as a cancellation does."""
-    document = changed(
-        "assist.request",
-        {"/header/message_id": new_id(50), ANSWERED: request["header"]["message_id"], SEQ: 2},
+def cancellation(request: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the message by which the nation that asked takes its request back."""
+    header = request["header"]
+    return changed(
+        "assist.cancel",
+        {
+            "/header/message_id": new_id(50),
+            "/header/from": header["from"],
+            "/header/to": header["to"],
+            "/header/conversation": {
+                "id": header["conversation"]["id"],
+                "pattern": header["conversation"]["pattern"],
+                "seq": 2,
+                "in_reply_to": header["message_id"],
+            },
+        }
+        | changes,
     )
-    document["type"] = "assist.cancel/1"
-    return document
 
 
-def test_a_reply_that_crossed_a_withdrawal_is_flagged_at_the_receiver_and_refused_at_the_sender() -> None:
-    # No type of this catalogue withdraws a request yet, so the memory is told.
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_rf_own_a_nation_cancels_what_it_has_asked_itself(side: Side) -> None:
     memory = Memory().add(REQUEST)
-    memory.closers[uuid_bytes(REQUEST["header"]["message_id"])] = withdrawal(REQUEST)
+    refused = [("RF-OWN", ANSWERED)]
+
+    assert broken(memory, cancellation(REQUEST), side) == []
+    superior = cancellation(REQUEST, **{SENDER: "FR.DGDDI", SEQ: 1})
+    assert broken(memory, superior, side) == []
+    for agency in ("FR.DGDDI.SARC", "US.ICE.HSI"):
+        changes = {SENDER: agency, "/header/from/nation": agency[:2], SEQ: 1}
+        assert broken(memory, cancellation(REQUEST, **changes), side) == refused, agency
+    # What is not known is not compared, and neither is its purpose.
+    stray = cancellation(REQUEST, **{ANSWERED: new_id(77), "/header/purpose/code": "EVENT_SECURITY"})
+    assert broken(memory, stray, side) == []
+    assert broken(memory, cancellation(REQUEST, **{ANSWERED: ABSENT}), side) == []
+
+
+def test_a_reply_that_crossed_a_cancellation_is_flagged_at_the_receiver_and_refused_at_the_sender() -> None:
+    memory = Memory().add(REQUEST, cancellation(REQUEST))
     reply = reply_to(REQUEST, "assist.reply")
 
     said = ask(memory, reply, "receiver")
@@ -397,11 +335,21 @@ def test_a_reply_that_crossed_a_withdrawal_is_flagged_at_the_receiver_and_refuse
 
 
 def test_a_reply_that_crossed_still_comes_from_one_who_was_asked() -> None:
-    memory = Memory().add(REQUEST)
-    memory.closers[uuid_bytes(REQUEST["header"]["message_id"])] = withdrawal(REQUEST)
+    memory = Memory().add(REQUEST, cancellation(REQUEST))
     stranger = reply_to(REQUEST, "assist.reply", {SENDER: "US.CBP.NTC"})
 
     assert broken(memory, stranger, "receiver") == [("RF-PARTY", SENDER)]
+
+
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_the_second_deconfliction_notice_closes_the_first(side: Side) -> None:
+    notice, answer = example("invest.deconfliction"), example("invest.deconfliction", number=1)
+    memory = Memory().add(notice, answer)
+    third = changed("invest.deconfliction", {"/header/message_id": new_id(51), SEQ: 2}, number=1)
+
+    assert closes(answer, catalogue=CATALOGUE, threads=Memory().add(notice))
+    assert not closes(notice, catalogue=CATALOGUE, threads=Memory())
+    assert broken(memory, third, side) == [("RF-OPEN", ANSWERED)]
 
 
 # --- A transferred request ------------------------------------------------------------
@@ -574,6 +522,44 @@ def test_cx_inspect_the_container_is_one_of_the_request() -> None:
     assert broken(memory, result("CSQU3054383", 1)) == [("CX-INSPECT", "/payload/container")]
     memory.erase(EXAMINATION)
     assert broken(memory, result("CSQU3054383", 1)) == []
+
+
+QUERY = example("match.query")
+
+
+def results(*indexes: int) -> dict[str, Any]:
+    entries = [{"idx": index, "outcome": "NO_HIT"} for index in indexes]
+    return reply_to(QUERY, "match.result", {"/payload/results": entries})
+
+
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_cx_results_there_is_exactly_one_result_for_each_token(side: Side) -> None:
+    memory = Memory().add(QUERY)
+    assert [token["idx"] for token in QUERY["payload"]["tokens"]] == [0, 1, 2]
+    refused = [("CX-RESULTS", "/payload/results")]
+
+    assert broken(memory, results(0, 1, 2), side) == []
+    assert broken(memory, results(2, 0, 1), side) == []
+    for indexes in ((0, 1), (0, 1, 2, 3), (0, 1, 3), (0, 1, 2, 2), (0, 1, 1)):
+        assert broken(memory, results(*indexes), side) == refused, indexes
+    memory.erase(QUERY)
+    assert broken(memory, results(7), side) == []
+
+
+def test_an_answer_fits_its_request_as_sent_or_as_corrected() -> None:
+    number = EXAMINATION["payload"]["consignment"]["containers"][0]["number"]
+    patches = [{"path": "/payload/consignment/containers/0/number", "old": number, "new": "MSKU6011672"}]
+    correction = about(EXAMINATION, "gov.correction", {"/payload/patches": patches}, number=2)
+    memory = Memory().add(EXAMINATION)
+
+    assert broken(memory, result("MSKU6011672", 1)) == [("CX-INSPECT", "/payload/container")]
+    memory.add(correction)
+    assert broken(memory, result("MSKU6011672", 1)) == []
+    assert broken(memory, result(number, 1)) == []
+    assert broken(memory, result("CSQU3054383", 1)) == [("CX-INSPECT", "/payload/container")]
+    # What is in force says when every container has a result.
+    memory.add(result("MSKU6011672", 1))
+    assert closes(result(SECOND, 2), catalogue=CATALOGUE, threads=memory)
 
 
 def test_what_a_reply_owes_is_examined_only_if_it_is_a_fitting_reply() -> None:
