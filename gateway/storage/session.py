@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -93,11 +94,23 @@ class Session:
         text = statement.compiled(self._dialect)[0]
         if len(rows) == 1:
             return self._execute(text, rows[0])
+        if statement.repeated(self._dialect, 1) is not None:
+            return self._insert(statement, rows)
         try:
             self._cursor.executemany(text, rows)
         except self._error as error:
             raise self._failure(error) from error
         touched: int = self._cursor.rowcount
+        return touched
+
+    def _insert(self, statement: Statement, rows: Sequence[Row]) -> int:
+        touched = at = 0
+        for size in reversed(LIST_SIZES):
+            while len(rows) - at >= size:
+                text = statement.repeated(self._dialect, size)
+                assert text is not None
+                touched += self._execute(text, tuple(chain.from_iterable(rows[at : at + size])))
+                at += size
         return touched
 
     def listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> list[Row]:
