@@ -94,7 +94,7 @@ class Session:
         text = statement.compiled(self._dialect)[0]
         if len(rows) == 1:
             return self._execute(text, rows[0])
-        if statement.repeated(self._dialect, 1) is not None:
+        if statement.insert_of(self._dialect, 1) is not None:
             return self._insert(statement, rows)
         try:
             self._cursor.executemany(text, rows)
@@ -104,11 +104,11 @@ class Session:
         return touched
 
     def _insert(self, statement: Statement, rows: Sequence[Row]) -> int:
+        """Insert many rows in few steps: each step gives the interpreter lock away and waits for it."""
         touched = at = 0
         for size in reversed(LIST_SIZES):
+            text = statement.insert_of(self._dialect, size) or ""
             while len(rows) - at >= size:
-                text = statement.repeated(self._dialect, size)
-                assert text is not None
                 touched += self._execute(text, tuple(chain.from_iterable(rows[at : at + size])))
                 at += size
         return touched
