@@ -30,7 +30,7 @@ from gateway.core.merkle import EMPTY_ROOT, RightEdge, append, hash_leaf
 from gateway.core.message.draft import Sender, complete
 from gateway.core.message.examine import examine_document
 from gateway.core.message.strict_json import parse_json
-from gateway.core.sealing import ContentKey, StorageKey, open_content, seal_content, unwrap_key, wrap_key
+from gateway.core.sealing import ContentKey, KeyWrap, StorageKey, open_content, seal_content
 from gateway.core.signature import SoftwareSigner
 from scripts._bench.apart import apart_blocks, apart_us
 from scripts._bench.messages import make_templates, stamped
@@ -99,13 +99,13 @@ def _message_blocks() -> list[Block]:
         for document, kind in zip(documents, types, strict=True)
     ]
     encoded = [header.encode() for header in headers]
-    key, storage_key = ContentKey(os.urandom(32)), StorageKey(os.urandom(32))
+    key, key_wrap = ContentKey(os.urandom(32)), KeyWrap(StorageKey(os.urandom(32)))
     ciphertexts = [
         seal_content(body, content_key=key, header=header)
         for body, header in zip(bodies, encoded, strict=True)
     ]
     ids = [header.message_id for header in headers]
-    wrapped = [wrap_key(key, storage_key=storage_key, message_id=message_id) for message_id in ids]
+    wrapped = [key_wrap.wrap(key, message_id=message_id) for message_id in ids]
     senders = [
         Sender(nation="FR", agency=document["header"]["from"]["agency"], unit=None) for document in documents
     ]
@@ -159,12 +159,12 @@ def _message_blocks() -> list[Block]:
         ),
         Block(
             name="wrap_key",
-            call=lambda n: wrap_key(key, storage_key=storage_key, message_id=ids[n % BATCH]),
+            call=lambda n: key_wrap.wrap(key, message_id=ids[n % BATCH]),
             per_message=2,
         ),
         Block(
             name="unwrap_key",
-            call=lambda n: unwrap_key(wrapped[n % BATCH], storage_key=storage_key, message_id=ids[n % BATCH]),
+            call=lambda n: key_wrap.unwrap(wrapped[n % BATCH], message_id=ids[n % BATCH]),
             per_message=1,
         ),
     ]
@@ -235,7 +235,7 @@ def _database(folder: Path) -> sqlite3.Connection:
 
 def _commit_block(connection: sqlite3.Connection) -> Block:
     """Return the bare durable commit of a batch of ciphertexts, per row."""
-    rows = [(os.urandom(2_232), os.urandom(104)) for _ in range(BATCH)]
+    rows = [(os.urandom(2_232), os.urandom(48)) for _ in range(BATCH)]
 
     def commit(_: int) -> None:
         connection.execute("BEGIN IMMEDIATE")
