@@ -40,6 +40,14 @@ BATCH: Final = 100
 """Messages of a bundle and rows of a commit, where a block works on many."""
 
 CORES: Final = 2
+_FILLED_IN: Final = frozenset(
+    {
+        *("schema_version", "message_id", "created_at", "expires_at", "reply_by", "from", "conversation"),
+        *("marking", "handling", "use", "legal_basis", "data_protection"),
+    }
+)
+"""Header fields that a draft leaves out."""
+
 _NODES: Final = {"FR": "fr.gateway.test", "US": "us.gateway.test"}
 
 
@@ -106,13 +114,14 @@ def _message_blocks() -> list[Block]:
     ]
     ids = [header.message_id for header in headers]
     wrapped = [key_wrap.wrap(key, message_id=message_id) for message_id in ids]
+    drafts = [_draft_of(document) for document in documents]
     senders = [
         Sender(nation="FR", agency=document["header"]["from"]["agency"], unit=None) for document in documents
     ]
 
     def finish(n: int) -> Any:
         return complete(
-            documents[n % BATCH],
+            drafts[n % BATCH],
             catalogue=catalogue,
             sender=senders[n % BATCH],
             peer_nation="US",
@@ -168,6 +177,12 @@ def _message_blocks() -> list[Block]:
             per_message=1,
         ),
     ]
+
+
+def _draft_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a message as an agency would write it that leaves to the node what the node can fill in."""
+    header = {name: value for name, value in document["header"].items() if name not in _FILLED_IN}
+    return {**document, "header": header}
 
 
 def _bundle_blocks() -> list[Block]:
