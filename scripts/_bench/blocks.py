@@ -77,6 +77,11 @@ def sums(blocks: Sequence[Block], cpu_us: dict[str, float]) -> dict[str, Any]:
         "per_bundle_us": sum(block.per_bundle * cpu_us[block.name] for block in blocks),
         # What nobody who validates JSON in Python can avoid, at both nodes.
         "parsing_us": 2 * (cpu_us["json_decode"] + cpu_us["schema"]),
+        # What the checks of this project cost over the bare libraries below them.
+        "over_libraries": {
+            "schema_and_rules": cpu_us["schema_and_rules"] / (cpu_us["json_decode"] + cpu_us["schema"]),
+            "strict_json": cpu_us["strict_json"] / cpu_us["json_decode"],
+        },
         "apart": {
             name: {"us_per_message": value, "per_s_on_2_cores": CORES * 1e6 / value}
             for name, value in apart_us(cpu_us).items()
