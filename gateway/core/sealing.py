@@ -121,8 +121,12 @@ def encode_content(content: Content) -> bytes:
     Raises:
         ValueError: The content is larger than 2 MiB when padded.
     """
-    manifest = tuple((item.name, item.media_type, item.size, item.digest) for item in content.manifest)
-    body = encode((content.message, manifest, None))
+    return _encode(content.message, content.manifest)
+
+
+def _encode(message: bytes, attachments: Manifest) -> bytes:
+    manifest = [(item.name, item.media_type, item.size, item.digest) for item in attachments]
+    body = encode((message, manifest, None))
     length = _LENGTH_BYTES + len(body)
     total = padded_length(length)
     if total > MAX_CONTENT_BYTES:
@@ -153,7 +157,7 @@ def decode_content(data: bytes) -> Content:
     items = expect_array(fields[1], field="manifest", max_length=MAX_ATTACHMENTS)
     return Content(
         message=expect_bytes(fields[0], field="message"),
-        manifest=tuple(_attachment(item) for item in items),
+        manifest=tuple([_attachment(item) for item in items]),
     )
 
 
@@ -175,8 +179,7 @@ def seal_content(message: bytes, *, content_key: ContentKey, header: bytes, mani
 
     Spec: docs/spec/content.md, "Ciphertext".
     """
-    content = encode_content(Content(message=message, manifest=manifest))
-    return _encrypt(content, key=content_key, context=_CONTENT_LABEL + header)
+    return _encrypt(_encode(message, manifest), key=content_key, context=_CONTENT_LABEL + header)
 
 
 def open_content(ciphertext: bytes, *, content_key: ContentKey, header: bytes) -> bytes:

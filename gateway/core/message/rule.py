@@ -55,8 +55,9 @@ def stateless_violations(
     plan = _plan_of(message_type)
     _walk(plan.payload, facts.payload, "/payload", facts, found)
     # After the walk, because some of these compare what the parts noted.
-    for rule, check in plan.message_checks:
-        if pointers := check(facts):
+    broken = [check(facts) for check in plan.message_checks]
+    if any(broken):
+        for rule, pointers in zip(plan.message_rules, broken, strict=True):
             found.extend((rule, pointer) for pointer in pointers)
     if not found:
         return []
@@ -119,22 +120,31 @@ class _Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What concerns the messages of one type."""
+    """What concerns the messages of one type.
+
+    Attributes:
+        payload: What concerns its payload.
+        message_rules: Rules for whole messages that concern the type.
+        message_checks: The function of each of them.
+    """
 
     payload: _Part
-    message_checks: tuple[tuple[Rule, MessageCheck], ...]
+    message_rules: tuple[Rule, ...]
+    message_checks: tuple[MessageCheck, ...]
 
 
 # More than a catalogue has types; a node has one catalogue, tests have many.
 @lru_cache(maxsize=1_024)
 def _plan_of(message_type: MessageType) -> _Plan:
+    checks = {
+        rule: rule.message_check
+        for rule in RULES
+        if rule.message_check is not None and rule.concerns(message_type.id, message_type.terms)
+    }
     return _Plan(
         payload=_Compiler(message_type.documents).compile_payload(message_type.schema),
-        message_checks=tuple(
-            (rule, rule.message_check)
-            for rule in RULES
-            if rule.message_check is not None and rule.concerns(message_type.id, message_type.terms)
-        ),
+        message_rules=tuple(checks),
+        message_checks=tuple(checks.values()),
     )
 
 
