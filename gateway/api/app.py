@@ -61,6 +61,7 @@ def agency_routes(services: Services) -> tuple[Route, ...]:
             "read_inbox": inbox.page,
             "read_message": inbox.read,
             "acknowledge_message": inbox.acknowledge,
+            "acknowledge_batch": inbox.acknowledge_batch,
             "list_conversations": conversations.listing,
             "get_conversation": conversations.read,
             "list_types": catalogue.types,

@@ -156,6 +156,12 @@ def uuid_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
 
 
+def uuid_text(data: bytes) -> str:
+    """Return the text form of the 16 bytes of a UUID."""
+    text = data.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 # --- The number -----------------------------------------------------------------------
 
 
