@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.core.envelope import decode_header, time_text
+from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.rule import find_rule, rule_by_number
 from gateway.core.message.wording import Language
 from gateway.core.receipt import exception_label, exception_text
@@ -84,11 +85,12 @@ def tracked_json(tracked: Tracked, language: Language) -> bytes:
 def delivery_json(
     delivery: Delivery, *, verification: Verification | None = None, own_origin: str = ""
 ) -> bytes:
-    """Return one received message, with what was verified if that is given.
+    """Return one received message; read alone, with its banner and with what was verified.
 
     Args:
         delivery: The message.
-        verification: What this node verified, or None to leave that out.
+        verification: What this node verified; None for a message among others, which comes
+            without that and is not parsed.
         own_origin: Origin of this node's exchange log, which holds the receipt.
     """
     row = delivery.row
@@ -97,8 +99,15 @@ def delivery_json(
     document["collected_at"] = time_or_none(delivery.collected_ms)
     document["flags"] = row.flags.split()
     if verification is not None:
+        document["marking"] = None if delivery.message is None else _drawn_marking(delivery.message)
         document["verification"] = _verification(row, verification, own_origin)
     return raw_member(document, "message", delivery.message)
+
+
+def _drawn_marking(message: bytes) -> dict[str, str]:
+    """Return the banner of a message, which never travels and is drawn for each reader."""
+    marking = orjson.loads(message)["header"]["marking"]
+    return {"banner": banner(marking), "equivalent": equivalent(marking)}
 
 
 def raw_member(document: dict[str, Any], name: str, value: bytes | None) -> bytes:

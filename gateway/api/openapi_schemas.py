@@ -127,7 +127,13 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "Tracked": _tracked(own),
         "Withdrawn": _closed({"message_id": _UUID, "status": _STATE, "withdrawn_at": _TIME}),
         "InboxPage": _page("messages", _closed(received)),
-        "ReceivedMessage": _closed({**received, "verification": _verification()}),
+        "ReceivedMessage": _closed(
+            {
+                **received,
+                "marking": _closed({"banner": _TEXT, "equivalent": _TEXT}),
+                "verification": _verification(),
+            }
+        ),
         "Acknowledged": _closed({"message_id": _UUID, "collected_at": _TIME}),
         "ConversationList": _page("conversations", _closed(conversation)),
         "Conversation": _closed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from gateway.cli.agency import (
     table,
 )
 from gateway.client import Client, ProblemError, Received
+from gateway.core.message.banner import banner, equivalent
 
 
 def inbox_command(
@@ -49,7 +51,7 @@ def inbox_command(
         raise typer.BadParameter(msg)
     with client_of(folder, url, language) as client:
         if message_id is not None:
-            _show(client.read(message_id), as_json=as_json)
+            print_message(client.read(message_id), as_json=as_json)
             return
         page = client.inbox_page(wait_s=min(wait, 60.0), limit=limit, collected=collected)
         if out is not None:
@@ -58,7 +60,7 @@ def inbox_command(
             for received in page.messages:
                 print_json(asdict(received))
         else:
-            _list(page.messages)
+            print_messages(page.messages)
 
 
 def ack_command(
@@ -87,11 +89,12 @@ def ack_command(
             raise refused
 
 
-def _list(messages: tuple[Received, ...]) -> None:
+def print_messages(messages: tuple[Received, ...]) -> None:
+    """Print a page of the inbox as a table."""
     if not messages:
         typer.echo("The inbox is empty.")
         return
-    rows = table(None, "precedence", "type", "from", "received", "reply by", "id", "flags")
+    rows = table(None, "precedence", "type", "from", "received", "reply by", "id", "marking", "flags")
     for item in messages:
         summary = item.summary
         rows.add_row(
@@ -101,12 +104,14 @@ def _list(messages: tuple[Received, ...]) -> None:
             moment(item.received_at),
             moment(summary.reply_by),
             summary.message_id,
+            "" if item.message is None else banner(item.message["header"]["marking"]),
             " ".join(item.flags) + (" erased" if item.message is None else ""),
         )
     show(rows)
 
 
-def _show(received: Received, *, as_json: bool) -> None:
+def print_message(received: Received, *, as_json: bool) -> None:
+    """Print one message with what was verified, between its banners."""
     if as_json:
         print_json(asdict(received))
         return
@@ -130,7 +135,19 @@ def _show(received: Received, *, as_json: bool) -> None:
         ]
     for name, value in facts:
         typer.echo(f"{name:<13} {value}")
+    if received.message is None:
+        return
+    # Above and below the text, as on paper: what is torn off stays marked.
+    line = banner_line(received.message)
+    typer.echo(f"\n{line}\n")
     typer.echo(json.dumps(received.message, indent=2, ensure_ascii=False))
+    typer.echo(f"\n{line}")
+
+
+def banner_line(message: Mapping[str, Any]) -> str:
+    """Return the banner of a message and what it equals in the other nation."""
+    marking = message["header"]["marking"]
+    return f"{banner(marking)}  (= {equivalent(marking)})"
 
 
 def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bool) -> None:

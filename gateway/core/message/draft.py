@@ -198,13 +198,17 @@ class _Completion:
         return "seq" not in given
 
     def fill_purpose(self) -> None:
-        """Give a reply the purpose of what it answers, where its type demands or allows that."""
-        if self._parent is None or not {"=", "*"} & self._type.terms.purposes:
-            return
+        """Give a reply the purpose of what it answers, and a type with one purpose that one."""
         given = self._incomplete("purpose", _PURPOSE)
-        if given is not None:
-            areas = _at(self._parent_content, "/header/purpose/areas")
-            self.header["purpose"] = {"code": self._parent.purpose, "areas": areas or [], **given}
+        if given is None:
+            return
+        allowed = self._type.terms.purposes
+        if {"=", "*"} & allowed:
+            if self._parent is not None:
+                areas = _at(self._parent_content, "/header/purpose/areas")
+                self.header["purpose"] = {"code": self._parent.purpose, "areas": areas or [], **given}
+        elif len(allowed) == 1:
+            self.header["purpose"] = {"code": next(iter(allowed)), "areas": [], **given}
 
     def fill_marking(self) -> None:
         """Fill the default marking, the agreed equivalent, and the nations it may go to."""

@@ -233,7 +233,13 @@ async def test_a_full_page_has_a_cursor_and_a_short_one_has_none() -> None:
 # --- inbox -------------------------------------------------------------------------------------------
 
 
-def delivery(message: bytes | None = b'{"a":1}', **changes: object) -> Delivery:
+MESSAGE = (
+    b'{"header":{"marking":{"policy":"US","level":"CUI","alternative":{"policy":"FR",'
+    b'"level":"DIFFUSION_RESTREINTE"},"releasable_to":["USA","FRA"],"cui_categories":["LEI"]}}}'
+)
+
+
+def delivery(message: bytes | None = MESSAGE, **changes: object) -> Delivery:
     return Delivery(row=row(outgoing=False, **changes), collected_ms=None, message=message)
 
 
@@ -274,7 +280,7 @@ async def test_an_erased_message_is_null_in_a_page_and_gone_by_itself() -> None:
         await ask(services, "read_message")
 
 
-async def test_verification_facts_come_with_one_message() -> None:
+async def test_verification_facts_and_a_banner_come_with_one_message() -> None:
     services = FakeServices(
         deliveries=[delivery()],
         verification=Verification(
@@ -285,8 +291,12 @@ async def test_verification_facts_come_with_one_message() -> None:
             receipt_index=5,
         ),
     )
-    facts = json_of(await ask(services, "read_message"))["verification"]
-    assert facts == {
+    answer = json_of(await ask(services, "read_message"))
+    assert answer["marking"] == {
+        "banner": "CUI//LEI//REL TO USA, FRA",
+        "equivalent": "DIFFUSION RESTREINTE",
+    }
+    assert answer["verification"] == {
         "log": {"origin": "us.gateway.test/exchange/fr", "index": 3},
         "checkpoint": {
             "origin": "us.gateway.test/exchange/fr",

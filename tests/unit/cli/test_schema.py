@@ -59,6 +59,36 @@ def test_one_refused_message_makes_the_exit_status_one(tmp_path: Path) -> None:
     assert "JSON" in result.stdout
 
 
+def test_a_good_message_is_shown_with_its_banner_and_a_bad_one_without() -> None:
+    good = next(path for path in VALID if path.name == "valid-05-seizure-report.json")
+    bad = next(path for path in INVALID if path.name.startswith("invalid-mk-06-"))
+
+    result = RUN.invoke(app, ["schema", "check", "--at", "created", str(good), str(bad)])
+
+    first, second, *_ = result.stdout.splitlines()
+    assert first == f"accepted  {good}  DIFFUSION RESTREINTE – COMMUNICABLE À FRA, USA  (= CUI)"
+    assert second == f"refused   {bad}"
+
+
+def test_docs_writes_a_handbook_that_opens_from_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "handbook"
+
+    result = RUN.invoke(app, ["schema", "docs", str(folder)])
+
+    assert result.exit_code == 0, result.output
+    assert "fr/index.html" in (folder / "index.html").read_text("utf-8")
+    assert "../handbook.css" in (folder / "fr" / "gov.retraction-1.html").read_text("utf-8")
+    assert (folder / "handbook.js").stat().st_size > 0
+
+
+def test_docs_says_when_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    result = RUN.invoke(app, ["schema", "docs", str(tmp_path / "file" / "handbook")])
+
+    assert result.exit_code == 2
+
+
 def test_what_is_too_large_is_refused_like_anything_else(tmp_path: Path) -> None:
     large = tmp_path / "large.json"
     large.write_bytes(b'{"a":"' + b"x" * 1_048_576 + b'"}')
