@@ -20,6 +20,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "schemas"
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_KEY_OF_THE_DAY = re.compile(r"mk-(\d{8})-[a-z]{2}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FIXED = frozenset({"dob", "valid_until", "mrz"})
 """Fields that belong to a person or a paper and do not move with the message."""
@@ -68,6 +69,9 @@ class Traffic:
             return _format_time(_parse_time(value) + by, milliseconds="." in value)
         if _DATE.fullmatch(value):
             return (date.fromisoformat(value) + _days(by, now)).isoformat()
+        key = _KEY_OF_THE_DAY.fullmatch(value)
+        if key is not None:
+            return value.replace(key[1], f"{date.fromisoformat(key[1]) + _days(by, now):%Y%m%d}")
         if _ID.fullmatch(value):
             return self._ids.setdefault(value, new_id(now))
         return value

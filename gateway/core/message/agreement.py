@@ -1,7 +1,7 @@
 """What the two nations have agreed on beside the message types.
 
 Markings and their equivalence, the ceiling of the link, who is above whom, deadlines per
-precedence, the values that complete a draft, and the code tables of the identifiers. All
+precedence, the values that complete a draft, and the code tables that rules look up. All
 of it is data in ``schemas/agreement.json`` and ``schemas/tables/``: a change of the
 agreement is a change of files, and of the digest both nodes compare.
 
@@ -101,6 +101,9 @@ class Agreement:
         eu: Member states of the European Union, ISO 3166-1 alpha-2.
         currency: ISO 4217 currencies, with their number of decimals.
         iban_len: Length of an IBAN by country.
+        fentanyls: CAS numbers of fentanyls and nitazenes, which are never delivered in full.
+        type_ids: Every message type of the catalogue, with its version. They are the names of
+            files, and the one thing here that no type's digest covers.
     """
 
     schema_version: str
@@ -123,6 +126,8 @@ class Agreement:
     eu: frozenset[str]
     currency: Mapping[str, int]
     iban_len: Mapping[str, int]
+    fentanyls: frozenset[str]
+    type_ids: frozenset[str]
 
     def rank_of(self, marking: Mapping[str, Any], nation: str) -> int | None:
         """Return the rank of a marking's level, or None if it is no level of the nation's own policy."""
@@ -131,12 +136,15 @@ class Agreement:
         return self.rank[level] if is_own else None
 
 
-def build_agreement(document: Mapping[str, Any], tables: Mapping[str, Any]) -> Agreement:
+def build_agreement(
+    document: Mapping[str, Any], tables: Mapping[str, Any], type_ids: frozenset[str]
+) -> Agreement:
     """Return the agreement that ``schemas/agreement.json`` states.
 
     Args:
         document: The parsed file, already accepted by ``agreement.schema.json``.
         tables: The ``values`` of each file of ``schemas/tables/``, by its name.
+        type_ids: Every message type of the catalogue.
     """
     levels: dict[str, tuple[str, ...]] = {}
     rank: dict[str, int] = {}
@@ -176,6 +184,8 @@ def build_agreement(document: Mapping[str, Any], tables: Mapping[str, Any]) -> A
         eu=frozenset(tables["eu"]),
         currency=MappingProxyType(dict(tables["currency"])),
         iban_len=MappingProxyType(dict(tables["iban_len"])),
+        fentanyls=frozenset(tables["fentanyls"]),
+        type_ids=type_ids,
     )
 
 

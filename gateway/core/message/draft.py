@@ -202,13 +202,13 @@ class _Completion:
         given = self._incomplete("purpose", _PURPOSE)
         if given is None:
             return
-        allowed = self._type.terms.purposes
-        if {"=", "*"} & allowed:
-            if self._parent is not None:
-                areas = _at(self._parent_content, "/header/purpose/areas")
-                self.header["purpose"] = {"code": self._parent.purpose, "areas": areas or [], **given}
-        elif len(allowed) == 1:
-            self.header["purpose"] = {"code": next(iter(allowed)), "areas": [], **given}
+        terms, parent = self._type.terms, self._parent
+        is_any = bool({"=", "*"} & terms.purposes)
+        if parent is not None and (is_any or (terms.reply_to and parent.purpose in terms.purposes)):
+            areas = _at(self._parent_content, "/header/purpose/areas")
+            self.header["purpose"] = {"code": parent.purpose, "areas": areas or [], **given}
+        elif len(terms.purposes) == 1 and not is_any:
+            self.header["purpose"] = {"code": next(iter(terms.purposes)), "areas": [], **given}
 
     def fill_marking(self) -> None:
         """Fill the default marking, the agreed equivalent, and the nations it may go to."""
@@ -290,7 +290,7 @@ class _Completion:
             hours = (precedence or precedences["ROUTINE"]).expires_hours
             self.header["expires_at"] = instant_text(self._created_ms + hours * HOUR_MS)
         deadline = self._type.terms.reply_by
-        if deadline is None or "reply_by" in self.header:
+        if deadline is None or "reply_by" in self.header or self._answers():
             return
         document = {"header": self.header, "payload": self._payload}
         field = _at(document, deadline.field)
@@ -299,8 +299,12 @@ class _Completion:
             return
         due_ms = self._created_ms + minutes * MINUTE_MS
         cap_ms = None if deadline.not_after is None else _instant(_at(document, deadline.not_after))
-        if cap_ms is not None and self._created_ms < cap_ms < due_ms:
-            due_ms = cap_ms
+        if cap_ms is not None:
+            early_ms = cap_ms - deadline.margin_minutes * MINUTE_MS
+            # Where the margin has begun already, the time itself is the deadline.
+            cap_ms = early_ms if early_ms > self._created_ms else cap_ms
+            if self._created_ms < cap_ms < due_ms:
+                due_ms = cap_ms
         self.header["reply_by"] = instant_text(due_ms)
 
     def ordered_header(self) -> _Json:
@@ -308,6 +312,13 @@ class _Completion:
         order = self._type.documents[HEADER_ID]["properties"]
         header = self.header
         return {name: header[name] for name in order if name in header} | header
+
+    def _answers(self) -> bool:
+        """Tell whether this is a reply, also of a type that may open a conversation as well."""
+        conversation = self.header.get("conversation")
+        return bool(self._type.terms.reply_to) and (
+            isinstance(conversation, dict) and "in_reply_to" in conversation
+        )
 
     def _creation_ms(self, now_ms: int) -> int:
         """Return the time of creation: as given, else as the given id says, else now."""
@@ -334,12 +345,19 @@ class _Completion:
         self.header["from"] = {**filled, **given}
 
     def _fill_addressees(self) -> None:
-        """Address the sender of what is answered, or the only service that a type goes to."""
-        header = self.header
+        """Address the sender of what is answered, or the only service that a type goes to.
+
+        What takes an own message back goes to all that got it.
+        """
+        header, terms, parent = self.header, self._type.terms, self._parent
         if "to" not in header:
-            agencies = self._type.terms.agencies.get(self._peer_nation, frozenset())
-            if self._parent is not None and self._type.terms.reply_to:
-                header["to"] = [{"nation": self._parent.nation, "agency": self._parent.from_agency}]
+            agencies = terms.agencies.get(self._peer_nation, frozenset())
+            if parent is not None and terms.reply_to:
+                header["to"] = [{"nation": parent.nation, "agency": parent.from_agency}]
+            elif parent is not None and "=" in terms.purposes and parent.nation == self._sender.nation:
+                header["to"] = [
+                    {"nation": self._peer_nation, "agency": agency} for agency in parent.to_agencies
+                ]
             elif len(agencies) == 1:
                 header["to"] = [{"nation": self._peer_nation, "agency": next(iter(agencies))}]
         elif isinstance(header["to"], list):

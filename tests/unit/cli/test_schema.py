@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from gateway.catalogue import catalogue_folder, read_catalogue
 from gateway.cli import app
 from gateway.cli.drafting import ANSWERED, judge, new_draft
+from gateway.core.message.instants import instant_ms
 
 RUN = CliRunner()
 TYPES = tuple(read_catalogue().types)
@@ -181,6 +182,28 @@ def test_a_new_reply_says_where_the_id_of_what_it_answers_goes(type_id: str) -> 
     if "conversation" in draft["header"]:
         assert draft["header"]["conversation"] == {"in_reply_to": ANSWERED}
         assert "to" not in draft["header"]
+
+
+def test_a_new_withdrawal_says_where_the_id_of_what_it_withdraws_goes() -> None:
+    draft = json.loads(RUN.invoke(app, ["schema", "new", "assist.cancel/1"]).stdout)
+
+    assert draft["header"]["conversation"] == {"in_reply_to": ANSWERED}
+    assert "to" not in draft["header"]
+
+
+@pytest.mark.parametrize("now", ["2027-03-01T00:00:00Z", "2027-03-01T23:59:59.999Z"])
+def test_a_new_query_has_the_key_of_today(now: str) -> None:
+    catalogue = read_catalogue()
+    now_ms = instant_ms(now)
+
+    draft = new_draft(
+        catalogue.type("match.query/1"), catalogue=catalogue, folder=catalogue_folder(), now_ms=now_ms
+    )
+
+    assert draft is not None
+    assert draft["payload"]["key_id"] == "mk-20270301-fr"
+    body = orjson.dumps(draft)
+    assert judge(body, catalogue=catalogue, at_ms=now_ms, now_ms=now_ms, draft=True).violations == ()
 
 
 def test_a_new_draft_is_written_once(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from gateway.core.message.rules import (
     conversation,
     data_protection,
     dates,
+    deliveries,
     events,
     goods,
     governance,
@@ -28,10 +29,13 @@ from gateway.core.message.rules import (
     identifiers,
     intelligence,
     marking,
+    matching,
+    operations,
     organisations,
     places,
     purpose,
     references,
+    substances,
     targeting,
 )
 from gateway.core.message.rules.definition import Rule, Stage
@@ -82,6 +86,10 @@ RULES: Final[tuple[Rule, ...]] = tuple(
         + governance.RULES
         + assistance.RULES
         + targeting.RULES
+        + matching.RULES
+        + substances.RULES
+        + deliveries.RULES
+        + operations.RULES
         + conversation.RULES,
         key=lambda rule: rule.number,
     )
@@ -89,15 +97,6 @@ RULES: Final[tuple[Rule, ...]] = tuple(
 """Every rule that this node knows, by number."""
 
 RESERVED: Final = {
-    79: "CX-PURITY",
-    89: "CX-TOKENS",
-    90: "CX-KEYDAY",
-    91: "CX-RESULTS",
-    92: "CX-PRELOAD",
-    94: "CX-RULE",
-    97: "CX-CD",
-    98: "CX-CDDEC",
-    99: "CX-ROOM",
     100: "CX-VESSEL",
     101: "CX-TRACK",
     102: "CX-BOARD",
