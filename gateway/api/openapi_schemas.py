@@ -113,6 +113,7 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
     return {
         "Draft": _draft(types, language),
         "DraftLines": {"type": "string", "description": _LINES.text(language)},
+        "AcknowledgementLines": {"type": "string", "description": _LINES.text(language)},
         "ResultLines": {"type": "string", "description": _LINES.text(language)},
         "LogPlace": _closed({"origin": _TEXT, "index": _COUNT}),
         "Acceptance": _closed(

@@ -319,6 +319,26 @@ OPERATIONS: Final = (
         problems=(404,),
     ),
     Operation(
+        name="acknowledge_batch",
+        method="POST",
+        path="/v1/inbox:ack",
+        group="inbox",
+        title=Wording(en="Acknowledge many messages", fr="Acquitter plusieurs messages"),
+        text=Wording(
+            en=f'One `{{"message_id": "…"}}` a line, at most {MAX_PAGE:,} lines. All that are yours are '
+            "acknowledged together. The answer has one line for each, in order; each line stands alone.",
+            fr=f'Un `{{"message_id": "…"}}` par ligne, au plus {MAX_PAGE} lignes. Ceux qui sont à vous sont '
+            "acquittés ensemble. La réponse a une ligne pour chacun, dans l'ordre ; chaque ligne est "
+            "indépendante.",
+        ),
+        media_type=NDJSON,
+        accepted_types=NDJSON_TYPES,
+        max_body=MIB,
+        body_schema="AcknowledgementLines",
+        answer_type=NDJSON,
+        answer_schema="ResultLines",
+    ),
+    Operation(
         name="list_conversations",
         method="GET",
         path="/v1/conversations",

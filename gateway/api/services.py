@@ -54,6 +54,10 @@ class InboxCalls(Protocol):
         """Record that the agency has the message; return when."""
         ...
 
+    async def acknowledge_all(self, principal: Principal, message_ids: Sequence[bytes]) -> list[int | None]:
+        """Record that the agency has these messages; return when each, None where not its own."""
+        ...
+
 
 class TrackingCalls(Protocol):
     """States of own messages; see `gateway.node.tracking.Tracking`."""

@@ -22,7 +22,7 @@ from gateway.cli.agency import (
     show,
     table,
 )
-from gateway.client import Client, Received
+from gateway.client import Client, ProblemError, Received
 from gateway.core.message.banner import banner, equivalent
 
 
@@ -75,12 +75,18 @@ def ack_command(
     Example: entente ack 01a20847-0135-7993-b063-b5d5cb27d3ff --as agencies/US.CBP.NTC
     """
     with client_of(folder, url, language) as client:
-        for message_id in message_ids:
-            at = client.ack(message_id)
-            if as_json:
-                print_json({"message_id": message_id, "collected_at": at})
+        results = client.ack_batch(message_ids)
+        refused: ProblemError | None = None
+        for message_id, result in zip(message_ids, results, strict=True):
+            if isinstance(result, ProblemError):
+                refused = refused or result
+            elif as_json:
+                print_json({"message_id": message_id, "collected_at": result})
             else:
-                typer.echo(f"collected  {message_id}  {moment(at)}")
+                typer.echo(f"collected  {message_id}  {moment(result)}")
+        # Those that could be acknowledged are, whatever stood beside them.
+        if refused is not None:
+            raise refused
 
 
 def print_messages(messages: tuple[Received, ...]) -> None:
@@ -175,6 +181,7 @@ def _changes(received: Received) -> tuple[str, ...]:
 def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bool) -> None:
     """Write each message to its own file, durable before it is acknowledged."""
     out.mkdir(parents=True, exist_ok=True)
+    stored: list[str] = []
     for item in messages:
         if item.message is None:
             continue
@@ -184,5 +191,8 @@ def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bo
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
-        if ack:
-            client.ack(item.message_id)
+        stored.append(item.message_id)
+    if ack:
+        for result in client.ack_batch(stored):
+            if isinstance(result, ProblemError):
+                raise result

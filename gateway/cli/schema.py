@@ -27,6 +27,7 @@ from gateway.cli.drafting import Judgement, canonical, judge, new_draft
 from gateway.cli.inbox import banner_line
 from gateway.core.message.registry import MessageType
 from gateway.core.message.wording import Language
+from gateway.handbook import FIRST_PAGE, Handbook
 from gateway.system import SystemClock
 
 app = typer.Typer(no_args_is_help=True, help="Message types: list, show, check messages, begin new ones.")
@@ -162,6 +163,27 @@ def new_command(
         typer.echo(f"{out} cannot be written: {error.strerror}", err=True)
         raise typer.Exit(2) from error
     typer.echo(f"{out}: a draft of {type_id}; check it with: entente schema check {out} --draft")
+
+
+@app.command("docs")
+def docs_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made if it is absent.")],
+) -> None:
+    """Write the handbook of all messages: pages in English and French for any browser.
+
+    Example: entente schema docs handbook
+    """
+    with answering():
+        book = Handbook(read_catalogue(), catalogue_folder())
+    try:
+        for path, page in book.pages():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(page.body)
+    except OSError as error:
+        typer.echo(f"{folder} cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"{folder / FIRST_PAGE}: {len(book.paths)} files")
 
 
 def _time_of(at: str | None, now_ms: int) -> int | None:

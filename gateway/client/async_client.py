@@ -144,7 +144,7 @@ class AsyncClient:
         answer = await self._transport.call(
             Call(method="POST", path="/v1/messages:batch", body=body, media_type=NDJSON, headers=headers)
         )
-        return reading.read_lines(answer, len(messages))
+        return reading.read_lines(answer, len(messages), reading.accepted)
 
     async def check(self, message: Message, *, strict: bool = False) -> dict[str, Any]:
         """Return the completed message if it would be accepted now; nothing is kept.
@@ -280,6 +280,20 @@ class AsyncClient:
         path = f"/v1/inbox/{quote(message_id, safe='')}:ack"
         answer = await self._transport.call(Call(method="POST", path=path))
         return reading.read_answer(answer, reading.time_field("collected_at"))
+
+    async def ack_batch(self, message_ids: Sequence[str]) -> list[datetime | ProblemError]:
+        """Acknowledge many messages at once: they are stored here. Results are in order.
+
+        Args:
+            message_ids: At most 1,000; each one's refusal is a value among the results.
+        """
+        if not message_ids:
+            return []
+        body = b"".join(_json({"message_id": message_id}) + b"\n" for message_id in message_ids)
+        answer = await self._transport.call(
+            Call(method="POST", path="/v1/inbox:ack", body=body, media_type=NDJSON)
+        )
+        return reading.read_lines(answer, len(message_ids), reading.time_field("collected_at"))
 
     # --- conversations and catalogue -------------------------------------------------
 

@@ -45,17 +45,28 @@ def read_answer(body: bytes, read: Callable[[Any], T]) -> T:
         raise AnswerUnreadableError(msg) from error
 
 
-def read_lines(body: bytes, count: int) -> list[Accepted | ProblemError]:
-    """Return the results of a batch.
+def read_lines(body: bytes, count: int, read: Callable[[Any], T]) -> list[T | ProblemError]:
+    """Return the results of a batch, refusals as values.
+
+    Args:
+        body: The answer.
+        count: Lines that were sent.
+        read: Reads the result of a line.
 
     Raises:
         AnswerUnreadableError: Not one line for each message.
     """
+
+    def result(document: Mapping[str, Any]) -> T | ProblemError:
+        if "problem" in document:
+            return problem_from(document["problem"], status=int(document["status"]))
+        return read(document["result"])
+
     lines = body.split(b"\n")
     if lines[-1] != b"" or len(lines) != count + 1:
         msg = "the answer to a batch has not one line for each message"
         raise AnswerUnreadableError(msg)
-    return [read_answer(line, _result) for line in lines[:-1]]
+    return [read_answer(line, result) for line in lines[:-1]]
 
 
 def accepted(document: Mapping[str, Any]) -> Accepted:
@@ -276,12 +287,6 @@ def plain(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise TypeError
     return document
-
-
-def _result(document: Mapping[str, Any]) -> Accepted | ProblemError:
-    if "problem" in document:
-        return problem_from(document["problem"], status=int(document["status"]))
-    return accepted(document["result"])
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

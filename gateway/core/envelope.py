@@ -167,7 +167,7 @@ def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type
         type_digest: SHA-384 of the type's schema and rules at the calling node, 48 bytes.
     """
     header = document["header"]
-    attachments: Sequence[Mapping[str, Any]] = header.get("attachments", ())
+    attachments: Sequence[Mapping[str, Any]] | None = header.get("attachments")
     return Header(
         message_id=_id_bytes(header["message_id"]),
         created_ms=time_ms(header["created_at"]),
@@ -175,13 +175,13 @@ def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type
         from_node=from_node,
         to_node=to_node,
         from_agency=header["from"]["agency"],
-        to_agencies=tuple(to["agency"] for to in header["to"]),
+        to_agencies=tuple([to["agency"] for to in header["to"]]),
         type=document["type"],
         type_digest=type_digest,
         precedence=Precedence[header["precedence"]],
         marking_level=MARKING_LEVELS.index(header["marking"]["level"]),
         conversation_id=_id_bytes(header["conversation"]["id"]),
-        attachments_bytes=sum(attachment["size"] for attachment in attachments),
+        attachments_bytes=sum([attachment["size"] for attachment in attachments]) if attachments else 0,
     )
 
 

@@ -9,7 +9,7 @@ Spec: docs/spec/exchange.md, "Inbox".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.message.threads.in_force import InForce, in_force
@@ -183,32 +183,35 @@ class Inbox:
         Raises:
             NotFoundError: Unknown, or this agency is no addressee.
         """
-        now_ms = self._clock.now_ms()
-        agency = principal.agency
-
-        def acknowledge(tx: Transaction) -> tuple[bool, int] | None:
-            new = tx.inbox.acknowledge(message_id, agency, at_ms=now_ms)
-            if new is None:
-                return None
-            if new:
-                event = self._audit.event(
-                    at_ms=now_ms,
-                    actor=principal.actor,
-                    event="message.collected",
-                    objects=(message_id,),
-                )
-                self._audit.append(tx, event)
-                return True, now_ms
-            row = tx.inbox.find(message_id, agency)
-            return False, now_ms if row is None else row.collected_ms or now_ms
-
-        done = await self._store.write(Step.COLLECTED, acknowledge)
-        if done is None:
+        (collected_ms,) = await self.acknowledge_all(principal, [message_id])
+        if collected_ms is None:
             msg = "no such message in this inbox"
             raise NotFoundError(msg)
-        if done[0]:
+        return collected_ms
+
+    async def acknowledge_all(self, principal: Principal, message_ids: Sequence[bytes]) -> list[int | None]:
+        """Record that the agency has these messages, in one transaction.
+
+        Returns:
+            For each id when it was collected, UTC milliseconds, or None where the message is
+            unknown or this agency is no addressee.
+        """
+        now_ms = self._clock.now_ms()
+
+        def acknowledge(tx: Transaction) -> dict[bytes, tuple[int, bool]]:
+            found = tx.inbox.acknowledge(message_ids, principal.agency, at_ms=now_ms)
+            new = [message_id for message_id, (_, is_new) in found.items() if is_new]
+            if new:
+                event = self._audit.event(
+                    at_ms=now_ms, actor=principal.actor, event="message.collected", objects=new
+                )
+                self._audit.append(tx, event)
+            return found
+
+        found = await self._store.write(Step.COLLECTED, acknowledge)
+        if any(is_new for _, is_new in found.values()):
             self._on_collected()
-        return done[1]
+        return [found[item][0] if item in found else None for item in message_ids]
 
     async def _read_event(self, principal: Principal, message_ids: list[bytes]) -> None:
         """Record that content was read before it is handed out."""

@@ -157,7 +157,7 @@ class Opener:
             checked = _check_ciphertext(entry, ciphertext)
             key = boxes.key_of(entry)
             body = _decrypt(checked, key, entry)
-            document = self._check_message(body, header, entry, now_ms)
+            document = self._check_message(body, header, now_ms)
         except _ExceptedError as error:
             return Refused(index=index, message_id=header.message_id, code=error.exception, rule=error.rule)
         return Opened(
@@ -180,7 +180,7 @@ class Opener:
         if not self._is_agreed(header, agreed):
             raise _ExceptedError(ExceptionCode.TYPE_NOT_AGREED)
 
-    def _check_message(self, body: bytes, header: Header, entry: MessageEntry, now_ms: int) -> dict[str, Any]:
+    def _check_message(self, body: bytes, header: Header, now_ms: int) -> dict[str, Any]:
         """Check 9: JSON, schema, rules; every header field equals its counterpart."""
         examination = examine(body, catalogue=self._catalogue, now_ms=now_ms)
         if examination.violations:
@@ -196,7 +196,8 @@ class Opener:
             to_node=self._pair.node,
             type_digest=header.type_digest,
         )
-        if counterpart.encode() != entry.header:
+        # A header has one encoding, so equal values are equal bytes.
+        if counterpart != header:
             raise _ExceptedError(ExceptionCode.HEADER_MISMATCH)
         return document
 

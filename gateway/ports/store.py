@@ -255,8 +255,14 @@ class Inbox(Protocol):
         """Return one message for an agency, or None if it is not an addressee."""
         ...
 
-    def acknowledge(self, message_id: bytes, agency: str, *, at_ms: int) -> bool | None:
-        """Record a collection, due to be logged. True: now; False: before; None: not yours."""
+    def acknowledge(
+        self, message_ids: Iterable[bytes], agency: str, *, at_ms: int
+    ) -> dict[bytes, tuple[int, bool]]:
+        """Record collections, due to be logged; return (when, whether only now) by message id.
+
+        What was collected before keeps its time. Ids that are not this agency's are not in
+        the result.
+        """
         ...
 
     def due_collections(self, *, limit: int) -> list[Collection]:

@@ -99,11 +99,14 @@ class SqlOutbox:
         Raises:
             StoreError: One of them was not *accepted* any more.
         """
-        moved = self._session.many(sql.SEND, [(index, at_ms, number) for number, index in sent])
-        if sent and moved != len(sent):
+        if not sent:
+            return
+        self._session.many(sql.SENT_ENTRY, [(index, number) for number, index in sent])
+        indexes = [index for _, index in sent]
+        moved = self._session.change(sql.SEND, first=min(indexes), stop=max(indexes) + 1, at=at_ms)
+        if moved != len(sent):
             msg = "a message that was to be sent is not waiting any more"
             raise StoreError(msg)
-        self._session.many(sql.SENT_ENTRY, [(index, number) for number, index in sent])
         self._session.move(State.ACCEPTED, State.SENT, len(sent))
 
     def put_bundle(self, bundle: SentBundle) -> None:

@@ -85,6 +85,7 @@ class Agreement:
         rules_edition: Raised with every change of a condition in code, so that two nodes
             with different rules see different digests.
         nations: By code: ``FR``, ``US``.
+        parties: Their ISO 3166 alpha-3 codes.
         agency_names: By agency code.
         agency_nation: Nation by agency code.
         superiors: Superior agency by agency code; an agency without one is absent.
@@ -109,6 +110,7 @@ class Agreement:
     announced_versions: frozenset[str]
     rules_edition: int
     nations: Mapping[str, Nation]
+    parties: frozenset[str]
     agency_names: Mapping[str, Wording]
     agency_nation: Mapping[str, str]
     superiors: Mapping[str, str]
@@ -126,6 +128,12 @@ class Agreement:
     iban_len: Mapping[str, int]
     fentanyls: frozenset[str]
     type_ids: frozenset[str]
+
+    def rank_of(self, marking: Mapping[str, Any], nation: str) -> int | None:
+        """Return the rank of a marking's level, or None if it is no level of the nation's own policy."""
+        policy, level = marking["policy"], marking["level"]
+        is_own = policy == self.nations[nation].policy and level in self.levels[policy]
+        return self.rank[level] if is_own else None
 
 
 def build_agreement(
@@ -156,6 +164,7 @@ def build_agreement(
                 for code, row in document["nations"].items()
             }
         ),
+        parties=frozenset(row["alpha3"] for row in document["nations"].values()),
         agency_names=MappingProxyType({code: Wording(**row["name"]) for code, row in agencies.items()}),
         agency_nation=MappingProxyType({code: row["nation"] for code, row in agencies.items()}),
         superiors=MappingProxyType(

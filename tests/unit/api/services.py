@@ -145,6 +145,10 @@ class FakeServices:
         self.asked.append(("acknowledge", principal.agency, message_id))
         return NOW_MS
 
+    async def acknowledge_all(self, principal: Principal, message_ids: Sequence[bytes]) -> list[int | None]:
+        self.asked.append(("acknowledge_all", principal.agency, *message_ids))
+        return [NOW_MS if message_id == ID else None for message_id in message_ids]
+
     async def until_moved(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):

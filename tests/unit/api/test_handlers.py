@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -324,6 +325,48 @@ async def test_an_acknowledgement_and_a_withdrawal_say_when() -> None:
     }
     assert json_of(await ask(services, "withdraw_message"))["status"] == "withdrawn"
     assert services.asked == [("acknowledge", "FR.DGDDI.SARC", ID), ("withdraw", "FR.DGDDI.SARC", ID)]
+
+
+async def test_acknowledgements_in_a_batch_are_made_together_and_answered_line_by_line() -> None:
+    services = FakeServices()
+    other = UUID(int=7)
+    lines = [
+        b'{"message_id":"%b"}' % ID_TEXT.encode(),
+        b'{"message_id":"%b"}' % str(other).encode(),
+        b'{"message_id":"no id"}',
+        b'{"message_id":"%b","more":1}' % ID_TEXT.encode(),
+        b'{"message_id":',
+        b"[]",
+    ]
+
+    reply = await ask(services, "acknowledge_batch", body=b"\n".join(lines) + b"\n")
+
+    results = [orjson.loads(line) for line in (reply.body or b"").splitlines()]
+    assert [item["status"] for item in results] == [200, 404, 400, 400, 400, 400]
+    assert results[0]["result"] == {"message_id": ID_TEXT, "collected_at": "2026-11-18T11:06:40.123Z"}
+    assert results[1]["problem"]["code"] == "not-found"
+    assert [item["problem"]["code"] for item in results[2:]] == [
+        "parameter-invalid",
+        "parameter-invalid",
+        "message-unreadable",
+        "message-unreadable",
+    ]
+    assert services.asked == [("acknowledge_all", "FR.DGDDI.SARC", ID, other.bytes)]
+
+
+async def test_a_batch_of_acknowledgements_that_names_no_message_asks_nothing() -> None:
+    services = FakeServices()
+    reply = await ask(services, "acknowledge_batch", body=b"null\n")
+
+    assert reply.body is not None
+    assert orjson.loads(reply.body)["status"] == 400
+    assert (await ask(services, "acknowledge_batch", body=b"")).body == b""
+    assert services.asked == []
+
+
+async def test_a_batch_of_acknowledgements_has_a_limit_of_lines() -> None:
+    with pytest.raises(BodyTooLargeError):
+        await ask(FakeServices(), "acknowledge_batch", body=b"{}\n" * 1_001)
 
 
 # --- conversations and catalogue -------------------------------------------------------------------------

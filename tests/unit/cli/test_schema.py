@@ -71,6 +71,25 @@ def test_a_good_message_is_shown_with_its_banner_and_a_bad_one_without() -> None
     assert second == f"refused   {bad}"
 
 
+def test_docs_writes_a_handbook_that_opens_from_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "handbook"
+
+    result = RUN.invoke(app, ["schema", "docs", str(folder)])
+
+    assert result.exit_code == 0, result.output
+    assert "fr/index.html" in (folder / "index.html").read_text("utf-8")
+    assert "../handbook.css" in (folder / "fr" / "gov.retraction-1.html").read_text("utf-8")
+    assert (folder / "handbook.js").stat().st_size > 0
+
+
+def test_docs_says_when_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    result = RUN.invoke(app, ["schema", "docs", str(tmp_path / "file" / "handbook")])
+
+    assert result.exit_code == 2
+
+
 def test_what_is_too_large_is_refused_like_anything_else(tmp_path: Path) -> None:
     large = tmp_path / "large.json"
     large.write_bytes(b'{"a":"' + b"x" * 1_048_576 + b'"}')

@@ -36,6 +36,7 @@ from gateway.core.message.threads.view import (
     ThreadView,
     nation_of,
     uuid_bytes,
+    uuid_text,
 )
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "nation_of",
     "subjects_of",
     "uuid_bytes",
+    "uuid_text",
 ]

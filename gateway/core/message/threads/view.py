@@ -125,6 +125,12 @@ def uuid_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
 
 
+def uuid_text(data: bytes) -> str:
+    """Return the text form of the 16 bytes of a UUID."""
+    text = data.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def nation_of(agency: str) -> str:
     """Return the nation of an agency code, which is its first label."""
     return agency.partition(".")[0]
