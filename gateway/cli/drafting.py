@@ -34,7 +34,7 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _FIXED: Final = frozenset({"dob", "valid_until", "mrz"})
-"""Fields of a person or a paper, which do not move with the message."""
+"""Fields of a person or a paper, which do not move with the message; a time among them does."""
 
 _FILLED_IN: Final = (
     "schema_version",
@@ -143,7 +143,7 @@ def new_draft(
     Returns:
         None if the type has no example.
     """
-    example = _example(message_type, folder)
+    example = _example(message_type, folder, answers=in_reply_to is not None)
     if example is None:
         return None
     document: Json = _moved(example, timedelta(milliseconds=now_ms - (created_ms(example) or now_ms)))
@@ -156,13 +156,16 @@ def new_draft(
     return document
 
 
-def _example(message_type: MessageType, folder: Path) -> Json | None:
+def _example(message_type: MessageType, folder: Path, *, answers: bool) -> Json | None:
+    """Return the first example of a type; where some open and some answer, of those that are asked for."""
     name = message_type.id.rpartition("/")[0]
-    for path in sorted((folder / name / "examples").glob("valid-*.json")):
-        example: Json = parse_json(path.read_bytes())
-        if example.get("type") == message_type.id:
+    paths = sorted((folder / name / "examples").glob("valid-*.json"))
+    examples: list[Json] = [parse_json(path.read_bytes()) for path in paths]
+    fitting = [example for example in examples if example["type"] == message_type.id]
+    for example in fitting:
+        if ("in_reply_to" in example["header"]["conversation"]) is answers:
             return example
-    return None
+    return fitting[0] if fitting else None
 
 
 def _turn_round(document: Json, message_type: MessageType, catalogue: Catalogue) -> None:
@@ -287,7 +290,8 @@ def _moved(value: Any, by: timedelta) -> Any:
     """Return a value with its times moved."""
     if isinstance(value, dict):
         return {
-            key: copy.deepcopy(item) if key in _FIXED else _moved(item, by) for key, item in value.items()
+            key: copy.deepcopy(item) if key in _FIXED and not _is_time(item) else _moved(item, by)
+            for key, item in value.items()
         }
     if isinstance(value, list):
         return [_moved(item, by) for item in value]
@@ -299,6 +303,11 @@ def _moved(value: Any, by: timedelta) -> Any:
     if _DATE.fullmatch(value):
         return (date.fromisoformat(value) + timedelta(days=by.days)).isoformat()
     return value
+
+
+def _is_time(value: Any) -> bool:
+    """Tell a time from the days that papers carry: a consent is valid until a time."""
+    return isinstance(value, str) and _TIME.fullmatch(value) is not None
 
 
 def _sender(document: Json, catalogue: Catalogue, nation: str | None) -> Sender | None:

@@ -193,7 +193,7 @@ class _Completion:
 
     def fill_purpose(self) -> None:
         """Give a reply the purpose of what it answers, where its type demands or allows that."""
-        if self._parent is None or not {"=", "*"} & self._type.terms.purposes:
+        if self._parent is None or not {"=", "*", self._parent.purpose} & self._type.terms.purposes:
             return
         areas = _at(self._parent_content, "/header/purpose/areas")
         self._fill_object("purpose", {"code": self._parent.purpose, "areas": areas or []})

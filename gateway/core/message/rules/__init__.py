@@ -18,6 +18,7 @@ from gateway.core.message.rules import (
     accounts,
     assistance,
     conversation,
+    craft,
     data_protection,
     dates,
     goods,
@@ -26,6 +27,7 @@ from gateway.core.message.rules import (
     identifiers,
     intelligence,
     marking,
+    money,
     organisations,
     places,
     purpose,
@@ -78,6 +80,8 @@ RULES: Final[tuple[Rule, ...]] = tuple(
         + intelligence.RULES
         + assistance.RULES
         + targeting.RULES
+        + craft.RULES
+        + money.RULES
         + conversation.RULES,
         key=lambda rule: rule.number,
     )
@@ -94,14 +98,6 @@ RESERVED: Final = {
     97: "CX-CD",
     98: "CX-CDDEC",
     99: "CX-ROOM",
-    100: "CX-VESSEL",
-    101: "CX-TRACK",
-    102: "CX-BOARD",
-    103: "CX-BOARDDEC",
-    105: "CX-CASH",
-    106: "CX-FLOW",
-    107: "CX-MIRROR",
-    108: "CX-FIREARM",
     109: "CX-EVENT",
     110: "CX-CONSENT",
     111: "CX-USECHANGE",

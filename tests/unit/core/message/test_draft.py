@@ -91,7 +91,7 @@ def test_a_draft_of_what_only_the_agency_knows_becomes_a_good_message(example: d
     if reply is not None:
         header["conversation"] = {"in_reply_to": reply}
         more = {"parent": stored(EXAMPLES[reply]), "parent_content": EXAMPLES[reply]}
-    if not CATALOGUE.type(example["type"]).terms.reply_to:
+    if reply is None or not CATALOGUE.type(example["type"]).terms.reply_to:
         header |= {"to": full["to"], "purpose": full["purpose"]}
     if full["data_protection"]["contains_personal_data"]:
         # Who is a suspect, and what prose says, no structure shows.
