@@ -36,7 +36,7 @@ _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _KEY_OF_THE_DAY: Final = re.compile(r"mk-(\d{8})-[a-z]{2}")
 _FIXED: Final = frozenset({"dob", "valid_until", "mrz"})
-"""Fields of a person or a paper, which do not move with the message."""
+"""Fields of a person or a paper, which do not move with the message; a time among them does."""
 
 _FILLED_IN: Final = (
     "schema_version",
@@ -145,7 +145,7 @@ def new_draft(
     Returns:
         None if the type has no example.
     """
-    example = _example(message_type, folder)
+    example = _example(message_type, folder, answers=in_reply_to is not None)
     if example is None:
         return None
     document: Json = _made_current(example, now_ms)
@@ -158,13 +158,16 @@ def new_draft(
     return document
 
 
-def _example(message_type: MessageType, folder: Path) -> Json | None:
+def _example(message_type: MessageType, folder: Path, *, answers: bool) -> Json | None:
+    """Return the first example of a type; where some open and some answer, of those that are asked for."""
     name = message_type.id.rpartition("/")[0]
-    for path in sorted((folder / name / "examples").glob("valid-*.json")):
-        example: Json = parse_json(path.read_bytes())
-        if example.get("type") == message_type.id:
+    paths = sorted((folder / name / "examples").glob("valid-*.json"))
+    examples: list[Json] = [parse_json(path.read_bytes()) for path in paths]
+    fitting = [example for example in examples if example["type"] == message_type.id]
+    for example in fitting:
+        if ("in_reply_to" in example["header"]["conversation"]) is answers:
             return example
-    return None
+    return fitting[0] if fitting else None
 
 
 def _turn_round(document: Json, message_type: MessageType, catalogue: Catalogue) -> None:
@@ -315,7 +318,7 @@ def _moved(value: Any, by: timedelta, days: timedelta) -> Any:
     """Return a value with its times and its days moved."""
     if isinstance(value, dict):
         return {
-            key: copy.deepcopy(item) if key in _FIXED else _moved(item, by, days)
+            key: copy.deepcopy(item) if key in _FIXED and not _is_time(item) else _moved(item, by, days)
             for key, item in value.items()
         }
     if isinstance(value, list):
@@ -331,6 +334,11 @@ def _moved(value: Any, by: timedelta, days: timedelta) -> Any:
     if key is not None:
         return value.replace(key[1], f"{date.fromisoformat(key[1]) + days:%Y%m%d}")
     return value
+
+
+def _is_time(value: Any) -> bool:
+    """Tell a time from the days that papers carry: a consent is valid until a time."""
+    return isinstance(value, str) and _TIME.fullmatch(value) is not None
 
 
 def _sender(document: Json, catalogue: Catalogue, nation: str | None) -> Sender | None:

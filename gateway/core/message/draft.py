@@ -198,13 +198,13 @@ class _Completion:
         return "seq" not in given
 
     def fill_purpose(self) -> None:
-        """Give a reply the purpose of what it answers, and a type with one purpose that one."""
+        """Give the purpose of what it names where its type allows that, or the only one of the type."""
         given = self._incomplete("purpose", _PURPOSE)
         if given is None:
             return
         terms, parent = self._type.terms, self._parent
         is_any = bool({"=", "*"} & terms.purposes)
-        if parent is not None and (is_any or (terms.reply_to and parent.purpose in terms.purposes)):
+        if parent is not None and (is_any or parent.purpose in terms.purposes):
             areas = _at(self._parent_content, "/header/purpose/areas")
             self.header["purpose"] = {"code": parent.purpose, "areas": areas or [], **given}
         elif len(terms.purposes) == 1 and not is_any:

@@ -206,6 +206,16 @@ def test_a_new_query_has_the_key_of_today(now: str) -> None:
     assert judge(body, catalogue=catalogue, at_ms=now_ms, now_ms=now_ms, draft=True).violations == ()
 
 
+def test_a_type_that_opens_and_answers_makes_the_draft_that_is_asked_for() -> None:
+    opener = json.loads(RUN.invoke(app, ["schema", "new", "fin.trade_mirror/1"]).stdout)
+    answer = json.loads(RUN.invoke(app, ["schema", "new", "fin.trade_mirror/1", "--reply-to", ID]).stdout)
+
+    assert "conversation" not in opener["header"]
+    assert "to" in opener["header"]
+    assert answer["header"]["conversation"] == {"in_reply_to": ID}
+    assert "to" not in answer["header"]
+
+
 def test_a_new_draft_is_written_once(tmp_path: Path) -> None:
     out = tmp_path / "draft.json"
 

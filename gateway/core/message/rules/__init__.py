@@ -12,12 +12,14 @@ Spec: docs/spec/rules.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.core.message.rules import (
     accounts,
     assistance,
     conversation,
+    craft,
     data_protection,
     dates,
     deliveries,
@@ -30,6 +32,7 @@ from gateway.core.message.rules import (
     intelligence,
     marking,
     matching,
+    money,
     operations,
     organisations,
     places,
@@ -90,21 +93,15 @@ RULES: Final[tuple[Rule, ...]] = tuple(
         + substances.RULES
         + deliveries.RULES
         + operations.RULES
+        + craft.RULES
+        + money.RULES
         + conversation.RULES,
         key=lambda rule: rule.number,
     )
 )
 """Every rule that this node knows, by number."""
 
-RESERVED: Final = {
-    100: "CX-VESSEL",
-    101: "CX-TRACK",
-    102: "CX-BOARD",
-    105: "CX-CASH",
-    106: "CX-FLOW",
-    107: "CX-MIRROR",
-    108: "CX-FIREARM",
-}
-"""Numbers that belong to rules of message types that have no schema yet."""
+RESERVED: Final[Mapping[int, str]] = {}
+"""Numbers that belong to rules of message types that have no schema yet: none."""
 
 __all__ = ["RESERVED", "RULES", "Rule", "Stage"]

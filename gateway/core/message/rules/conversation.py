@@ -144,20 +144,6 @@ _room_is_kept = Rule(
     ),
 )
 
-_decision_stays_within_the_request = Rule(
-    id="CX-BOARDDEC",
-    number=103,
-    pointer="/payload/steps",
-    applies_to=("marine.boarding_decision/1",),
-    stage=Stage.STATEFUL,
-    wording=Wording(
-        en="A boarding decision names only steps that the request asked to authorise. Remove the other "
-        "steps.",
-        fr="Une décision d'arraisonnement ne nomme que des mesures dont la demande sollicitait "
-        "l'autorisation. Retirez les autres.",
-    ),
-)
-
 _tightening_loosens_nothing = Rule(
     id="CX-USECHANGE",
     number=111,
@@ -199,7 +185,6 @@ RULES: Final[tuple[Rule, ...]] = (
     _own_messages_are_changed,
     _theirs_are_asked_about,
     _room_is_kept,
-    _decision_stays_within_the_request,
     _tightening_loosens_nothing,
     _patches_fit,
 )
