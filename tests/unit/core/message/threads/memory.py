@@ -195,3 +195,22 @@ def about(
         f"/payload/{field}": header["message_id"],
     }
     return changed(type_name, base | (changes or {}))
+
+
+def follow_up(number: int, agency: str = "FR.DGDDI.DNRED") -> dict[str, Any]:
+    return changed(
+        "intel.spontaneous",
+        {
+            "/header/message_id": new_id(number),
+            CONVERSATION: REQUEST["header"]["conversation"]["id"],
+            SEQ: number,
+            SENDER: agency,
+        },
+    )
+
+
+def result(container: str, number: int) -> dict[str, Any]:
+    return reply_to(EXAMINATION, "inspect.result", {"/payload/container": container}, number=number)
+
+
+FIRST, SECOND = (container["number"] for container in EXAMINATION["payload"]["consignment"]["containers"])
