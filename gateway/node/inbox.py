@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core.quick import quick_value
 from gateway.errors import RejectedError
 from gateway.node.audit_log import AuditLog
 from gateway.node.pair import Pair
@@ -41,7 +42,7 @@ class ErasedError(RejectedError):
     code = "content-erased"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Delivery:
     """A message as its addressee gets it.
 

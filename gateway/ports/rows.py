@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from gateway.core.entries import ReceiptException
 from gateway.core.merkle import Hash, RightEdge
+from gateway.core.quick import quick_value
 from gateway.core.states import State
 
 
@@ -67,7 +68,7 @@ class StoredNote:
     cosigned: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class NewMessage:
     """A message as it enters the database, in either direction.
 
@@ -113,7 +114,7 @@ class NewMessage:
     wrapped_key: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class MessageRow:
     """A stored message without its content."""
 
@@ -147,7 +148,7 @@ class MessageRow:
     flags: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Waiting:
     """An accepted message that the courier may send, with its content."""
 
@@ -207,7 +208,7 @@ class CollectionRow:
     log_index: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class InboxRow:
     """A message in an agency's inbox, with its content still sealed."""
 

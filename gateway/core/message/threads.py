@@ -16,7 +16,6 @@ Spec: docs/spec/rules.md, "Conversations".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from gateway.core.message.instants import instant_ms
@@ -24,9 +23,10 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.terms import TypeTerms
 from gateway.core.message.violation import Violation
+from gateway.core.quick import quick_value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class StoredMessage:
     """What a node knows of a message that it sent or accepted, without opening it.
 
@@ -86,7 +86,7 @@ Flag = Literal["gap", "crossed"]
 """What a receiver notes about a message that it accepts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class ThreadVerdict:
     """What the conversation says about a message.
 
