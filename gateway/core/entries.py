@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Final
 
 from gateway.core.encoding import Value, decode, encode
+from gateway.core.quick import quick_value
 from gateway.errors import MalformedError
 
 MAX_ENTRY_BYTES: Final = 16_384
@@ -75,7 +76,7 @@ class Role(IntEnum):
     PEER = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class MessageEntry:
     """A message: its header and the digests that bind box and ciphertext to it.
 

@@ -10,12 +10,12 @@ Spec: docs/spec/exchange.md, "Header".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from gateway.core.encoding import decode, encode
+from gateway.core.quick import quick_value
 from gateway.core.states import Precedence
 from gateway.errors import MalformedError
 
@@ -48,7 +48,7 @@ MAX_ADDRESSEES: Final = 8
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Header:
     """What travels in clear with a message.
 

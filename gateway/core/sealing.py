@@ -28,6 +28,7 @@ from gateway.core.encoding import (
     expect_int,
     expect_text,
 )
+from gateway.core.quick import quick_value
 from gateway.errors import MalformedError, PeerError
 
 CONTENT_KEY_BYTES: Final = 32
@@ -84,7 +85,7 @@ class Attachment:
 Manifest = tuple[Attachment, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Content:
     """What is encrypted.
 

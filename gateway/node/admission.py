@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import orjson
@@ -25,6 +24,7 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.threads import CLOSING, awaits, effects_of, examine_thread
 from gateway.core.message.violation import Violation
+from gateway.core.quick import quick_value
 from gateway.core.sealing import ContentKey
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError, RejectedError, UnavailableError
@@ -59,7 +59,7 @@ class OverloadedError(UnavailableError):
     code = "overloaded"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Acceptance:
     """The answer to an accepted message.
 

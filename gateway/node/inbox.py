@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gateway.core.message.threads.in_force import InForce, in_force
+from gateway.core.quick import quick_value
 from gateway.errors import RejectedError
 from gateway.node.audit_log import AuditLog
 from gateway.node.pair import Pair
@@ -42,7 +43,7 @@ class ErasedError(RejectedError):
     code = "content-erased"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Delivery:
     """A message as its addressee gets it.
 

@@ -21,13 +21,14 @@ from gateway.core.message.examine import examine
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.violation import RULE_JSON, RULE_SCHEMA
+from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
 from gateway.errors import MalformedError
 from gateway.node.pair import Pair
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Opened:
     """A message that opened and passed every check that needs no database."""
 

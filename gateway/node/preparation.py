@@ -23,6 +23,7 @@ from gateway.core.message.rule import violation
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.message.threads import StoredMessage, subjects_of, uuid_bytes
 from gateway.core.message.violation import Violation
+from gateway.core.quick import quick_value
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
 from gateway.node.identifiers import new_uuid7
@@ -77,7 +78,7 @@ class Principal:
     actor: Actor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Submission:
     """One posted message or draft, with the caller's idempotency key if it gave one."""
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from gateway.core.entries import ReceiptException
 from gateway.core.merkle import Hash, RightEdge
 from gateway.core.message.effect import Effect, NewEffect
+from gateway.core.quick import quick_value
 from gateway.core.states import State
 
 
@@ -68,7 +69,7 @@ class StoredNote:
     cosigned: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class NewMessage:
     """A message as it enters the database, in either direction.
 
@@ -118,7 +119,7 @@ class NewMessage:
     effects: tuple[NewEffect, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class MessageRow:
     """A stored message without its content."""
 
@@ -182,7 +183,7 @@ class OpenRequest:
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Waiting:
     """An accepted message that the courier may send, with its content."""
 
@@ -242,7 +243,7 @@ class CollectionRow:
     log_index: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class InboxRow:
     """A message in an agency's inbox, with its content still sealed."""
 

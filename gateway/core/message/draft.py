@@ -25,6 +25,7 @@ from gateway.core.message.personal_data import PersonalData, find_personal_data
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.schema_documents import HEADER_ID
 from gateway.core.message.threads import StoredMessage, uuid_text
+from gateway.core.quick import quick_value
 
 _NODE_OFFICER: Final = "000000000000"
 """Officer pseudonym that means the node itself."""
@@ -66,7 +67,7 @@ class Sender:
     unit: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Completed:
     """A completed draft, not yet examined.
 
