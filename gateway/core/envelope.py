@@ -43,6 +43,8 @@ MARKING_LEVELS: Final = (
 
 _TYPES: Final = (int, int, bytes, int, int, str, str, str, tuple, str, bytes, int, int, bytes, int)
 _FIELDS: Final = len(_TYPES)
+_VERSION_AND_SUITE: Final = (PROTOCOL_VERSION, SUITE)
+_TEXT_ONLY: Final = frozenset({str})
 _PRECEDENCES: Final = tuple(Precedence)
 MAX_ADDRESSEES: Final = 8
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -116,11 +118,11 @@ def decode_header(data: bytes) -> Header:
     if not isinstance(value, tuple) or len(value) != _FIELDS:
         msg = f"a header is an array of {_FIELDS} fields"
         raise MalformedError(msg)
-    # Types as well, because true equals 1.
-    if [(type(item), item) for item in value[:2]] != [(int, PROTOCOL_VERSION), (int, SUITE)]:
+    if value[:2] != _VERSION_AND_SUITE:
         msg = "the header is of another protocol version or suite"
         raise MalformedError(msg)
     fields = cast("tuple[Any, ...]", value)
+    # The types of the first two as well, because true equals 1.
     if tuple(map(type, fields)) != _TYPES or not _is_sound(fields):
         msg = "a header field has another type, length or range than the specification gives"
         raise MalformedError(msg)
@@ -151,9 +153,9 @@ def _is_sound(fields: tuple[Any, ...]) -> bool:
         and max(fields[3], fields[4], fields[14]) <= MAX_NUMBER
         and fields[11] < len(_PRECEDENCES)
         and fields[12] < len(MARKING_LEVELS)
-        and all((fields[5], fields[6], fields[7], fields[9]))
+        and "" not in (fields[5], fields[6], fields[7], fields[9], *agencies)
         and 1 <= len(agencies) <= MAX_ADDRESSEES
-        and all(type(agency) is str and agency for agency in agencies)
+        and _TEXT_ONLY.issuperset(map(type, agencies))
     )
 
 

@@ -24,7 +24,8 @@ import orjson
 from gateway.catalogue import read_catalogue
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import cosign, sign_checkpoint, verify_cosignature, verify_log_note
-from gateway.core.envelope import SUITE, header_of
+from gateway.core.entries import MessageEntry, decode_entry, encode_entry
+from gateway.core.envelope import SUITE, decode_header, header_of
 from gateway.core.keybox import BoxBinding, KemPrivateKey, open_box, seal_box
 from gateway.core.merkle import EMPTY_ROOT, RightEdge, append, hash_leaf
 from gateway.core.message.draft import Sender, complete
@@ -117,6 +118,19 @@ def _message_blocks() -> list[Block]:
         seal_content(body, content_key=key, header=header)
         for body, header in zip(bodies, encoded, strict=True)
     ]
+    entries = [
+        MessageEntry(
+            header=header,
+            kem_key_id=bytes(8),
+            bundle_id=os.urandom(16),
+            slot=slot,
+            box_digest=os.urandom(48),
+            ciphertext_digest=os.urandom(48),
+            ciphertext_bytes=len(ciphertexts[slot]),
+        )
+        for slot, header in enumerate(encoded)
+    ]
+    encoded_entries = [encode_entry(entry) for entry in entries]
     ids = [header.message_id for header in headers]
     wrapped = [key_wrap.wrap(key, message_id=message_id) for message_id in ids]
     drafts = [_draft_of(document) for document in documents]
@@ -160,6 +174,13 @@ def _message_blocks() -> list[Block]:
                 type_digest=types[n % BATCH].digest,
             ).encode(),
             per_message=2,
+        ),
+        Block(name="write_entry", call=lambda n: encode_entry(entries[n % BATCH]), per_message=1),
+        Block(
+            name="read_entry",
+            # Both layers: the entry, and the header inside it.
+            call=lambda n: (decode_entry(encoded_entries[n % BATCH]), decode_header(encoded[n % BATCH])),
+            per_message=1,
         ),
         Block(
             name="seal_content",
