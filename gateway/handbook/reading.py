@@ -78,13 +78,12 @@ class Subject:
         return {path: tuple(sorted(using)) for path, using in users.items()}
 
     def rules_of(self, message_type: MessageType) -> tuple[Rule, ...]:
-        """Return the rules that a type brings: its own, those of its blocks and of its forms."""
+        """Return the rules that a type brings: first its own, then those of its blocks and forms."""
         used = _below_payload(self, message_type)
         blocks = {path.removeprefix("common/") for path in used if path.startswith("common/")}
         formats = {path.removeprefix("formats/") for path in used if path.startswith("formats/")}
-        return tuple(
-            rule for rule in RULES if _is_of_type(rule, message_type) or _is_of_parts(rule, blocks, formats)
-        )
+        own = tuple(rule for rule in RULES if _is_of_type(rule, message_type))
+        return own + tuple(rule for rule in RULES if rule not in own and _is_of_parts(rule, blocks, formats))
 
 
 GENERAL_RULES: Final = tuple(rule for rule in RULES if rule.applies_to == ("*",))

@@ -173,6 +173,12 @@ def test_a_type_s_page_names_the_rules_that_it_brings(
     assert "H-01" not in named  # those of every message are one link away
 
 
+def test_a_type_s_own_rules_come_before_those_of_its_parts(pages: dict[str, Reader]) -> None:
+    named = [target for target in pages["fr/gov.consent_request-1.html"].links if "rules.html#" in target]
+
+    assert named == ["rules.html#CX-CONSENT", "rules.html#ID-ISO3166"]
+
+
 def test_every_rule_stands_on_the_page_of_rules(pages: dict[str, Reader]) -> None:
     assert {rule.id for rule in RULES} <= set(pages["fr/rules.html"].anchors)
     assert {"JSON", "H-01", "DP-03"} <= {rule.id for rule in GENERAL_RULES}
