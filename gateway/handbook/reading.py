@@ -90,6 +90,17 @@ GENERAL_RULES: Final = tuple(rule for rule in RULES if rule.applies_to == ("*",)
 """Rules that hold for every message."""
 
 
+def rules_of_part(path: str) -> tuple[Rule, ...]:
+    """Return the rules that follow a block or a form wherever a payload holds it.
+
+    Args:
+        path: Its path without ``.json``: ``common/person``, ``formats/iban``.
+    """
+    folder, _, name = path.rpartition("/")
+    named = _parts_of if folder == "common" else _formats_of
+    return tuple(rule for rule in RULES if name in named(rule))
+
+
 def needs_conversation(rule: Rule) -> bool:
     """Tell whether a rule also looks at earlier messages."""
     return rule.stage is not Stage.STATELESS
@@ -108,8 +119,15 @@ def _is_of_type(rule: Rule, message_type: MessageType) -> bool:
 def _is_of_parts(rule: Rule, blocks: set[str], formats: set[str]) -> bool:
     if rule.applies_to == ("*",) and rule.message_check is not None:
         return False
-    parts = {check.part for check in rule.part_checks} | {check.part for check in rule.coded_checks}
-    return not parts.isdisjoint(blocks) or not formats.isdisjoint(c.format for c in rule.format_checks)
+    return not blocks.isdisjoint(_parts_of(rule)) or not formats.isdisjoint(_formats_of(rule))
+
+
+def _parts_of(rule: Rule) -> set[str]:
+    return {check.part for check in rule.part_checks} | {check.part for check in rule.coded_checks}
+
+
+def _formats_of(rule: Rule) -> set[str]:
+    return {check.format for check in rule.format_checks}
 
 
 def _below_payload(subject: Subject, message_type: MessageType) -> set[str]:
