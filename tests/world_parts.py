@@ -186,6 +186,7 @@ class Faults:
     crash_persisted: bool = False
     crash_skip: int = 0
     crash_due: bool = False
+    crash_at_scrub: bool = False
     crashed: asyncio.Event = field(default_factory=asyncio.Event)
     unreachable: bool = False
     lose_answers: bool = False
@@ -252,7 +253,17 @@ class FaultyStore:
     def _die(self) -> None:
         self._faults.crash_step = None
         self._faults.crash_due = False
+        self._faults.crash_at_scrub = False
         self._faults.crashed.set()
+
+    async def scrub(self) -> bool:
+        faults = self._faults
+        if faults.crashed.is_set():
+            raise CrashError(_DIED)
+        if faults.crash_at_scrub:
+            self._die()
+            raise CrashError(_DIED)
+        return await self._store.scrub()
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._store.read(work)
