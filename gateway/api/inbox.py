@@ -13,7 +13,8 @@ from gateway.api.cursors import CURSOR, decode_inbox, encode_inbox
 from gateway.api.messages import CURSOR_EXPECTED, MAX_PAGE, MAX_WAIT_S
 from gateway.api.services import Services
 from gateway.core.envelope import time_text
-from gateway.node.inbox import Delivery, ErasedError
+from gateway.node.admission import ErasedError
+from gateway.node.inbox import Delivery
 from gateway.web.exchange import Reply, Request
 from gateway.web.refusals import BadParameter, ParameterError
 

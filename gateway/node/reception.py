@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from gateway.core.entries import ReceiptException
 from gateway.core.envelope import time_ms
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
 from gateway.core.message.threads import closes, examine_thread, uuid_bytes
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
@@ -120,6 +121,8 @@ class Reception:
             ciphertext=message.ciphertext,
             # The box is not kept: from here on the content key lives under our storage key.
             wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
+            retention=retention_of(document, self._catalogue.type(header.type).terms),
+            ending=ending_of(document),
         )
 
 

@@ -22,6 +22,9 @@ from gateway.errors import OperatorError
 from gateway.node.admission import Admission
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
+from gateway.node.custody import Custody
+from gateway.node.eraser import Eraser
+from gateway.node.gate import Gate
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.intake import Arrival, Intake
@@ -39,6 +42,7 @@ from gateway.ports import (
     HighWater,
     Keyring,
     LogHead,
+    OrderBook,
     PeerLink,
     Step,
     Store,
@@ -77,6 +81,8 @@ class Health:
         reachable: True if the last exchange with the peer worked.
         waiting: Accepted messages that were not sent yet.
         admission: Messages being decided right now.
+        held: Messages that a legal hold keeps.
+        scrubbed: True if nothing that was erased is left in the files of the database.
         own: Head of the own exchange log, or None before it exists.
         mirror: Head of the peer's log, or None.
     """
@@ -87,6 +93,8 @@ class Health:
     reachable: bool
     waiting: int
     admission: int
+    held: int
+    scrubbed: bool
     own: LogHead | None
     mirror: LogHead | None
 
@@ -102,6 +110,7 @@ class Node:
         store: Store,
         keyring: Keyring,
         high_water: HighWater,
+        orders: OrderBook,
         link: PeerLink,
         clock: Clock,
         entropy: Entropy,
@@ -116,6 +125,7 @@ class Node:
         self._workers = Workers()
         self.started = asyncio.Event()
         self._audit = AuditLog(pair)
+        gate = Gate()
         self._statement = keyring.statement
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
@@ -174,6 +184,7 @@ class Node:
             clock=clock,
             entropy=entropy,
             workers=self._workers,
+            gate=gate,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
         )
@@ -184,6 +195,7 @@ class Node:
             audit=self._audit,
             clock=clock,
             workers=self._workers,
+            gate=gate,
             on_collected=self._due,
         )
         self.peer_service = PeerService(
@@ -196,6 +208,18 @@ class Node:
             workers=self._workers,
             on_contact=self._courier.thaw,
         )
+        self._eraser = Eraser(
+            store=store,
+            orders=orders,
+            audit=self._audit,
+            clock=clock,
+            gate=gate,
+            on_due=self._due,
+            on_erased=self.tracking.moved,
+        )
+        self.custody = Custody(
+            store=store, orders=orders, audit=self._audit, eraser=self._eraser, clock=clock
+        )
         self._housekeeping = Housekeeping(
             pair=pair,
             store=store,
@@ -205,6 +229,7 @@ class Node:
             high_water=high_water,
             link=link,
             intake=self._intake,
+            eraser=self._eraser,
             clock=clock,
             workers=self._workers,
             on_due=self._due,
@@ -248,14 +273,15 @@ class Node:
     async def health(self) -> Health:
         """Return what readiness and metrics report."""
 
-        def load(tx: Transaction) -> tuple[int, LogHead | None, LogHead | None]:
+        def load(tx: Transaction) -> tuple[int, int, LogHead | None, LogHead | None]:
             return (
                 tx.outbox.count(State.ACCEPTED),
+                tx.removal.held(),
                 tx.logs.head(self.pair.exchange_origin),
                 tx.logs.head(self.pair.peer_origin),
             )
 
-        waiting, own, mirror = await self._store.read(load)
+        waiting, held, own, mirror = await self._store.read(load)
         return Health(
             phase=self.phase,
             ready=self.phase is Phase.RUNNING,
@@ -263,6 +289,8 @@ class Node:
             reachable=self._courier.reachable,
             waiting=waiting,
             admission=self.admission.waiting,
+            held=held,
+            scrubbed=self._eraser.is_scrubbed,
             own=own,
             mirror=mirror,
         )
@@ -285,6 +313,7 @@ class Node:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
         await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
         await self.record("node.started")
+        await self._eraser.open()
         await self._intake.open()
         await self._reader.open(self._store)
         if self._intake.frozen:

@@ -365,6 +365,10 @@ class Removal(Protocol):
         """
         ...
 
+    def has_endings(self) -> bool:
+        """Return whether `settle_endings` would settle anything."""
+        ...
+
     def settle_endings(self, *, limit: int) -> int:
         """Apply what is ordered by messages that were received; return how many were settled.
 
@@ -373,8 +377,8 @@ class Removal(Protocol):
         """
         ...
 
-    def end_at(self, log_index: int, ending: Callable[[bytes], Ending], *, outgoing: bool) -> None:
-        """Remember an ending for the message at an index of the own log, or of the mirror."""
+    def message_at(self, log_index: int, *, outgoing: bool) -> bytes | None:
+        """Return the id of the message at an index of the own log, or of the mirror, or None."""
         ...
 
     def find(self, message_id: bytes) -> tuple[MessageRow, Erasure | None] | None:

@@ -10,7 +10,7 @@ Spec: docs/spec/erasure.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -259,6 +259,10 @@ class SqlRemoval:
         retention = ending.retention
         self._session.many(INSERT_ENDING, [(ending.target, by_id, retention.erase_ms, int(retention.ground))])
 
+    def has_endings(self) -> bool:
+        """Return whether `settle_endings` would settle anything."""
+        return self._session.first(_SETTLED, most=1) is not None
+
     def settle_endings(self, *, limit: int) -> int:
         """Apply what is ordered by messages that were received; return how many were settled."""
         rows = self._session.all(_SETTLED, most=limit)
@@ -276,11 +280,10 @@ class SqlRemoval:
         self._session.many(_DROP_ENDING, [(row[0], row[1]) for row in rows])
         return len(rows)
 
-    def end_at(self, log_index: int, ending: Callable[[bytes], Ending], *, outgoing: bool) -> None:
-        """Remember an ending for the message at an index of the own log, or of the mirror."""
+    def message_at(self, log_index: int, *, outgoing: bool) -> bytes | None:
+        """Return the id of the message at an index of the own log, or of the mirror, or None."""
         row = self._session.first(_SENT_AT if outgoing else _ARRIVED_AT, index=log_index)
-        if row is not None:
-            self.put_ending(ending(row[0]))
+        return None if row is None else row[0]
 
     def find(self, message_id: bytes) -> tuple[MessageRow, Erasure | None] | None:
         """Return a message of whichever agency and direction, and where its erasure is on record."""

@@ -33,6 +33,8 @@ class Ground(IntEnum):
     USE_CHANGE = 5
     CANCELLATION = 6
     ORDER = 7
+    RESTORED = 8
+    """It had been erased before the database was restored from a backup."""
 
     @property
     def label(self) -> str:
