@@ -199,9 +199,13 @@ def _leave_out(document: Json, *, catalogue: Catalogue, now_ms: int, parent: Sto
 
     sender = Sender(nation=header["from"]["nation"], agency=header["from"]["agency"], unit=None)
 
+    declares = header["data_protection"]["contains_personal_data"]
+
     def is_good() -> bool:
         whole = _complete(document, sender, catalogue=catalogue, now_ms=now_ms, parent=parent)
-        return not examine_document(whole, catalogue=catalogue, now_ms=now_ms)
+        # A correction shows by its values, not by its structure, that it holds personal data.
+        kept = whole["header"]["data_protection"]["contains_personal_data"] == declares
+        return kept and not examine_document(whole, catalogue=catalogue, now_ms=now_ms)
 
     for name in names:
         if name not in header or (name == "conversation" and parent is not None):

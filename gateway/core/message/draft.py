@@ -192,11 +192,14 @@ class _Completion:
         return seq_missing
 
     def fill_purpose(self) -> None:
-        """Give a reply the purpose of what it answers, where its type demands or allows that."""
-        if self._parent is None or not {"=", "*"} & self._type.terms.purposes:
-            return
-        areas = _at(self._parent_content, "/header/purpose/areas")
-        self._fill_object("purpose", {"code": self._parent.purpose, "areas": areas or []})
+        """Give a reply the purpose of what it answers, and a type with one purpose that one."""
+        allowed = self._type.terms.purposes
+        if {"=", "*"} & allowed:
+            if self._parent is not None:
+                areas = _at(self._parent_content, "/header/purpose/areas")
+                self._fill_object("purpose", {"code": self._parent.purpose, "areas": areas or []})
+        elif len(allowed) == 1:
+            self._fill_object("purpose", {"code": next(iter(allowed)), "areas": []})
 
     def fill_marking(self) -> None:
         """Fill the default marking, the agreed equivalent, and the nations it may go to."""

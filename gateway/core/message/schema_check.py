@@ -225,12 +225,15 @@ def _expectation(place: _Place) -> Wording:
     if place.fact("const") is not None:
         const = "true" if place.fact("const") is True else str(place.fact("const"))
         return Wording(en=const, fr=const)
+    kind = place.fact("type")
+    if isinstance(kind, list):
+        return _described_form(place.parts[-1])
     describe = {
         "string": _expected_text,
         "integer": _expected_integer,
         "array": _expected_list,
         "object": _expected_object,
-    }.get(place.fact("type"))
+    }.get(kind)
     if describe is None:
         return Wording(en="true or false", fr="true ou false")
     return describe(place)
@@ -247,9 +250,14 @@ def _expected_text(place: _Place) -> Wording:
             "et saut de ligne, ni caractères qui masquent ou retournent le texte",
         )
     if len(place.parts) > 1 and "description" in form:
-        return Wording(en=_uncapitalised(form["description"]), fr=_uncapitalised(form["x-description-fr"]))
+        return _described_form(form)
     pattern = place.fact("pattern")
     return Wording(en=f"text that matches {pattern}", fr=f"un texte conforme à {pattern}")
+
+
+def _described_form(form: Schema) -> Wording:
+    """Say what a format is in its own words."""
+    return Wording(en=_uncapitalised(form["description"]), fr=_uncapitalised(form["x-description-fr"]))
 
 
 def _expected_integer(place: _Place) -> Wording:

@@ -46,7 +46,8 @@ class TypeTerms:
         reply_by: How a draft gets its ``reply_by``; None for a type that awaits nothing.
         purposes: Purposes allowed. ``*`` is any, ``=`` that of the message it answers.
         legal_bases: At least one of these is demanded; empty demands no special one.
-        personal_data: Categories usually found in it. Information, not a limit.
+        personal_data: Categories usually found in it; ``=`` is those of the message it is
+            about. Information, not a limit.
         keep_days: Longest retention of personal data in days.
         evaluation: A grade of source and information is required.
         no_personal_data: Personal data is forbidden.

@@ -20,7 +20,9 @@ from gateway.core.message.rules import (
     conversation,
     data_protection,
     dates,
+    events,
     goods,
+    governance,
     handling,
     header,
     identifiers,
@@ -76,6 +78,8 @@ RULES: Final[tuple[Rule, ...]] = tuple(
         + accounts.RULES
         + places.RULES
         + intelligence.RULES
+        + events.RULES
+        + governance.RULES
         + assistance.RULES
         + targeting.RULES
         + conversation.RULES,
@@ -102,8 +106,6 @@ RESERVED: Final = {
     106: "CX-FLOW",
     107: "CX-MIRROR",
     108: "CX-FIREARM",
-    109: "CX-EVENT",
-    110: "CX-CONSENT",
     111: "CX-USECHANGE",
     112: "CX-PATCH",
     119: "RF-OWN",

@@ -85,14 +85,17 @@ def test_a_full_message_passes_as_it_is(example: dict[str, Any]) -> None:
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=lambda d: str(d["type"]))
 def test_a_draft_of_what_only_the_agency_knows_becomes_a_good_message(example: dict[str, Any]) -> None:
     full = example["header"]
-    header = {k: full[k] for k in ("language", "precedence", "evaluation") if k in full}
+    header = {k: full[k] for k in ("language", "precedence", "evaluation", "event") if k in full}
     more: dict[str, Any] = {}
     reply = full["conversation"].get("in_reply_to")
     if reply is not None:
         header["conversation"] = {"in_reply_to": reply}
         more = {"parent": stored(EXAMPLES[reply]), "parent_content": EXAMPLES[reply]}
-    if not CATALOGUE.type(example["type"]).terms.reply_to:
-        header |= {"to": full["to"], "purpose": full["purpose"]}
+    terms = CATALOGUE.type(example["type"]).terms
+    if not terms.reply_to:
+        header["to"] = full["to"]
+        if len(terms.purposes) > 1 or "*" in terms.purposes:
+            header["purpose"] = full["purpose"]
     if full["data_protection"]["contains_personal_data"]:
         # Who is a suspect, and what prose says, no structure shows.
         header["data_protection"] = {k: full["data_protection"][k] for k in ("categories", "subjects")}
