@@ -18,7 +18,7 @@ from gateway.core.envelope import decode_header, time_text
 from gateway.core.message.rule import find_rule, rule_by_number
 from gateway.core.message.wording import Language
 from gateway.core.receipt import exception_label, exception_text
-from gateway.core.states import Precedence
+from gateway.core.states import Precedence, State
 from gateway.node.admission import Acceptance
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.tracking import Thread, TimelineEvent, Tracked
@@ -77,6 +77,7 @@ def tracked_json(tracked: Tracked, language: Language) -> bytes:
     document = own_summary(row)
     document["addressees"] = [_addressee(item) for item in tracked.addressees]
     document["timeline"] = [_event(event) for event in tracked.timeline]
+    document["retention"] = _retention(row)
     document["exception"] = _exception(row, language)
     return orjson.dumps(document)
 
@@ -96,6 +97,7 @@ def delivery_json(
     document["received_at"] = time_text(row.arrived_ms)
     document["collected_at"] = time_or_none(delivery.collected_ms)
     document["flags"] = row.flags.split()
+    document["retention"] = _retention(row)
     if verification is not None:
         document["verification"] = _verification(row, verification, own_origin)
     return raw_member(document, "message", delivery.message)
@@ -149,6 +151,16 @@ def _in_thread(row: MessageRow) -> dict[str, Any]:
         "status": row.state.label,
         "arrived_at": time_text(row.arrived_ms),
         "flags": row.flags.split(),
+    }
+
+
+def _retention(row: MessageRow) -> dict[str, Any]:
+    """Return until when the content is kept, or that it is gone."""
+    return {
+        "erased": row.state is State.ERASED,
+        "erase_at": time_or_none(row.erase_ms),
+        "ground": None if row.ground is None else row.ground.label,
+        "held": row.held,
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from gateway.core.message.retention import Ground
 from gateway.core.message.wording import Language, Wording
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import Precedence, State
@@ -33,6 +34,7 @@ _PRECEDENCE: Final[Schema] = {"type": "string", "enum": [item.name for item in P
 _STATE: Final[Schema] = {"type": "string", "enum": [state.label for state in State]}
 _NEXT: Final[Schema] = {"type": ["string", "null"]}
 _PLACE: Final[Schema] = {"$ref": "#/components/schemas/LogPlace"}
+_RETENTION: Final[Schema] = {"$ref": "#/components/schemas/Retention"}
 _PLACE_OR_NULL: Final[Schema] = {"anyOf": [_PLACE, {"type": "null"}]}
 
 _DRAFT: Final = Wording(
@@ -105,12 +107,21 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "received_at": _TIME,
         "collected_at": _TIME_OR_NULL,
         "flags": _TEXTS,
+        "retention": _RETENTION,
         "message": {"type": ["object", "null"]},
     }
     return {
         "Draft": _draft(types, language),
         "DraftLines": {"type": "string", "description": _LINES.text(language)},
         "ResultLines": {"type": "string", "description": _LINES.text(language)},
+        "Retention": _closed(
+            {
+                "erased": _FLAG,
+                "erase_at": _TIME_OR_NULL,
+                "ground": {"enum": [*(ground.label for ground in Ground), None]},
+                "held": _FLAG,
+            }
+        ),
         "LogPlace": _closed({"origin": _TEXT, "index": _COUNT}),
         "Acceptance": _closed(
             {
@@ -209,6 +220,7 @@ def _tracked(own: Schema) -> Schema:
                     optional=("agency",),
                 ),
             },
+            "retention": _RETENTION,
             "exception": {
                 "anyOf": [
                     _closed(

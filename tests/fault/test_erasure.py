@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from gateway.core.entries import EventEntry, IncidentEntry, IncidentKind, Role, encode_entry
+from gateway.core.entries import EventEntry, IncidentEntry, IncidentKind, Role, VoidEntry, encode_entry
+from gateway.core.envelope import time_text
 from gateway.core.merkle import hash_leaf, root_of
 from gateway.core.message.retention import Ground
+from gateway.core.receipt import ExceptionCode
+from gateway.core.states import State
 from gateway.errors import StoreError
 from gateway.node.admission import ErasedError
 from gateway.node.audit_log import Actor
@@ -21,8 +24,8 @@ from gateway.node.custody import Kept, OnHoldError
 from gateway.node.inbox import NotFoundError
 from gateway.node.runtime import Phase
 from gateway.ports import Step
-from tests.messages import DAY_MS, acknowledgement, answer, request
-from tests.world import World, other
+from tests.messages import DAY_MS, INVESTIGATORS, acknowledgement, answer, intelligence, request
+from tests.world import World, message_uuid, other
 
 OPERATOR = Actor(role=Role.OPERATOR, spki=b"o" * 32)
 PERSONAL = {
@@ -264,7 +267,8 @@ async def test_a_refused_message_does_not_count_again_once_it_is_erased(world: W
     now_ms = world.clock.now_ms()
     asked = await world.post("US", request("US", now_ms), agency="US.ICE.HSI")
     await world.until_state("US", asked.message_id, "received", agency="US.ICE.HSI")
-    world.sides["FR"].faults.unreachable = True
+    await world.settle()
+    await world.cut_off("FR")
     reply = await world.post("FR", answer("FR", asked.message_id, now_ms), agency="FR.DGDDI.DNRED")
     await world.node("FR").tracking.withdraw(world.principal("FR", "FR.DGDDI.DNRED"), reply.message_id)
 
@@ -338,12 +342,166 @@ async def test_a_message_that_nobody_knows_cannot_be_erased(world: World) -> Non
         await order(world, "FR", b"x" * 16)
 
 
+# --- by a message that orders it ---------------------------------------------------------
+
+
+def governance(
+    nation: str, type_name: str, parent: bytes, payload: dict[str, Any], now_ms: int
+) -> dict[str, Any]:
+    """Return a message about an earlier one of the same agency."""
+    return {
+        "type": f"{type_name}/1",
+        "header": {
+            "to": [{"agency": INVESTIGATORS[other(nation)]}],
+            "language": "fr" if nation == "FR" else "en",
+            "precedence": "ROUTINE",
+            "purpose": {"code": "DATA_GOVERNANCE", "areas": []},
+            "conversation": {"in_reply_to": message_uuid(parent)},
+            **({"reply_by": time_text(now_ms + DAY_MS)} if type_name == "gov.retraction" else {}),
+        },
+        "payload": {"target": message_uuid(parent), **payload},
+    }
+
+
+def retraction(nation: str, parent: bytes, now_ms: int, *, delete: bool = True) -> dict[str, Any]:
+    payload = {"reason": "PERSON_CLEARED", "delete": delete, "notify_recipients": False}
+    return governance(nation, "gov.retraction", parent, payload, now_ms)
+
+
+async def inform(world: World) -> bytes:
+    """Send intelligence from the American investigators to the French ones; return its id."""
+    posted = await world.post("US", intelligence("US"), agency="US.ICE.HSI")
+    await world.until_state("US", posted.message_id, "received", agency="US.ICE.HSI")
+    await world.settle()
+    return posted.message_id
+
+
+async def retract(world: World, message_id: bytes, *, delete: bool = True) -> bytes:
+    draft = retraction("US", message_id, world.clock.now_ms(), delete=delete)
+    return (await world.post("US", draft, agency="US.ICE.HSI")).message_id
+
+
+async def test_a_retraction_destroys_what_it_names_at_both_nodes(world: World) -> None:
+    message_id = await inform(world)
+    secrets = {nation: await sealed(world, nation, message_id) for nation in ("FR", "US")}
+
+    order_id = await retract(world, message_id)
+
+    for nation in ("FR", "US"):
+        found = await until_erased(world, nation, message_id)
+        assert found.row.ground is Ground.RETRACTION
+        await until_scrubbed(world, nation)
+        for part in secrets[nation]:
+            assert places(world, nation, part) == []
+        # The retraction itself stays: it says why.
+        assert await sealed(world, nation, order_id)
+        entries = await world.until(lambda n=nation: erased_entries(world, n), bool)  # type: ignore[misc]
+        assert [entry.origin for entry in entries] == ["us.gateway.test/exchange/fr"]
+    await world.settle()
+    await world.check()
+
+
+async def test_a_retraction_that_does_not_ask_for_deletion_destroys_nothing(world: World) -> None:
+    message_id = await inform(world)
+    order_id = await retract(world, message_id, delete=False)
+    await world.until_state("US", order_id, "received", agency="US.ICE.HSI")
+    probe = await deliver(world)
+    await order(world, "FR", probe)
+    for nation in ("FR", "US"):
+        assert await sealed(world, nation, message_id)
+
+
+async def test_a_sender_keeps_what_it_retracts_until_the_peer_has_the_retraction(world: World) -> None:
+    message_id = await inform(world)
+    world.sides["US"].faults.unreachable = True
+    await retract(world, message_id)
+    probe = await world.send("US")
+    await order(world, "US", probe)
+    assert await sealed(world, "US", message_id)
+
+    world.reconnect("US")
+
+    for nation in ("FR", "US"):
+        await until_erased(world, nation, message_id)
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+async def test_a_crash_while_a_retraction_is_mirrored_leaves_it_in_force(
+    world: World, *, persisted: bool
+) -> None:
+    message_id = await inform(world)
+    world.break_write("FR", Step.MIRRORED, persisted=persisted)
+    await retract(world, message_id)
+    await world.until_crashed("FR")
+
+    await world.restart("FR")
+
+    for nation in ("FR", "US"):
+        await until_erased(world, nation, message_id)
+    await world.settle()
+    await world.check()
+
+
+async def test_a_held_message_outlives_its_retraction(world: World) -> None:
+    message_id = await inform(world)
+    await hold(world, "FR", message_id)
+    await retract(world, message_id)
+    await until_erased(world, "US", message_id)
+    assert await sealed(world, "FR", message_id)
+
+    await lift(world, "FR", message_id)
+
+    assert (await until_erased(world, "FR", message_id)).row.ground is Ground.RETRACTION
+
+
+@pytest.mark.parametrize("nation", ["FR", "US"])
+async def test_a_backup_from_before_a_retraction_does_not_bring_the_content_back(
+    world: World, nation: str
+) -> None:
+    message_id = await inform(world)
+    copy = world.backup(nation)
+    await retract(world, message_id)
+    for both in ("FR", "US"):
+        await until_erased(world, both, message_id)
+        await world.until(lambda n=both: erased_entries(world, n), bool)  # type: ignore[misc]
+    await world.settle()
+
+    # Even without the files that outlive a restore, as after the loss of a whole machine.
+    await world.restore(nation, copy, marks=False)
+    await world.start(nation)
+
+    await until_erased(world, nation, message_id)
+    await world.until_phase(nation, Phase.RUNNING)
+    await world.settle()
+    await world.check()
+
+
+async def test_a_change_of_use_moves_the_end_to_an_earlier_day(world: World) -> None:
+    message_id = await inform(world)
+    now_ms = world.clock.now_ms()
+    payload = {
+        "direction": "TIGHTEN",
+        "delete_by": "2026-11-30",
+        "effective": time_text(now_ms + 60_000),
+        "reason": "A synthetic reason.",
+    }
+    change = await world.post(
+        "US", governance("US", "gov.use_change", message_id, payload, now_ms), agency="US.ICE.HSI"
+    )
+    await world.until_state("US", change.message_id, "received", agency="US.ICE.HSI")
+
+    world.clock.advance(LAST_DAY_OVER_S)
+
+    for nation in ("FR", "US"):
+        assert (await until_erased(world, nation, message_id)).row.ground is Ground.USE_CHANGE
+
+
 # --- before it has arrived ---------------------------------------------------------------
 
 
 async def test_a_waiting_message_that_is_erased_is_never_sent_and_its_number_is_void(world: World) -> None:
     await world.settle()
-    world.sides["US"].faults.unreachable = True
+    await world.cut_off("US")
     message_id = await world.send("US")
 
     await order(world, "US", message_id)
@@ -351,22 +509,17 @@ async def test_a_waiting_message_that_is_erased_is_never_sent_and_its_number_is_
     world.reconnect("US")
     follow_up = await deliver(world)
     assert await world.received("FR") == [follow_up]
-    assert await world.state("US", message_id) == "erased"
+    found = await kept(world, "US", message_id)
+    assert (found.row.state.label, found.row.was) == ("erased", State.ACCEPTED)
+    voids = [entry for entry in await world.log("US") if isinstance(entry, VoidEntry)]
+    assert [entry.conversation_id for entry in voids] == [message_id]
 
 
 async def test_a_bundle_that_has_to_be_sent_again_travels_with_nil_for_an_erased_message(
     world: World,
 ) -> None:
     await world.settle()
-    refused = 0
-
-    def refuse(_: bytes) -> StoreError | None:
-        nonlocal refused
-        refused += 1
-        return None
-
     # Two messages in one bundle that is signed, and does not arrive.
-    world.sides["US"].faults.refuse = refuse
     world.break_write("US", Step.SIGNED, persisted=True)
     first, second = await world.send_many("US", 2)
     await world.until_crashed("US")
@@ -381,7 +534,8 @@ async def test_a_bundle_that_has_to_be_sent_again_travels_with_nil_for_an_erased
     await world.settle()
     assert await world.received("FR") == [second]
     found = await kept(world, "US", first)
-    assert (found.row.state.label, found.row.is_void) == ("erased", True)
+    assert (found.row.state.label, found.row.exception) == ("erased", ExceptionCode.ERASED)
+    assert found.row.is_void
     for part in secrets:
         assert places(world, "FR", part) == []
     await world.check()
