@@ -8,6 +8,7 @@ from typing import Protocol
 from gateway.core.message.registry import Catalogue
 from gateway.errors import GatewayError
 from gateway.node.admission import Acceptance
+from gateway.node.agreements import AgreementState
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal, Submission
@@ -92,6 +93,10 @@ class Services(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """Return message types and agreement."""
+        ...
+
+    def agreement(self) -> AgreementState:
+        """Return how the catalogues of the two nodes compare."""
         ...
 
     @property

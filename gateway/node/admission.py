@@ -21,9 +21,9 @@ from typing import cast
 import orjson
 
 from gateway.core.envelope import header_of, time_ms
-from gateway.core.message.registry import Catalogue
 from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
+from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.threads import closes, examine_thread
 from gateway.core.message.violation import Violation
 from gateway.core.sealing import ContentKey
@@ -90,7 +90,7 @@ class Admission:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         store: Store,
         vault: Vault,
         audit: AuditLog,
@@ -98,6 +98,7 @@ class Admission:
         entropy: Entropy,
         workers: Workers,
         gate: Gate,
+        peer: Callable[[], Announced],
         max_waiting: int = 20_000,
         on_accepted: Callable[[int], None] = lambda _rank: None,
     ) -> None:
@@ -105,7 +106,7 @@ class Admission:
 
         Args:
             pair: Names of the two nodes.
-            catalogue: Types, rules and agreement.
+            schedule: Catalogues of this node.
             store: Where messages are kept.
             vault: Seals content.
             audit: Writes events.
@@ -113,20 +114,21 @@ class Admission:
             entropy: Content keys and identifiers.
             workers: Threads for batches and large bodies.
             gate: Stands before everything that shows content.
+            peer: Says what the peer has announced of its catalogue.
             max_waiting: Messages that may wait for a transaction; beyond it, 429.
             on_accepted: Told the most urgent precedence number of each accepted group.
         """
         self._preparation = Preparation(
             pair=pair,
-            catalogue=catalogue,
+            schedule=schedule,
             store=store,
             vault=vault,
             clock=clock,
             entropy=entropy,
             workers=workers,
+            peer=peer,
         )
         self._pair = pair
-        self._catalogue = catalogue
         self._store = store
         self._vault = vault
         self._audit = audit
@@ -291,7 +293,9 @@ class Admission:
             header = candidate.document["header"]
             last = memory.last_seq(candidate.conversation_id, candidate.principal.agency)
             header["conversation"]["seq"] = last + 1
-        verdict = examine_thread(candidate.document, catalogue=self._catalogue, threads=memory, side="sender")
+        verdict = examine_thread(
+            candidate.document, catalogue=candidate.catalogue, threads=memory, side="sender"
+        )
         return verdict.violations
 
     def _row(
@@ -307,7 +311,7 @@ class Admission:
             document,
             from_node=self._pair.node,
             to_node=self._pair.peer_node,
-            type_digest=self._catalogue.type(document["type"]).digest,
+            type_digest=candidate.catalogue.type(document["type"]).digest,
         )
         header_bytes = header.encode()
         message = orjson.dumps(document)
@@ -329,7 +333,7 @@ class Admission:
             purpose=document["header"]["purpose"]["code"],
             reply_by_ms=None if reply_by is None else time_ms(reply_by),
             closes=candidate.in_reply_to is not None
-            and closes(document, catalogue=self._catalogue, threads=memory),
+            and closes(document, catalogue=candidate.catalogue, threads=memory),
             rank=int(header.precedence),
             created_ms=header.created_ms,
             expires_ms=header.expires_ms,
@@ -339,7 +343,7 @@ class Admission:
             flags="",
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
-            retention=retention_of(document, self._catalogue.type(header.type).terms),
+            retention=retention_of(document, candidate.catalogue.type(header.type).terms),
             ending=ending_of(document),
         )
         return row, message

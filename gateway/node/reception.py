@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from gateway.core.entries import ReceiptException
 from gateway.core.envelope import time_ms
-from gateway.core.message.registry import Catalogue
 from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
 from gateway.core.message.threads import closes, examine_thread, uuid_bytes
@@ -29,14 +28,12 @@ from gateway.ports import NewMessage, Transaction
 class Reception:
     """Decides which messages of a bundle are received. It keeps nothing between calls."""
 
-    def __init__(self, *, catalogue: Catalogue, vault: Vault) -> None:
+    def __init__(self, *, vault: Vault) -> None:
         """Wire it.
 
         Args:
-            catalogue: Types and rules.
             vault: Re-wraps content keys for storage, opens answered messages for the rules.
         """
-        self._catalogue = catalogue
         self._vault = vault
 
     def receive(
@@ -73,7 +70,7 @@ class Reception:
                 code, rule = message.code, message.rule
             else:
                 verdict = examine_thread(
-                    message.document, catalogue=self._catalogue, threads=memory, side="receiver"
+                    message.document, catalogue=message.catalogue, threads=memory, side="receiver"
                 )
                 if verdict.violations:
                     code = ExceptionCode.RULE
@@ -110,7 +107,7 @@ class Reception:
             in_reply_to=answered,
             purpose=document["header"]["purpose"]["code"],
             reply_by_ms=None if reply_by is None else time_ms(reply_by),
-            closes=answered is not None and closes(document, catalogue=self._catalogue, threads=memory),
+            closes=answered is not None and closes(document, catalogue=message.catalogue, threads=memory),
             rank=int(header.precedence),
             created_ms=header.created_ms,
             expires_ms=header.expires_ms,
@@ -121,7 +118,7 @@ class Reception:
             ciphertext=message.ciphertext,
             # The box is not kept: from here on the content key lives under our storage key.
             wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
-            retention=retention_of(document, self._catalogue.type(header.type).terms),
+            retention=retention_of(document, message.catalogue.type(header.type).terms),
             ending=ending_of(document),
         )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode, state_after
 from gateway.core.states import State
 from gateway.errors import RejectedError
@@ -89,7 +89,7 @@ class Tracking:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         store: Store,
         audit: AuditLog,
         clock: Clock,
@@ -97,7 +97,7 @@ class Tracking:
     ) -> None:
         """Wire it; ``on_void`` is told when a number has to be declared void in the log."""
         self._pair = pair
-        self._catalogue = catalogue
+        self._schedule = schedule
         self._store = store
         self._audit = audit
         self._clock = clock
@@ -252,8 +252,8 @@ class Tracking:
         return state, min(deadlines, default=None)
 
     def _awaits(self, row: MessageRow) -> bool:
-        known = row.type in self._catalogue.types
-        return known and self._catalogue.type(row.type).terms.awaits
+        found = self._schedule.at(self._clock.now_ms()).find(row.type)
+        return found is not None and found.terms.awaits
 
     def _timeline(self, row: MessageRow, addressees: Sequence[CollectionRow]) -> tuple[TimelineEvent, ...]:
         own, peer = self._pair.exchange_origin, self._pair.peer_origin
