@@ -20,9 +20,10 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "schemas"
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_KEY_OF_THE_DAY = re.compile(r"mk-(\d{8})-[a-z]{2}")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FIXED = frozenset({"dob", "valid_until", "mrz"})
-"""Fields that belong to a person or a paper and do not move with the message."""
+"""Fields that belong to a person or a paper and do not move with the message; a time among them does."""
 
 
 def example_messages() -> list[dict[str, Any]]:
@@ -59,7 +60,10 @@ class Traffic:
 
     def _moved(self, value: Any, by: timedelta, now: datetime) -> Any:
         if isinstance(value, dict):
-            return {key: item if key in _FIXED else self._moved(item, by, now) for key, item in value.items()}
+            return {
+                key: item if key in _FIXED and not _is_time(item) else self._moved(item, by, now)
+                for key, item in value.items()
+            }
         if isinstance(value, list):
             return [self._moved(item, by, now) for item in value]
         if not isinstance(value, str):
@@ -68,6 +72,9 @@ class Traffic:
             return _format_time(_parse_time(value) + by, milliseconds="." in value)
         if _DATE.fullmatch(value):
             return (date.fromisoformat(value) + _days(by, now)).isoformat()
+        key = _KEY_OF_THE_DAY.fullmatch(value)
+        if key is not None:
+            return value.replace(key[1], f"{date.fromisoformat(key[1]) + _days(by, now):%Y%m%d}")
         if _ID.fullmatch(value):
             return self._ids.setdefault(value, new_id(now))
         return value
@@ -93,6 +100,11 @@ def new_id(now: datetime) -> str:
 def _days(by: timedelta, now: datetime) -> timedelta:
     """Return whole days by which dates move, so that they keep their distance to the creation's date."""
     return timedelta(days=(now.date() - (now - by).date()).days)
+
+
+def _is_time(value: Any) -> bool:
+    """Tell a time from the days that papers carry: a consent is valid until a time."""
+    return isinstance(value, str) and _TIME.fullmatch(value) is not None
 
 
 def _parse_time(text: str) -> datetime:

@@ -117,3 +117,39 @@ def refusal(nation: str, parent: bytes, **header: Any) -> dict[str, Any]:
     """Return a refusal, which closes the request."""
     payload = {"kind": "REFUSED", "reasons": ["FISCAL_SECRECY"], "explanation": "A synthetic reason."}
     return _answer(nation, "assist.refusal/1", parent, payload, **header)
+
+
+def lifecycle(nation: str, type_name: str, payload: dict[str, Any], **header: Any) -> dict[str, Any]:
+    """Return a message about another one (``gov.*``), in a conversation of its own."""
+    header = {"to": [{"agency": INVESTIGATORS[other(nation)]}], "precedence": "ROUTINE", **header}
+    return _draft(nation, f"{type_name}/1", header, payload)
+
+
+def correction(nation: str, target: bytes, path: str, old: str, new: str, **header: Any) -> dict[str, Any]:
+    """Return a correction of one value."""
+    payload = {
+        "target": str(UUID(bytes=target)),
+        "kind": "FACT_WRONG",
+        "patches": [{"path": path, "old": old, "new": new}],
+        "reason": "A synthetic reason.",
+        "act_on_it": False,
+    }
+    return lifecycle(nation, "gov.correction", payload, **header)
+
+
+def use_change(nation: str, target: bytes, now_ms: int, **payload: Any) -> dict[str, Any]:
+    """Return a use change that takes effect at once."""
+    said = {
+        "target": str(UUID(bytes=target)),
+        "direction": "TIGHTEN",
+        "effective": time_text(now_ms),
+        "reason": "A synthetic reason.",
+        **payload,
+    }
+    return lifecycle(nation, "gov.use_change", said)
+
+
+def cancellation(nation: str, target: bytes, *, delete_data: bool = True, **header: Any) -> dict[str, Any]:
+    """Return the message by which a nation takes its request back."""
+    payload = {"reason": "A synthetic reason.", "delete_data": delete_data}
+    return _answer(nation, "assist.cancel/1", target, payload, **header)

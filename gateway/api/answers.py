@@ -9,19 +9,20 @@ Spec: docs/api.md, "Answers".
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
 from gateway.core.envelope import decode_header, time_text
+from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.rule import find_rule, rule_by_number
 from gateway.core.message.wording import Language
 from gateway.core.receipt import exception_label, exception_text
 from gateway.core.states import Precedence, State
 from gateway.node.admission import Acceptance
 from gateway.node.inbox import Delivery, Verification
-from gateway.node.tracking import Thread, TimelineEvent, Tracked
+from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow, MessageRow
 
 
@@ -83,13 +84,19 @@ def tracked_json(tracked: Tracked, language: Language) -> bytes:
 
 
 def delivery_json(
-    delivery: Delivery, *, verification: Verification | None = None, own_origin: str = ""
+    delivery: Delivery,
+    *,
+    in_force: dict[str, Any] | None,
+    verification: Verification | None = None,
+    own_origin: str = "",
 ) -> bytes:
-    """Return one received message, with what was verified if that is given.
+    """Return one received message; read alone, with its banner and with what was verified.
 
     Args:
         delivery: The message.
-        verification: What this node verified, or None to leave that out.
+        in_force: What became of it, or None if nothing did.
+        verification: What this node verified; None for a message among others, which comes
+            without that and is not parsed.
         own_origin: Origin of this node's exchange log, which holds the receipt.
     """
     row = delivery.row
@@ -98,9 +105,23 @@ def delivery_json(
     document["collected_at"] = time_or_none(delivery.collected_ms)
     document["flags"] = row.flags.split()
     document["retention"] = _retention(row)
+    document["in_force"] = in_force
     if verification is not None:
+        document["marking"] = _drawn_marking(delivery)
         document["verification"] = _verification(row, verification, own_origin)
     return raw_member(document, "message", delivery.message)
+
+
+def _drawn_marking(delivery: Delivery) -> dict[str, str] | None:
+    """Return the banner of a message, which never travels and is drawn for each reader.
+
+    It is the one in force: a later change of its terms may have marked it otherwise.
+    """
+    if delivery.message is None:
+        return None
+    terms = None if delivery.in_force is None else delivery.in_force.terms
+    marking = orjson.loads(delivery.message)["header"]["marking"] if terms is None else terms.marking
+    return {"banner": banner(marking), "equivalent": equivalent(marking)}
 
 
 def raw_member(document: dict[str, Any], name: str, value: bytes | None) -> bytes:
@@ -114,36 +135,8 @@ def listing_json(name: str, items: Iterable[bytes], following: str | None) -> by
     return b'{"' + name.encode("ascii") + b'":[' + b",".join(items) + b'],"next":' + tail + b"}"
 
 
-def thread_document(thread: Thread) -> dict[str, Any]:
-    """Return a conversation without its messages."""
-    first, last = thread.messages[0], thread.messages[-1]
-    return {
-        "conversation_id": uuid_text(thread.conversation_id),
-        "state": thread.state,
-        "overdue": thread.overdue,
-        "open_until": time_or_none(thread.open_until_ms),
-        "missing": thread.missing,
-        "type": first.type,
-        "opened_by": first.from_agency,
-        "opened_at": time_text(first.created_ms),
-        "last_message_at": time_text(last.arrived_ms),
-        "count": len(thread.messages),
-    }
-
-
-def thread_json(thread: Thread) -> bytes:
-    """Return a conversation with its messages, oldest first."""
-    document = thread_document(thread)
-    document["messages"] = [_in_thread(row) for row in thread.messages]
-    return orjson.dumps(document)
-
-
-def last_number(rows: Sequence[MessageRow]) -> int:
-    """Return the highest message number, which is how old a conversation is."""
-    return max(row.number for row in rows)
-
-
-def _in_thread(row: MessageRow) -> dict[str, Any]:
+def message_in_thread(row: MessageRow) -> dict[str, Any]:
+    """Return what a conversation says of one of its messages."""
     direction = "sent" if row.outgoing else "received"
     return {
         **summary(row),

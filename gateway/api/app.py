@@ -11,6 +11,7 @@ from types import MappingProxyType
 from gateway.api.callers import Caller, identify_agencies
 from gateway.api.catalogue import CatalogueHandlers
 from gateway.api.conversations import ConversationHandlers
+from gateway.api.handbook import handbook_routes
 from gateway.api.inbox import InboxHandlers
 from gateway.api.messages import MessageHandlers
 from gateway.api.openapi import openapi_json
@@ -24,7 +25,7 @@ from gateway.web.routing import Route
 
 
 def agency_app(services: Services, registry: AgencyRegistry) -> App:
-    """Return the application of the agency port.
+    """Return the application of the agency port: the calls, and the handbook for people.
 
     Args:
         services: The node.
@@ -32,7 +33,7 @@ def agency_app(services: Services, registry: AgencyRegistry) -> App:
     """
     return App(
         name="agency",
-        routes=agency_routes(services),
+        routes=agency_routes(services) + handbook_routes(services.catalogue),
         identify=identify_agencies(registry, services.pair.nation),
     )
 
@@ -61,6 +62,7 @@ def agency_routes(services: Services) -> tuple[Route, ...]:
             "read_inbox": inbox.page,
             "read_message": inbox.read,
             "acknowledge_message": inbox.acknowledge,
+            "acknowledge_batch": inbox.acknowledge_batch,
             "list_conversations": conversations.listing,
             "get_conversation": conversations.read,
             "list_types": catalogue.types,

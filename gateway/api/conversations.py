@@ -1,19 +1,28 @@
-"""Conversations: what is open, what is overdue, what is missing."""
+"""Conversations: what is open, what is overdue, what is missing, what has changed."""
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from uuid import UUID
 
 import orjson
 
-from gateway.api.answers import last_number, listing_json, thread_document, thread_json
+from gateway.api.answers import listing_json
 from gateway.api.callers import Caller
-from gateway.api.cursors import CONVERSATIONS, CURSOR, encode_place
+from gateway.api.conversation_answers import thread_document, thread_json
+from gateway.api.cursors import CONVERSATIONS, CURSOR, decode_due, encode_due, encode_place
 from gateway.api.messages import place_of
 from gateway.api.services import Services
+from gateway.core.message.threads.progress import RequestState
+from gateway.node.conversations import Place
 from gateway.web.exchange import Reply, Request
 
-MAX_CONVERSATIONS = 200
+MAX_CONVERSATIONS: Final = 200
+
+_ONE: Final = "|".join(RequestState)
+STATES: Final = re.compile(f"(?:{_ONE})(?:,(?:{_ONE}))*")
+"""Value of the parameter ``state``: one or more states, with commas between."""
 
 
 class ConversationHandlers:
@@ -24,23 +33,42 @@ class ConversationHandlers:
         self._services = services
 
     async def listing(self, request: Request[Caller]) -> Reply:
-        """List conversations: overdue first, then open ones."""
+        """List conversations: open ones first, by their deadline."""
         query = request.query
         limit = query.integer("limit", default=50, low=1, high=MAX_CONVERSATIONS)
         cursor = query.text("after", pattern=CURSOR)
+        wanted = query.text("state", pattern=STATES)
         query.done()
-        after = 0 if cursor is None else place_of(CONVERSATIONS, cursor)
-        threads = await self._services.tracking.threads(request.caller.principal, after=after, limit=limit)
-        following = None
-        if len(threads) == limit:
-            # A page is sorted by urgency; the next one goes on behind its oldest.
-            oldest = min(last_number(thread.messages) for thread in threads)
-            following = encode_place(CONVERSATIONS, oldest)
-        items = [orjson.dumps(thread_document(thread)) for thread in threads]
+        page = await self._services.conversations.listing(
+            request.caller.principal,
+            limit=limit,
+            after=None if cursor is None else _place(cursor),
+            states=frozenset(map(RequestState, wanted.split(","))) if wanted else frozenset(),
+        )
+        following = None if page.following is None else _cursor(page.following)
+        items = [orjson.dumps(thread_document(thread)) for thread in page.threads]
         return Reply(body=listing_json("conversations", items, following))
 
     async def read(self, request: Request[Caller]) -> Reply:
         """Return one conversation with its messages."""
         conversation_id = UUID(request.names["id"]).bytes
-        thread = await self._services.tracking.thread(request.caller.principal, conversation_id)
+        thread = await self._services.conversations.read(request.caller.principal, conversation_id)
         return Reply(body=thread_json(thread))
+
+
+def _place(cursor: str) -> Place:
+    """Return where a listing goes on.
+
+    Raises:
+        ParameterError: The cursor is none of this listing.
+    """
+    due = decode_due(cursor)
+    if due is not None:
+        return Place(open_after=due)
+    return Place(open_after=None, below=place_of(CONVERSATIONS, cursor))
+
+
+def _cursor(place: Place) -> str:
+    if place.open_after is not None:
+        return encode_due(*place.open_after)
+    return encode_place(CONVERSATIONS, place.below)

@@ -15,9 +15,11 @@ CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{8,32}")
 
 _INBOX: Final = struct.Struct(">cbQ")
 _NUMBER: Final = struct.Struct(">cQ")
+_DUE: Final = struct.Struct(">cQQ")
 
 MESSAGES: Final = b"m"
 CONVERSATIONS: Final = b"c"
+OPEN: Final = b"o"
 INBOX: Final = b"i"
 
 
@@ -33,6 +35,22 @@ def decode_place(kind: bytes, cursor: str) -> int | None:
         return None
     number: int = _NUMBER.unpack(data)[1]
     return number if number < 2**63 and encode_place(kind, number) == cursor else None
+
+
+def encode_due(due_ms: int, number: int) -> str:
+    """Return the cursor behind an open request, by its deadline."""
+    return _text(_DUE.pack(OPEN, due_ms, number))
+
+
+def decode_due(cursor: str) -> tuple[int, int] | None:
+    """Return (deadline, number) in a cursor of open requests, or None if it is no such cursor."""
+    data = _bytes(cursor)
+    if len(data) != _DUE.size or data[:1] != OPEN:
+        return None
+    _, due_ms, number = _DUE.unpack(data)
+    if due_ms >= 2**63 or number >= 2**63 or encode_due(due_ms, number) != cursor:
+        return None
+    return due_ms, number
 
 
 def encode_inbox(rank: int, number: int) -> str:

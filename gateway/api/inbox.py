@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Iterator
+from typing import Final
 from uuid import UUID
 
 import orjson
 
 from gateway.api.answers import delivery_json, listing_json
 from gateway.api.callers import Caller
+from gateway.api.conversation_answers import in_force_document
 from gateway.api.cursors import CURSOR, decode_inbox, encode_inbox
-from gateway.api.messages import CURSOR_EXPECTED, MAX_PAGE, MAX_WAIT_S
+from gateway.api.messages import CURSOR_EXPECTED, MAX_PAGE, MAX_WAIT_S, NDJSON
 from gateway.api.services import Services
 from gateway.core.envelope import time_text
+from gateway.core.message.strict_json import JsonRefusedError, parse_json
+from gateway.core.message.wording import Wording
+from gateway.errors import GatewayError
 from gateway.node.admission import ErasedError
-from gateway.node.inbox import Delivery
+from gateway.node.inbox import Delivery, NotFoundError
+from gateway.node.preparation import UnreadableError
+from gateway.web import routing
 from gateway.web.exchange import Reply, Request
-from gateway.web.refusals import BadParameter, ParameterError
+from gateway.web.problems import body_of, problem_of
+from gateway.web.refusals import BadParameter, BodyTooLargeError, ParameterError
 
 _BEGINNING = (-1, 0)
+_ID: Final = re.compile(routing.UUID)
+_ID_EXPECTED: Final = Wording(
+    en='an object that holds the id of a message and nothing else: {"message_id": "…"}',
+    fr='un objet qui contient l\'identifiant d\'un message et rien d\'autre : {"message_id": "…"}',
+)
 
 
 class InboxHandlers:
@@ -51,7 +66,10 @@ class InboxHandlers:
         if deliveries:
             last = deliveries[-1].row
             following = encode_inbox(last.rank, last.number)
-        return Reply(body=listing_json("messages", [delivery_json(item) for item in deliveries], following))
+        items = [
+            delivery_json(delivery, in_force=in_force_document(delivery.in_force)) for delivery in deliveries
+        ]
+        return Reply(body=listing_json("messages", items, following))
 
     async def read(self, request: Request[Caller]) -> Reply:
         """Return one message with its verification facts."""
@@ -61,7 +79,14 @@ class InboxHandlers:
             msg = "the content was erased"
             raise ErasedError(msg)
         own_origin = self._services.pair.exchange_origin
-        return Reply(body=delivery_json(delivery, verification=verification, own_origin=own_origin))
+        return Reply(
+            body=delivery_json(
+                delivery,
+                in_force=in_force_document(delivery.in_force),
+                verification=verification,
+                own_origin=own_origin,
+            )
+        )
 
     async def acknowledge(self, request: Request[Caller]) -> Reply:
         """Record that the agency has the message."""
@@ -69,6 +94,44 @@ class InboxHandlers:
         at_ms = await self._services.inbox.acknowledge(request.caller.principal, message_id)
         document = {"message_id": request.names["id"], "collected_at": time_text(at_ms)}
         return Reply(body=orjson.dumps(document))
+
+    async def acknowledge_batch(self, request: Request[Caller]) -> Reply:
+        """Record that the agency has many messages, in one transaction; one result a line."""
+        lines = request.body.split(b"\n")
+        if lines[-1] == b"":
+            lines.pop()
+        if len(lines) > MAX_PAGE:
+            msg = f"a batch of acknowledgements has at most {MAX_PAGE} lines"
+            raise BodyTooLargeError(msg)
+        named = [_named(line) for line in lines]
+        message_ids = [item for item in named if isinstance(item, bytes)]
+        collected: Iterator[int | None] = iter(())
+        if message_ids:
+            inbox = self._services.inbox
+            collected = iter(await inbox.acknowledge_all(request.caller.principal, message_ids))
+        results: list[bytes] = []
+        for item in named:
+            at_ms = next(collected) if isinstance(item, bytes) else None
+            if isinstance(item, bytes) and at_ms is not None:
+                document = {"message_id": str(UUID(bytes=item)), "collected_at": time_text(at_ms)}
+                results.append(b'{"status":200,"result":%b}\n' % orjson.dumps(document))
+                continue
+            error = NotFoundError("no such message in this inbox") if isinstance(item, bytes) else item
+            body = body_of(error, request.language)
+            results.append(b'{"status":%d,"problem":%b}\n' % (problem_of(error).status, body))
+        return Reply(body=b"".join(results), media_type=NDJSON, language=request.language)
+
+
+def _named(line: bytes) -> bytes | GatewayError:
+    """Return the message id that a line of a batch names, 16 bytes, or why it names none."""
+    try:
+        document = parse_json(line)
+    except JsonRefusedError as error:
+        return UnreadableError((error.violation,))
+    message_id = document.get("message_id")
+    if len(document) != 1 or not isinstance(message_id, str) or _ID.fullmatch(message_id) is None:
+        return ParameterError([BadParameter(name="message_id", expected=_ID_EXPECTED)])
+    return UUID(message_id).bytes
 
 
 async def _unless_gone(request: Request[Caller], page: asyncio.Future[list[Delivery]]) -> list[Delivery]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from gateway.api.conversation_answers import CHANGES
 from gateway.core.message.retention import Ground
+from gateway.core.message.threads.deadlines import DeadlineKind
+from gateway.core.message.threads.progress import RequestState
 from gateway.core.message.wording import Language, Wording
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import Precedence, State
@@ -32,6 +35,16 @@ _TEXTS: Final[Schema] = {"type": "array", "items": _TEXT}
 _HEX: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]+$"}
 _PRECEDENCE: Final[Schema] = {"type": "string", "enum": [item.name for item in Precedence]}
 _STATE: Final[Schema] = {"type": "string", "enum": [state.label for state in State]}
+_UUID_OR_NULL: Final[Schema] = {"type": ["string", "null"], "pattern": f"^{UUID}$"}
+_REQUEST_STATE: Final[Schema] = {"type": "string", "enum": list(RequestState)}
+_CHANGES: Final = sorted(set(CHANGES.values()))
+_CHANGE: Final[Schema] = {
+    "message_id": _UUID,
+    "type": _TEXT,
+    "from": _TEXT,
+    "created_at": _TIME,
+    "at": _TIME_OR_NULL,
+}
 _NEXT: Final[Schema] = {"type": ["string", "null"]}
 _PLACE: Final[Schema] = {"$ref": "#/components/schemas/LogPlace"}
 _RETENTION: Final[Schema] = {"$ref": "#/components/schemas/Retention"}
@@ -56,7 +69,7 @@ _SUMMARY: Final[Schema] = {
     "to": _TEXTS,
     "conversation_id": _UUID,
     "seq": _COUNT,
-    "in_reply_to": {"type": ["string", "null"], "pattern": f"^{UUID}$"},
+    "in_reply_to": _UUID_OR_NULL,
     "created_at": _TIME,
     "expires_at": _TIME,
     "reply_by": _TIME_OR_NULL,
@@ -73,19 +86,7 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
     own = {**_SUMMARY, "status": _STATE, "accepted_at": _TIME}
     conversation = {
         "conversation_id": _UUID,
-        "state": {
-            "type": "string",
-            "enum": [
-                "OPEN",
-                "ACKNOWLEDGED",
-                "PARTLY_ANSWERED",
-                "ANSWERED",
-                "REFUSED",
-                "CANCELLED",
-                "OVERDUE",
-                "FOR_INFORMATION",
-            ],
-        },
+        "state": _REQUEST_STATE,
         "overdue": _FLAG,
         "open_until": _TIME_OR_NULL,
         "missing": {"type": "object", "additionalProperties": {"type": "array", "items": _COUNT}},
@@ -94,6 +95,7 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "opened_at": _TIME,
         "last_message_at": _TIME,
         "count": _COUNT,
+        "requests": {"type": "array", "items": _request()},
     }
     described_type = {
         "type": _TEXT,
@@ -108,11 +110,13 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "collected_at": _TIME_OR_NULL,
         "flags": _TEXTS,
         "retention": _RETENTION,
+        "in_force": _or_null(_in_force()),
         "message": {"type": ["object", "null"]},
     }
     return {
         "Draft": _draft(types, language),
         "DraftLines": {"type": "string", "description": _LINES.text(language)},
+        "AcknowledgementLines": {"type": "string", "description": _LINES.text(language)},
         "ResultLines": {"type": "string", "description": _LINES.text(language)},
         "Retention": _closed(
             {
@@ -137,12 +141,20 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "Tracked": _tracked(own),
         "Withdrawn": _closed({"message_id": _UUID, "status": _STATE, "withdrawn_at": _TIME}),
         "InboxPage": _page("messages", _closed(received)),
-        "ReceivedMessage": _closed({**received, "verification": _verification()}),
+        "ReceivedMessage": _closed(
+            {
+                **received,
+                "marking": _closed({"banner": _TEXT, "equivalent": _TEXT}),
+                "verification": _verification(),
+            }
+        ),
         "Acknowledged": _closed({"message_id": _UUID, "collected_at": _TIME}),
         "ConversationList": _page("conversations", _closed(conversation)),
         "Conversation": _closed(
             {
                 **conversation,
+                "deadlines": {"type": "array", "items": _deadline()},
+                "room": _or_null(_room()),
                 "messages": {
                     "type": "array",
                     "items": _closed(
@@ -152,6 +164,11 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
                             "status": _STATE,
                             "arrived_at": _TIME,
                             "flags": _TEXTS,
+                            "changes": {
+                                "type": "array",
+                                "items": _closed({"change": {"type": "string", "enum": _CHANGES}, **_CHANGE}),
+                            },
+                            "terms": _or_null(_terms()),
                         }
                     ),
                 },
@@ -237,6 +254,88 @@ def _tracked(own: Schema) -> Schema:
             },
         }
     )
+
+
+def _request() -> Schema:
+    return _closed(
+        {
+            "message_id": _UUID,
+            "type": _TEXT,
+            "awaits": _FLAG,
+            "state": _REQUEST_STATE,
+            "step": _REQUEST_STATE,
+            "due": _TIME_OR_NULL,
+            "last": _or_null(_closed(_CHANGE)),
+        }
+    )
+
+
+def _deadline() -> Schema:
+    return _closed(
+        {
+            "kind": {"type": "string", "enum": list(DeadlineKind)},
+            "at": _TIME,
+            "message_id": _UUID,
+            "agencies": _TEXTS,
+            "owed": _FLAG,
+            "overdue": _FLAG,
+        }
+    )
+
+
+def _room() -> Schema:
+    return _closed(
+        {
+            "opened_by": _UUID,
+            "operation": _TEXT,
+            "members": {"type": "array", "items": _closed({"agency": _TEXT, "role": _TEXT})},
+            "allowed_types": _TEXTS,
+            "starts_at": _TIME,
+            "ends_at": _TIME,
+            "closed_by": _or_null(_closed(_CHANGE)),
+        }
+    )
+
+
+def _in_force() -> Schema:
+    return _closed(
+        {
+            "corrected_by": {"type": "array", "items": _closed(_CHANGE)},
+            "payload": {"type": ["object", "null"]},
+            "terms": _or_null(_terms()),
+            "retracted_by": _or_null(_closed(_CHANGE)),
+            "consents": {
+                "type": "array",
+                "items": _closed(
+                    {
+                        "asked_by": _UUID,
+                        "use": _TEXT,
+                        "decided_by": _UUID_OR_NULL,
+                        "decision": _TEXT_OR_NULL,
+                        "conditions": _TEXTS,
+                        "valid_until": {"type": ["string", "null"], "format": "date"},
+                    }
+                ),
+            },
+        }
+    )
+
+
+def _terms() -> Schema:
+    return _closed(
+        {
+            "marking": _OBJECT,
+            "handling": _OBJECT,
+            "use": _OBJECT,
+            "delete_by": {"type": ["string", "null"], "format": "date"},
+            "changed_by": {"type": "array", "items": _UUID},
+            "announced": {"type": "array", "items": _UUID},
+        }
+    )
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _verification() -> Schema:

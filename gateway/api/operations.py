@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from gateway.api.conversations import STATES
 from gateway.api.cursors import CURSOR
 from gateway.api.messages import MAX_BATCH_LINES, MAX_PAGE, MAX_WAIT_S, NDJSON
 from gateway.core.message.strict_json import MAX_BODY_BYTES
@@ -318,18 +319,52 @@ OPERATIONS: Final = (
         problems=(404,),
     ),
     Operation(
+        name="acknowledge_batch",
+        method="POST",
+        path="/v1/inbox:ack",
+        group="inbox",
+        title=Wording(en="Acknowledge many messages", fr="Acquitter plusieurs messages"),
+        text=Wording(
+            en=f'One `{{"message_id": "…"}}` a line, at most {MAX_PAGE:,} lines. All that are yours are '
+            "acknowledged together. The answer has one line for each, in order; each line stands alone.",
+            fr=f'Un `{{"message_id": "…"}}` par ligne, au plus {MAX_PAGE} lignes. Ceux qui sont à vous sont '
+            "acquittés ensemble. La réponse a une ligne pour chacun, dans l'ordre ; chaque ligne est "
+            "indépendante.",
+        ),
+        media_type=NDJSON,
+        accepted_types=NDJSON_TYPES,
+        max_body=MIB,
+        body_schema="AcknowledgementLines",
+        answer_type=NDJSON,
+        answer_schema="ResultLines",
+    ),
+    Operation(
         name="list_conversations",
         method="GET",
         path="/v1/conversations",
         group="conversations",
         title=Wording(en="List conversations", fr="Lister les conversations"),
         text=Wording(
-            en="Pages go from the newest to the oldest; within a page overdue ones come first, then "
-            "open ones.",
-            fr="Les pages vont des plus récentes aux plus anciennes ; dans une page viennent d'abord "
-            "celles en retard, puis celles ouvertes.",
+            en="Open ones first, by the deadline of the answer, so that overdue ones lead; then the others, "
+            "the newest first. With `state` a page may be shorter than `limit` although more follow: go on "
+            "as long as there is a `next`.",
+            fr="D'abord celles qui sont ouvertes, par échéance de réponse, donc celles en retard en tête ; "
+            "puis les autres, la plus récente d'abord. Avec `state`, une page peut être plus courte que "
+            "`limit` bien qu'une suite existe : continuez tant qu'il y a un `next`.",
         ),
-        parameters=(_limit(50, 200), _AFTER),
+        parameters=(
+            _limit(50, 200),
+            _AFTER,
+            Parameter(
+                name="state",
+                where="query",
+                schema={"type": "string", "pattern": f"^{STATES.pattern}$"},
+                text=Wording(
+                    en="Only conversations in one of these states, with commas between.",
+                    fr="Seulement les conversations dans l'un de ces états, séparés par des virgules.",
+                ),
+            ),
+        ),
         answer_schema="ConversationList",
     ),
     Operation(
@@ -339,8 +374,10 @@ OPERATIONS: Final = (
         group="conversations",
         title=Wording(en="Read a conversation", fr="Lire une conversation"),
         text=Wording(
-            en="Its messages in both directions, oldest first, its state and its deadlines.",
-            fr="Ses messages dans les deux sens, du plus ancien au plus récent, son état, ses échéances.",
+            en="Its messages in both directions, oldest first, with what was done to each; the state of each "
+            "request in it, its deadlines, and the members and end of an operation room.",
+            fr="Ses messages dans les deux sens, du plus ancien au plus récent, avec ce qui leur est arrivé "
+            "; l'état de chaque demande, les échéances, les membres et la fin d'une salle d'opération.",
         ),
         parts=_ID,
         answer_schema="Conversation",

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.threads.progress import RequestState
 from gateway.errors import GatewayError
 from gateway.node.admission import Acceptance
 from gateway.node.agreements import AgreementState
+from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal, Submission
-from gateway.node.tracking import Thread, Tracked
+from gateway.node.tracking import Tracked
 from gateway.ports import MessageRow
 
 
@@ -53,9 +55,13 @@ class InboxCalls(Protocol):
         """Record that the agency has the message; return when."""
         ...
 
+    async def acknowledge_all(self, principal: Principal, message_ids: Sequence[bytes]) -> list[int | None]:
+        """Record that the agency has these messages; return when each, None where not its own."""
+        ...
+
 
 class TrackingCalls(Protocol):
-    """States and conversations; see `gateway.node.tracking.Tracking`."""
+    """States of own messages; see `gateway.node.tracking.Tracking`."""
 
     async def until_moved(self, seconds: float) -> None:
         """Wait until some message moves on, or until the time is over."""
@@ -73,11 +79,22 @@ class TrackingCalls(Protocol):
         """Take an accepted message back before it is sent; return when."""
         ...
 
-    async def threads(self, principal: Principal, *, after: int, limit: int) -> list[Thread]:
-        """Return conversations of an agency."""
+
+class ConversationCalls(Protocol):
+    """Conversations; see `gateway.node.conversations.Conversations`."""
+
+    async def listing(
+        self,
+        principal: Principal,
+        *,
+        limit: int,
+        after: Place | None,
+        states: frozenset[RequestState],
+    ) -> ThreadPage:
+        """Return conversations of an agency: open ones by their deadline, then the others."""
         ...
 
-    async def thread(self, principal: Principal, conversation_id: bytes) -> Thread:
+    async def read(self, principal: Principal, conversation_id: bytes) -> Thread:
         """Return one conversation."""
         ...
 
@@ -111,5 +128,10 @@ class Services(Protocol):
 
     @property
     def tracking(self) -> TrackingCalls:
-        """Return what answers about states and conversations."""
+        """Return what answers about states."""
+        ...
+
+    @property
+    def conversations(self) -> ConversationCalls:
+        """Return what answers about conversations."""
         ...

@@ -45,7 +45,7 @@ COMMANDS: Final = MappingProxyType(
         "watch": Place(AGENCIES, "follow", "watch_command"),
         "sent": Place(AGENCIES, "follow", "sent_command"),
         "withdraw": Place(AGENCIES, "send", "withdraw_command"),
-        "conversations": Place(AGENCIES, "follow", "conversations_command"),
+        "conversations": Place(AGENCIES, "conversations", "conversations_command"),
         "whoami": Place(AGENCIES, "follow", "whoami_command"),
         "schema": Place(AGENCIES, "schema", "app"),
         "serve": Place(OPERATORS, "serve", "serve_command"),

@@ -16,6 +16,7 @@ import orjson
 
 from gateway.core.message.draft import Sender, complete
 from gateway.core.message.examine import examine_document
+from gateway.core.message.instants import day_of_instant
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.strict_json import JsonRefusedError, MessageTooLargeError, parse_json
 from gateway.core.message.threads import StoredMessage
@@ -33,8 +34,9 @@ _TOO_LARGE: Final = Wording(
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_KEY_OF_THE_DAY: Final = re.compile(r"mk-(\d{8})-[a-z]{2}")
 _FIXED: Final = frozenset({"dob", "valid_until", "mrz"})
-"""Fields of a person or a paper, which do not move with the message."""
+"""Fields of a person or a paper, which do not move with the message; a time among them does."""
 
 _FILLED_IN: Final = (
     "schema_version",
@@ -143,10 +145,10 @@ def new_draft(
     Returns:
         None if the type has no example.
     """
-    example = _example(message_type, folder)
+    example = _example(message_type, folder, answers=in_reply_to is not None)
     if example is None:
         return None
-    document: Json = _moved(example, timedelta(milliseconds=now_ms - (created_ms(example) or now_ms)))
+    document: Json = _made_current(example, now_ms)
     if nation not in {None, document["header"]["from"]["nation"]}:
         _turn_round(document, message_type, catalogue)
     parent = _assumed_parent(document, message_type)
@@ -156,13 +158,16 @@ def new_draft(
     return document
 
 
-def _example(message_type: MessageType, folder: Path) -> Json | None:
+def _example(message_type: MessageType, folder: Path, *, answers: bool) -> Json | None:
+    """Return the first example of a type; where some open and some answer, of those that are asked for."""
     name = message_type.id.rpartition("/")[0]
-    for path in sorted((folder / name / "examples").glob("valid-*.json")):
-        example: Json = parse_json(path.read_bytes())
-        if example.get("type") == message_type.id:
+    paths = sorted((folder / name / "examples").glob("valid-*.json"))
+    examples: list[Json] = [parse_json(path.read_bytes()) for path in paths]
+    fitting = [example for example in examples if example["type"] == message_type.id]
+    for example in fitting:
+        if ("in_reply_to" in example["header"]["conversation"]) is answers:
             return example
-    return None
+    return fitting[0] if fitting else None
 
 
 def _turn_round(document: Json, message_type: MessageType, catalogue: Catalogue) -> None:
@@ -184,9 +189,12 @@ def _turn_round(document: Json, message_type: MessageType, catalogue: Catalogue)
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Return a value with whole texts replaced."""
+    """Return a value with agencies replaced, and their nations where these stand beside them."""
     if isinstance(value, dict):
-        return {key: _renamed(item, names) for key, item in value.items()}
+        renamed = {key: _renamed(item, names) for key, item in value.items()}
+        if "nation" in renamed and value.get("agency") in names:
+            renamed["nation"] = renamed["agency"].partition(".")[0]
+        return renamed
     if isinstance(value, list):
         return [_renamed(item, names) for item in value]
     return names.get(value, value) if isinstance(value, str) else value
@@ -234,13 +242,13 @@ def _assumed_parent(document: Json, message_type: MessageType) -> StoredMessage 
     """Return the message that a reply example answers, as far as completion asks for it."""
     header = document["header"]
     answered = header["conversation"].get("in_reply_to")
-    if not message_type.terms.reply_to or answered is None:
+    if answered is None:
         return None
     return _parent(
         message_type,
         answered=answered,
-        asked=header["from"]["agency"],
-        asking=(header["to"][0]["nation"], header["to"][0]["agency"]),
+        sender=(header["from"]["nation"], header["from"]["agency"]),
+        addressee=(header["to"][0]["nation"], header["to"][0]["agency"]),
         purpose=header["purpose"]["code"],
     )
 
@@ -257,25 +265,37 @@ def _parent_of_draft(document: Json, catalogue: Catalogue, sender: Sender) -> St
     nation = _other(catalogue, sender.nation)
     code = purpose.get("code") if isinstance(purpose, dict) else None
     agencies = message_type.terms.agencies.get(nation)
-    if not message_type.terms.reply_to or not agencies:
+    if not agencies:
         return None
     addressee = next(_addressees(header.get("to")), min(agencies))
     return _parent(
         message_type,
         answered=answered,
-        asked=sender.agency,
-        asking=(nation, addressee),
+        sender=(sender.nation, sender.agency),
+        addressee=(nation, addressee),
         purpose=code if isinstance(code, str) else min(message_type.terms.purposes),
     )
 
 
 def _parent(
-    message_type: MessageType, *, answered: str, asked: str, asking: tuple[str, str], purpose: str
-) -> StoredMessage:
-    nation, agency = asking
+    message_type: MessageType,
+    *,
+    answered: str,
+    sender: tuple[str, str],
+    addressee: tuple[str, str],
+    purpose: str,
+) -> StoredMessage | None:
+    """Return the message that a draft answers, or takes back; None for a type that only links to others."""
+    terms = message_type.terms
+    if terms.reply_to:
+        (nation, agency), asked = addressee, sender[1]
+    elif "=" in terms.purposes:
+        (nation, agency), asked = sender, addressee[1]
+    else:
+        return None
     return StoredMessage(
         message_id=UUID(answered).bytes,
-        type=min(message_type.terms.reply_to),
+        type=min(terms.reply_to, default=message_type.id),
         conversation_id=UUID(answered).bytes,
         nation=nation,
         from_agency=agency,
@@ -287,22 +307,38 @@ def _parent(
     )
 
 
-def _moved(value: Any, by: timedelta) -> Any:
-    """Return a value with its times moved."""
+def _made_current(example: Json, now_ms: int) -> Any:
+    """Return an example as if it were created now; its days keep their distance to that of its creation."""
+    created = created_ms(example) or now_ms
+    days = timedelta(days=day_of_instant(now_ms) - day_of_instant(created))
+    return _moved(example, timedelta(milliseconds=now_ms - created), days)
+
+
+def _moved(value: Any, by: timedelta, days: timedelta) -> Any:
+    """Return a value with its times and its days moved."""
     if isinstance(value, dict):
         return {
-            key: copy.deepcopy(item) if key in _FIXED else _moved(item, by) for key, item in value.items()
+            key: copy.deepcopy(item) if key in _FIXED and not _is_time(item) else _moved(item, by, days)
+            for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_moved(item, by) for item in value]
+        return [_moved(item, by, days) for item in value]
     if not isinstance(value, str):
         return value
     if _TIME.fullmatch(value):
         moved = datetime.fromisoformat(value) + by
         return f"{moved:%Y-%m-%dT%H:%M:%S}" + (f".{moved.microsecond // 1_000:03d}Z" if "." in value else "Z")
     if _DATE.fullmatch(value):
-        return (date.fromisoformat(value) + timedelta(days=by.days)).isoformat()
+        return (date.fromisoformat(value) + days).isoformat()
+    key = _KEY_OF_THE_DAY.fullmatch(value)
+    if key is not None:
+        return value.replace(key[1], f"{date.fromisoformat(key[1]) + days:%Y%m%d}")
     return value
+
+
+def _is_time(value: Any) -> bool:
+    """Tell a time from the days that papers carry: a consent is valid until a time."""
+    return isinstance(value, str) and _TIME.fullmatch(value) is not None
 
 
 def _sender(document: Json, catalogue: Catalogue, nation: str | None) -> Sender | None:

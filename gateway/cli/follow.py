@@ -1,4 +1,4 @@
-"""`entente status`, `watch`, `sent`, `conversations` and `whoami`: follow what was sent."""
+"""`entente status`, `watch`, `sent` and `whoami`: follow what was sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.cli.agency import (
     show,
     table,
 )
-from gateway.client import Conversation, TimelineEvent, Tracked
+from gateway.client import TimelineEvent, Tracked
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a message.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")]
@@ -119,34 +119,6 @@ def sent_command(
     show(rows)
 
 
-def conversations_command(
-    folder: AsOption,
-    conversation_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Show this conversation with its messages.")
-    ] = None,
-    url: UrlOption = None,
-    limit: LimitOption = 50,
-    language: LanguageOption = "en",
-    as_json: JsonOption = False,
-) -> None:
-    """List conversations, overdue and open ones first; or show one.
-
-    Example: entente conversations --as agencies/FR.DGDDI.SARC
-    """
-    with client_of(folder, url, language) as client:
-        if conversation_id is not None:
-            found = [client.conversation(conversation_id)]
-        else:
-            found = list(islice(client.conversations(limit=min(limit, 200)), limit))
-    if as_json:
-        for conversation in found:
-            print_json(asdict(conversation))
-    elif conversation_id is not None:
-        _show_conversation(found[0])
-    else:
-        _list_conversations(found)
-
-
 def whoami_command(
     folder: AsOption,
     url: UrlOption = None,
@@ -193,34 +165,3 @@ def _print_exception(tracked: Tracked) -> None:
     if refusal.rule is not None:
         typer.echo(f"rule {refusal.rule}: {refusal.rule_text or ''}".rstrip(": "))
     typer.echo(f"→ {refusal.next_step}")
-
-
-def _list_conversations(found: list[Conversation]) -> None:
-    if not found:
-        typer.echo("No conversations yet.")
-        return
-    rows = table(None, "state", "open until", "type", "opened by", "messages", "last message", "id")
-    for item in found:
-        rows.add_row(
-            item.state,
-            moment(item.open_until),
-            item.type,
-            item.opened_by,
-            str(item.count),
-            moment(item.last_message_at),
-            item.conversation_id,
-        )
-    show(rows)
-
-
-def _show_conversation(conversation: Conversation) -> None:
-    deadline = "" if conversation.open_until is None else f", open until {moment(conversation.open_until)}"
-    typer.echo(f"{conversation.conversation_id}  {conversation.state}{deadline}")
-    for agency, numbers in sorted(conversation.missing.items()):
-        typer.echo(f"missing from {agency}: {', '.join(map(str, numbers))}")
-    rows = table(None, "no.", "from", "type", "created", "status", "id")
-    for item in conversation.messages:
-        rows.add_row(
-            str(item.seq), item.sender, item.type, moment(item.created_at), item.status, item.message_id
-        )
-    show(rows)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -21,7 +22,8 @@ from gateway.cli.agency import (
     show,
     table,
 )
-from gateway.client import Client, Received
+from gateway.client import Client, ProblemError, Received
+from gateway.core.message.banner import banner, equivalent
 
 
 def inbox_command(
@@ -49,7 +51,7 @@ def inbox_command(
         raise typer.BadParameter(msg)
     with client_of(folder, url, language) as client:
         if message_id is not None:
-            _show(client.read(message_id), as_json=as_json)
+            print_message(client.read(message_id), as_json=as_json)
             return
         page = client.inbox_page(wait_s=min(wait, 60.0), limit=limit, collected=collected)
         if out is not None:
@@ -58,7 +60,7 @@ def inbox_command(
             for received in page.messages:
                 print_json(asdict(received))
         else:
-            _list(page.messages)
+            print_messages(page.messages)
 
 
 def ack_command(
@@ -73,19 +75,26 @@ def ack_command(
     Example: entente ack 01a20847-0135-7993-b063-b5d5cb27d3ff --as agencies/US.CBP.NTC
     """
     with client_of(folder, url, language) as client:
-        for message_id in message_ids:
-            at = client.ack(message_id)
-            if as_json:
-                print_json({"message_id": message_id, "collected_at": at})
+        results = client.ack_batch(message_ids)
+        refused: ProblemError | None = None
+        for message_id, result in zip(message_ids, results, strict=True):
+            if isinstance(result, ProblemError):
+                refused = refused or result
+            elif as_json:
+                print_json({"message_id": message_id, "collected_at": result})
             else:
-                typer.echo(f"collected  {message_id}  {moment(at)}")
+                typer.echo(f"collected  {message_id}  {moment(result)}")
+        # Those that could be acknowledged are, whatever stood beside them.
+        if refused is not None:
+            raise refused
 
 
-def _list(messages: tuple[Received, ...]) -> None:
+def print_messages(messages: tuple[Received, ...]) -> None:
+    """Print a page of the inbox as a table."""
     if not messages:
         typer.echo("The inbox is empty.")
         return
-    rows = table(None, "precedence", "type", "from", "received", "reply by", "id", "flags")
+    rows = table(None, "precedence", "type", "from", "received", "reply by", "id", "marking", "flags")
     for item in messages:
         summary = item.summary
         rows.add_row(
@@ -95,12 +104,14 @@ def _list(messages: tuple[Received, ...]) -> None:
             moment(item.received_at),
             moment(summary.reply_by),
             summary.message_id,
-            " ".join(item.flags) + (" erased" if item.message is None else ""),
+            "" if item.message is None else banner(_marking(item)),
+            " ".join((*item.flags, *_changes(item), *(() if item.message else ("erased",)))),
         )
     show(rows)
 
 
-def _show(received: Received, *, as_json: bool) -> None:
+def print_message(received: Received, *, as_json: bool) -> None:
+    """Print one message with what was verified, between its banners."""
     if as_json:
         print_json(asdict(received))
         return
@@ -122,14 +133,55 @@ def _show(received: Received, *, as_json: bool) -> None:
             ("checkpoint", f"size {verified.checkpoint_size}, root {verified.checkpoint_root}"),
             ("receipt", "not logged yet" if receipt is None else f"{receipt.origin} at {receipt.index}"),
         ]
+    changes = _changes(received)
+    if changes:
+        facts.append(("changed", ", ".join(changes)))
     for name, value in facts:
         typer.echo(f"{name:<13} {value}")
+    if received.message is None:
+        return
+    # Above and below the text, as on paper: what is torn off stays marked.
+    line = _line(_marking(received))
+    typer.echo(f"\n{line}\n")
     typer.echo(json.dumps(received.message, indent=2, ensure_ascii=False))
+    if received.in_force is not None:
+        typer.echo("\nin force now:")
+        typer.echo(json.dumps(received.in_force, indent=2, ensure_ascii=False))
+    typer.echo(f"\n{line}")
+
+
+def banner_line(message: Mapping[str, Any]) -> str:
+    """Return the banner of a message and what it equals in the other nation."""
+    return _line(message["header"]["marking"])
+
+
+def _line(marking: Mapping[str, Any]) -> str:
+    return f"{banner(marking)}  (= {equivalent(marking)})"
+
+
+def _marking(received: Received) -> Mapping[str, Any]:
+    """Return the marking in force of a message that is not erased."""
+    terms = None if received.in_force is None else received.in_force["terms"]
+    marking = (received.message or {})["header"]["marking"] if terms is None else terms["marking"]
+    return cast("Mapping[str, Any]", marking)
+
+
+def _changes(received: Received) -> tuple[str, ...]:
+    """Return in words what became of a message."""
+    changed = received.in_force or {}
+    words = {
+        "corrected": changed.get("corrected_by"),
+        "retracted": changed.get("retracted_by"),
+        "terms-changed": changed.get("terms"),
+        "consent-asked": changed.get("consents"),
+    }
+    return tuple(word for word, found in words.items() if found)
 
 
 def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bool) -> None:
     """Write each message to its own file, durable before it is acknowledged."""
     out.mkdir(parents=True, exist_ok=True)
+    stored: list[str] = []
     for item in messages:
         if item.message is None:
             continue
@@ -139,5 +191,8 @@ def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bo
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
-        if ack:
-            client.ack(item.message_id)
+        stored.append(item.message_id)
+    if ack:
+        for result in client.ack_batch(stored):
+            if isinstance(result, ProblemError):
+                raise result

@@ -24,8 +24,10 @@ from gateway.cli.agency import (
     table,
 )
 from gateway.cli.drafting import Judgement, canonical, judge, new_draft
+from gateway.cli.inbox import banner_line
 from gateway.core.message.registry import MessageType
 from gateway.core.message.wording import Language
+from gateway.handbook import FIRST_PAGE, Handbook
 from gateway.system import SystemClock
 
 app = typer.Typer(no_args_is_help=True, help="Message types: list, show, check messages, begin new ones.")
@@ -163,6 +165,27 @@ def new_command(
     typer.echo(f"{out}: a draft of {type_id}; check it with: entente schema check {out} --draft")
 
 
+@app.command("docs")
+def docs_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made if it is absent.")],
+) -> None:
+    """Write the handbook of all messages: pages in English and French for any browser.
+
+    Example: entente schema docs handbook
+    """
+    with answering():
+        book = Handbook(read_catalogue(), catalogue_folder())
+    try:
+        for path, page in book.pages():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(page.body)
+    except OSError as error:
+        typer.echo(f"{folder} cannot be written: {error.strerror}", err=True)
+        raise typer.Exit(2) from error
+    typer.echo(f"{folder / FIRST_PAGE}: {len(book.paths)} files")
+
+
 def _time_of(at: str | None, now_ms: int) -> int | None:
     """Return the time of judgement; None for each message's own creation."""
     if at is None:
@@ -198,7 +221,8 @@ def _print_judgement(name: str, judgement: Judgement, language: Language, *, as_
     if as_json:
         print_json({"file": name, "verdict": verdict, "errors": errors})
         return
-    typer.echo(f"{verdict:<9} {name}")
+    shown = "" if errors or judgement.document is None else f"  {banner_line(judgement.document)}"
+    typer.echo(f"{verdict:<9} {name}{shown}")
     for error in errors:
         typer.echo(f"  {error['rule']:<10} {error['pointer'] or '/'}: {error['message']}")
 

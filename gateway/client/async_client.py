@@ -144,7 +144,7 @@ class AsyncClient:
         answer = await self._transport.call(
             Call(method="POST", path="/v1/messages:batch", body=body, media_type=NDJSON, headers=headers)
         )
-        return reading.read_lines(answer, len(messages))
+        return reading.read_lines(answer, len(messages), reading.accepted)
 
     async def check(self, message: Message, *, strict: bool = False) -> dict[str, Any]:
         """Return the completed message if it would be accepted now; nothing is kept.
@@ -281,11 +281,34 @@ class AsyncClient:
         answer = await self._transport.call(Call(method="POST", path=path))
         return reading.read_answer(answer, reading.time_field("collected_at"))
 
+    async def ack_batch(self, message_ids: Sequence[str]) -> list[datetime | ProblemError]:
+        """Acknowledge many messages at once: they are stored here. Results are in order.
+
+        Args:
+            message_ids: At most 1,000; each one's refusal is a value among the results.
+        """
+        if not message_ids:
+            return []
+        body = b"".join(_json({"message_id": message_id}) + b"\n" for message_id in message_ids)
+        answer = await self._transport.call(
+            Call(method="POST", path="/v1/inbox:ack", body=body, media_type=NDJSON)
+        )
+        return reading.read_lines(answer, len(message_ids), reading.time_field("collected_at"))
+
     # --- conversations and catalogue -------------------------------------------------
 
-    async def conversations(self, *, limit: int = 50) -> AsyncIterator[Conversation]:
-        """Yield conversations: newest pages first, within a page overdue ones first, then open ones."""
+    async def conversations(
+        self, *, limit: int = 50, states: Sequence[str] = ()
+    ) -> AsyncIterator[Conversation]:
+        """Yield conversations: open ones by the deadline of the answer, then the others, newest first.
+
+        Args:
+            limit: Conversations in one call, 1 to 200.
+            states: Only conversations in one of these states; empty for all.
+        """
         path = f"/v1/conversations?limit={limit}"
+        if states:
+            path += "&state=" + ",".join(quote(state, safe="") for state in states)
         following: str | None = ""
         while following is not None:
             answer = await self._transport.call(

@@ -174,7 +174,9 @@ class Received:
         received_at: When this node had it.
         collected_at: When this agency acknowledged it, or None.
         flags: Such as ``crossed`` and ``gap``.
-        message: The message; None once erased.
+        in_force: What became of it: corrected payload, terms, retraction, consents; None if
+            nothing did.
+        message: The message as it was sent; None once erased.
         verification: What the node verified; None in listings.
     """
 
@@ -182,6 +184,7 @@ class Received:
     received_at: datetime
     collected_at: datetime | None
     flags: tuple[str, ...]
+    in_force: Json | None
     message: Json | None
     verification: Verification | None
 
@@ -205,13 +208,103 @@ class InboxPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a later message did.
+
+    Attributes:
+        change: ``corrected``, ``retracted``, ``use-changed``, ``consent-asked``; empty where
+            the place says it.
+        message_id: That message.
+        type: Its type with its version.
+        sender: Its sender.
+        created_at: Its creation.
+        at: A time that goes with it, or None.
+    """
+
+    change: str
+    message_id: str
+    type: str
+    sender: str
+    created_at: datetime
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStatus:
+    """A message that awaits an answer, or got one, and where it stands.
+
+    Attributes:
+        message_id: Its id.
+        type: Type with its version.
+        awaits: Whether its sender waits for an answer.
+        state: OPEN, ACKNOWLEDGED, WAITING_INFO, PARTLY_ANSWERED, POSTPONED, ANSWERED, REFUSED,
+            CANCELLED or OVERDUE.
+        step: The same without OVERDUE.
+        due: Deadline of the answer; None if it is closed or the clock stands.
+        last: What led to this step, or None.
+    """
+
+    message_id: str
+    type: str
+    awaits: bool
+    state: str
+    step: str
+    due: datetime | None
+    last: Change | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """A time that somebody has to keep.
+
+    Attributes:
+        kind: ``reply_by``, ``expected_by``, ``next_part_by``, ``more_by``, ``postponed_until``,
+            ``follow_up_by``, ``certificate_by``, ``feedback_by``, ``delete_by``, ``room_ends_at``.
+        at: When.
+        message_id: The message that it concerns.
+        agencies: Who has to keep it; empty if both nodes do it by themselves.
+        owed: False for what is asked for and not owed.
+        overdue: Whether it is over.
+    """
+
+    kind: str
+    at: datetime
+    message_id: str
+    agencies: tuple[str, ...]
+    owed: bool
+    overdue: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """An operation room.
+
+    Attributes:
+        opened_by: The message that opened it.
+        operation: Code name of the operation.
+        members: Role by agency code.
+        allowed_types: Types that may be used in it.
+        starts_at: Begin.
+        ends_at: End.
+        closed_by: What closed it, or None.
+    """
+
+    opened_by: str
+    operation: str
+    members: dict[str, str]
+    allowed_types: tuple[str, ...]
+    starts_at: datetime
+    ends_at: datetime
+    closed_by: Change | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """A conversation.
 
     Attributes:
         conversation_id: Its id.
-        state: OPEN, ACKNOWLEDGED, PARTLY_ANSWERED, ANSWERED, REFUSED, CANCELLED, OVERDUE or
-            FOR_INFORMATION.
+        state: That of its most pressing request, or FOR_INFORMATION.
         overdue: Whether a deadline is over.
         open_until: Earliest open deadline, or None.
         missing: Numbers that never arrived, by agency.
@@ -220,7 +313,12 @@ class Conversation:
         opened_at: When.
         last_message_at: When its newest message came.
         count: Number of messages.
+        requests: What awaits an answer in it, or got one, oldest first.
+        deadlines: The earliest first; empty in listings.
+        room: The operation room that it is, or None; None in listings.
         messages: Oldest first; empty in listings.
+        changes: What later messages did to a message, by its id; empty in listings.
+        terms: Terms as they are now of messages whose terms were changed, by id.
     """
 
     conversation_id: str
@@ -233,7 +331,12 @@ class Conversation:
     opened_at: datetime
     last_message_at: datetime
     count: int
+    requests: tuple[RequestStatus, ...]
+    deadlines: tuple[Deadline, ...]
+    room: Room | None
     messages: tuple[Summary, ...]
+    changes: dict[str, tuple[Change, ...]]
+    terms: dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

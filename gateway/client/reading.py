@@ -11,13 +11,17 @@ import orjson
 from gateway.client.errors import AnswerUnreadableError, ProblemError, problem_from
 from gateway.client.model import (
     Accepted,
+    Change,
     Conversation,
+    Deadline,
     InboxPage,
     LogPlace,
     MaySend,
     MessageException,
     MessageType,
     Received,
+    RequestStatus,
+    Room,
     Summary,
     TimelineEvent,
     Tracked,
@@ -41,17 +45,28 @@ def read_answer(body: bytes, read: Callable[[Any], T]) -> T:
         raise AnswerUnreadableError(msg) from error
 
 
-def read_lines(body: bytes, count: int) -> list[Accepted | ProblemError]:
-    """Return the results of a batch.
+def read_lines(body: bytes, count: int, read: Callable[[Any], T]) -> list[T | ProblemError]:
+    """Return the results of a batch, refusals as values.
+
+    Args:
+        body: The answer.
+        count: Lines that were sent.
+        read: Reads the result of a line.
 
     Raises:
         AnswerUnreadableError: Not one line for each message.
     """
+
+    def result(document: Mapping[str, Any]) -> T | ProblemError:
+        if "problem" in document:
+            return problem_from(document["problem"], status=int(document["status"]))
+        return read(document["result"])
+
     lines = body.split(b"\n")
     if lines[-1] != b"" or len(lines) != count + 1:
         msg = "the answer to a batch has not one line for each message"
         raise AnswerUnreadableError(msg)
-    return [read_answer(line, _result) for line in lines[:-1]]
+    return [read_answer(line, result) for line in lines[:-1]]
 
 
 def accepted(document: Mapping[str, Any]) -> Accepted:
@@ -118,6 +133,7 @@ def received(document: Mapping[str, Any]) -> Received:
         received_at=_time(document["received_at"]),
         collected_at=_time_or_none(document["collected_at"]),
         flags=tuple(document["flags"]),
+        in_force=None if document["in_force"] is None else _object(document, "in_force"),
         message=None if document["message"] is None else _object(document, "message"),
         verification=None
         if facts is None
@@ -141,6 +157,7 @@ def inbox_page(document: Mapping[str, Any]) -> InboxPage:
 
 def conversation(document: Mapping[str, Any]) -> Conversation:
     """Read a conversation."""
+    messages = document.get("messages", ())
     return Conversation(
         conversation_id=_text(document, "conversation_id"),
         state=_text(document, "state"),
@@ -152,8 +169,73 @@ def conversation(document: Mapping[str, Any]) -> Conversation:
         opened_at=_time(document["opened_at"]),
         last_message_at=_time(document["last_message_at"]),
         count=int(document["count"]),
-        messages=tuple(summary(item) for item in document.get("messages", ())),
+        requests=tuple(_request(item) for item in document["requests"]),
+        deadlines=tuple(_deadline(item) for item in document.get("deadlines", ())),
+        room=_room_or_none(document.get("room")),
+        messages=tuple(summary(item) for item in messages),
+        changes={
+            _text(item, "message_id"): tuple(_change(change) for change in item["changes"])
+            for item in messages
+            if item["changes"]
+        },
+        terms={
+            _text(item, "message_id"): _object(item, "terms")
+            for item in messages
+            if item["terms"] is not None
+        },
     )
+
+
+def _request(document: Mapping[str, Any]) -> RequestStatus:
+    return RequestStatus(
+        message_id=_text(document, "message_id"),
+        type=_text(document, "type"),
+        awaits=bool(document["awaits"]),
+        state=_text(document, "state"),
+        step=_text(document, "step"),
+        due=_time_or_none(document["due"]),
+        last=_change_or_none(document["last"]),
+    )
+
+
+def _deadline(document: Mapping[str, Any]) -> Deadline:
+    return Deadline(
+        kind=_text(document, "kind"),
+        at=_time(document["at"]),
+        message_id=_text(document, "message_id"),
+        agencies=tuple(document["agencies"]),
+        owed=bool(document["owed"]),
+        overdue=bool(document["overdue"]),
+    )
+
+
+def _room_or_none(document: Mapping[str, Any] | None) -> Room | None:
+    if document is None:
+        return None
+    return Room(
+        opened_by=_text(document, "opened_by"),
+        operation=_text(document, "operation"),
+        members={item["agency"]: item["role"] for item in document["members"]},
+        allowed_types=tuple(document["allowed_types"]),
+        starts_at=_time(document["starts_at"]),
+        ends_at=_time(document["ends_at"]),
+        closed_by=_change_or_none(document["closed_by"]),
+    )
+
+
+def _change(document: Mapping[str, Any]) -> Change:
+    return Change(
+        change=document.get("change", ""),
+        message_id=_text(document, "message_id"),
+        type=_text(document, "type"),
+        sender=_text(document, "from"),
+        created_at=_time(document["created_at"]),
+        at=_time_or_none(document["at"]),
+    )
+
+
+def _change_or_none(document: Mapping[str, Any] | None) -> Change | None:
+    return None if document is None else _change(document)
 
 
 def message_type(document: Mapping[str, Any]) -> MessageType:
@@ -205,12 +287,6 @@ def plain(document: Any) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise TypeError
     return document
-
-
-def _result(document: Mapping[str, Any]) -> Accepted | ProblemError:
-    if "problem" in document:
-        return problem_from(document["problem"], status=int(document["status"]))
-    return accepted(document["result"])
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:

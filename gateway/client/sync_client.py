@@ -139,9 +139,13 @@ class Client:
         """Acknowledge a message: it is stored here."""
         return self._run(self._client.ack(message_id))
 
-    def conversations(self, *, limit: int = 50) -> Iterator[Conversation]:
-        """Yield conversations."""
-        return self._iterate(self._client.conversations(limit=limit))
+    def ack_batch(self, message_ids: Sequence[str]) -> list[datetime | ProblemError]:
+        """Acknowledge many messages at once: they are stored here. Results are in order."""
+        return self._run(self._client.ack_batch(message_ids))
+
+    def conversations(self, *, limit: int = 50, states: Sequence[str] = ()) -> Iterator[Conversation]:
+        """Yield conversations: open ones by the deadline of the answer, then the others, newest first."""
+        return self._iterate(self._client.conversations(limit=limit, states=states))
 
     def conversation(self, conversation_id: str) -> Conversation:
         """Return one conversation with its messages."""

@@ -36,6 +36,8 @@ MIN_INTEGER: Final = -(2**63)
 _SMALL_BYTES: Final = 65_536
 """Up to this length the worst case in memory (about 32 times the input) does no harm."""
 
+_FEW: Final = 16
+
 _SCALARS: Final = frozenset({int, bytes, str, bool, type(None)})
 _ARRAYS: Final = frozenset({list, tuple})
 
@@ -188,7 +190,7 @@ def _unexpected(field: str, kind: str, length: int | None, max_length: int | Non
 
 
 def _check(value: Encodable, levels: int) -> None:
-    """Refuse what has no encoding; the scalars of one array are checked in one step."""
+    """Refuse what has no encoding."""
     kind = type(value)
     if kind in _SCALARS:
         return
@@ -196,10 +198,12 @@ def _check(value: Encodable, levels: int) -> None:
         msg = "only integers, bytes, text, booleans, None and 16 levels of arrays are encoded"
         raise TypeError(msg)
     items: Sequence[Encodable] = value  # type: ignore[assignment]  # checked above
-    if not _SCALARS.issuperset(map(type, items)):
-        for item in items:
-            if type(item) not in _SCALARS:
-                _check(item, levels - 1)
+    # One step for many scalars; a few, or arrays among them, are looked at one by one.
+    if len(items) > _FEW and _SCALARS.issuperset(map(type, items)):
+        return
+    for item in items:
+        if type(item) not in _SCALARS:
+            _check(item, levels - 1)
 
 
 def _count(data: bytes, max_values: int) -> None:

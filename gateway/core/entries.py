@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Final
 
 from gateway.core.encoding import Value, decode, encode
+from gateway.core.quick import quick_value
 from gateway.errors import MalformedError
 
 MAX_ENTRY_BYTES: Final = 16_384
@@ -75,7 +76,7 @@ class Role(IntEnum):
     PEER = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class MessageEntry:
     """A message: its header and the digests that bind box and ciphertext to it.
 
@@ -366,7 +367,7 @@ def decode_entry(data: bytes) -> Entry:
     if reader is None:
         msg = "an entry of unknown kind"
         raise MalformedError(msg)
-    if len(data) > _limit(Kind(value[0])):
+    if len(data) > _limit(value[0]):
         msg = "an entry is larger than its kind allows"
         raise MalformedError(msg)
     try:
@@ -390,8 +391,8 @@ def kind_of(data: bytes) -> int:
     return 0
 
 
-def _limit(kind: Kind) -> int:
-    return MAX_STATEMENT_BYTES if kind is Kind.KEY_STATEMENT else MAX_ENTRY_BYTES
+def _limit(kind: int) -> int:
+    return MAX_STATEMENT_BYTES if kind == Kind.KEY_STATEMENT else MAX_ENTRY_BYTES
 
 
 def _int(value: Any, *, most: int = MAX_INDEX) -> int:

@@ -10,12 +10,12 @@ Spec: docs/spec/exchange.md, "Header".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from gateway.core.encoding import decode, encode
+from gateway.core.quick import quick_value
 from gateway.core.states import Precedence
 from gateway.errors import MalformedError
 
@@ -43,12 +43,14 @@ MARKING_LEVELS: Final = (
 
 _TYPES: Final = (int, int, bytes, int, int, str, str, str, tuple, str, bytes, int, int, bytes, int)
 _FIELDS: Final = len(_TYPES)
+_VERSION_AND_SUITE: Final = (PROTOCOL_VERSION, SUITE)
+_TEXT_ONLY: Final = frozenset({str})
 _PRECEDENCES: Final = tuple(Precedence)
 MAX_ADDRESSEES: Final = 8
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Header:
     """What travels in clear with a message.
 
@@ -116,11 +118,11 @@ def decode_header(data: bytes) -> Header:
     if not isinstance(value, tuple) or len(value) != _FIELDS:
         msg = f"a header is an array of {_FIELDS} fields"
         raise MalformedError(msg)
-    # Types as well, because true equals 1.
-    if [(type(item), item) for item in value[:2]] != [(int, PROTOCOL_VERSION), (int, SUITE)]:
+    if value[:2] != _VERSION_AND_SUITE:
         msg = "the header is of another protocol version or suite"
         raise MalformedError(msg)
     fields = cast("tuple[Any, ...]", value)
+    # The types of the first two as well, because true equals 1.
     if tuple(map(type, fields)) != _TYPES or not _is_sound(fields):
         msg = "a header field has another type, length or range than the specification gives"
         raise MalformedError(msg)
@@ -151,9 +153,9 @@ def _is_sound(fields: tuple[Any, ...]) -> bool:
         and max(fields[3], fields[4], fields[14]) <= MAX_NUMBER
         and fields[11] < len(_PRECEDENCES)
         and fields[12] < len(MARKING_LEVELS)
-        and all((fields[5], fields[6], fields[7], fields[9]))
+        and "" not in (fields[5], fields[6], fields[7], fields[9], *agencies)
         and 1 <= len(agencies) <= MAX_ADDRESSEES
-        and all(type(agency) is str and agency for agency in agencies)
+        and _TEXT_ONLY.issuperset(map(type, agencies))
     )
 
 
@@ -167,7 +169,7 @@ def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type
         type_digest: SHA-384 of the type's schema and rules at the calling node, 48 bytes.
     """
     header = document["header"]
-    attachments: Sequence[Mapping[str, Any]] = header.get("attachments", ())
+    attachments: Sequence[Mapping[str, Any]] | None = header.get("attachments")
     return Header(
         message_id=_id_bytes(header["message_id"]),
         created_ms=time_ms(header["created_at"]),
@@ -175,13 +177,13 @@ def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type
         from_node=from_node,
         to_node=to_node,
         from_agency=header["from"]["agency"],
-        to_agencies=tuple(to["agency"] for to in header["to"]),
+        to_agencies=tuple([to["agency"] for to in header["to"]]),
         type=document["type"],
         type_digest=type_digest,
         precedence=Precedence[header["precedence"]],
         marking_level=MARKING_LEVELS.index(header["marking"]["level"]),
         conversation_id=_id_bytes(header["conversation"]["id"]),
-        attachments_bytes=sum(attachment["size"] for attachment in attachments),
+        attachments_bytes=sum([attachment["size"] for attachment in attachments]) if attachments else 0,
     )
 
 

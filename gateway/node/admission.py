@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import orjson
@@ -24,8 +23,9 @@ from gateway.core.envelope import header_of, time_ms
 from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import Announced, Schedule
-from gateway.core.message.threads import closes, examine_thread
+from gateway.core.message.threads import CLOSING, awaits, effects_of, examine_thread
 from gateway.core.message.violation import Violation
+from gateway.core.quick import quick_value
 from gateway.core.sealing import ContentKey
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError, RejectedError, UnavailableError
@@ -61,7 +61,7 @@ class OverloadedError(UnavailableError):
     code = "overloaded"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Acceptance:
     """The answer to an accepted message.
 
@@ -274,7 +274,7 @@ class Admission:
             accepted.append((position, candidate, row, message))
             outcomes.append(None)
         self._record(tx, now_ms, candidates, outcomes, accepted)
-        self._insert(tx, now_ms, accepted)
+        self._insert(tx, now_ms, accepted, memory)
         for position, candidate, _, message in accepted:
             outcomes[position] = Acceptance(
                 message_id=candidate.message_id,
@@ -319,6 +319,7 @@ class Admission:
             message, content_key=content_key, header=header_bytes, message_id=header.message_id
         )
         reply_by = document["header"].get("reply_by")
+        effects = effects_of(document, catalogue=candidate.catalogue, threads=memory)
         row = NewMessage(
             outgoing=True,
             state=State.ACCEPTED,
@@ -332,8 +333,7 @@ class Admission:
             in_reply_to=candidate.in_reply_to,
             purpose=document["header"]["purpose"]["code"],
             reply_by_ms=None if reply_by is None else time_ms(reply_by),
-            closes=candidate.in_reply_to is not None
-            and closes(document, catalogue=candidate.catalogue, threads=memory),
+            closes=any(new.effect in CLOSING for new in effects),
             rank=int(header.precedence),
             created_ms=header.created_ms,
             expires_ms=header.expires_ms,
@@ -345,6 +345,8 @@ class Admission:
             wrapped_key=wrapped_key,
             retention=retention_of(document, candidate.catalogue.type(header.type).terms),
             ending=ending_of(document),
+            awaits=awaits(document, candidate.catalogue),
+            effects=effects,
         )
         return row, message
 
@@ -375,21 +377,36 @@ class Admission:
         tx: Transaction,
         now_ms: int,
         accepted: Sequence[tuple[int, Candidate, NewMessage, bytes]],
+        memory: ThreadMemory,
     ) -> None:
         if not accepted:
             return
         rows = [row for _, _, row, _ in accepted]
         tx.outbox.insert(rows)
-        for row in rows:
+        for _, candidate, row, _ in accepted:
             # An urgent message may not overtake its own predecessors: they become as urgent.
-            if row.rank < Precedence.ROUTINE and row.message_id != row.conversation_id:
-                tx.outbox.raise_rank(row.conversation_id, row.rank)
+            if row.rank < Precedence.ROUTINE:
+                for conversation_id in self._before(candidate, row, memory):
+                    tx.outbox.raise_rank(conversation_id, row.rank)
         tx.facts.put_idempotent(
             [
                 (*candidate.key, candidate.digest, candidate.message_id, now_ms)
                 for _, candidate, _, _ in accepted
             ]
         )
+
+    def _before(self, candidate: Candidate, row: NewMessage, memory: ThreadMemory) -> set[bytes]:
+        """Return the conversations that a message builds on.
+
+        Its own, unless it opens it, and those of the message or room that it is about, with
+        what was done to these before.
+        """
+        found = set() if row.message_id == row.conversation_id else {row.conversation_id}
+        for subject in candidate.subjects:
+            ids = [subject, *(applied.message_id for applied in memory.effects(subject))]
+            stored = (memory.find(message_id) for message_id in ids if message_id != row.message_id)
+            found.update(message.conversation_id for message in stored if message is not None)
+        return found
 
     def _repeated(self, tx: Transaction, principal: Principal, message_id: bytes) -> Outcome:
         row = tx.outbox.find(message_id, principal.agency)
@@ -410,6 +427,7 @@ class Admission:
             message_ids=[candidate.message_id for candidate in candidates],
             answered=[c.in_reply_to for c in candidates if c.in_reply_to is not None],
             conversations=[candidate.conversation_id for candidate in candidates],
+            subjects=[subject for candidate in candidates for subject in candidate.subjects],
         )
         return memory
 

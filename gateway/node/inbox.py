@@ -9,15 +9,17 @@ Spec: docs/spec/exchange.md, "Inbox".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core.message.threads.in_force import InForce, in_force
+from gateway.core.quick import quick_value
 from gateway.errors import RejectedError
 from gateway.node.audit_log import AuditLog
 from gateway.node.gate import Gate
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
-from gateway.node.thread_memory import without_filled_gap
+from gateway.node.thread_memory import ThreadMemory, without_filled_gap
 from gateway.node.vault import Vault
 from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
@@ -36,7 +38,7 @@ class NotFoundError(RejectedError):
     code = "not-found"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Delivery:
     """A message as its addressee gets it.
 
@@ -44,11 +46,13 @@ class Delivery:
         row: What this node knows of it.
         collected_ms: When this agency acknowledged it, or None.
         message: JSON bytes as they were validated at both nodes; None once erased.
+        in_force: What became of it since, or None if nothing did.
     """
 
     row: MessageRow
     collected_ms: int | None
     message: bytes | None
+    in_force: InForce | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,8 +141,8 @@ class Inbox:
         deadline = self._clock.monotonic_s() + wait_s
         while True:
             event = self._arrivals.setdefault(agency, asyncio.Event())
-            rows = await self._store.read(
-                lambda tx: _page(tx, agency, after=after, limit=limit, collected=collected)
+            rows, changes = await self._store.read(
+                lambda tx: self._page(tx, agency, after=after, limit=limit, collected=collected)
             )
             left = deadline - self._clock.monotonic_s()
             if rows or left <= 0:
@@ -146,7 +150,7 @@ class Inbox:
             await wait_for(self._clock, left, event)
         if not rows:
             return []
-        deliveries = await self._workers.compute(self._open_all, rows)
+        deliveries = await self._workers.compute(self._open_all, rows, changes)
         await self._read_event(principal, [item.row.message_id for item in deliveries])
         return deliveries
 
@@ -159,16 +163,20 @@ class Inbox:
         await self._gate.passed()
         agency = principal.agency
 
-        def find(tx: Transaction) -> tuple[InboxRow | None, StoredNote | None]:
+        def find(
+            tx: Transaction,
+        ) -> tuple[InboxRow | None, StoredNote | None, dict[bytes, InForce]]:
             note = tx.logs.newest_note(self._pair.peer_origin)
             row = tx.inbox.find(message_id, agency)
-            return None if row is None else _as_of_now(tx, row), note
+            if row is None:
+                return None, note, {}
+            return _as_of_now(tx, row), note, self._changes(tx, agency, [message_id])
 
-        found, note = await self._store.read(find)
+        found, note, changes = await self._store.read(find)
         if found is None or note is None:
             msg = "no such message in this inbox"
             raise NotFoundError(msg)
-        delivery = await self._workers.compute(self._open, found)
+        delivery = await self._workers.compute(self._open, found, changes.get(message_id))
         await self._read_event(principal, [message_id])
         return delivery, Verification(
             origin=self._pair.peer_origin,
@@ -186,32 +194,35 @@ class Inbox:
         Raises:
             NotFoundError: Unknown, or this agency is no addressee.
         """
-        now_ms = self._clock.now_ms()
-        agency = principal.agency
-
-        def acknowledge(tx: Transaction) -> tuple[bool, int] | None:
-            new = tx.inbox.acknowledge(message_id, agency, at_ms=now_ms)
-            if new is None:
-                return None
-            if new:
-                event = self._audit.event(
-                    at_ms=now_ms,
-                    actor=principal.actor,
-                    event="message.collected",
-                    objects=(message_id,),
-                )
-                self._audit.append(tx, event)
-                return True, now_ms
-            row = tx.inbox.find(message_id, agency)
-            return False, now_ms if row is None else row.collected_ms or now_ms
-
-        done = await self._store.write(Step.COLLECTED, acknowledge)
-        if done is None:
+        (collected_ms,) = await self.acknowledge_all(principal, [message_id])
+        if collected_ms is None:
             msg = "no such message in this inbox"
             raise NotFoundError(msg)
-        if done[0]:
+        return collected_ms
+
+    async def acknowledge_all(self, principal: Principal, message_ids: Sequence[bytes]) -> list[int | None]:
+        """Record that the agency has these messages, in one transaction.
+
+        Returns:
+            For each id when it was collected, UTC milliseconds, or None where the message is
+            unknown or this agency is no addressee.
+        """
+        now_ms = self._clock.now_ms()
+
+        def acknowledge(tx: Transaction) -> dict[bytes, tuple[int, bool]]:
+            found = tx.inbox.acknowledge(message_ids, principal.agency, at_ms=now_ms)
+            new = [message_id for message_id, (_, is_new) in found.items() if is_new]
+            if new:
+                event = self._audit.event(
+                    at_ms=now_ms, actor=principal.actor, event="message.collected", objects=new
+                )
+                self._audit.append(tx, event)
+            return found
+
+        found = await self._store.write(Step.COLLECTED, acknowledge)
+        if any(is_new for _, is_new in found.values()):
             self._on_collected()
-        return done[1]
+        return [found[item][0] if item in found else None for item in message_ids]
 
     async def _read_event(self, principal: Principal, message_ids: list[bytes]) -> None:
         """Record that content was read before it is handed out."""
@@ -223,18 +234,38 @@ class Inbox:
         )
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
-    def _open_all(self, rows: list[InboxRow]) -> list[Delivery]:
+    def _page(
+        self, tx: Transaction, agency: str, *, after: tuple[int, int], limit: int, collected: bool
+    ) -> tuple[list[InboxRow], dict[bytes, InForce]]:
+        rows = _page(tx, agency, after=after, limit=limit, collected=collected)
+        return rows, self._changes(tx, agency, [item.row.message_id for item in rows])
+
+    def _changes(self, tx: Transaction, agency: str, message_ids: list[bytes]) -> dict[bytes, InForce]:
+        """Return what became of messages; one statement for all that nothing became of."""
+        if not message_ids:
+            return {}
+        memory = ThreadMemory(tx, open_content=self._vault.document)
+        memory.fetch_effects(set(message_ids))
+        now_ms = self._clock.now_ms()
+        changed: dict[bytes, InForce] = {}
+        for message_id in message_ids:
+            found = in_force(message_id, memory, reader=agency, now_ms=now_ms)
+            if found is not None:
+                changed[message_id] = found
+        return changed
+
+    def _open_all(self, rows: list[InboxRow], changes: dict[bytes, InForce]) -> list[Delivery]:
         deliveries: list[Delivery] = []
         size = 0
         for row in rows:
-            delivery = self._open(row)
+            delivery = self._open(row, changes.get(row.row.message_id))
             size += len(delivery.message or b"")
             if deliveries and size > MAX_PAGE_BYTES:
                 break
             deliveries.append(delivery)
         return deliveries
 
-    def _open(self, found: InboxRow) -> Delivery:
+    def _open(self, found: InboxRow, changed: InForce | None) -> Delivery:
         message = None
         if found.ciphertext is not None and found.wrapped_key is not None:
             message = self._vault.open(
@@ -243,7 +274,7 @@ class Inbox:
                 wrapped_key=found.wrapped_key,
                 message_id=found.row.message_id,
             )
-        return Delivery(row=found.row, collected_ms=found.collected_ms, message=message)
+        return Delivery(row=found.row, collected_ms=found.collected_ms, message=message, in_force=changed)
 
 
 def _page(

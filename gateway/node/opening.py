@@ -22,13 +22,14 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import SKEW_MS, Announced, Schedule
 from gateway.core.message.violation import RULE_JSON, RULE_SCHEMA
+from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
 from gateway.errors import MalformedError
 from gateway.node.pair import Pair
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Opened:
     """A message that opened and passed every check that needs no database.
 
@@ -168,7 +169,7 @@ class Opener:
             checked = _check_ciphertext(entry, ciphertext)
             key = boxes.key_of(entry)
             body = _decrypt(checked, key, entry)
-            document = self._check_message(body, header, entry, catalogue, now_ms)
+            document = self._check_message(body, header, catalogue, now_ms)
         except _ExceptedError as error:
             return Refused(index=index, message_id=header.message_id, code=error.exception, rule=error.rule)
         return Opened(
@@ -198,7 +199,7 @@ class Opener:
         return catalogue
 
     def _check_message(
-        self, body: bytes, header: Header, entry: MessageEntry, catalogue: Catalogue, now_ms: int
+        self, body: bytes, header: Header, catalogue: Catalogue, now_ms: int
     ) -> dict[str, Any]:
         """Check 9: JSON, schema, rules; every header field equals its counterpart."""
         examination = examine(body, catalogue=catalogue, now_ms=now_ms)
@@ -215,7 +216,8 @@ class Opener:
             to_node=self._pair.node,
             type_digest=header.type_digest,
         )
-        if counterpart.encode() != entry.header:
+        # A header has one encoding, so equal values are equal bytes.
+        if counterpart != header:
             raise _ExceptedError(ExceptionCode.HEADER_MISMATCH)
         return document
 

@@ -22,8 +22,9 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
-from gateway.core.message.threads import StoredMessage, uuid_bytes
+from gateway.core.message.threads import StoredMessage, subjects_of, uuid_bytes
 from gateway.core.message.violation import Violation
+from gateway.core.quick import quick_value
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
 from gateway.node.identifiers import new_uuid7
@@ -93,7 +94,7 @@ class Principal:
     actor: Actor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Submission:
     """One posted message or draft, with the caller's idempotency key if it gave one."""
 
@@ -108,6 +109,7 @@ class Candidate:
     Attributes:
         key: (agency, idempotency key); the default key is the message id.
         catalogue: By which it was judged, and under which it is sent.
+        subjects: Messages and rooms that it is about.
     """
 
     principal: Principal
@@ -119,6 +121,7 @@ class Candidate:
     message_id: bytes
     in_reply_to: bytes | None
     conversation_id: bytes
+    subjects: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +274,7 @@ class Preparation:
             message_id=uuid_bytes(header["message_id"]),
             in_reply_to=None if reply is None else uuid_bytes(reply),
             conversation_id=uuid_bytes(conversation["id"]),
+            subjects=subjects_of(completed.document),
         )
 
 

@@ -16,7 +16,14 @@ from gateway.core.entries import ReceiptException
 from gateway.core.envelope import time_ms
 from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
-from gateway.core.message.threads import closes, examine_thread, uuid_bytes
+from gateway.core.message.threads import (
+    CLOSING,
+    awaits,
+    effects_of,
+    examine_thread,
+    subjects_of,
+    uuid_bytes,
+)
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 from gateway.core.states import State
 from gateway.node.opening import Opened, Refused
@@ -55,6 +62,7 @@ class Reception:
             message_ids=[message.header.message_id for message in opened],
             answered=[a for a in map(_answered, opened) if a is not None],
             conversations=[message.header.conversation_id for message in opened],
+            subjects=[subject for message in opened for subject in subjects_of(message.document)],
         )
         ids = [m.message_id if isinstance(m, Refused) else m.header.message_id for m in messages]
         known = tx.inbox.known([item for item in ids if item is not None])
@@ -93,7 +101,7 @@ class Reception:
         header = message.header
         document = message.document
         reply_by = document["header"].get("reply_by")
-        answered = _answered(message)
+        effects = effects_of(document, catalogue=message.catalogue, threads=memory)
         return NewMessage(
             outgoing=False,
             state=State.RECEIVED,
@@ -104,10 +112,10 @@ class Reception:
             to_agencies=header.to_agencies,
             conversation_id=header.conversation_id,
             seq=document["header"]["conversation"]["seq"],
-            in_reply_to=answered,
+            in_reply_to=_answered(message),
             purpose=document["header"]["purpose"]["code"],
             reply_by_ms=None if reply_by is None else time_ms(reply_by),
-            closes=answered is not None and closes(document, catalogue=message.catalogue, threads=memory),
+            closes=any(new.effect in CLOSING for new in effects),
             rank=int(header.precedence),
             created_ms=header.created_ms,
             expires_ms=header.expires_ms,
@@ -120,6 +128,8 @@ class Reception:
             wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
             retention=retention_of(document, message.catalogue.type(header.type).terms),
             ending=ending_of(document),
+            awaits=awaits(document, message.catalogue),
+            effects=effects,
         )
 
 

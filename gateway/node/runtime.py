@@ -23,6 +23,7 @@ from gateway.errors import OperatorError
 from gateway.node.admission import Admission
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.custody import Custody
 from gateway.node.eraser import Eraser
@@ -147,11 +148,13 @@ class Node:
         self._reader = MirrorReader(pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key)
         self.tracking = Tracking(
             pair=pair,
-            schedule=schedule,
             store=store,
             audit=self._audit,
             clock=clock,
             on_void=self._due,
+        )
+        self.conversations = Conversations(
+            schedule=schedule, store=store, vault=vault, clock=clock, gate=gate
         )
         self._courier = Courier(
             pair=pair,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gateway.core.message.threads import StoredMessage
-from gateway.ports import MessageRow, NewMessage, Transaction
+from gateway.core.message.threads import AppliedEffect, Effect, StoredMessage, nation_of
+from gateway.ports import EffectRow, MessageRow, NewMessage, Transaction
 
 Open = Callable[[bytes, bytes, bytes], dict[str, Any]]
 """(header, ciphertext, wrapped key) to the message."""
@@ -35,12 +35,26 @@ class ThreadMemory:
         self._replies: dict[bytes, list[MessageRow | NewMessage]] = {}
         self._numbers: dict[tuple[bytes, str], int] = {}
         self._documents: dict[bytes, dict[str, Any]] = {}
+        self._effects: dict[bytes, list[AppliedEffect]] = {}
 
     def fetch(
-        self, *, message_ids: Iterable[bytes], answered: Iterable[bytes], conversations: Iterable[bytes]
+        self,
+        *,
+        message_ids: Iterable[bytes] = (),
+        answered: Iterable[bytes] = (),
+        conversations: Iterable[bytes] = (),
+        subjects: Iterable[bytes] = (),
     ) -> None:
-        """Read what a group will ask for, in three statements at most."""
-        targets = set(answered)
+        """Read what a group will ask for, in as many statements as there are kinds of questions.
+
+        Args:
+            message_ids: Messages to find.
+            answered: Messages to find with their answers.
+            conversations: Conversations whose last numbers are asked.
+            subjects: Messages and rooms to find with their answers and what was done to them.
+        """
+        changed = set(subjects)
+        targets = set(answered) | changed
         wanted = set(message_ids) | targets
         if wanted:
             found = self._tx.threads.rows(wanted)
@@ -51,6 +65,15 @@ class ThreadMemory:
         names = set(conversations)
         if names:
             self._numbers.update(self._tx.threads.last_numbers(names))
+        if changed:
+            self.fetch_effects(changed)
+
+    def fetch_effects(self, subjects: Iterable[bytes]) -> None:
+        """Read what was done to messages and in rooms, in one statement."""
+        wanted = set(subjects)
+        found = self._tx.threads.effects(wanted)
+        for subject in wanted:
+            self._effects[subject] = applied_effects(found.get(subject, ()))
 
     def add(self, message: NewMessage, document: dict[str, Any]) -> None:
         """Let the following messages of the group see this one."""
@@ -58,6 +81,10 @@ class ThreadMemory:
         self._documents[message.message_id] = document
         if message.in_reply_to is not None:
             self._replies.setdefault(message.in_reply_to, []).append(message)
+        for new in message.effects:
+            applied = _applied(new.effect, new.at_ms, message)
+            # Read first: what the database holds stands before what the group adds.
+            self._effects_on(new.subject).append(applied)
         key = (message.conversation_id, message.from_agency)
         self._numbers[key] = max(self._numbers.get(key, 0), message.seq)
 
@@ -78,6 +105,7 @@ class ThreadMemory:
             reply_by_ms=row.reply_by_ms,
             closed=closer is not None,
             closed_by_nation=None if closer is None else nation_of(closer.from_agency),
+            in_reply_to=row.in_reply_to,
         )
 
     def last_seq(self, conversation_id: bytes, agency: str) -> int:
@@ -96,6 +124,15 @@ class ThreadMemory:
                 return None
             self._documents[message_id] = self._open(*stored)
         return self._documents[message_id]
+
+    def effects(self, subject: bytes) -> Sequence[AppliedEffect]:
+        """Return what was done to a message, or in a room, oldest first."""
+        return self._effects_on(subject)
+
+    def _effects_on(self, subject: bytes) -> list[AppliedEffect]:
+        if subject not in self._effects:
+            self.fetch_effects({subject})
+        return self._effects[subject]
 
     def _row(self, message_id: bytes) -> MessageRow | NewMessage | None:
         if message_id not in self._rows:
@@ -123,6 +160,18 @@ def without_filled_gap(tx: Transaction, row: MessageRow) -> MessageRow:
     return replace(row, flags=" ".join(flag for flag in flags if flag != "gap"))
 
 
-def nation_of(agency: str) -> str:
-    """Return the nation of an agency code, which is its first label."""
-    return agency.partition(".")[0]
+def applied_effects(rows: Iterable[EffectRow]) -> list[AppliedEffect]:
+    """Return the effects that count: those of messages that were neither refused nor taken back."""
+    return [_applied(item.effect, item.at_ms, item.row) for item in rows if not item.row.is_void]
+
+
+def _applied(effect: Effect, at_ms: int | None, message: MessageRow | NewMessage) -> AppliedEffect:
+    return AppliedEffect(
+        effect=effect,
+        message_id=message.message_id,
+        type=message.type,
+        from_agency=message.from_agency,
+        to_agencies=message.to_agencies,
+        created_ms=message.created_ms,
+        at_ms=at_ms,
+    )

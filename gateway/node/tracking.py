@@ -1,9 +1,8 @@
-"""What an agency can learn about its own messages and its conversations.
+"""What an agency can learn about its own messages.
 
-States, timelines with the places in the logs that prove each step, withdrawal, and the
-threads of a conversation with what is open, overdue or missing in it.
+States, timelines with the places in the logs that prove each step, and withdrawal.
 
-Spec: docs/spec/exchange.md, "States" and "Conversations".
+Spec: docs/spec/exchange.md, "States".
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode, state_after
 from gateway.core.states import State
 from gateway.errors import RejectedError
@@ -21,7 +18,6 @@ from gateway.node.audit_log import AuditLog
 from gateway.node.inbox import NotFoundError
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
-from gateway.node.thread_memory import without_filled_gap
 from gateway.node.waiting import wait_for
 from gateway.ports import Clock, CollectionRow, Erasure, MessageRow, Step, Store, Transaction
 
@@ -60,36 +56,13 @@ class Tracked:
     timeline: tuple[TimelineEvent, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thread:
-    """A conversation as far as an agency takes part in it.
-
-    Attributes:
-        conversation_id: 16 bytes.
-        state: OPEN, ACKNOWLEDGED, PARTLY_ANSWERED, ANSWERED, REFUSED, CANCELLED, OVERDUE or
-            FOR_INFORMATION.
-        messages: Oldest first.
-        open_until_ms: Earliest deadline of what is still open, or None.
-        overdue: True if that deadline is over.
-        missing: Sequence numbers that never arrived, by agency.
-    """
-
-    conversation_id: bytes
-    state: str
-    messages: tuple[MessageRow, ...]
-    open_until_ms: int | None
-    overdue: bool
-    missing: dict[str, list[int]]
-
-
 class Tracking:
-    """Answers agencies' questions about what they sent and what they discuss."""
+    """Answers agencies' questions about what they sent."""
 
     def __init__(
         self,
         *,
         pair: Pair,
-        schedule: Schedule,
         store: Store,
         audit: AuditLog,
         clock: Clock,
@@ -97,7 +70,6 @@ class Tracking:
     ) -> None:
         """Wire it; ``on_void`` is told when a number has to be declared void in the log."""
         self._pair = pair
-        self._schedule = schedule
         self._store = store
         self._audit = audit
         self._clock = clock
@@ -190,71 +162,6 @@ class Tracking:
         self.moved()
         return now_ms
 
-    async def threads(self, principal: Principal, *, after: int, limit: int) -> list[Thread]:
-        """Return conversations of an agency: overdue first, then open, then the others."""
-
-        def load(tx: Transaction) -> list[Thread]:
-            found = tx.threads.conversations(principal.agency, limit=limit, after=after)
-            return [self._thread(tx, rows) for rows in found if rows]
-
-        order = {"OVERDUE": 0, "OPEN": 1, "ACKNOWLEDGED": 1, "PARTLY_ANSWERED": 1}
-        found = await self._store.read(load)
-        return sorted(found, key=lambda thread: order.get(thread.state, 2))
-
-    async def thread(self, principal: Principal, conversation_id: bytes) -> Thread:
-        """Return one conversation.
-
-        Raises:
-            NotFoundError: Unknown, or this agency takes no part in it.
-        """
-
-        def load(tx: Transaction) -> Thread | None:
-            rows = tx.threads.conversation(conversation_id, principal.agency)
-            return self._thread(tx, rows) if rows else None
-
-        found = await self._store.read(load)
-        if found is None:
-            msg = "no such conversation of this agency"
-            raise NotFoundError(msg)
-        return found
-
-    def _thread(self, tx: Transaction, rows: Sequence[MessageRow]) -> Thread:
-        conversation_id = rows[0].conversation_id
-        valid = [row for row in rows if not row.is_void]
-        state, deadline = self._state(valid)
-        overdue = deadline is not None and deadline < self._clock.now_ms()
-        return Thread(
-            conversation_id=conversation_id,
-            state="OVERDUE" if overdue else state,
-            messages=tuple(without_filled_gap(tx, row) for row in rows),
-            open_until_ms=deadline,
-            overdue=overdue,
-            missing=tx.threads.missing_numbers(conversation_id),
-        )
-
-    def _state(self, rows: Sequence[MessageRow]) -> tuple[str, int | None]:
-        """Return the state of a conversation and the earliest deadline of what is open in it."""
-        awaiting = [row for row in rows if self._awaits(row)]
-        closed = {row.in_reply_to for row in rows if row.closes}
-        opened = [row for row in awaiting if row.message_id not in closed]
-        if not awaiting:
-            return "FOR_INFORMATION", None
-        if not opened:
-            closing = [row.type.partition("/")[0] for row in rows if row.closes]
-            return _CLOSED_BY.get(closing[-1], "ANSWERED"), None
-        deadlines = [row.reply_by_ms for row in opened if row.reply_by_ms is not None]
-        ids = {row.message_id for row in opened}
-        answers = [row for row in rows if row.in_reply_to in ids]
-        state = "OPEN"
-        if answers:
-            acknowledged = all(row.type.startswith("assist.ack/") for row in answers)
-            state = "ACKNOWLEDGED" if acknowledged else "PARTLY_ANSWERED"
-        return state, min(deadlines, default=None)
-
-    def _awaits(self, row: MessageRow) -> bool:
-        found = self._schedule.at(self._clock.now_ms()).find(row.type)
-        return found is not None and found.terms.awaits
-
     def _timeline(self, row: MessageRow, addressees: Sequence[CollectionRow]) -> tuple[TimelineEvent, ...]:
         own, peer = self._pair.exchange_origin, self._pair.peer_origin
         events = [
@@ -309,10 +216,6 @@ class Tracking:
             origin=None if row.receipt_index is None else self._pair.peer_origin,
             index=row.receipt_index,
         )
-
-
-_CLOSED_BY: Final = {"assist.refusal": "REFUSED", "assist.cancel": "CANCELLED"}
-"""State of a conversation by the type that closed what was open in it; else ANSWERED."""
 
 
 def _state_said(exception: int) -> State:

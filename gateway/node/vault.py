@@ -13,7 +13,7 @@ from typing import Any, cast
 import orjson
 
 from gateway.core.envelope import decode_header
-from gateway.core.sealing import ContentKey, StorageKey, open_content, seal_content, unwrap_key, wrap_key
+from gateway.core.sealing import ContentKey, KeyWrap, StorageKey, open_content, seal_content
 
 
 class Vault:
@@ -21,7 +21,7 @@ class Vault:
 
     def __init__(self, storage_key: StorageKey) -> None:
         """Use a 32-byte storage key."""
-        self._storage_key = storage_key
+        self._key_wrap = KeyWrap(storage_key)
 
     def seal(
         self, message: bytes, *, content_key: ContentKey, header: bytes, message_id: bytes
@@ -32,7 +32,7 @@ class Vault:
 
     def wrap(self, content_key: ContentKey, *, message_id: bytes) -> bytes:
         """Return a content key wrapped for storage."""
-        return wrap_key(content_key, storage_key=self._storage_key, message_id=message_id)
+        return self._key_wrap.wrap(content_key, message_id=message_id)
 
     def unwrap(self, wrapped_key: bytes, *, message_id: bytes) -> ContentKey:
         """Return a content key from its stored form.
@@ -40,7 +40,7 @@ class Vault:
         Raises:
             SealError: Not wrapped under this storage key for this message.
         """
-        return unwrap_key(wrapped_key, storage_key=self._storage_key, message_id=message_id)
+        return self._key_wrap.unwrap(wrapped_key, message_id=message_id)
 
     def open(self, *, header: bytes, ciphertext: bytes, wrapped_key: bytes, message_id: bytes) -> bytes:
         """Return the message bytes that were validated.

@@ -27,6 +27,7 @@ from gateway.ports.outside import (
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
     CollectionRow,
+    EffectRow,
     Erasure,
     Hold,
     InboxRow,
@@ -35,6 +36,7 @@ from gateway.ports.rows import (
     LogKind,
     MessageRow,
     NewMessage,
+    OpenRequest,
     ReceiptDue,
     SentBundle,
     Step,
@@ -55,6 +57,7 @@ __all__ = [
     "BundleAnswer",
     "Clock",
     "CollectionRow",
+    "EffectRow",
     "Entropy",
     "Erasure",
     "Facts",
@@ -69,6 +72,7 @@ __all__ = [
     "Logs",
     "MessageRow",
     "NewMessage",
+    "OpenRequest",
     "Order",
     "OrderBook",
     "OrderKind",

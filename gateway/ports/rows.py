@@ -7,7 +7,9 @@ from enum import StrEnum
 
 from gateway.core.entries import ReceiptException
 from gateway.core.merkle import Hash, RightEdge
+from gateway.core.message.effect import Effect, NewEffect
 from gateway.core.message.retention import Ending, Ground, Retention
+from gateway.core.quick import quick_value
 from gateway.core.states import State, is_void
 
 
@@ -70,7 +72,7 @@ class StoredNote:
     cosigned: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class NewMessage:
     """A message as it enters the database, in either direction.
 
@@ -92,6 +94,8 @@ class NewMessage:
         wrapped_key: Content key under this node's storage key.
         retention: When the content has to go, or None for ever.
         ending: What the message orders about the content of another one, or None.
+        awaits: True if its sender waits for an answer.
+        effects: What it does to earlier messages.
     """
 
     outgoing: bool
@@ -118,6 +122,8 @@ class NewMessage:
     wrapped_key: bytes
     retention: Retention | None = None
     ending: Ending | None = None
+    awaits: bool = False
+    effects: tuple[NewEffect, ...] = ()
 
     @property
     def is_void(self) -> bool:
@@ -125,7 +131,7 @@ class NewMessage:
         return is_void(self.state, None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class MessageRow:
     """A stored message without its content.
 
@@ -209,6 +215,36 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EffectRow:
+    """What a stored message did to an earlier one.
+
+    Attributes:
+        effect: What was done.
+        at_ms: A time that goes with it, UTC milliseconds, or None.
+        row: The message that did it.
+    """
+
+    effect: Effect
+    at_ms: int | None
+    row: MessageRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest:
+    """A message of an agency, or to one, that may still wait for its answer.
+
+    Attributes:
+        conversation_id: Its conversation, 16 bytes.
+        due_ms: Deadline for the answer, UTC milliseconds.
+        number: Its message number.
+    """
+
+    conversation_id: bytes
+    due_ms: int
+    number: int
+
+
+@quick_value
 class Waiting:
     """An accepted message that the courier may send, with its content."""
 
@@ -268,7 +304,7 @@ class CollectionRow:
     log_index: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class InboxRow:
     """A message in an agency's inbox, with its content still sealed."""
 

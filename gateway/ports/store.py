@@ -11,12 +11,14 @@ from gateway.core.states import State
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
     CollectionRow,
+    EffectRow,
     InboxRow,
     Incident,
     LogHead,
     LogKind,
     MessageRow,
     NewMessage,
+    OpenRequest,
     ReceiptDue,
     SentBundle,
     Step,
@@ -258,8 +260,14 @@ class Inbox(Protocol):
         """Return one message for an agency, or None if it is not an addressee."""
         ...
 
-    def acknowledge(self, message_id: bytes, agency: str, *, at_ms: int) -> bool | None:
-        """Record a collection, due to be logged. True: now; False: before; None: not yours."""
+    def acknowledge(
+        self, message_ids: Iterable[bytes], agency: str, *, at_ms: int
+    ) -> dict[bytes, tuple[int, bool]]:
+        """Record collections, due to be logged; return (when, whether only now) by message id.
+
+        What was collected before keeps its time. Ids that are not this agency's are not in
+        the result.
+        """
         ...
 
     def due_collections(self, *, limit: int) -> list[Collection]:
@@ -320,6 +328,20 @@ class Threads(Protocol):
 
     def content(self, message_id: bytes) -> tuple[bytes, bytes, bytes] | None:
         """Return (header, ciphertext, wrapped key) of a message, or None if erased or unknown."""
+        ...
+
+    def effects(self, subjects: Iterable[bytes]) -> dict[bytes, list[EffectRow]]:
+        """Return, for each of these ids of messages or rooms, what was done to it, oldest first.
+
+        Also by messages that were refused, expired or withdrawn: whoever asks looks at that.
+        """
+        ...
+
+    def open_requests(self, agency: str, *, after: tuple[int, int], limit: int) -> list[OpenRequest]:
+        """Return requests of an agency, or to it, that may be open, by (deadline, number) above ``after``.
+
+        All that are open are among them. A few may be closed: whoever asks looks at the effects.
+        """
         ...
 
     def conversations(self, agency: str, *, limit: int, after: int) -> list[list[MessageRow]]:

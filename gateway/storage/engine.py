@@ -220,7 +220,9 @@ class SQLiteFile(Database):
             raise StoreError(self.explain(error)) from error
         try:
             if not self.read_only:
+                connection.execute("PRAGMA page_size = 8192")
                 connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA wal_autocheckpoint = 2000")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             # Erased content must not stay behind in free pages.

@@ -77,24 +77,31 @@ _RECEIPT_OF: Final = Statement(
     .limit(1)
 )
 
-_ADDRESSED: Final = Statement(
-    sa.select(_m.number, _m.to_agencies).where(_m.message_id == _bind("id"), _m.outgoing.is_(False))
+_ADDRESSED: Final = ListStatement(
+    lambda items: (
+        sa.select(_m.message_id, _m.number, _m.to_agencies, _i.collected_ms)
+        .select_from(messages.join(inbox, sa.and_(_i.agency == _bind("by"), _i.number == _m.number)))
+        .where(_m.message_id.in_(items), _m.outgoing.is_(False))
+    )
 )
-_ACKNOWLEDGE: Final = Statement(
-    sa.update(inbox)
-    .where(_i.agency == _bind("by"), _i.number == _bind("message"), _i.collected_ms.is_(None))
-    .values(collected_ms=_bind("at"))
+_ACKNOWLEDGE: Final = ListStatement(
+    lambda items: (
+        sa.update(inbox)
+        .where(_i.agency == _bind("by"), _i.number.in_(items), _i.collected_ms.is_(None))
+        .values(collected_ms=_bind("at"))
+    )
 )
 _OPEN_FOR: Final = ListStatement(
     lambda items: sa.select(_i.agency).where(
         _i.agency.in_(items), _i.number == _bind("message"), _i.collected_ms.is_(None)
     )
 )
-_HAS: Final = Statement(sa.select(_i.number).where(_i.agency == _bind("by"), _i.number == _bind("message")))
-_COMPLETE: Final = Statement(
-    sa.update(messages)
-    .where(_m.number == _bind("message"), state_is(_m.state, State.RECEIVED))
-    .values(state=sa.literal_column(str(int(State.COLLECTED))))
+_COMPLETE: Final = ListStatement(
+    lambda items: (
+        sa.update(messages)
+        .where(_m.number.in_(items), state_is(_m.state, State.RECEIVED))
+        .values(state=sa.literal_column(str(int(State.COLLECTED))))
+    )
 )
 _DUE: Final = Statement(
     sa.select(_i.entry_index, _i.agency, _i.collected_ms)
@@ -207,18 +214,34 @@ class SqlInbox:
             return found
         return replace(found, row=replace(found.row, decided_ms=receipt[2], receipt_index=receipt[3]))
 
-    def acknowledge(self, message_id: bytes, agency: str, *, at_ms: int) -> bool | None:
-        """Record a collection, due to be logged. True: now; False: before; None: not yours."""
-        row = self._session.first(_ADDRESSED, id=message_id)
-        if row is None:
-            return None
-        number, to_agencies = row
-        if self._session.change(_ACKNOWLEDGE, by=agency, message=number, at=at_ms) == 0:
-            return None if self._session.first(_HAS, by=agency, message=number) is None else False
-        others = [code for code in to_agencies.split(" ") if code != agency]
-        if not self._session.listed(_OPEN_FOR, others, message=number):
-            self._session.change(_COMPLETE, message=number)
-        return True
+    def acknowledge(
+        self, message_ids: Iterable[bytes], agency: str, *, at_ms: int
+    ) -> dict[bytes, tuple[int, bool]]:
+        """Record collections, due to be logged; return (when, whether only now) by message id.
+
+        What was collected before keeps its time. Ids that are not this agency's are not in
+        the result.
+        """
+        collected: dict[bytes, tuple[int, bool]] = {}
+        new: dict[int, list[str]] = {}
+        for message_id, number, to_agencies, before_ms in self._session.listed(
+            _ADDRESSED, message_ids, by=agency
+        ):
+            is_new = before_ms is None
+            collected[message_id] = (at_ms if is_new else before_ms, is_new)
+            if is_new:
+                new[number] = [code for code in to_agencies.split(" ") if code != agency]
+        self._session.change_listed(_ACKNOWLEDGE, new, by=agency, at=at_ms)
+        # Whole once every addressee has it; nearly always there is one.
+        self._session.change_listed(
+            _COMPLETE,
+            [
+                number
+                for number, others in new.items()
+                if not others or not self._session.listed(_OPEN_FOR, others, message=number)
+            ],
+        )
+        return collected
 
     def due_collections(self, *, limit: int) -> list[Collection]:
         """Return acknowledgements that the exchange log does not hold yet."""

@@ -19,10 +19,11 @@ from typing import Final
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.merkle import Hash
 from gateway.core.receipt import ExceptionCode, state_after
-from gateway.core.states import State
+from gateway.core.states import VOID_STATES, State
 from gateway.errors import StoreError
 from gateway.ports import CollectionRow, MessageRow, NewMessage, SentBundle, Waiting
 from gateway.storage import outbox_sql as sql
+from gateway.storage.effects import undo_effects
 from gateway.storage.rows import NO_LIMIT, insert_messages, message_row
 from gateway.storage.session import Row, Session
 
@@ -98,11 +99,14 @@ class SqlOutbox:
         Raises:
             StoreError: One of them was not *accepted* any more.
         """
-        moved = self._session.many(sql.SEND, [(index, at_ms, number) for number, index in sent])
-        if sent and moved != len(sent):
+        if not sent:
+            return
+        self._session.many(sql.SENT_ENTRY, [(index, number) for number, index in sent])
+        indexes = [index for _, index in sent]
+        moved = self._session.change(sql.SEND, first=min(indexes), stop=max(indexes) + 1, at=at_ms)
+        if moved != len(sent):
             msg = "a message that was to be sent is not waiting any more"
             raise StoreError(msg)
-        self._session.many(sql.SENT_ENTRY, [(index, number) for number, index in sent])
         self._session.move(State.ACCEPTED, State.SENT, len(sent))
 
     def put_bundle(self, bundle: SentBundle) -> None:
@@ -171,6 +175,7 @@ class SqlOutbox:
         by_index = {item.index: item for item in exceptions if start <= item.index < end}
         changes: list[Row] = []
         voids: list[Row] = []
+        ended: list[int] = []
         for index, number, source, sendings, *place in self._session.listed(sql.OPEN_AT, by_index):
             item = by_index[index]
             target, was = _after(State(source), item.code, sendings)
@@ -182,9 +187,13 @@ class SqlOutbox:
             # The peer holds the number of a duplicate already: its first copy uses it.
             if target is not State.ACCEPTED and item.code != ExceptionCode.DUPLICATE:
                 voids.append((*place, True))
+            if (was or target) in VOID_STATES:
+                ended.append(number)
         self._session.many(sql.EXCEPT, changes)
         self._session.many(sql.PUT_VOID, voids)
         self._answer_erased(start, end, decided_ms, receipt_index, [change[-1] for change in changes])
+        if ended:
+            undo_effects(self._session, ended)
         for source, statement in sql.RECEIVED.items():
             moved = self._session.change(
                 statement, first=start, stop=end, at=decided_ms, receipt=receipt_index
@@ -309,6 +318,8 @@ class SqlOutbox:
     def _end(self, rows: list[MessageRow], target: State, at_ms: int | None) -> list[MessageRow]:
         moved = self._session.change_listed(sql.END, [row.number for row in rows], to=int(target), at=at_ms)
         self._session.move(State.ACCEPTED, target, moved)
+        if rows:
+            undo_effects(self._session, [row.number for row in rows])
         return [replace(row, state=target, decided_ms=at_ms) for row in rows]
 
 

@@ -99,17 +99,23 @@ ADDRESSEES: Final = Statement(
 # --- sent ----------------------------------------------------------------------------
 
 SEND: Final = Statement(
+    # One statement for all messages whose entries stand in a range: a step a message would
+    # hand the interpreter lock back and forth once a message.
     sa.update(messages)
-    .where(_m.number == _bind("message"), _is_accepted)
+    .where(
+        _m.number == sent_entries.c.number,
+        sent_entries.c.log_index >= _bind("first", type_=Big),
+        sent_entries.c.log_index < _bind("stop", type_=Big),
+        _is_accepted,
+    )
     .values(
         state=_literal(State.SENT),
-        log_index=_bind("entry"),
+        log_index=sent_entries.c.log_index,
         sendings=_m.sendings + sa.literal_column("1"),
-        sent_ms=_bind("at"),
+        sent_ms=_bind("at", type_=Big),
         # Of an earlier sending, if there was one.
         delivered_ms=sa.null(),
-    ),
-    row=("entry", "at", "message"),
+    )
 )
 SENT_ENTRY: Final = Statement(sa.insert(sent_entries), row=("log_index", "number"))
 INSERT_BUNDLE: Final = Statement(sa.insert(bundles), row=[column.name for column in bundles.columns])

@@ -15,6 +15,7 @@ from gateway.core.message.retention import Ground
 from gateway.core.states import State
 from gateway.ports import MessageRow, NewMessage
 from gateway.storage import tables
+from gateway.storage.effects import insert_effects
 from gateway.storage.engine import replace_row
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import ListStatement, Statement
@@ -51,7 +52,7 @@ _BY_ID: Final = ListStatement(
 
 
 def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
-    """Store messages and contents in this order; return the number of the first."""
+    """Store messages, contents and effects in this order; return the number of the first."""
     first = session.take_numbers(len(messages))
     held = _held(session, messages)
     session.many(
@@ -70,6 +71,7 @@ def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
             if m.ending is not None
         ],
     )
+    insert_effects(session, first, messages)
     return first
 
 

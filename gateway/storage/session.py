@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -93,11 +94,23 @@ class Session:
         text = statement.compiled(self._dialect)[0]
         if len(rows) == 1:
             return self._execute(text, rows[0])
+        if statement.insert_of(self._dialect, 1) is not None:
+            return self._insert(statement, rows)
         try:
             self._cursor.executemany(text, rows)
         except self._error as error:
             raise self._failure(error) from error
         touched: int = self._cursor.rowcount
+        return touched
+
+    def _insert(self, statement: Statement, rows: Sequence[Row]) -> int:
+        """Insert many rows in few steps: each step gives the interpreter lock away and waits for it."""
+        touched = at = 0
+        for size in reversed(LIST_SIZES):
+            text = statement.insert_of(self._dialect, size) or ""
+            while len(rows) - at >= size:
+                touched += self._execute(text, tuple(chain.from_iterable(rows[at : at + size])))
+                at += size
         return touched
 
     def listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> list[Row]:

@@ -9,6 +9,7 @@ conversion: the columns hold integers, text and bytes only.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, cast
@@ -19,6 +20,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 LIST_SIZES: Final = (1, 4, 16, 64, 256)
 """Lengths of IN lists that exist as text; shorter ones repeat their last value. So a
 statement has five forms, and the driver's own cache of prepared statements holds them."""
+
+_INSERT: Final = re.compile(r"(INSERT INTO .* VALUES )(\((?:\?|%s)(?:, (?:\?|%s))*\))(.*)", re.DOTALL)
 
 Compiled = tuple[str, tuple[str, ...], dict[str, Any]]
 """Text, the names of its parameters in order, and those that are always the same."""
@@ -41,6 +44,7 @@ class Statement:
         self._statement = statement
         self._row = tuple(row)
         self._compiled: dict[str, Compiled] = {}
+        self._inserts: dict[tuple[str, int], str | None] = {}
 
     def compiled(self, dialect: sa.Dialect) -> Compiled:
         """Return text and names of the parameters in a dialect."""
@@ -55,6 +59,19 @@ class Statement:
                 raise TypeError(msg)
             self._compiled[dialect.name] = found
         return found
+
+    def insert_of(self, dialect: sa.Dialect, count: int) -> str | None:
+        """Return the text of an insert that takes the values of ``count`` rows, one after another.
+
+        None for a statement that is no insert of one row of parameters.
+        """
+        key = (dialect.name, count)
+        if key not in self._inserts:
+            match = _INSERT.fullmatch(self.compiled(dialect)[0])
+            self._inserts[key] = (
+                None if match is None else match[1] + ", ".join([match[2]] * count) + match[3]
+            )
+        return self._inserts[key]
 
 
 class CompiledList(NamedTuple):

@@ -7,8 +7,9 @@ Three families:
 - **Messages**: `messages` (one row a message, in either direction, without its content),
   `contents` (ciphertext and wrapped key, so that erasing is one delete and the rows that
   are searched stay small), `sent_entries` (which entry of the own log is which message),
-  `addressees` (of outgoing messages), `inbox` (addressees of incoming ones), `bundles`,
-  `receipts`, `voids`, `refusals`, `counts`.
+  `addressees` (of outgoing messages), `inbox` (addressees of incoming ones), `effects` (what
+  messages did to earlier ones), `open_requests` (of each agency), `bundles`, `receipts`,
+  `voids`, `refusals`, `counts`.
 - **Erasure**: `erasures` (one row a message whose content is gone), `endings` (what a
   message or an operator orders about the content of another message), `holds` (what may
   not be erased). When content ends stands in `messages`: a row of `contents` is written
@@ -33,7 +34,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -274,6 +275,30 @@ _partial(
 COLLECTION_DUE: Final = sa.and_(inbox.c.collected_ms.is_not(None), inbox.c.logged_index.is_(None))
 _partial("ix_inbox_due", inbox.c.entry_index, inbox.c.agency, where=COLLECTION_DUE)
 sa.Index("ix_inbox_entry", inbox.c.entry_index, inbox.c.agency)
+
+effects: Final = sa.Table(
+    "effects",
+    metadata,
+    # Id of the message, or of the room, that something was done to. It may not be here yet.
+    _key("subject", Bytes()),
+    # The message that did it.
+    _key("number", Big, _message()),
+    _key("effect", sa.SmallInteger()),
+    _column("at_ms", Big, null=True),
+    sqlite_with_rowid=False,
+)
+
+open_requests: Final = sa.Table(
+    "open_requests",
+    metadata,
+    # Gone once the request is closed, so it stays small however long the history grows.
+    _key("number", Big, _message()),
+    _key("agency", sa.Text()),
+    _column("due_ms", Big),
+    _column("conversation_id", Bytes()),
+    sa.Index("ix_open_requests_due", "agency", "due_ms", "number"),
+    sqlite_with_rowid=False,
+)
 
 early_collections: Final = sa.Table(
     "early_collections",

@@ -12,22 +12,43 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from gateway.ports import MessageRow
-from gateway.storage.rows import MESSAGE, NO_LIMIT, message_row, rows_by_id
+from gateway.core.message.effect import Effect
+from gateway.ports import EffectRow, MessageRow, OpenRequest
+from gateway.storage.rows import MESSAGE, NO_LIMIT, WIDTH, message_row, rows_by_id
 from gateway.storage.session import Session
 from gateway.storage.statements import ListStatement, Statement
-from gateway.storage.tables import Big, contents, inbox, messages, voids
+from gateway.storage.tables import Big, contents, effects, inbox, messages, open_requests, voids
 
 MAX_MISSING: Final = 1_000
 """Missing numbers named an agency: a sender that skips far ahead must not fill the memory."""
 
 _PAGE: Final = 200
 
+_KNOWN: Final = {int(effect): effect for effect in Effect}
+
 _bind: Final = sa.bindparam
 _m: Final = messages.c
 
 _REPLIES: Final = ListStatement(
     lambda items: sa.select(*MESSAGE).where(_m.in_reply_to.in_(items)).order_by(_m.number)
+)
+_EFFECTS: Final = ListStatement(
+    lambda items: (
+        sa.select(*MESSAGE, effects.c.subject, effects.c.effect, effects.c.at_ms)
+        .select_from(effects.join(messages, _m.number == effects.c.number))
+        .where(effects.c.subject.in_(items))
+        .order_by(effects.c.number)
+    )
+)
+_OPEN_REQUESTS: Final = Statement(
+    sa.select(open_requests.c.conversation_id, open_requests.c.due_ms, open_requests.c.number)
+    .where(
+        open_requests.c.agency == _bind("by"),
+        sa.tuple_(open_requests.c.due_ms, open_requests.c.number)
+        > sa.tuple_(_bind("due", type_=Big), _bind("above", type_=Big)),
+    )
+    .order_by(open_requests.c.due_ms, open_requests.c.number)
+    .limit(_bind("most", type_=Big))
 )
 _LAST_USED: Final = ListStatement(
     lambda items: (
@@ -121,6 +142,29 @@ class SqlThreads:
         """Return (header, ciphertext, wrapped key) of a message, or None if erased or unknown."""
         row = self._session.first(_CONTENT, id=message_id)
         return None if row is None else (row[0], row[1], row[2])
+
+    def effects(self, subjects: Iterable[bytes]) -> dict[bytes, list[EffectRow]]:
+        """Return, for each of these ids of messages or rooms, what was done to it, oldest first.
+
+        Also by messages that were refused, expired or withdrawn: whoever asks looks at that.
+        Ids that nothing was done to are not in the result.
+        """
+        found: defaultdict[bytes, list[EffectRow]] = defaultdict(list)
+        for values in self._session.listed(_EFFECTS, subjects):
+            subject, effect, at_ms = values[WIDTH:]
+            found[subject].append(EffectRow(effect=_KNOWN[effect], at_ms=at_ms, row=message_row(values)))
+        return dict(found)
+
+    def open_requests(self, agency: str, *, after: tuple[int, int], limit: int) -> list[OpenRequest]:
+        """Return requests of an agency, or to it, that may be open, by (deadline, number) above ``after``.
+
+        All that are open are among them. A few may be closed: whoever asks looks at the effects.
+        """
+        due_ms, number = after
+        return [
+            OpenRequest(conversation_id=row[0], due_ms=row[1], number=row[2])
+            for row in self._session.all(_OPEN_REQUESTS, by=agency, due=due_ms, above=number, most=limit)
+        ]
 
     def conversations(self, agency: str, *, limit: int, after: int) -> list[list[MessageRow]]:
         """Return conversations that an agency takes part in, newest first, each oldest first.

@@ -1,8 +1,8 @@
 """The consumer, a process of its own: reads inboxes and acknowledges, as agencies do.
 
 For each agency one connection asks for the inbox with a long wait; what comes is
-acknowledged over further connections, and then the inbox is asked again from its
-beginning, as docs/api.md advises. It remembers every id, so that it can say whether
+acknowledged with one call, and then the inbox is asked again from its beginning, as
+docs/api.md advises. It remembers every id, so that it can say whether
 something came twice.
 
 Run as ``python -m scripts._bench.consumer SETUP``; see `scripts._bench.helper`.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import select
 import sys
-from collections import deque
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -20,13 +19,14 @@ from typing import Any
 import orjson
 
 from scripts._bench.helper import answer
-from scripts._bench.wire import Answer, Connection, Endpoint, Wire, WireError, get_request, post_request
+from scripts._bench.wire import Answer, Endpoint, Wire, WireError, get_request, post_request
 
-PAGE = 200
+NDJSON = "application/x-ndjson"
+PAGE = 500
 WAIT_S = 20
-ACK_CONNECTIONS = 32
 RETRY_S = 0.05
 QUESTIONS_S = 0.05
+COLLECTED = b'{"status":200,'
 
 
 class Reader:
@@ -35,18 +35,15 @@ class Reader:
     def __init__(self, wire: Wire, endpoint: Endpoint) -> None:
         """Connect; `ask` begins."""
         self._wire = wire
-        self._polling = wire.connect(endpoint)
-        self._acknowledging = [wire.connect(endpoint) for _ in range(ACK_CONNECTIONS)]
+        self._connection = wire.connect(endpoint)
         self._request = get_request(f"/v1/inbox?wait={WAIT_S}&limit={PAGE}")
-        self._due: deque[str] = deque()
-        self._unanswered = 0
         self.collected: list[str] = []
         self.seen: set[str] = set()
         self.twice = 0
 
     def ask(self) -> None:
         """Ask for the next page."""
-        self._polling.ask(self._request, self._take_page)
+        self._connection.ask(self._request, self._take_page)
 
     def _take_page(self, reply: Answer) -> None:
         if reply.status != 200:
@@ -56,30 +53,24 @@ class Reader:
         for message_id in ids:
             self.twice += message_id in self.seen
             self.seen.add(message_id)
-        self._due.extend(ids)
-        self._unanswered = len(ids)
-        if not ids:
+        if ids:
+            self._acknowledge(ids)
+        else:
             self.ask()
-        for connection in self._acknowledging:
-            self._acknowledge(connection)
 
-    def _acknowledge(self, connection: Connection) -> None:
-        if not self._due:
-            return
-        message_id = self._due.popleft()
+    def _acknowledge(self, ids: list[str]) -> None:
+        body = b"".join(b'{"message_id":"%b"}\n' % message_id.encode("ascii") for message_id in ids)
 
         def take(reply: Answer) -> None:
-            if reply.status == 200:
-                self.collected.append(message_id)
-                self._unanswered -= 1
-                self._acknowledge(connection)
-                if not self._unanswered:
-                    self.ask()
-            else:
-                self._due.append(message_id)
-                self._wire.later(float(reply.retry_after_s) or RETRY_S, lambda: self._acknowledge(connection))
+            if reply.status != 200:
+                wait_s = float(reply.retry_after_s) or RETRY_S
+                self._wire.later(wait_s, lambda: self._acknowledge(ids))
+                return
+            lines = reply.body.splitlines()
+            self.collected += [i for i, line in zip(ids, lines, strict=True) if line.startswith(COLLECTED)]
+            self.ask()
 
-        connection.ask(post_request(f"/v1/inbox/{message_id}:ack"), take)
+        self._connection.ask(post_request("/v1/inbox:ack", body, NDJSON), take)
 
 
 def main(setup: dict[str, Any]) -> None:

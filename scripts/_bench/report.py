@@ -133,6 +133,16 @@ def ratios(report: Mapping[str, Any]) -> list[Line]:
             name="bulk CPU of both nodes / twice JSON decoding and schema alone",
             value=_ratio(nodes_us, None if blocks is None else blocks["parsing_us"]),
         ),
+        Line(
+            name="schema and all stateless rules / JSON decoding and schema alone (orjson, jsonschema-rs)",
+            value=_deep(blocks or {}, "over_libraries", "schema_and_rules"),
+            most=6,
+        ),
+        Line(
+            name="strict JSON / JSON decoding alone (orjson)",
+            value=_deep(blocks or {}, "over_libraries", "strict_json"),
+            most=4,
+        ),
         Line(name="single rate / bulk rate", value=_ratio(single_rate, rate)),
         Line(name="drain of a backlog / bulk rate", value=_ratio(drained, rate)),
     ]

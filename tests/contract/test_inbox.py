@@ -32,10 +32,17 @@ async def listing(
     )
 
 
+async def ack_all(
+    store: SqlStore, *words: object, agency: str = LYON, at_ms: int = 50
+) -> dict[bytes, tuple[int, bool]]:
+    ids = [identifier(word) for word in words]
+    return await store.write(Step.COLLECTED, lambda tx: tx.inbox.acknowledge(ids, agency, at_ms=at_ms))
+
+
 async def ack(store: SqlStore, word: object, agency: str = LYON, at_ms: int = 50) -> bool | None:
-    return await store.write(
-        Step.COLLECTED, lambda tx: tx.inbox.acknowledge(identifier(word), agency, at_ms=at_ms)
-    )
+    """Acknowledge one message; return whether only now, or None where it is not the agency's."""
+    found = await ack_all(store, word, agency=agency, at_ms=at_ms)
+    return found[identifier(word)][1] if found else None
 
 
 def receipt(start: int, count: int, *exceptions: ReceiptException) -> ReceiptDue:
@@ -113,6 +120,35 @@ async def test_an_acknowledged_message_moves_to_the_other_list(store: SqlStore) 
     assert found.row.state is State.COLLECTED
     # The counters are of outgoing messages.
     assert await store.read(lambda tx: tx.outbox.count(State.COLLECTED)) == 0
+
+
+async def test_many_are_acknowledged_at_once_and_each_keeps_its_own_time(store: SqlStore) -> None:
+    await put(
+        store,
+        incoming("before", log_index=0),
+        incoming("one", log_index=1),
+        incoming("both", log_index=2, to_agencies=(LYON, NICE)),
+        incoming("theirs", log_index=3, to_agencies=(NICE,)),
+    )
+    await ack(store, "before", at_ms=40)
+
+    found = await ack_all(store, "before", "one", "both", "theirs", "unknown", "one", at_ms=50)
+
+    assert found == {
+        identifier("before"): (40, False),
+        identifier("one"): (50, True),
+        identifier("both"): (50, True),
+    }
+    rows = await store.read(
+        lambda tx: tx.threads.rows([identifier(word) for word in ("before", "one", "both", "theirs")])
+    )
+    states = {word: rows[identifier(word)].state for word in ("before", "one", "both", "theirs")}
+    assert states == {
+        "before": State.COLLECTED,
+        "one": State.COLLECTED,
+        "both": State.RECEIVED,  # the other addressee has not
+        "theirs": State.RECEIVED,
+    }
 
 
 async def test_acknowledgements_are_due_until_they_are_logged(store: SqlStore) -> None:

@@ -13,15 +13,15 @@ import pytest
 
 from gateway.core.bundle import decode_bundle
 from gateway.core.entries import VoidEntry
+from gateway.node.conversations import Thread
 from gateway.node.preparation import RefusedError
-from gateway.node.tracking import Thread
-from gateway.ports import InboxRow, MessageRow, Step, Transaction
-from tests.contract.builders import incoming
+from gateway.ports import InboxRow, MessageRow, Transaction
 from tests.messages import (
     DAY_MS,
     INVESTIGATORS,
     acknowledgement,
     answer,
+    cancellation,
     intelligence,
     refusal,
     request,
@@ -48,7 +48,7 @@ async def ask(world: World) -> bytes:
 
 async def thread(world: World, nation: str, conversation_id: bytes) -> Thread:
     principal = world.principal(nation, INVESTIGATORS[nation])
-    return await world.node(nation).tracking.thread(principal, conversation_id)
+    return await world.node(nation).conversations.read(principal, conversation_id)
 
 
 async def inbox(world: World, nation: str) -> list[MessageRow]:
@@ -271,29 +271,18 @@ async def test_an_agency_that_was_not_asked_may_not_answer(world: World) -> None
     assert ("RF-PARTY", "/header/from/agency") in rules(caught)
 
 
-async def test_an_answer_that_crosses_a_closing_of_the_other_side_is_accepted_and_flagged(
-    world: World,
-) -> None:
+async def test_an_answer_that_crosses_a_cancellation_is_accepted_and_flagged(world: World) -> None:
     asked = await ask(world)
     await world.settle()
-    store = world.sides["US"].store
-    assert store is not None
-    head = await store.read(lambda tx: tx.logs.head(world.sides["US"].keyring.pair.peer_origin))
-    assert head is not None
-    # What closes a request from the asking side is a type that this catalogue does not have yet.
-    closing = incoming(
-        "closing",
-        log_index=head.size - 1,
-        from_agency=ASKING,
-        to_agencies=(ANSWERING,),
-        conversation_id=asked,
-        in_reply_to=asked,
-        closes=True,
-        seq=2,
-    )
-    await store.write(Step.AUDITED, lambda tx: tx.inbox.insert([closing]))
+    for nation in ("US", "FR"):
+        await world.cut_off(nation)
+    reply = await post(world, "FR", answer("FR", asked, world.clock.now_ms()))
+    cancel = await post(world, "US", cancellation("US", asked))
+    for nation in ("US", "FR"):
+        world.reconnect(nation)
 
-    reply = await delivered(world, "FR", answer("FR", asked, world.clock.now_ms()))
+    await world.until_state("FR", reply, "received", agency=ANSWERING)
+    await world.until_state("US", cancel, "received", agency=ASKING)
 
     (row,) = await inbox(world, "US")
     assert (row.message_id, row.flags) == (reply, "crossed")
@@ -397,8 +386,8 @@ async def test_overdue_conversations_are_listed_first_then_open_ones_then_the_re
 
     for nation in ("FR", "US"):
         principal = world.principal(nation, INVESTIGATORS[nation])
-        found = await world.node(nation).tracking.threads(principal, after=0, limit=50)
-        listed = [item.conversation_id for item in found]
+        page = await world.node(nation).conversations.listing(principal, limit=50)
+        listed = [item.conversation_id for item in page.threads]
         assert listed[:2] == [overdue, opened]
         assert set(listed[2:]) == {informed, answered}
 
@@ -409,7 +398,8 @@ async def test_a_third_agency_sees_nothing_of_a_conversation(world: World) -> No
     for nation in ("FR", "US"):
         outsider = world.principal(nation)
         assert outsider.agency != INVESTIGATORS[nation]
-        assert await world.node(nation).tracking.threads(outsider, after=0, limit=50) == []
+        page = await world.node(nation).conversations.listing(outsider, limit=50)
+        assert (page.threads, page.following) == ((), None)
         store = world.sides[nation].store
         assert store is not None
 

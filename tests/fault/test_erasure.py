@@ -246,7 +246,7 @@ async def test_a_conversation_goes_on_around_an_erased_message(world: World) -> 
 
     for posted in (ack, reply):
         await world.until_state("FR", posted.message_id, "received", agency="FR.DGDDI.DNRED")
-    thread = await world.node("US").tracking.thread(world.principal("US", "US.ICE.HSI"), asked.message_id)
+    thread = await world.node("US").conversations.read(world.principal("US", "US.ICE.HSI"), asked.message_id)
     assert (thread.state, len(thread.messages), thread.missing) == ("ANSWERED", 3, {})
 
 
@@ -259,7 +259,7 @@ async def test_an_answer_that_was_erased_still_closes_what_it_answered(world: Wo
 
     await order(world, "US", reply.message_id)
 
-    thread = await world.node("US").tracking.thread(world.principal("US", "US.ICE.HSI"), asked.message_id)
+    thread = await world.node("US").conversations.read(world.principal("US", "US.ICE.HSI"), asked.message_id)
     assert thread.state == "ANSWERED"
 
 
@@ -274,7 +274,9 @@ async def test_a_refused_message_does_not_count_again_once_it_is_erased(world: W
 
     await order(world, "FR", reply.message_id)
 
-    thread = await world.node("FR").tracking.thread(world.principal("FR", "FR.DGDDI.DNRED"), asked.message_id)
+    thread = await world.node("FR").conversations.read(
+        world.principal("FR", "FR.DGDDI.DNRED"), asked.message_id
+    )
     assert thread.state == "OPEN"
     world.reconnect("FR")
 

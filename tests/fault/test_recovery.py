@@ -154,6 +154,7 @@ async def test_a_message_that_was_withdrawn_after_the_backup_is_not_sent(world: 
     await world.restore("US", copy)
     await world.start("US")
 
+    await world.until_phase("US", Phase.RUNNING)
     await world.until_state("US", message_id, "withdrawn")
     after = await deliver(world, "US")
     assert message_id not in await world.received("FR")

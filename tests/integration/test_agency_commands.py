@@ -186,9 +186,18 @@ def test_conversations_are_listed_and_shown(terminal: Terminal) -> None:
 
     assert message_id in listed.stdout
     assert found["state"] == "OPEN"
-    assert "alert.urgent/1" in terminal.run("conversations", message_id).stdout
+    shown = terminal.run("conversations", message_id, "--language", "fr").stdout
+    assert "alert.urgent/1" in shown
+    assert "réponse" in shown
     (whole,) = terminal.json("conversations", message_id)
     assert len(whole["messages"]) == 1
+    assert [item["state"] for item in whole["requests"]] == ["OPEN"]
+    assert "reply_by" in [item["kind"] for item in whole["deadlines"]]
+    opened = terminal.json("conversations", "--state", "open", "--limit", "1000")
+    assert message_id in [item["conversation_id"] for item in opened]
+    assert {item["state"] for item in opened} == {"OPEN"}
+    assert terminal.json("conversations", "--state", "CANCELLED") == []
+    assert terminal.run("conversations", "--state", "CLOSED").exit_code == 2
 
 
 def test_whoami_and_sent_speak_to_people_and_machines(terminal: Terminal) -> None:

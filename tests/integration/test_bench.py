@@ -22,8 +22,9 @@ from gateway.catalogue import read_catalogue
 from gateway.core.message.examine import examine
 from gateway.core.states import State
 from scripts._bench import measure, quantiles, records
+from scripts._bench.apart import KEMS
 from scripts._bench.backlog import out_of_order
-from scripts._bench.blocks import limit_us
+from scripts._bench.blocks import limit_us, sums
 from scripts._bench.load import Plan, due_times, make_requests
 from scripts._bench.loads import LAG_SHARE, is_void
 from scripts._bench.messages import (
@@ -317,6 +318,13 @@ def test_a_block_is_timed_per_unit_of_its_work() -> None:
     blocks = [Block(name="one", call=work), Block(name="ten", call=work, each=10)]
     times = measure_blocks(blocks, slice_s=0.02, slices=3)
     assert times["one"]["cpu_us"] / times["ten"]["cpu_us"] == pytest.approx(10, rel=0.5)
+
+
+def test_checks_are_held_against_the_libraries_that_they_stand_on() -> None:
+    cpu_us = {"json_decode": 5.0, "schema": 10.0, "schema_and_rules": 45.0, "strict_json": 15.0}
+    cpu_us |= dict.fromkeys(("apart_sign", "apart_verify"), 1.0)
+    cpu_us |= {f"{kem}_{step}": 1.0 for kem in KEMS for step in ("seal", "open")}
+    assert sums([], cpu_us)["over_libraries"] == {"schema_and_rules": 3.0, "strict_json": 3.0}
 
 
 def test_the_limit_shares_what_a_bundle_costs_among_its_messages() -> None:

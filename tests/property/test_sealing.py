@@ -10,6 +10,7 @@ from gateway.core.sealing import (
     Attachment,
     Content,
     ContentKey,
+    KeyWrap,
     SealError,
     StorageKey,
     decode_content,
@@ -17,8 +18,6 @@ from gateway.core.sealing import (
     open_sealed,
     padded_length,
     seal_content,
-    unwrap_key,
-    wrap_key,
 )
 from gateway.errors import MalformedError
 
@@ -114,14 +113,15 @@ def test_padding_keeps_order_and_costs_an_eighth_at_most(first: int, second: int
 def test_a_wrapped_key_opens_for_its_message_only(
     key: ContentKey, storage_key: StorageKey, message_id: bytes, data: st.DataObject
 ) -> None:
-    wrapped = wrap_key(key, storage_key=storage_key, message_id=message_id)
-    assert unwrap_key(wrapped, storage_key=storage_key, message_id=message_id) == key
+    key_wrap = KeyWrap(storage_key)
+    wrapped = key_wrap.wrap(key, message_id=message_id)
+    assert key_wrap.unwrap(wrapped, message_id=message_id) == key
 
     other_id = data.draw(st.binary(min_size=16, max_size=16))
     at = data.draw(st.integers(0, len(wrapped) - 1))
     altered = wrapped[:at] + bytes((wrapped[at] ^ 1,)) + wrapped[at + 1 :]
     with pytest.raises(SealError):
-        unwrap_key(altered, storage_key=storage_key, message_id=message_id)
+        key_wrap.unwrap(altered, message_id=message_id)
     if other_id != message_id:
         with pytest.raises(SealError):
-            unwrap_key(wrapped, storage_key=storage_key, message_id=other_id)
+            key_wrap.unwrap(wrapped, message_id=other_id)

@@ -31,10 +31,10 @@ from gateway.core.merkle import hash_leaf, root_of  # noqa: E402
 from gateway.core.sealing import (  # noqa: E402
     Attachment,
     ContentKey,
+    KeyWrap,
     StorageKey,
     padded_length,
     seal_content,
-    wrap_key,
 )
 from gateway.core.signature import SoftwareSigner  # noqa: E402
 
@@ -87,7 +87,7 @@ def content_vectors() -> dict[str, Any]:
             "content_key": key.hex(),
             "storage_key": storage_key.hex(),
             "message_id": (b"m" * 16).hex(),
-            "wrapped": wrap_key(key, storage_key=storage_key, message_id=b"m" * 16).hex(),
+            "wrapped": KeyWrap(storage_key).wrap(key, message_id=b"m" * 16).hex(),
         },
         "key_box": {
             "kem_seed": (b"k" * 32).hex(),

@@ -1,7 +1,7 @@
 """What the two nations have agreed on beside the message types.
 
 Markings and their equivalence, the ceiling of the link, who is above whom, deadlines per
-precedence, the values that complete a draft, and the code tables of the identifiers. All
+precedence, the values that complete a draft, and the code tables that rules look up. All
 of it is data in ``schemas/agreement.json`` and ``schemas/tables/``: a change of the
 agreement is a change of files, and of the digest both nodes compare.
 
@@ -85,6 +85,7 @@ class Agreement:
         rules_edition: Raised with every change of a condition in code, so that two nodes
             with different rules see different digests.
         nations: By code: ``FR``, ``US``.
+        parties: Their ISO 3166 alpha-3 codes.
         agency_names: By agency code.
         agency_nation: Nation by agency code.
         superiors: Superior agency by agency code; an agency without one is absent.
@@ -100,12 +101,16 @@ class Agreement:
         eu: Member states of the European Union, ISO 3166-1 alpha-2.
         currency: ISO 4217 currencies, with their number of decimals.
         iban_len: Length of an IBAN by country.
+        fentanyls: CAS numbers of fentanyls and nitazenes, which are never delivered in full.
+        type_ids: Every message type of the catalogue, with its version. They are the names of
+            files, and the one thing here that no type's digest covers.
     """
 
     schema_version: str
     announced_versions: frozenset[str]
     rules_edition: int
     nations: Mapping[str, Nation]
+    parties: frozenset[str]
     agency_names: Mapping[str, Wording]
     agency_nation: Mapping[str, str]
     superiors: Mapping[str, str]
@@ -121,14 +126,25 @@ class Agreement:
     eu: frozenset[str]
     currency: Mapping[str, int]
     iban_len: Mapping[str, int]
+    fentanyls: frozenset[str]
+    type_ids: frozenset[str]
+
+    def rank_of(self, marking: Mapping[str, Any], nation: str) -> int | None:
+        """Return the rank of a marking's level, or None if it is no level of the nation's own policy."""
+        policy, level = marking["policy"], marking["level"]
+        is_own = policy == self.nations[nation].policy and level in self.levels[policy]
+        return self.rank[level] if is_own else None
 
 
-def build_agreement(document: Mapping[str, Any], tables: Mapping[str, Any]) -> Agreement:
+def build_agreement(
+    document: Mapping[str, Any], tables: Mapping[str, Any], type_ids: frozenset[str]
+) -> Agreement:
     """Return the agreement that ``schemas/agreement.json`` states.
 
     Args:
         document: The parsed file, already accepted by ``agreement.schema.json``.
         tables: The ``values`` of each file of ``schemas/tables/``, by its name.
+        type_ids: Every message type of the catalogue.
     """
     levels: dict[str, tuple[str, ...]] = {}
     rank: dict[str, int] = {}
@@ -148,6 +164,7 @@ def build_agreement(document: Mapping[str, Any], tables: Mapping[str, Any]) -> A
                 for code, row in document["nations"].items()
             }
         ),
+        parties=frozenset(row["alpha3"] for row in document["nations"].values()),
         agency_names=MappingProxyType({code: Wording(**row["name"]) for code, row in agencies.items()}),
         agency_nation=MappingProxyType({code: row["nation"] for code, row in agencies.items()}),
         superiors=MappingProxyType(
@@ -167,6 +184,8 @@ def build_agreement(document: Mapping[str, Any], tables: Mapping[str, Any]) -> A
         eu=frozenset(tables["eu"]),
         currency=MappingProxyType(dict(tables["currency"])),
         iban_len=MappingProxyType(dict(tables["iban_len"])),
+        fentanyls=frozenset(tables["fentanyls"]),
+        type_ids=type_ids,
     )
 
 

@@ -14,17 +14,18 @@ Spec: docs/spec/messages.md, "Completing drafts".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from gateway.core.message.agreement import Agreement
-from gateway.core.message.instants import DAY_MS, HOUR_MS, MINUTE_MS, instant_ms
+from gateway.core.message.instants import DAY_MS, HOUR_MS, MINUTE_MS, day_text, instant_ms, instant_text
 from gateway.core.message.personal_data import PersonalData, find_personal_data
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.schema_documents import HEADER_ID
-from gateway.core.message.threads import StoredMessage
+from gateway.core.message.threads import StoredMessage, uuid_text
+from gateway.core.quick import quick_value
 
 _NODE_OFFICER: Final = "000000000000"
 """Officer pseudonym that means the node itself."""
@@ -36,6 +37,17 @@ _LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
 # A draft without a time is as old as its own id says, if that is a time to believe.
 _OLDEST_ID_MS: Final = DAY_MS
 _NEWEST_ID_MS: Final = 5 * MINUTE_MS
+
+# What a draft lacks of these is filled in; an object that has all of them costs one look.
+_FROM: Final = frozenset({"nation", "agency", "officer_ref"})
+_CONVERSATION: Final = frozenset({"id", "pattern", "seq"})
+_PURPOSE: Final = frozenset({"code", "areas"})
+_MARKING: Final = frozenset({"policy", "level", "alternative", "releasable_to"})
+_HANDLING: Final = frozenset({"codes"})
+_DATA_PROTECTION: Final = frozenset(
+    {"contains_personal_data", "categories", "subjects", "special_categories", "minors", "safeguards"}
+)
+_PERSONAL_DATA: Final = _DATA_PROTECTION | {"delete_by"}
 
 _Json = dict[str, Any]
 
@@ -55,7 +67,7 @@ class Sender:
     unit: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Completed:
     """A completed draft, not yet examined.
 
@@ -152,62 +164,60 @@ class _Completion:
         self._parent = parent
         self._parent_content = parent_content
         self._created_ms = 0
-        self._found = PersonalData(categories=(), roles=(), minors=False)
 
     def fill_identity(self, now_ms: int, new_id: Callable[[], bytes]) -> None:
         """Fill version, id, time of creation, sender and, where only one is possible, addressee."""
         header = self.header
         header.setdefault("schema_version", self._agreement.schema_version)
         self._created_ms = self._creation_ms(now_ms)
-        header.setdefault("created_at", _timestamp(self._created_ms))
+        if "created_at" not in header:
+            header["created_at"] = instant_text(self._created_ms)
         if "message_id" not in header:
             # H-01 compares the time in the id with created_at, which the agency may have set.
             random_part = new_id()[6:]
-            header["message_id"] = str(UUID(bytes=self._created_ms.to_bytes(6) + random_part))
-        sender: _Json = {"nation": self._sender.nation, "agency": self._sender.agency}
-        if self._sender.unit is not None:
-            sender["unit"] = self._sender.unit
-        sender["officer_ref"] = f"{self._sender.nation.lower()}-{_NODE_OFFICER}"
-        self._fill_object("from", sender)
+            header["message_id"] = uuid_text(self._created_ms.to_bytes(6) + random_part)
+        self._fill_sender()
         self._fill_addressees()
 
     def fill_conversation(self) -> bool:
         """Fill the place in the conversation; return whether the sequence number was missing."""
-        conversation = self.header.get("conversation", {})
-        if not isinstance(conversation, dict):
+        given = self._incomplete("conversation", _CONVERSATION)
+        if given is None:
             return False
         parent = self._parent
         if parent is not None:
-            identifier: Any = str(UUID(bytes=parent.conversation_id))
+            identifier: Any = uuid_text(parent.conversation_id)
             parent_type = self._catalogue.find(parent.type)
             pattern = (parent_type or self._type).terms.pattern
         else:
             # An opener's id names its conversation. A reply whose parent is not known is
             # filed under what it names, so that the rules can say that it is not known.
-            named = conversation.get("in_reply_to")
+            named = given.get("in_reply_to")
             identifier = named if isinstance(named, str) else self.header["message_id"]
             pattern = self._type.terms.pattern
-        seq_missing = "seq" not in conversation
-        self._fill_object("conversation", {"id": identifier, "pattern": pattern, "seq": 1})
-        return seq_missing
+        self.header["conversation"] = {"id": identifier, "pattern": pattern, "seq": 1, **given}
+        return "seq" not in given
 
     def fill_purpose(self) -> None:
-        """Give a reply the purpose of what it answers, and a type with one purpose that one."""
-        allowed = self._type.terms.purposes
-        if {"=", "*"} & allowed:
-            if self._parent is not None:
-                areas = _at(self._parent_content, "/header/purpose/areas")
-                self._fill_object("purpose", {"code": self._parent.purpose, "areas": areas or []})
-        elif len(allowed) == 1:
-            self._fill_object("purpose", {"code": next(iter(allowed)), "areas": []})
+        """Give the purpose of what it names where its type allows that, or the only one of the type."""
+        given = self._incomplete("purpose", _PURPOSE)
+        if given is None:
+            return
+        terms, parent = self._type.terms, self._parent
+        is_any = bool({"=", "*"} & terms.purposes)
+        if parent is not None and (is_any or parent.purpose in terms.purposes):
+            areas = _at(self._parent_content, "/header/purpose/areas")
+            self.header["purpose"] = {"code": parent.purpose, "areas": areas or [], **given}
+        elif len(terms.purposes) == 1 and not is_any:
+            self.header["purpose"] = {"code": next(iter(terms.purposes)), "areas": [], **given}
 
     def fill_marking(self) -> None:
         """Fill the default marking, the agreed equivalent, and the nations it may go to."""
+        given = self._incomplete("marking", _MARKING)
+        if given is None:
+            return
         agreement, defaults = self._agreement, self._agreement.defaults
         own, peer = agreement.nations[self._sender.nation], agreement.nations[self._peer_nation]
-        given = self.header.get("marking", {})
-        if not isinstance(given, dict):
-            return
         policy = given.get("policy", own.policy)
         level = given.get("level", defaults.marking_level.get(own.policy))
         filled: _Json = {"policy": policy, "level": level}
@@ -220,13 +230,13 @@ class _Completion:
         categories = defaults.cui_categories.get(own.policy, ())
         if "level" not in given and categories:
             filled["cui_categories"] = list(categories)
-        self._fill_object("marking", filled)
+        self.header["marking"] = {**filled, **given}
 
     def fill_terms_of_use(self) -> None:
         """Fill handling and use so that they agree with each other."""
         defaults = self._agreement.defaults
-        use, handling = self.header.get("use", {}), self.header.get("handling", {})
-        if isinstance(use, dict) and isinstance(handling, dict):
+        use, handling = self.header.get("use", {}), self._incomplete("handling", _HANDLING)
+        if isinstance(use, dict) and handling is not None:
             codes = [
                 code
                 for code in defaults.handling
@@ -235,40 +245,53 @@ class _Completion:
             ]
             # H3 is the code that says: see the conditions.
             codes = (codes or ["H0"]) + (["H3"] if "conditions" in handling else [])
-            self._fill_object("handling", {"codes": codes})
-        self._fill_object("use", defaults.use)
+            self.header["handling"] = {"codes": codes, **handling}
+        given = self._incomplete("use", defaults.use.keys())
+        if given is not None:
+            self.header["use"] = {**defaults.use, **given}
 
     def fill_data_protection(self) -> None:
         """Declare the personal data that the structure shows, with safeguards, retention and basis."""
-        defaults, terms = self._agreement.defaults, self._type.terms
-        self._found = found = find_personal_data(self._payload, self._type, self._created_ms)
         given = self.header.get("data_protection", {})
-        declared = given.get("categories") if isinstance(given, dict) else None
+        is_personal = isinstance(given, dict) and given.get("contains_personal_data") is True
+        given = self._incomplete("data_protection", _PERSONAL_DATA if is_personal else _DATA_PROTECTION)
+        if given is None and "legal_basis" in self.header:
+            return
+        found = find_personal_data(self._payload, self._type, self._created_ms)
+        if given is not None:
+            self.header["data_protection"] = {**self._declaration(given, found), **given}
+        if "legal_basis" not in self.header:
+            self.header["legal_basis"] = self._legal_basis(found)
+
+    def _declaration(self, given: _Json, found: PersonalData) -> _Json:
+        """Return what is to be declared, as far as the agency has not said otherwise."""
+        defaults, terms = self._agreement.defaults, self._type.terms
+        declared = given.get("categories")
         categories = declared if isinstance(declared, list) else list(found.categories)
-        contains = given.get("contains_personal_data", bool(categories)) if isinstance(given, dict) else None
+        contains = given.get("contains_personal_data", bool(categories))
         filled: _Json = {
             "contains_personal_data": contains,
             "categories": categories,
-            "subjects": self._subjects() if contains is True else [],
+            "subjects": self._subjects(found) if contains is True else [],
             "special_categories": [],
             "minors": found.minors,
             "safeguards": [],
         }
         if contains is True:
             filled["safeguards"] = _with_extras(defaults.safeguards, defaults.category_safeguards, categories)
-            filled["delete_by"] = _day(self._created_ms + terms.keep_days * DAY_MS)
-        self._fill_object("data_protection", filled)
-        self.header.setdefault("legal_basis", self._legal_basis())
+            filled["delete_by"] = day_text(self._created_ms + terms.keep_days * DAY_MS)
+        return filled
 
     def fill_times(self) -> None:
         """Fill time to live and, for a type that awaits an answer, the deadline for it."""
-        precedences = self._agreement.precedences
-        code = self.header.get("precedence")
-        precedence = precedences.get(code) if isinstance(code, str) else None
-        hours = (precedence or precedences["ROUTINE"]).expires_hours
-        self.header.setdefault("expires_at", _timestamp(self._created_ms + hours * HOUR_MS))
+        if "expires_at" not in self.header:
+            precedences = self._agreement.precedences
+            code = self.header.get("precedence")
+            precedence = precedences.get(code) if isinstance(code, str) else None
+            hours = (precedence or precedences["ROUTINE"]).expires_hours
+            self.header["expires_at"] = instant_text(self._created_ms + hours * HOUR_MS)
         deadline = self._type.terms.reply_by
-        if deadline is None or "reply_by" in self.header:
+        if deadline is None or "reply_by" in self.header or self._answers():
             return
         document = {"header": self.header, "payload": self._payload}
         field = _at(document, deadline.field)
@@ -277,14 +300,26 @@ class _Completion:
             return
         due_ms = self._created_ms + minutes * MINUTE_MS
         cap_ms = None if deadline.not_after is None else _instant(_at(document, deadline.not_after))
-        if cap_ms is not None and self._created_ms < cap_ms < due_ms:
-            due_ms = cap_ms
-        self.header["reply_by"] = _timestamp(due_ms)
+        if cap_ms is not None:
+            early_ms = cap_ms - deadline.margin_minutes * MINUTE_MS
+            # Where the margin has begun already, the time itself is the deadline.
+            cap_ms = early_ms if early_ms > self._created_ms else cap_ms
+            if self._created_ms < cap_ms < due_ms:
+                due_ms = cap_ms
+        self.header["reply_by"] = instant_text(due_ms)
 
     def ordered_header(self) -> _Json:
         """Return the header with its fields in the order of the schema."""
         order = self._type.documents[HEADER_ID]["properties"]
-        return {name: self.header[name] for name in (*order, *self.header) if name in self.header}
+        header = self.header
+        return {name: header[name] for name in order if name in header} | header
+
+    def _answers(self) -> bool:
+        """Tell whether this is a reply, also of a type that may open a conversation as well."""
+        conversation = self.header.get("conversation")
+        return bool(self._type.terms.reply_to) and (
+            isinstance(conversation, dict) and "in_reply_to" in conversation
+        )
 
     def _creation_ms(self, now_ms: int) -> int:
         """Return the time of creation: as given, else as the given id says, else now."""
@@ -298,13 +333,32 @@ class _Completion:
             return now_ms
         return from_id if now_ms - _OLDEST_ID_MS <= from_id <= now_ms + _NEWEST_ID_MS else now_ms
 
+    def _fill_sender(self) -> None:
+        """Name the sender that the certificate names; the node stands for the officer."""
+        sender = self._sender
+        given = self._incomplete("from", _FROM if sender.unit is None else _FROM | {"unit"})
+        if given is None:
+            return
+        filled: _Json = {"nation": sender.nation, "agency": sender.agency}
+        if sender.unit is not None:
+            filled["unit"] = sender.unit
+        filled["officer_ref"] = f"{sender.nation.lower()}-{_NODE_OFFICER}"
+        self.header["from"] = {**filled, **given}
+
     def _fill_addressees(self) -> None:
-        """Address the sender of what is answered, or the only service that a type goes to."""
-        header = self.header
+        """Address the sender of what is answered, or the only service that a type goes to.
+
+        What takes an own message back goes to all that got it.
+        """
+        header, terms, parent = self.header, self._type.terms, self._parent
         if "to" not in header:
-            agencies = self._type.terms.agencies.get(self._peer_nation, frozenset())
-            if self._parent is not None and self._type.terms.reply_to:
-                header["to"] = [{"nation": self._parent.nation, "agency": self._parent.from_agency}]
+            agencies = terms.agencies.get(self._peer_nation, frozenset())
+            if parent is not None and terms.reply_to:
+                header["to"] = [{"nation": parent.nation, "agency": parent.from_agency}]
+            elif parent is not None and "=" in terms.purposes and parent.nation == self._sender.nation:
+                header["to"] = [
+                    {"nation": self._peer_nation, "agency": agency} for agency in parent.to_agencies
+                ]
             elif len(agencies) == 1:
                 header["to"] = [{"nation": self._peer_nation, "agency": next(iter(agencies))}]
         elif isinstance(header["to"], list):
@@ -313,23 +367,26 @@ class _Completion:
                 for entry in header["to"]
             ]
 
-    def _fill_object(self, field: str, values: Mapping[str, Any]) -> None:
-        """Fill what a header object lacks; leave alone what is no object."""
-        given = self.header.get(field, {})
-        if isinstance(given, dict) and any(name not in given for name in values):
-            self.header[field] = {**values, **given}
+    def _incomplete(self, field: str, names: AbstractSet[str]) -> _Json | None:
+        """Return what is given of a header object that lacks some of these fields.
 
-    def _subjects(self) -> list[str]:
+        None for one that lacks nothing, and for what is no object: it is left alone, and the
+        schema refuses it.
+        """
+        given = self.header.get(field, {})
+        return None if not isinstance(given, dict) or given.keys() >= names else given
+
+    def _subjects(self, found: PersonalData) -> list[str]:
         """Return the data subjects that roles alone tell; an agency has to say who is a suspect."""
         by_role = self._agreement.defaults.subjects_by_role
-        return list(dict.fromkeys(by_role[role] for role in self._found.roles if role in by_role))
+        return list(dict.fromkeys(by_role[role] for role in found.roles if role in by_role))
 
-    def _legal_basis(self) -> list[str]:
+    def _legal_basis(self, found: PersonalData) -> list[str]:
         """Return the agreement's bases, or those of the type if it demands its own."""
         defaults, demanded = self._agreement.defaults, self._type.terms.legal_bases
         bases = [basis for basis in demanded if basis in defaults.legal_basis] or list(demanded[:1])
         return _with_extras(
-            bases or defaults.legal_basis, defaults.category_legal_basis, list(self._found.categories)
+            bases or defaults.legal_basis, defaults.category_legal_basis, list(found.categories)
         )
 
 
@@ -337,17 +394,6 @@ def _with_extras(basic: list[str] | tuple[str, ...], extras: Mapping[str, str], 
     """Return ``basic`` and what the keys add to it, each once."""
     added = [extras[key] for key in keys if isinstance(key, str) and key in extras]
     return list(dict.fromkeys([*basic, *added]))
-
-
-def _timestamp(milliseconds: int) -> str:
-    """Return RFC 3339 in UTC with three decimals."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, tz=UTC).isoformat()[:19]}.{rest:03}Z"
-
-
-def _day(milliseconds: int) -> str:
-    """Return the UTC day of an instant."""
-    return datetime.fromtimestamp(milliseconds // 1000, tz=UTC).date().isoformat()
 
 
 def _instant(text: object) -> int | None:

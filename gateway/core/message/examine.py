@@ -9,7 +9,6 @@ Spec: docs/spec/messages.md, "Verdicts".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.message.registry import Catalogue
@@ -17,9 +16,10 @@ from gateway.core.message.rule import stateless_violations
 from gateway.core.message.schema_check import schema_violations, unknown_type
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.message.violation import Violation
+from gateway.core.quick import quick_value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Examination:
     """What came of examining a body.
 

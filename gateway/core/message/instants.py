@@ -8,7 +8,7 @@ Spec: RFC 3339, Section 5.6; docs/spec/messages.md.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 SECOND_MS: Final = 1_000
@@ -16,7 +16,11 @@ MINUTE_MS: Final = 60 * SECOND_MS
 HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_WITHOUT_DECIMALS: Final = len("1970-01-01T00:00:00Z")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WITHOUT_ZONE: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - written with Z, it is UTC
+_EPOCH_DAY: Final = _EPOCH.toordinal()
 
 
 def instant_ms(text: str) -> int:
@@ -25,8 +29,28 @@ def instant_ms(text: str) -> int:
     Raises:
         ValueError: The text is no RFC 3339 time stamp in UTC.
     """
-    # A float holds milliseconds exactly until far beyond the year 9999.
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
+    since = datetime.fromisoformat(text) - _EPOCH
+    return since.days * DAY_MS + since.seconds * SECOND_MS + since.microseconds // 1_000
+
+
+def instant_text(milliseconds: int) -> str:
+    """Return the time stamp of an instant: RFC 3339 in UTC with three decimals."""
+    # Without a zone, because its offset would be written only to be cut off.
+    moment = _EPOCH_WITHOUT_ZONE + timedelta(0, 0, milliseconds * 1_000)
+    return f"{moment.isoformat('T', 'milliseconds')}Z"
+
+
+def day_text(milliseconds: int) -> str:
+    """Return the UTC day of an instant as ``YYYY-MM-DD``."""
+    return date.fromordinal(_EPOCH_DAY + milliseconds // DAY_MS).isoformat()
+
+
+def sortable(text: str) -> str:
+    """Return a time stamp that a schema accepted so that texts come in the order of the instants.
+
+    A calendar date stays as it is, and comes in order among dates.
+    """
+    return f"{text[:-1]}.000Z" if len(text) == _WITHOUT_DECIMALS else text
 
 
 def day_of_date(text: str) -> int:

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from gateway.core.message.registry import MessageType
 from gateway.core.message.schema_documents import SCHEMA_BASE, Schema, follow
@@ -56,9 +56,6 @@ class _Trail:
     fields: dict[str, _Trail]
 
 
-_trails: WeakKeyDictionary[MessageType, _Trail] = WeakKeyDictionary()
-
-
 def find_personal_data(
     payload: Mapping[str, Any], message_type: MessageType, created_ms: int
 ) -> PersonalData:
@@ -69,13 +66,12 @@ def find_personal_data(
         message_type: Its type, whose schema says where blocks stand.
         created_ms: When the message was created: ages are counted then.
     """
-    trail = _trails.get(message_type)
-    if trail is None:
-        trail = _trails[message_type] = _payload_trail(message_type)
+    blocks: list[tuple[str, Mapping[str, Any]]] = []
+    _collect(_payload_trail(message_type), payload, blocks)
     categories: dict[str, None] = {}
     roles: dict[str, None] = {}
     minors = False
-    for block, part in _walk(trail, payload):
+    for block, part in blocks:
         if block == "person":
             categories["IDENTITY"] = None
             categories.update(dict.fromkeys(_contact_categories(part)))
@@ -93,15 +89,17 @@ def find_personal_data(
     return PersonalData(categories=tuple(categories), roles=tuple(roles), minors=minors)
 
 
-def _walk(trail: _Trail, part: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every block that matters in ``part``, with its name."""
+def _collect(trail: _Trail, part: Mapping[str, Any], blocks: list[tuple[str, Mapping[str, Any]]]) -> None:
+    """Add every block that matters in ``part``, with its name."""
     if trail.block is not None:
-        yield trail.block, part
+        blocks.append((trail.block, part))
     for field, below in trail.fields.items():
         value = part.get(field)
+        if value is None:
+            continue
         for child in value if isinstance(value, list) else (value,):
             if isinstance(child, dict):
-                yield from _walk(below, child)
+                _collect(below, child, blocks)
 
 
 def _contact_categories(person: Mapping[str, Any]) -> Iterator[str]:
@@ -123,6 +121,8 @@ def _may_be_minor(dob: object, created_ms: int) -> bool:
     return dob > adult_since or (len(dob) < len(day) and adult_since.startswith(dob))
 
 
+# More than a catalogue has types; a node has one catalogue, tests have many.
+@lru_cache(maxsize=1_024)
 def _payload_trail(message_type: MessageType) -> _Trail:
     """Find, once per type, where the blocks that matter can stand."""
     identifier = message_type.schema["$id"]

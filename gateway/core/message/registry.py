@@ -177,14 +177,14 @@ class _Reader:
             self._documents[document["$id"]] = document
 
     def read(self) -> Catalogue:
-        agreement = self._read_agreement()
+        paths = {
+            f"{match[1]}/{match[2]}": path
+            for path in sorted(self._files)
+            if (match := _TYPE_FILE.fullmatch(path)) is not None
+        }
+        agreement = self._read_agreement(frozenset(paths))
         terms_checker = self._checker("terms.schema.json")
-        types = {}
-        for path in sorted(self._files):
-            match = _TYPE_FILE.fullmatch(path)
-            if match is not None:
-                type_id = f"{match[1]}/{match[2]}"
-                types[type_id] = self._read_type(type_id, path, terms_checker)
+        types = {type_id: self._read_type(type_id, path, terms_checker) for type_id, path in paths.items()}
         if not types:
             msg = "the catalogue holds no message type"
             raise CatalogueError(msg)
@@ -197,7 +197,7 @@ class _Reader:
             digest=hashlib.sha384(lines.encode()).digest(),
         )
 
-    def _read_agreement(self) -> Agreement:
+    def _read_agreement(self, type_ids: frozenset[str]) -> Agreement:
         document = self._document("agreement.json")
         _refuse_invalid("agreement.json", document, self._checker("agreement.schema.json"))
         tables = {
@@ -205,11 +205,11 @@ class _Reader:
             for path, parsed in self._parsed.items()
             if (match := _TABLE_FILE.fullmatch(path)) is not None
         }
-        for name in ("iso2", "iso3", "eu", "currency", "iban_len"):
+        for name in ("iso2", "iso3", "eu", "currency", "iban_len", "fentanyls"):
             if not tables.get(name):
                 msg = f"tables/{name}.json is missing or has no values"
                 raise CatalogueError(msg)
-        return build_agreement(document, tables)
+        return build_agreement(document, tables, type_ids)
 
     def _read_type(
         self, type_id: str, path: str, terms_checker: jsonschema_rs.Draft202012Validator

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from gateway.core.message.agreement import Agreement
 from gateway.core.message.registry import MessageType
@@ -51,20 +51,19 @@ def stateless_violations(
     Spec: docs/spec/rules.md.
     """
     facts = Facts(document, terms=message_type.terms, agreement=agreement, now_ms=now_ms)
-    found: list[tuple[int, Rule, str]] = []
+    found: _Found = []
     plan = _plan_of(message_type)
     _walk(plan.payload, facts.payload, "/payload", facts, found)
     # After the walk, because some of these compare what the parts noted.
-    for rule, check in plan.message_checks:
-        for pointer in check(facts):
-            found.append((rule.number, rule, pointer))  # noqa: PERF401 - empty for a good message
+    broken = [check(facts) for check in plan.message_checks]
+    if any(broken):
+        for rule, pointers in zip(plan.message_rules, broken, strict=True):
+            found.extend((rule, pointer) for pointer in pointers)
     if not found:
         return []
     # Two conditions of one rule may break at one place; the reader is told once.
-    once = {(number, pointer): rule for number, rule, pointer in found}
-    return [
-        violation(rule.id, pointer) for (_, pointer), rule in sorted(once.items(), key=lambda item: item[0])
-    ]
+    once = sorted({(rule.number, pointer) for rule, pointer in found})
+    return [violation(_ID_BY_NUMBER[number], pointer) for number, pointer in once]
 
 
 def violation(rule_id: str, pointer: str) -> Violation:
@@ -94,6 +93,10 @@ def rule_by_number(number: int) -> str | None:
 # --- Once per type --------------------------------------------------------------------
 
 
+_Found: TypeAlias = list[tuple[Rule, str]]
+"""Rules that a message breaks, with pointers from its root."""
+
+
 @dataclass(slots=True)
 class _Part:
     """What concerns an object of a payload.
@@ -117,26 +120,32 @@ class _Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What concerns the messages of one type."""
+    """What concerns the messages of one type.
+
+    Attributes:
+        payload: What concerns its payload.
+        message_rules: Rules for whole messages that concern the type.
+        message_checks: The function of each of them.
+    """
 
     payload: _Part
-    message_checks: tuple[tuple[Rule, MessageCheck], ...]
+    message_rules: tuple[Rule, ...]
+    message_checks: tuple[MessageCheck, ...]
 
 
-_plans: WeakKeyDictionary[MessageType, _Plan] = WeakKeyDictionary()
-
-
+# More than a catalogue has types; a node has one catalogue, tests have many.
+@lru_cache(maxsize=1_024)
 def _plan_of(message_type: MessageType) -> _Plan:
-    plan = _plans.get(message_type)
-    if plan is None:
-        payload = _Compiler(message_type.documents).compile_payload(message_type.schema)
-        message_checks = tuple(
-            (rule, rule.message_check)
-            for rule in RULES
-            if rule.message_check is not None and rule.concerns(message_type.id)
-        )
-        plan = _plans[message_type] = _Plan(payload=payload, message_checks=message_checks)
-    return plan
+    checks = {
+        rule: rule.message_check
+        for rule in RULES
+        if rule.message_check is not None and rule.concerns(message_type.id, message_type.terms)
+    }
+    return _Plan(
+        payload=_Compiler(message_type.documents).compile_payload(message_type.schema),
+        message_rules=tuple(checks),
+        message_checks=tuple(checks.values()),
+    )
 
 
 class _Compiler:
@@ -243,18 +252,12 @@ def _coded_tests(block: str) -> tuple[tuple[str, str, Mapping[str, tuple[Rule, V
 # --- For each message -----------------------------------------------------------------
 
 
-def _walk(part: _Part, holder: Json, at: str, facts: Facts, found: list[tuple[int, Rule, str]]) -> None:
+def _walk(part: _Part, holder: Json, at: str, facts: Facts, found: _Found) -> None:
     """Run all that concerns an object of a payload and the objects in it."""
     for rule, check in part.checks:
-        for pointer in check(holder, at, facts):
-            found.append((rule.number, rule, at + pointer))  # noqa: PERF401 - empty for a good message
-    for code_field, value_field, tests in part.coded:
-        explained = tests.get(holder[code_field])
-        if explained is not None:
-            rule, is_good = explained
-            if not is_good(holder[value_field], holder, facts):
-                found.append((rule.number, rule, f"{at}/{value_field}"))
-    if part.values:
+        if pointers := check(holder, at, facts):
+            found.extend((rule, at + pointer) for pointer in pointers)
+    if part.coded or part.values:
         _test_values(part, holder, at, facts, found)
     for name, in_list, child in part.children:
         inner = holder.get(name)
@@ -267,19 +270,21 @@ def _walk(part: _Part, holder: Json, at: str, facts: Facts, found: list[tuple[in
             _walk(child, inner, f"{at}/{name}", facts, found)
 
 
-def _test_values(
-    part: _Part, holder: Json, at: str, facts: Facts, found: list[tuple[int, Rule, str]]
-) -> None:
-    """Test the values that have a format with a rule."""
+def _test_values(part: _Part, holder: Json, at: str, facts: Facts, found: _Found) -> None:
+    """Test the values of an object that have a format with a rule, or a code beside them."""
+    for code_field, value_field, tests in part.coded:
+        explained = tests.get(holder[code_field])
+        if explained is not None:
+            rule, is_good = explained
+            if not is_good(holder[value_field], holder, facts):
+                found.append((rule, f"{at}/{value_field}"))
     for name, in_list, rule, is_good in part.values:
         value = holder.get(name)
         if value is None:
             continue
         if in_list:
-            found.extend(
-                (rule.number, rule, f"{at}/{name}/{i}")
-                for i, entry in enumerate(value)
-                if not is_good(entry, holder, facts)
-            )
+            for i, entry in enumerate(value):
+                if not is_good(entry, holder, facts):
+                    found.append((rule, f"{at}/{name}/{i}"))
         elif not is_good(value, holder, facts):
-            found.append((rule.number, rule, f"{at}/{name}"))
+            found.append((rule, f"{at}/{name}"))

@@ -144,7 +144,10 @@ def parse_json(
         raise _malformed(body, error) from None
     if type(document) is not dict:
         raise JsonRefusedError(_NOT_OBJECT)
-    if _is_plain(document, max_nodes) and _is_canonical(document, body):
+    # Every value but the root takes two bytes at least: its own, and one of ``[,:`` before it.
+    if len(body) > 2 * max_nodes:
+        _refuse_many(document, max_nodes)
+    if _holds_no_float(document) and _is_canonical(document, body):
         return document
     _second_pass(body)
     return document
@@ -183,27 +186,34 @@ def _malformed(body: bytes, error: orjson.JSONDecodeError) -> JsonRefusedError:
     return JsonRefusedError(_NOT_JSON, line=error.lineno, column=error.colno)
 
 
-def _is_plain(document: dict[str, Any], max_nodes: int) -> bool:
-    """Return whether the document holds no float; refuse one with too many values.
-
-    A list of containers still to visit replaces recursion: it is faster, and texts, which
-    most values are, cost one comparison.
-    """
-    plain = True
+def _refuse_many(document: dict[str, Any], max_nodes: int) -> None:
+    """Refuse a document with more than ``max_nodes`` values."""
     count = 1
     waiting: list[Any] = [document]
     for container in waiting:
         count += len(container)
         if count > max_nodes:
             raise JsonRefusedError(_TOO_MANY, limit=max_nodes)
+        values = container.values() if type(container) is dict else container
+        waiting.extend([value for value in values if type(value) is dict or type(value) is list])
+
+
+def _holds_no_float(document: dict[str, Any]) -> bool:
+    """Return whether no value of the document is a float.
+
+    A list of containers still to visit replaces recursion: it is faster, and texts, which
+    most values are, cost one comparison.
+    """
+    waiting: list[Any] = [document]
+    for container in waiting:
         for value in container.values() if type(container) is dict else container:
             kind = type(value)
             if kind is not str:
                 if kind is dict or kind is list:
                     waiting.append(value)
                 elif kind is float:
-                    plain = False
-    return plain
+                    return False
+    return True
 
 
 def _is_canonical(document: dict[str, Any], body: bytes) -> bool:

@@ -25,11 +25,13 @@ class ReplyDeadline:
         field: JSON Pointer of the code that sets the delay.
         minutes: Delay after ``created_at`` by that code.
         not_after: JSON Pointer of a time that caps it, or None.
+        margin_minutes: How long before that time the answer is needed.
     """
 
     field: str
     minutes: Mapping[str, int]
     not_after: str | None
+    margin_minutes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,7 @@ def build_terms(document: Mapping[str, Any]) -> TypeTerms:
             field=reply_by["field"],
             minutes=MappingProxyType(dict(reply_by["minutes"])),
             not_after=reply_by.get("not_after"),
+            margin_minutes=reply_by.get("margin_minutes", 0),
         ),
         purposes=frozenset(document["purposes"]),
         legal_bases=tuple(document["legal_bases"]),

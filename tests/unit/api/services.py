@@ -11,14 +11,16 @@ from gateway.core.entries import AgreementEntry
 from gateway.core.envelope import Header
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Announced, Schedule, digests_of
+from gateway.core.message.threads.progress import RequestState
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError
 from gateway.node.admission import Acceptance
 from gateway.node.agreements import AgreementState, agreement_state
+from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, NotFoundError, Verification
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal, Submission
-from gateway.node.tracking import Thread, Tracked
+from gateway.node.tracking import Tracked
 from gateway.ports import MessageRow
 
 PAIR = Pair(nation="FR", node="fr.gateway.test", peer_nation="US", peer_node="us.gateway.test")
@@ -89,7 +91,7 @@ class FakeServices:
     deliveries: list[Delivery] = field(default_factory=list)
     verification: Verification | None = None
     tracked: Tracked | None = None
-    threads_found: list[Thread] = field(default_factory=list)
+    thread_page: ThreadPage = field(default_factory=lambda: ThreadPage(threads=(), following=None))
     rows: list[MessageRow] = field(default_factory=list)
     asked: list[tuple[object, ...]] = field(default_factory=list)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,6 +118,10 @@ class FakeServices:
     @property
     def tracking(self) -> FakeServices:
         return self
+
+    @property
+    def conversations(self) -> FakeConversations:
+        return FakeConversations(self)
 
     async def submit(
         self, principal: Principal, submissions: Sequence[Submission]
@@ -148,6 +154,10 @@ class FakeServices:
         self.asked.append(("acknowledge", principal.agency, message_id))
         return NOW_MS
 
+    async def acknowledge_all(self, principal: Principal, message_ids: Sequence[bytes]) -> list[int | None]:
+        self.asked.append(("acknowledge_all", principal.agency, *message_ids))
+        return [NOW_MS if message_id == ID else None for message_id in message_ids]
+
     async def until_moved(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
@@ -170,10 +180,19 @@ class FakeServices:
         self.asked.append(("withdraw", principal.agency, message_id))
         return NOW_MS
 
-    async def threads(self, principal: Principal, *, after: int, limit: int) -> list[Thread]:
-        self.asked.append(("threads", principal.agency, after, limit))
-        return self.threads_found
 
-    async def thread(self, principal: Principal, conversation_id: bytes) -> Thread:
-        self.asked.append(("thread", principal.agency, conversation_id))
-        return self.threads_found[0]
+@dataclass(slots=True)
+class FakeConversations:
+    """What an agency can ask about conversations."""
+
+    services: FakeServices
+
+    async def listing(
+        self, principal: Principal, *, limit: int, after: Place | None, states: frozenset[RequestState]
+    ) -> ThreadPage:
+        self.services.asked.append(("listing", principal.agency, limit, after, states))
+        return self.services.thread_page
+
+    async def read(self, principal: Principal, conversation_id: bytes) -> Thread:
+        self.services.asked.append(("thread", principal.agency, conversation_id))
+        return self.services.thread_page.threads[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -293,7 +294,7 @@ def test_a_message_does_not_belong_into_an_audit_log(tmp_path: Path) -> None:
 
 def test_a_message_with_a_broken_header_is_reported(tmp_path: Path) -> None:
     entry = message(FR, 0)
-    broken = type(entry)(**{**{f: getattr(entry, f) for f in entry.__slots__}, "header": b"\x90"})
+    broken = replace(entry, header=b"\x90")
     refuses(exchange(tmp_path, broken), "entries", "entry 3 holds a header that is not one")
 
 

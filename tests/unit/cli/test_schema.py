@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from gateway.catalogue import catalogue_folder, read_catalogue
 from gateway.cli import app
 from gateway.cli.drafting import ANSWERED, judge, new_draft
+from gateway.core.message.instants import instant_ms
 
 RUN = CliRunner()
 TYPES = tuple(read_catalogue().types)
@@ -57,6 +58,36 @@ def test_one_refused_message_makes_the_exit_status_one(tmp_path: Path) -> None:
     assert result.stdout.splitlines()[0].startswith("accepted")
     assert result.stdout.splitlines()[1].startswith("refused")
     assert "JSON" in result.stdout
+
+
+def test_a_good_message_is_shown_with_its_banner_and_a_bad_one_without() -> None:
+    good = next(path for path in VALID if path.name == "valid-05-seizure-report.json")
+    bad = next(path for path in INVALID if path.name.startswith("invalid-mk-06-"))
+
+    result = RUN.invoke(app, ["schema", "check", "--at", "created", str(good), str(bad)])
+
+    first, second, *_ = result.stdout.splitlines()
+    assert first == f"accepted  {good}  DIFFUSION RESTREINTE – COMMUNICABLE À FRA, USA  (= CUI)"
+    assert second == f"refused   {bad}"
+
+
+def test_docs_writes_a_handbook_that_opens_from_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "handbook"
+
+    result = RUN.invoke(app, ["schema", "docs", str(folder)])
+
+    assert result.exit_code == 0, result.output
+    assert "fr/index.html" in (folder / "index.html").read_text("utf-8")
+    assert "../handbook.css" in (folder / "fr" / "gov.retraction-1.html").read_text("utf-8")
+    assert (folder / "handbook.js").stat().st_size > 0
+
+
+def test_docs_says_when_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    result = RUN.invoke(app, ["schema", "docs", str(tmp_path / "file" / "handbook")])
+
+    assert result.exit_code == 2
 
 
 def test_what_is_too_large_is_refused_like_anything_else(tmp_path: Path) -> None:
@@ -151,6 +182,38 @@ def test_a_new_reply_says_where_the_id_of_what_it_answers_goes(type_id: str) -> 
     if "conversation" in draft["header"]:
         assert draft["header"]["conversation"] == {"in_reply_to": ANSWERED}
         assert "to" not in draft["header"]
+
+
+def test_a_new_withdrawal_says_where_the_id_of_what_it_withdraws_goes() -> None:
+    draft = json.loads(RUN.invoke(app, ["schema", "new", "assist.cancel/1"]).stdout)
+
+    assert draft["header"]["conversation"] == {"in_reply_to": ANSWERED}
+    assert "to" not in draft["header"]
+
+
+@pytest.mark.parametrize("now", ["2027-03-01T00:00:00Z", "2027-03-01T23:59:59.999Z"])
+def test_a_new_query_has_the_key_of_today(now: str) -> None:
+    catalogue = read_catalogue()
+    now_ms = instant_ms(now)
+
+    draft = new_draft(
+        catalogue.type("match.query/1"), catalogue=catalogue, folder=catalogue_folder(), now_ms=now_ms
+    )
+
+    assert draft is not None
+    assert draft["payload"]["key_id"] == "mk-20270301-fr"
+    body = orjson.dumps(draft)
+    assert judge(body, catalogue=catalogue, at_ms=now_ms, now_ms=now_ms, draft=True).violations == ()
+
+
+def test_a_type_that_opens_and_answers_makes_the_draft_that_is_asked_for() -> None:
+    opener = json.loads(RUN.invoke(app, ["schema", "new", "fin.trade_mirror/1"]).stdout)
+    answer = json.loads(RUN.invoke(app, ["schema", "new", "fin.trade_mirror/1", "--reply-to", ID]).stdout)
+
+    assert "conversation" not in opener["header"]
+    assert "to" in opener["header"]
+    assert answer["header"]["conversation"] == {"in_reply_to": ID}
+    assert "to" not in answer["header"]
 
 
 def test_a_new_draft_is_written_once(tmp_path: Path) -> None:

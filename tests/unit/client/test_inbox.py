@@ -29,6 +29,7 @@ def received(name: str) -> Received:
         received_at=NOW,
         collected_at=None,
         flags=(),
+        in_force=None,
         message={},
         verification=None,
     )

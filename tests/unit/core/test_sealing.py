@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.cobblestone import Cobblestone256Encryptor
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from gateway.core.encoding import encode
 from gateway.core.sealing import (
@@ -11,6 +12,7 @@ from gateway.core.sealing import (
     Attachment,
     Content,
     ContentKey,
+    KeyWrap,
     SealError,
     StorageKey,
     decode_content,
@@ -19,14 +21,13 @@ from gateway.core.sealing import (
     open_sealed,
     padded_length,
     seal_content,
-    unwrap_key,
-    wrap_key,
 )
 from gateway.errors import MalformedError, PeerError
 
 KEY = ContentKey(bytes(range(32)))
 OTHER_KEY = ContentKey(bytes(32))
 STORAGE_KEY = StorageKey(bytes(range(32, 64)))
+KEY_WRAP = KeyWrap(STORAGE_KEY)
 HEADER = b"\x9f header bytes"
 MESSAGE = b'{"type":"intel.spontaneous/1"}'
 MANIFEST = (Attachment(name="photo 1.jpg", media_type="image/jpeg", size=123_456, digest=bytes(48)),)
@@ -210,37 +211,64 @@ def test_a_key_that_is_no_key_seals_nothing() -> None:
         with pytest.raises(ValueError, match="32"):
             seal_content(MESSAGE, content_key=ContentKey(key), header=HEADER)
         with pytest.raises(ValueError, match="32"):
-            wrap_key(ContentKey(key), storage_key=STORAGE_KEY, message_id=bytes(16))
+            KEY_WRAP.wrap(ContentKey(key), message_id=bytes(16))
+        with pytest.raises(ValueError, match="32"):
+            KeyWrap(StorageKey(key))
 
 
 def test_a_wrapped_key_opens_with_its_storage_key_and_message() -> None:
-    wrapped = wrap_key(KEY, storage_key=STORAGE_KEY, message_id=b"m" * 16)
+    wrapped = KEY_WRAP.wrap(KEY, message_id=b"m" * 16)
 
-    assert len(wrapped) == 104
+    assert len(wrapped) == 48
     assert wrapped.find(KEY) == -1
-    assert unwrap_key(wrapped, storage_key=STORAGE_KEY, message_id=b"m" * 16) == KEY
-    for other in (wrapped[:-1], wrapped + b"\x00", bytes(104), b""):
+    assert KEY_WRAP.unwrap(wrapped, message_id=b"m" * 16) == KEY
+    for other in (wrapped[:-1], wrapped + b"\x00", bytes(48), b""):
         with pytest.raises(SealError):
-            unwrap_key(other, storage_key=STORAGE_KEY, message_id=b"m" * 16)
+            KEY_WRAP.unwrap(other, message_id=b"m" * 16)
     with pytest.raises(SealError):
-        unwrap_key(wrapped, storage_key=STORAGE_KEY, message_id=b"n" * 16)
+        KEY_WRAP.unwrap(wrapped, message_id=b"n" * 16)
     with pytest.raises(SealError):
-        unwrap_key(wrapped, storage_key=StorageKey(KEY), message_id=b"m" * 16)
+        KeyWrap(StorageKey(KEY)).unwrap(wrapped, message_id=b"m" * 16)
+
+
+def test_every_byte_of_the_message_id_is_bound_though_the_nonce_holds_only_some() -> None:
+    message_id = bytes(range(16))
+    wrapped = KEY_WRAP.wrap(KEY, message_id=message_id)
+
+    for at in range(16):
+        other = message_id[:at] + bytes((message_id[at] ^ 1,)) + message_id[at + 1 :]
+        with pytest.raises(SealError):
+            KEY_WRAP.unwrap(wrapped, message_id=other)
+
+
+def test_a_message_id_of_another_length_wraps_and_unwraps_nothing() -> None:
+    wrapped = KEY_WRAP.wrap(KEY, message_id=bytes(16))
+
+    for message_id in (b"", bytes(12), bytes(15), bytes(17)):
+        with pytest.raises(ValueError, match="12"):
+            KEY_WRAP.wrap(KEY, message_id=message_id)
+        with pytest.raises(SealError):
+            KEY_WRAP.unwrap(wrapped, message_id=message_id)
 
 
 def test_what_is_wrapped_is_a_content_key() -> None:
-    encryptor = Cobblestone256Encryptor(STORAGE_KEY, b"entente/at-rest/v1\x00" + b"m" * 16)
-    wrapped = encryptor.update(bytes(31)) + encryptor.finalize()
-
-    with pytest.raises(SealError):
-        unwrap_key(wrapped, storage_key=STORAGE_KEY, message_id=b"m" * 16)
+    cipher = AESGCMSIV(STORAGE_KEY)
+    label = b"entente/at-rest/v1\x00" + b"m" * 16
+    for key in (bytes(31), bytes(33), b""):
+        wrapped = cipher.encrypt(b"m" * 12, key, label)
+        with pytest.raises(SealError):
+            KEY_WRAP.unwrap(wrapped, message_id=b"m" * 16)
 
 
 def test_content_and_wrapped_keys_are_not_taken_for_each_other() -> None:
-    wrapped = wrap_key(KEY, storage_key=STORAGE_KEY, message_id=HEADER)
+    header = b"m" * 16
+    wrapped = KEY_WRAP.wrap(KEY, message_id=header)
+    ciphertext = seal_content(KEY, content_key=ContentKey(STORAGE_KEY), header=header)
 
     with pytest.raises(SealError):
-        open_content(wrapped, content_key=ContentKey(STORAGE_KEY), header=HEADER)
+        open_content(wrapped, content_key=ContentKey(STORAGE_KEY), header=header)
+    with pytest.raises(SealError):
+        KEY_WRAP.unwrap(ciphertext, message_id=header)
 
 
 def test_one_error_says_nothing_but_that_it_does_not_open() -> None:

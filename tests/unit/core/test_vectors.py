@@ -21,10 +21,10 @@ from gateway.core.sealing import (
     Attachment,
     Content,
     ContentKey,
+    KeyWrap,
     StorageKey,
     open_sealed,
     padded_length,
-    unwrap_key,
 )
 from gateway.core.signature import HybridVerifier
 
@@ -59,11 +59,12 @@ def test_a_stored_content_opens() -> None:
 def test_a_stored_key_unwraps() -> None:
     vector = CONTENT["wrapped_key"]
 
-    assert unwrap_key(
-        raw(vector, "wrapped"),
-        storage_key=StorageKey(raw(vector, "storage_key")),
-        message_id=raw(vector, "message_id"),
-    ) == raw(vector, "content_key")
+    key_wrap = KeyWrap(StorageKey(raw(vector, "storage_key")))
+    wrapped, message_id = raw(vector, "wrapped"), raw(vector, "message_id")
+
+    assert key_wrap.unwrap(wrapped, message_id=message_id) == raw(vector, "content_key")
+    # One key for one message has one wrapped form, so other code can be held to it both ways.
+    assert key_wrap.wrap(ContentKey(raw(vector, "content_key")), message_id=message_id) == wrapped
 
 
 def test_a_stored_key_box_opens() -> None:

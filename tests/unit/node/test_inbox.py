@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.entries import EventEntry
 from gateway.node import inbox as inbox_module
 from gateway.node.inbox import Inbox, NotFoundError
 from tests.messages import INVESTIGATORS, intelligence
@@ -131,6 +132,24 @@ async def test_an_acknowledgement_may_be_repeated_and_keeps_its_time(world: Worl
     assert await inbox(world).page(reader(world)) == []
     (delivery,) = await inbox(world).page(reader(world), collected=True)
     assert (delivery.row.message_id, delivery.collected_ms) == (message_id, first)
+
+
+async def test_many_acknowledgements_are_one_event_and_repeats_are_none(world: World) -> None:
+    first, second = await deliver(world, "ROUTINE", "ROUTINE")
+    at_ms = await inbox(world).acknowledge(reader(world), first)
+    world.clock.advance(10)
+
+    times = await inbox(world).acknowledge_all(reader(world), [second, bytes(16), first])
+    again = await inbox(world).acknowledge_all(reader(world), [second, first])
+
+    assert times[1:] == [None, at_ms]
+    assert again == [times[0], at_ms]
+    collected = [
+        entry.objects
+        for entry in await world.log("FR", world.node("FR").pair.audit_origin)
+        if isinstance(entry, EventEntry) and entry.event == "message.collected"
+    ]
+    assert collected == [(first,), (second,)]
 
 
 async def test_unknown_and_not_yours_look_the_same(world: World) -> None:

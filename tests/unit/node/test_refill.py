@@ -136,7 +136,7 @@ async def test_what_the_log_answered_is_not_due_any_more(bench: Bench) -> None:
     def receive(tx: Transaction) -> None:
         tx.inbox.insert([row])
         tx.inbox.put_receipt_due(due)
-        tx.inbox.acknowledge(row.message_id, row.to_agencies[0], at_ms=2)
+        tx.inbox.acknowledge([row.message_id], row.to_agencies[0], at_ms=2)
 
     await bench.store.write(Step.MIRRORED, receive)
 

@@ -270,7 +270,7 @@ async def test_receipts_and_collections_are_logged_once(bench: Bench) -> None:
         tx.inbox.insert([row])
         tx.inbox.put_receipt_due(due(4, 1))
         tx.inbox.put_receipt_due(due(5, 2, 6))
-        tx.inbox.acknowledge(row.message_id, row.to_agencies[0], at_ms=2)
+        tx.inbox.acknowledge([row.message_id], row.to_agencies[0], at_ms=2)
 
     await bench.store.write(Step.MIRRORED, receive)
 

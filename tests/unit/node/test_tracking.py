@@ -13,7 +13,7 @@ from gateway.core.states import State
 from gateway.node.inbox import NotFoundError
 from gateway.node.tracking import TooLateError, Tracking
 from gateway.ports import MessageRow
-from tests.messages import INVESTIGATORS, intelligence
+from tests.messages import INVESTIGATORS
 from tests.world import World
 
 
@@ -31,7 +31,7 @@ async def test_another_agencys_message_is_as_unknown_as_none(world: World) -> No
         with pytest.raises(NotFoundError):
             await tracking(world).withdraw(principal, asked)
         with pytest.raises(NotFoundError):
-            await tracking(world).thread(principal, asked)
+            await world.node("US").conversations.read(principal, asked)
     assert await tracking(world).listing(stranger, after=0, limit=10) == []
 
 
@@ -155,15 +155,3 @@ async def test_a_timeline_says_how_a_message_went_in_every_case(world: World) ->
         ended_here = {"withdrawn before it was sent once more", "expired before it was sent"}
         if name in ended_here:
             assert (timeline[-1].origin, timeline[-1].index) == (None, None)
-
-
-async def test_a_conversation_is_named_once_however_many_messages_it_has(world: World) -> None:
-    agency = INVESTIGATORS["US"]
-    ids = [(await world.post("US", intelligence("US"), agency=agency)).message_id for _ in range(3)]
-
-    found = await tracking(world).threads(world.principal("US", agency), after=0, limit=2)
-    rest = await tracking(world).threads(
-        world.principal("US", agency), after=found[-1].messages[-1].number, limit=9
-    )
-
-    assert [item.conversation_id for item in (*found, *rest)] == ids[::-1]

@@ -12,14 +12,17 @@ Spec: docs/spec/rules.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.core.message.rules import (
     accounts,
     assistance,
     conversation,
+    craft,
     data_protection,
     dates,
+    deliveries,
     events,
     goods,
     governance,
@@ -28,10 +31,14 @@ from gateway.core.message.rules import (
     identifiers,
     intelligence,
     marking,
+    matching,
+    money,
+    operations,
     organisations,
     places,
     purpose,
     references,
+    substances,
     targeting,
 )
 from gateway.core.message.rules.definition import Rule, Stage
@@ -82,36 +89,19 @@ RULES: Final[tuple[Rule, ...]] = tuple(
         + governance.RULES
         + assistance.RULES
         + targeting.RULES
+        + matching.RULES
+        + substances.RULES
+        + deliveries.RULES
+        + operations.RULES
+        + craft.RULES
+        + money.RULES
         + conversation.RULES,
         key=lambda rule: rule.number,
     )
 )
 """Every rule that this node knows, by number."""
 
-RESERVED: Final = {
-    79: "CX-PURITY",
-    89: "CX-TOKENS",
-    90: "CX-KEYDAY",
-    91: "CX-RESULTS",
-    92: "CX-PRELOAD",
-    94: "CX-RULE",
-    97: "CX-CD",
-    98: "CX-CDDEC",
-    99: "CX-ROOM",
-    100: "CX-VESSEL",
-    101: "CX-TRACK",
-    102: "CX-BOARD",
-    103: "CX-BOARDDEC",
-    105: "CX-CASH",
-    106: "CX-FLOW",
-    107: "CX-MIRROR",
-    108: "CX-FIREARM",
-    111: "CX-USECHANGE",
-    112: "CX-PATCH",
-    119: "RF-OWN",
-    120: "RF-THEIRS",
-    121: "RF-ROOM",
-}
-"""Numbers that belong to rules of message types that have no schema yet."""
+RESERVED: Final[Mapping[int, str]] = {}
+"""Numbers that belong to rules of message types that have no schema yet: none."""
 
 __all__ = ["RESERVED", "RULES", "Rule", "Stage"]

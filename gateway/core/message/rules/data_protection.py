@@ -55,7 +55,7 @@ def _declared_or_absent(facts: Facts) -> Pointers:
     # Runs after all parts were seen, and before DP-02, which reads the same set.
     if "pnr_locator" in facts.payload:
         facts.categories.add("PNR")
-    if facts.categories and not facts.header["data_protection"]["contains_personal_data"]:
+    if facts.categories and not facts.data_protection["contains_personal_data"]:
         return ("/header/data_protection/contains_personal_data",)
     return GOOD
 
@@ -91,7 +91,7 @@ _personal_data_is_declared = Rule(
     "concernées. Ajoutez les catégories ou les personnes manquantes.",
 )
 def _every_category_is_declared(facts: Facts) -> Pointers:
-    protection = facts.header["data_protection"]
+    protection = facts.data_protection
     if not protection["contains_personal_data"]:
         return GOOD
     pointers = []
@@ -110,7 +110,7 @@ def _every_category_is_declared(facts: Facts) -> Pointers:
     fr="Les données personnelles circulent sous l'accord-cadre de 2016. Ajoutez UMBRELLA_2016 aux garanties.",
 )
 def _umbrella_is_named(facts: Facts) -> Pointers:
-    protection = facts.header["data_protection"]
+    protection = facts.data_protection
     if not protection["contains_personal_data"] or "UMBRELLA_2016" in protection["safeguards"]:
         return GOOD
     return ("/header/data_protection/safeguards",)
@@ -127,7 +127,7 @@ def _umbrella_is_named(facts: Facts) -> Pointers:
     "dans un projet.",
 )
 def _deletion_is_in_time(facts: Facts) -> Pointers:
-    protection = facts.header["data_protection"]
+    protection = facts.data_protection
     if not protection["contains_personal_data"]:
         return GOOD
     delete_by = protection.get("delete_by")
@@ -153,7 +153,7 @@ def _deletion_is_in_time(facts: Facts) -> Pointers:
     "pourquoi elles sont nécessaires, ou retirez-les.",
 )
 def _special_categories_are_justified(facts: Facts) -> Pointers:
-    protection = facts.header["data_protection"]
+    protection = facts.data_protection
     if not protection["special_categories"] or "special_justification" in protection:
         return GOOD
     return ("/header/data_protection/special_justification",)
@@ -163,13 +163,12 @@ def _special_categories_are_justified(facts: Facts) -> Pointers:
     "DP-06",
     40,
     pointer="/header/data_protection",
+    only_if=lambda terms: terms.no_personal_data,
     en="This type carries no personal data. Take it out, or use a type that may carry it.",
     fr="Ce type ne porte aucune donnée personnelle. Retirez-les, ou utilisez un type qui peut en porter.",
 )
 def _type_may_hold_personal_data(facts: Facts) -> Pointers:
-    if not facts.terms.no_personal_data or not facts.header["data_protection"]["contains_personal_data"]:
-        return GOOD
-    return ("/header/data_protection",)
+    return ("/header/data_protection",) if facts.data_protection["contains_personal_data"] else GOOD
 
 
 @message_rule(
@@ -182,7 +181,7 @@ def _type_may_hold_personal_data(facts: Facts) -> Pointers:
     "tout ce qui y fait allusion.",
 )
 def _targeting_uses_no_special_category(facts: Facts) -> Pointers:
-    if not facts.header["data_protection"]["special_categories"]:
+    if not facts.data_protection["special_categories"]:
         return GOOD
     return ("/header/data_protection/special_categories",)
 

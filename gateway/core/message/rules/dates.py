@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.message.instants import day_of_date, instant_ms
+from gateway.core.message.instants import day_of_date, instant_ms, sortable
 from gateway.core.message.rules.definition import (
     GOOD,
     Facts,
@@ -31,6 +31,8 @@ _PAIRS: Final = {
 }
 """Start of a period by the field that holds its end."""
 
+_ENDS: Final = frozenset(_PAIRS)
+
 _STRICT: Final = frozenset(
     {
         ("inspect.result/1", "ended_at"),
@@ -44,35 +46,29 @@ _STRICT: Final = frozenset(
 """Where the catalogue says that the end is later; elsewhere it may equal the start."""
 
 
-def _order(text: str) -> int:
-    """Return a number that orders dates among dates and instants among instants."""
-    return day_of_date(text) if len(text) == len("YYYY-MM-DD") else instant_ms(text)
-
-
 def _periods_end_after_they_begin(facts: Facts) -> Pointers:
     payload = facts.payload
     # Most payloads hold no period, and this look is all that the rule costs them.
-    ends = payload.keys() & _PAIRS.keys()
-    if not ends:
+    if _ENDS.isdisjoint(payload):
         return GOOD
     pointers = []
-    for end in sorted(ends):
+    for end in sorted(_ENDS.intersection(payload)):
         start = _PAIRS[end]
         if start in payload:
-            lasts = _order(payload[end]) - _order(payload[start])
-            if lasts < 0 or (lasts == 0 and (facts.type_id, end) in _STRICT):
+            begins, ends = sortable(payload[start]), sortable(payload[end])
+            if ends < begins or (ends == begins and (facts.type_id, end) in _STRICT):
                 pointers.append(f"/payload/{end}")
     return pointers
 
 
 def _arrival_follows_departure(consignment: Json, _: str, __: Facts) -> Pointers:
     etd, eta = consignment.get("etd"), consignment.get("eta")
-    return ("/eta",) if etd is not None and eta is not None and instant_ms(eta) < instant_ms(etd) else GOOD
+    return ("/eta",) if etd is not None and eta is not None and sortable(eta) < sortable(etd) else GOOD
 
 
 def _flight_takes_time(flight: Json, _: str, __: Facts) -> Pointers:
     std, sta = flight.get("std"), flight.get("sta")
-    return ("/sta",) if std is not None and sta is not None and instant_ms(sta) <= instant_ms(std) else GOOD
+    return ("/sta",) if std is not None and sta is not None and sortable(sta) <= sortable(std) else GOOD
 
 
 _dates_are_in_order = Rule(
@@ -165,7 +161,7 @@ def _action_is_still_possible(facts: Facts) -> Pointers:
 )
 def _examination_precedes_departure(facts: Facts) -> Pointers:
     etd = facts.payload["consignment"].get("etd")
-    if etd is None or instant_ms(facts.payload["needed_by"]) <= instant_ms(etd):
+    if etd is None or sortable(facts.payload["needed_by"]) <= sortable(etd):
         return GOOD
     return ("/payload/needed_by",)
 

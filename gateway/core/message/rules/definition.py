@@ -54,6 +54,10 @@ class Facts:
         terms: What the catalogue says about the type.
         agreement: What both nations agreed for all types.
         nation: Sending nation, ``FR`` or ``US``.
+        conversation: ``header.conversation``.
+        marking: ``header.marking``.
+        own_rank: Rank of the marking's level; None if it is none of the sending nation's own.
+        data_protection: ``header.data_protection``.
         created_ms: ``header.created_at`` as milliseconds since 1970.
         created_day: Its UTC day, in days since 1970.
         expires_ms: ``header.expires_at`` as milliseconds since 1970.
@@ -66,14 +70,18 @@ class Facts:
     __slots__ = (
         "agreement",
         "categories",
+        "conversation",
         "created_day",
         "created_ms",
+        "data_protection",
         "document",
         "expires_ms",
         "header",
+        "marking",
         "names",
         "nation",
         "now_ms",
+        "own_rank",
         "payload",
         "terms",
         "type_id",
@@ -82,16 +90,21 @@ class Facts:
 
     def __init__(self, document: Json, *, terms: TypeTerms, agreement: Agreement, now_ms: int) -> None:
         """Take a message that its schema accepts."""
+        header: Json = document["header"]
         self.document: Json = document
-        self.header: Json = document["header"]
+        self.header = header
         self.payload: Json = document["payload"]
         self.type_id: str = document["type"]
         self.terms = terms
         self.agreement = agreement
-        self.nation: str = self.header["from"]["nation"]
-        self.created_ms = instant_ms(self.header["created_at"])
+        self.nation: str = header["from"]["nation"]
+        self.conversation: Json = header["conversation"]
+        self.marking: Json = header["marking"]
+        self.own_rank = agreement.rank_of(self.marking, self.nation)
+        self.data_protection: Json = header["data_protection"]
+        self.created_ms = instant_ms(header["created_at"])
         self.created_day = day_of_instant(self.created_ms)
-        self.expires_ms = instant_ms(self.header["expires_at"])
+        self.expires_ms = instant_ms(header["expires_at"])
         self.now_ms = now_ms
         self.categories: set[str] = set()
         self.names: set[str] = set()
@@ -122,6 +135,9 @@ class PartCheck:
     function: PartFunction
     held: Held = "anyhow"
 
+
+TermsTest: TypeAlias = Callable[[TypeTerms], bool]
+"""Takes the terms of a type; tells whether its messages can break a rule at all."""
 
 ValueTest: TypeAlias = Callable[[Any, Json, Facts], bool]
 """Takes a value, the part whose field holds it, and the facts; tells whether it is good."""
@@ -172,6 +188,8 @@ class Rule:
             them.
         stage: What the rule needs to know.
         message_check: Function for the message as a whole, after all parts were seen.
+        only_if: Of the types in ``applies_to``, those whose terms pass this test have their
+            messages given to ``message_check``; the others cannot break the rule.
         part_checks: Functions for parts.
         format_checks: Tests of single values by their format.
         coded_checks: Tests of single values by a code beside them.
@@ -184,13 +202,16 @@ class Rule:
     applies_to: tuple[str, ...] = ("*",)
     stage: Stage = Stage.STATELESS
     message_check: MessageCheck | None = None
+    only_if: TermsTest | None = None
     part_checks: tuple[PartCheck, ...] = ()
     format_checks: tuple[FormatCheck, ...] = ()
     coded_checks: tuple[CodedCheck, ...] = ()
 
-    def concerns(self, type_id: str) -> bool:
-        """Tell whether the rule's message check is for messages of this type."""
-        return "*" in self.applies_to or type_id in self.applies_to
+    def concerns(self, type_id: str, terms: TypeTerms) -> bool:
+        """Tell whether the rule's message check is for messages of this type, which has these terms."""
+        if "*" not in self.applies_to and type_id not in self.applies_to:
+            return False
+        return self.only_if is None or self.only_if(terms)
 
 
 def message_rule(
@@ -202,6 +223,7 @@ def message_rule(
     fr: str,
     applies_to: tuple[str, ...] = ("*",),
     stage: Stage = Stage.STATELESS,
+    only_if: TermsTest | None = None,
 ) -> Callable[[MessageCheck], Rule]:
     """Return a decorator that makes a rule of a function for whole messages."""
 
@@ -214,6 +236,7 @@ def message_rule(
             applies_to=applies_to,
             stage=stage,
             message_check=function,
+            only_if=only_if,
         )
 
     return make

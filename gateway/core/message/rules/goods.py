@@ -1,4 +1,4 @@
-"""CX-MASS, CX-GOODS, CX-SEIZED: goods are described as their category demands."""
+"""CX-MASS, CX-GOODS, CX-SEIZED, CX-FIREARM: goods are described as their category demands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gateway.core.message.rules.definition import (
     PartCheck,
     Pointers,
     Rule,
+    message_rule,
     part_rule,
 )
 from gateway.core.message.wording import Wording
@@ -108,8 +109,30 @@ def _seized_goods_are_described(item: Json, _: str, __: Facts) -> Pointers:
     return pointers
 
 
+_LEGIBLE: Final = frozenset({"INTACT", "PARTIAL"})
+
+
+@message_rule(
+    "CX-FIREARM",
+    108,
+    pointer="/payload/firearms/{i}/serial",
+    applies_to=("arms.trace_request/1", "event.movement_notice/1"),
+    en="A firearm has a serial number if, and only if, serial_status is INTACT or PARTIAL. Add or remove the "
+    "number, or correct its state.",
+    fr="Une arme a un numéro de série si, et seulement si, serial_status est INTACT ou PARTIAL. Ajoutez ou "
+    "retirez le numéro, ou corrigez son état.",
+)
+def _serial_number_fits_its_state(facts: Facts) -> Pointers:
+    return [
+        f"/payload/firearms/{i}/serial"
+        for i, firearm in enumerate(facts.payload.get("firearms", ()))
+        if ("serial" in firearm) != (firearm["serial_status"] in _LEGIBLE)
+    ]
+
+
 RULES: Final[tuple[Rule, ...]] = (
     _net_is_not_above_gross,
     _goods_fit_their_category,
     _seized_goods_are_described,
+    _serial_number_fits_its_state,
 )

@@ -72,11 +72,12 @@ def _h2_is_for_the_addressee_only(facts: Facts) -> Pointers:
     "EV-01",
     26,
     pointer="/header/evaluation",
+    only_if=lambda terms: terms.evaluation,
     en="This type carries an evaluation of source and information. Add header.evaluation.",
     fr="Ce type porte une évaluation de la source et de l'information. Ajoutez header.evaluation.",
 )
 def _evaluation_is_there(facts: Facts) -> Pointers:
-    return ("/header/evaluation",) if facts.terms.evaluation and "evaluation" not in facts.header else GOOD
+    return GOOD if "evaluation" in facts.header else ("/header/evaluation",)
 
 
 _SCHEMES: Final = {

@@ -85,12 +85,12 @@ def _everyone_is_on_the_right_side(facts: Facts) -> Pointers:
 def _agencies_may_exchange_this_type(facts: Facts) -> Pointers:
     agencies = facts.terms.agencies
     header = facts.header
-    if header["from"]["agency"] in agencies.get(facts.nation, ()) and all(
-        addressee["nation"] != facts.nation and addressee["agency"] in agencies.get(addressee["nation"], ())
-        for addressee in header["to"]
-    ):
-        return GOOD
-    return GOOD if _strangers(facts) else ("/header",)
+    is_allowed = header["from"]["agency"] in agencies.get(facts.nation, ())
+    for addressee in header["to"]:
+        nation = addressee["nation"]
+        if nation == facts.nation or addressee["agency"] not in agencies.get(nation, ()):
+            is_allowed = False
+    return GOOD if is_allowed or _strangers(facts) else ("/header",)
 
 
 @message_rule(
@@ -105,7 +105,7 @@ def _agencies_may_exchange_this_type(facts: Facts) -> Pointers:
 )
 def _replies_and_only_replies_name_a_message(facts: Facts) -> Pointers:
     terms = facts.terms
-    if "in_reply_to" in facts.header["conversation"]:
+    if "in_reply_to" in facts.conversation:
         return GOOD if terms.reply_to or terms.threads else ("/header/conversation",)
     # A type that answers itself (a deconfliction notice, say) may also open a conversation.
     is_opener = not terms.reply_to or facts.type_id in terms.reply_to
@@ -116,19 +116,18 @@ def _replies_and_only_replies_name_a_message(facts: Facts) -> Pointers:
     "H-06",
     8,
     pointer="/header/conversation/pattern",
+    only_if=lambda terms: not terms.reply_to,
     en="A message that opens a conversation has the pattern of its type. Set the pattern that the catalogue "
     "gives, or leave it out.",
     fr="Un message qui ouvre une conversation porte le schéma d'échange (pattern) de son type. Indiquez "
     "celui du catalogue, ou omettez-le.",
 )
 def _pattern_fits_the_type(facts: Facts) -> Pointers:
-    header = facts.header
-    conversation = header["conversation"]
+    conversation = facts.conversation
     if (
         conversation["pattern"] == facts.terms.pattern
-        or facts.terms.reply_to
         or "in_reply_to" in conversation
-        or "room" in header.get("operation", ())
+        or "room" in facts.header.get("operation", ())
     ):
         return GOOD
     return ("/header/conversation/pattern",)
@@ -138,17 +137,16 @@ def _pattern_fits_the_type(facts: Facts) -> Pointers:
     "H-07",
     9,
     pointer="/header/reply_by",
+    only_if=lambda terms: terms.awaits,
     en="A type that awaits an answer carries reply_by, later than created_at. Say until when you need the "
     "answer.",
     fr="Un type qui attend une réponse porte reply_by, postérieur à created_at. Indiquez pour quand la "
     "réponse est attendue.",
 )
 def _awaited_answers_have_a_deadline(facts: Facts) -> Pointers:
-    terms = facts.terms
-    header = facts.header
-    if not terms.awaits or (terms.reply_to and "in_reply_to" in header["conversation"]):
+    if facts.terms.reply_to and "in_reply_to" in facts.conversation:
         return GOOD
-    reply_by = header.get("reply_by")
+    reply_by = facts.header.get("reply_by")
     if reply_by is not None and instant_ms(reply_by) > facts.created_ms:
         return GOOD
     return ("/header/reply_by",)
@@ -159,17 +157,17 @@ def _awaited_answers_have_a_deadline(facts: Facts) -> Pointers:
     10,
     pointer="/header/precedence",
     stage=Stage.BOTH,
+    only_if=lambda terms: not terms.flash,
     en="FLASH is kept for the types that allow it and for replies to a FLASH message. Use IMMEDIATE, or "
     "send the alert type made for it.",
     fr="FLASH est réservé aux types qui l'admettent et aux réponses à un message FLASH. Utilisez IMMEDIATE, "
     "ou le type d'alerte prévu à cet effet.",
 )
 def _flash_is_allowed(facts: Facts) -> Pointers:
-    header = facts.header
-    if header["precedence"] != "FLASH" or facts.terms.flash:
+    if facts.header["precedence"] != "FLASH":
         return GOOD
     # Whether the message that is answered was FLASH is for the conversation's rules to see.
-    is_reply = facts.terms.reply_to and "in_reply_to" in header["conversation"]
+    is_reply = facts.terms.reply_to and "in_reply_to" in facts.conversation
     return GOOD if is_reply else ("/header/precedence",)
 
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.message.instants import day_of_date
-from gateway.core.message.rules.definition import GOOD, Facts, Json, Pointers, Rule, message_rule
+from gateway.core.message.rules.definition import GOOD, Facts, Pointers, Rule, message_rule
 
 _NEVER_ABROAD: Final = frozenset({"SPECIAL_FRANCE", "NOFORN", "FED_ONLY", "FEDCON"})
 # ORCON is for classified information, which begins at CONFIDENTIAL.
 _CLASSIFIED_RANK: Final = 2
-
-
-def _marking(facts: Facts) -> Json:
-    marking: Json = facts.header["marking"]
-    return marking
 
 
 @message_rule(
@@ -27,15 +22,14 @@ def _marking(facts: Facts) -> Json:
     "trois lettres. Placez votre nation en tête et ajoutez celle du partenaire.",
 )
 def _release_list_names_both_sides(facts: Facts) -> Pointers:
-    released = _marking(facts)["releasable_to"]
+    released = facts.marking["releasable_to"]
     nations = facts.agreement.nations
-    if (
-        released
-        and released[0] == nations[facts.nation].alpha3
-        and all(nations[addressee["nation"]].alpha3 in released for addressee in facts.header["to"])
-    ):
-        return GOOD
-    return ("/header/marking/releasable_to",)
+    if not released or released[0] != nations[facts.nation].alpha3:
+        return ("/header/marking/releasable_to",)
+    for addressee in facts.header["to"]:
+        if nations[addressee["nation"]].alpha3 not in released:
+            return ("/header/marking/releasable_to",)
+    return GOOD
 
 
 @message_rule(
@@ -48,20 +42,8 @@ def _release_list_names_both_sides(facts: Facts) -> Pointers:
     "liaison. Ne l'envoyez pas ; demandez à votre officier de sécurité si elle peut être communiquée.",
 )
 def _national_caveats_stay_home(facts: Facts) -> Pointers:
-    caveats = _marking(facts).get("caveats")
+    caveats = facts.marking.get("caveats")
     return ("/header/marking/caveats",) if caveats and not _NEVER_ABROAD.isdisjoint(caveats) else GOOD
-
-
-def _has_own_level(facts: Facts) -> bool:
-    """Tell whether MK-03 holds."""
-    marking = _marking(facts)
-    policy = facts.agreement.nations[facts.nation].policy
-    return marking["policy"] == policy and marking["level"] in facts.agreement.levels[policy]
-
-
-def _is_below_ceiling(facts: Facts) -> bool:
-    """Tell whether MK-04 holds, provided that MK-03 does."""
-    return facts.agreement.rank[_marking(facts)["level"]] <= facts.agreement.ceiling
 
 
 @message_rule(
@@ -74,7 +56,7 @@ def _is_below_ceiling(facts: Facts) -> bool:
     "vos propres règles ; l'équivalent du partenaire va dans alternative.",
 )
 def _level_is_the_originators(facts: Facts) -> Pointers:
-    return GOOD if _has_own_level(facts) else ("/header/marking/level",)
+    return GOOD if facts.own_rank is not None else ("/header/marking/level",)
 
 
 @message_rule(
@@ -87,7 +69,8 @@ def _level_is_the_originators(facts: Facts) -> Pointers:
     "version de niveau inférieur.",
 )
 def _level_is_below_the_ceiling(facts: Facts) -> Pointers:
-    return GOOD if not _has_own_level(facts) or _is_below_ceiling(facts) else ("/header/marking/level",)
+    rank = facts.own_rank
+    return GOOD if rank is None or rank <= facts.agreement.ceiling else ("/header/marking/level",)
 
 
 @message_rule(
@@ -100,11 +83,11 @@ def _level_is_below_the_ceiling(facts: Facts) -> Pointers:
     "dans un projet de message : le nœud le remplira.",
 )
 def _alternative_is_the_agreed_one(facts: Facts) -> Pointers:
-    if not _has_own_level(facts) or not _is_below_ceiling(facts):
-        return GOOD
-    marking = _marking(facts)
-    alternative = marking["alternative"]
     agreement = facts.agreement
+    if facts.own_rank is None or facts.own_rank > agreement.ceiling:
+        return GOOD
+    marking = facts.marking
+    alternative = marking["alternative"]
     is_foreign = alternative["policy"] in agreement.levels and alternative["policy"] != marking["policy"]
     if is_foreign and alternative["level"] == agreement.equivalence[marking["policy"]][marking["level"]]:
         return GOOD
@@ -121,7 +104,7 @@ def _alternative_is_the_agreed_one(facts: Facts) -> Pointers:
     "d'abord, puis les autres, par ordre alphabétique. Corrigez le niveau ou l'ordre, ou retirez-les.",
 )
 def _cui_categories_fit_level_and_order(facts: Facts) -> Pointers:
-    marking = _marking(facts)
+    marking = facts.marking
     categories = marking.get("cui_categories")
     if not categories:
         return GOOD
@@ -141,7 +124,7 @@ def _cui_categories_fit_level_and_order(facts: Facts) -> Pointers:
     "ultérieur.",
 )
 def _review_is_ahead(facts: Facts) -> Pointers:
-    review_on = _marking(facts).get("review_on")
+    review_on = facts.marking.get("review_on")
     if review_on is None or day_of_date(review_on) > facts.created_day:
         return GOOD
     return ("/header/marking/review_on",)
@@ -157,8 +140,7 @@ def _review_is_ahead(facts: Facts) -> Pointers:
     "transmission ultérieure exige l'accord de l'émetteur.",
 )
 def _no_third_nation(facts: Facts) -> Pointers:
-    parties = [nation.alpha3 for nation in facts.agreement.nations.values()]
-    if all(code in parties for code in _marking(facts)["releasable_to"]):
+    if facts.agreement.parties.issuperset(facts.marking["releasable_to"]):
         return GOOD
     return ("/header/marking/releasable_to",)
 
@@ -173,7 +155,7 @@ def _no_third_nation(facts: Facts) -> Pointers:
     "restriction ou corrigez le niveau.",
 )
 def _caveats_fit_the_level(facts: Facts) -> Pointers:
-    marking = _marking(facts)
+    marking = facts.marking
     caveats = marking.get("caveats")
     if not caveats:
         return GOOD

@@ -32,8 +32,17 @@ def _goods_go_somewhere_else(consignment: Json, _: str, __: Facts) -> Pointers:
 _BOUNDS: Final = (("lat", Decimal(90)), ("lon", Decimal(180)))
 
 
+def is_on_the_globe(place: Json) -> bool:
+    """Tell whether the coordinates that a place or position has exist."""
+    return not _impossible_coordinates(place)
+
+
+def _impossible_coordinates(place: Json) -> list[str]:
+    return [name for name, bound in _BOUNDS if name in place and abs(Decimal(place[name])) > bound]
+
+
 def _coordinates_exist(place: Json, _: str, __: Facts) -> Pointers:
-    return [f"/{name}" for name, bound in _BOUNDS if name in place and abs(Decimal(place[name])) > bound]
+    return [f"/{name}" for name in _impossible_coordinates(place)]
 
 
 def _place_is_given(location: Json, _: str, __: Facts) -> Pointers:

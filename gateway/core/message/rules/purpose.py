@@ -37,20 +37,14 @@ def holds_pnr(facts: Facts) -> bool:
     "PU-01",
     28,
     pointer="/header/purpose/code",
+    only_if=lambda terms: terms.purposes.isdisjoint((_ANY_PURPOSE, _PURPOSE_OF_THE_REQUEST)),
     en="The purpose is one that the agreement allows for this type. Choose one of the type's purposes, or "
     "the type that serves yours.",
     fr="La finalité est l'une de celles que l'accord admet pour ce type. Choisissez-en une, ou le type qui "
     "sert la vôtre.",
 )
 def _purpose_is_allowed(facts: Facts) -> Pointers:
-    allowed = facts.terms.purposes
-    if (
-        facts.header["purpose"]["code"] in allowed
-        or _ANY_PURPOSE in allowed
-        or _PURPOSE_OF_THE_REQUEST in allowed
-    ):
-        return GOOD
-    return ("/header/purpose/code",)
+    return GOOD if facts.header["purpose"]["code"] in facts.terms.purposes else ("/header/purpose/code",)
 
 
 @message_rule(
@@ -136,17 +130,15 @@ def _pnr_has_its_agreement(facts: Facts) -> Pointers:
     "LB-03",
     34,
     pointer="/header/legal_basis",
+    only_if=lambda terms: bool(terms.legal_bases),
     en="A type that needs a legal basis of its own names one of them. Add one of the bases that the type "
     "lists.",
     fr="Un type qui exige une base juridique propre en cite une. Ajoutez l'une des bases que le type "
     "énumère.",
 )
 def _type_has_its_own_basis(facts: Facts) -> Pointers:
-    demanded = facts.terms.legal_bases
-    if not demanded:
-        return GOOD
     named = facts.header["legal_basis"]
-    return GOOD if any(basis in named for basis in demanded) else ("/header/legal_basis",)
+    return GOOD if any(basis in named for basis in facts.terms.legal_bases) else ("/header/legal_basis",)
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -40,12 +40,15 @@ def _noting(*fields: str) -> PartFunction:
 
 
 def _note_parties(consignment: Json, at: str, facts: Facts) -> Pointers:
-    facts.used_names.extend((name, f"{at}/parties") for name in consignment.get("parties", ()))
+    pointer = f"{at}/parties"
+    for name in consignment.get("parties", ()):
+        facts.used_names.append((name, pointer))
     return GOOD
 
 
 def _used_names_were_given(facts: Facts) -> Pointers:
-    return [pointer for name, pointer in facts.used_names if name not in facts.names]
+    names = facts.names
+    return [pointer for name, pointer in facts.used_names if name not in names]
 
 
 _names_lead_somewhere = Rule(

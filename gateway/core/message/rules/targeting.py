@@ -1,11 +1,42 @@
-"""CX-PAX, CX-DISP, CX-INSPECT: referrals and examinations, and what came of them."""
+"""CX-PRELOAD, CX-PAX, CX-RULE, CX-DISP, CX-INSPECT: referrals, rules, examinations, and what came of them."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from gateway.core.message.instants import day_of_date, instant_ms
 from gateway.core.message.rules.definition import Facts, Pointers, Rule, Stage, message_rule
 from gateway.core.message.rules.purpose import holds_pnr
+
+_LONGEST_RULE_DAYS: Final = 366
+
+
+@message_rule(
+    "CX-PRELOAD",
+    92,
+    pointer="/payload/question, /payload/screening, /header/precedence or /payload/act_before",
+    applies_to=("target.preload_referral/1",),
+    en="A request for information (RFI) asks a question, one for screening (RFS) names methods, do-not-load "
+    "(DNL) goes FLASH, and act_before is earlier than the scheduled departure (std). Add what is missing, "
+    "raise the precedence, or correct the times.",
+    fr="Une demande d'informations (RFI) pose une question, une demande d'inspection-filtrage (RFS) nomme "
+    "des moyens, une interdiction de chargement (DNL) part en FLASH, et act_before précède le départ "
+    "programmé (std). Ajoutez ce qui manque, relevez l'urgence, ou corrigez les heures.",
+)
+def _what_is_asked_before_loading_is_said(facts: Facts) -> Pointers:
+    payload = facts.payload
+    code = payload["code"]
+    pointers = []
+    if code == "RFI" and "question" not in payload:
+        pointers.append("/payload/question")
+    if code == "RFS" and not payload.get("screening"):
+        pointers.append("/payload/screening")
+    if code == "DNL" and facts.header["precedence"] != "FLASH":
+        pointers.append("/header/precedence")
+    departure = payload.get("flight", {}).get("std")
+    if departure is not None and instant_ms(payload["act_before"]) >= instant_ms(departure):
+        pointers.append("/payload/act_before")
+    return pointers
 
 
 @message_rule(
@@ -25,6 +56,26 @@ def _travellers_travel(facts: Facts) -> Pointers:
         pointers.append("/payload/travellers")
     if ("pnr_locator" in payload) != holds_pnr(facts):
         pointers.append("/payload/pnr_locator")
+    return pointers
+
+
+@message_rule(
+    "CX-RULE",
+    94,
+    pointer="/payload/threshold or /payload/valid_to",
+    applies_to=("target.risk_rule/1",),
+    en="A rule whose logic is WEIGHTED has a threshold, and a rule is valid for 366 days at most. Add the "
+    "threshold, or choose an earlier valid_to.",
+    fr="Un profil de logique WEIGHTED a un seuil (threshold), et un profil vaut 366 jours au plus. Ajoutez "
+    "le seuil, ou avancez valid_to.",
+)
+def _risk_rule_can_be_run_and_ends(facts: Facts) -> Pointers:
+    payload = facts.payload
+    pointers = []
+    if payload["logic"] == "WEIGHTED" and "threshold" not in payload:
+        pointers.append("/payload/threshold")
+    if day_of_date(payload["valid_to"]) - day_of_date(payload["valid_from"]) > _LONGEST_RULE_DAYS:
+        pointers.append("/payload/valid_to")
     return pointers
 
 
@@ -74,7 +125,9 @@ def _examination_is_whole(facts: Facts) -> Pointers:
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    _what_is_asked_before_loading_is_said,
     _travellers_travel,
+    _risk_rule_can_be_run_and_ends,
     _result_says_when_and_deletes,
     _examination_is_whole,
 )

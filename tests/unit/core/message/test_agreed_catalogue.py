@@ -157,7 +157,6 @@ def compare(
 # --- What is there -----------------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="types still come in from other branches", strict=False)  # delete when merged
 def test_no_type_is_absent() -> None:
     absent = [type_id for type_id in TYPES if type_id not in PRESENT]
 

@@ -92,9 +92,9 @@ def test_a_draft_of_what_only_the_agency_knows_becomes_a_good_message(example: d
         header["conversation"] = {"in_reply_to": reply}
         more = {"parent": stored(EXAMPLES[reply]), "parent_content": EXAMPLES[reply]}
     terms = CATALOGUE.type(example["type"]).terms
-    if not terms.reply_to:
+    if reply is None or not terms.reply_to:
         header["to"] = full["to"]
-        if len(terms.purposes) > 1 or "*" in terms.purposes:
+        if len(terms.purposes) > 1 or "*" in terms.purposes or full["purpose"]["areas"]:
             header["purpose"] = full["purpose"]
     if full["data_protection"]["contains_personal_data"]:
         # Who is a suspect, and what prose says, no structure shows.
@@ -227,6 +227,70 @@ def test_a_reply_to_nobody_is_filed_under_what_it_names() -> None:
 
     assert header["conversation"]["id"] == REFERRAL["header"]["message_id"]
     assert "to" not in header
+
+
+def test_a_withdrawal_goes_to_all_who_got_what_it_withdraws_with_the_same_purpose() -> None:
+    request = next(d for d in EXAMPLES.values() if d["type"] == "assist.request/1")
+    two = copy.deepcopy(request)
+    two["header"]["to"] = [{"nation": "US", "agency": code} for code in ("US.ICE.HSI", "US.CBP")]
+    draft = {
+        "type": "assist.cancel/1",
+        "header": {"conversation": {"in_reply_to": request["header"]["message_id"]}},
+        "payload": {},
+    }
+    dnred = Sender(nation="FR", agency="FR.DGDDI.DNRED", unit=None)
+
+    header = finish(draft, sender=dnred, parent=stored(two), parent_content=two).document["header"]
+
+    assert header["to"] == two["header"]["to"]
+    assert header["purpose"] == two["header"]["purpose"]
+    assert header["conversation"]["id"] == request["header"]["conversation"]["id"]
+
+
+def test_a_message_of_the_other_nation_is_not_withdrawn_for_it() -> None:
+    draft = {
+        "type": "assist.cancel/1",
+        "header": {"conversation": {"in_reply_to": REFERRAL["header"]["message_id"]}},
+        "payload": {},
+    }
+
+    assert "to" not in finish(draft, parent=stored(REFERRAL)).document["header"]
+
+
+def test_the_second_half_of_a_case_takes_its_purpose_from_the_first() -> None:
+    proposal = next(
+        d
+        for d in EXAMPLES.values()
+        if d["type"] == "invest.joint_case/1" and "in_reply_to" not in d["header"]["conversation"]
+    )
+    draft = {
+        "type": "invest.joint_case/1",
+        "header": {"conversation": {"in_reply_to": proposal["header"]["message_id"]}},
+        "payload": {},
+    }
+    hsi = Sender(nation="US", agency="US.ICE.HSI", unit=None)
+
+    header = finish(draft, sender=hsi, parent=stored(proposal), parent_content=proposal).document["header"]
+
+    assert header["purpose"] == proposal["header"]["purpose"]
+    assert header["to"] == [{"nation": "FR", "agency": "FR.DGDDI.DNRED"}]
+
+
+def purpose_of(type_id: str, header: dict[str, Any]) -> Any:
+    completed = finish({"type": type_id, "header": header, "payload": {}}).document
+    return completed["header"].get("purpose")
+
+
+def test_a_type_with_one_purpose_gets_it() -> None:
+    areas = {"purpose": {"areas": ["ARMS"]}}
+
+    assert purpose_of("invest.joint_case/1", areas) == {"code": "CRIMINAL_INVESTIGATION", "areas": ["ARMS"]}
+    assert purpose_of("invest.joint_case/1", {}) == {"code": "CRIMINAL_INVESTIGATION", "areas": []}
+
+
+@pytest.mark.parametrize("type_id", ["target.risk_rule/1", "assist.cancel/1", "assist.ack/1"])
+def test_a_type_with_several_purposes_or_that_of_another_message_gets_none(type_id: str) -> None:
+    assert purpose_of(type_id, {}) is None
 
 
 def test_the_only_possible_addressee_is_filled_in() -> None:
@@ -374,6 +438,10 @@ def test_a_type_that_demands_its_own_legal_basis_gets_one() -> None:
     assert header_of({})["legal_basis"] == ["FRUS_CUSTOMS_1936", "EUUS_CMAA_1997"]
 
 
+CONTROLLED = "invest.controlled_delivery_request/1"
+ANSWER = {"conversation": {"in_reply_to": "0190f3c2-7a00-7c11-8f00-000000000009"}}
+
+
 @pytest.mark.parametrize(
     ("type_id", "header", "payload", "due"),
     [
@@ -394,6 +462,32 @@ def test_a_type_that_demands_its_own_legal_basis_gets_one() -> None:
         ("assist.request/1", {"precedence": "FLASH"}, {"urgency": "STANDARD"}, "2026-11-12T12:00:00.123Z"),
         ("alert.urgent/1", {"precedence": "ROUTINE"}, {}, None),
         ("assist.request/1", {}, {"urgency": ["STANDARD"]}, None),
+        ("match.query/1", {"precedence": "PRIORITY"}, {}, "2026-11-05T12:15:00.123Z"),
+        ("target.preload_referral/1", {}, {"code": "DNL"}, "2026-11-05T13:00:00.123Z"),
+        ("target.preload_referral/1", {}, {"code": "RFI"}, "2026-11-05T20:00:00.123Z"),
+        (
+            "ops.asset_request/1",
+            {"precedence": "IMMEDIATE"},
+            {"from": "2026-11-05T13:30:00Z"},
+            "2026-11-05T13:30:00.000Z",
+        ),
+        ("invest.deconfliction/1", {"precedence": "PRIORITY"}, {}, "2026-11-06T12:00:00.123Z"),
+        ("invest.deconfliction/1", {**ANSWER, "precedence": "PRIORITY"}, {}, None),
+        # Twelve hours before the delivery begins, or two days.
+        (CONTROLLED, {"precedence": "IMMEDIATE"}, {}, "2026-11-07T12:00:00.123Z"),
+        (
+            CONTROLLED,
+            {"precedence": "IMMEDIATE"},
+            {"window_from": "2026-11-07T06:00:00Z"},
+            "2026-11-06T18:00:00.000Z",
+        ),
+        # So near that the twelve hours have begun: until it begins.
+        (
+            CONTROLLED,
+            {"precedence": "IMMEDIATE"},
+            {"window_from": "2026-11-06T00:00:00.123Z"},
+            "2026-11-06T00:00:00.123Z",
+        ),
         ("intel.spontaneous/1", {"precedence": "ROUTINE"}, {}, None),
     ],
 )

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.message.instants import DAY_MS, day_of_date, day_of_instant, instant_ms
+from gateway.core.message.instants import (
+    DAY_MS,
+    day_of_date,
+    day_of_instant,
+    day_text,
+    instant_ms,
+    instant_text,
+    sortable,
+)
+
+INSTANTS = st.integers(min_value=-30_610_224_000_000, max_value=253_402_300_799_999)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +34,7 @@ def test_instants_are_milliseconds_since_1970(text: str, expected: int) -> None:
     assert instant_ms(text) == expected
 
 
-@given(st.integers(min_value=-30_610_224_000_000, max_value=253_402_300_799_999))
+@given(INSTANTS)
 def test_every_millisecond_is_read_exactly(milliseconds: int) -> None:
     seconds, rest = divmod(milliseconds, 1000)
     whole = date.fromordinal(date(1970, 1, 1).toordinal() + seconds // 86_400)
@@ -32,7 +42,32 @@ def test_every_millisecond_is_read_exactly(milliseconds: int) -> None:
     stamp = f"{whole.isoformat()}T{clock // 3600:02d}:{clock // 60 % 60:02d}:{clock % 60:02d}.{rest:03d}Z"
 
     assert instant_ms(stamp) == milliseconds
+    assert instant_text(milliseconds) == stamp
     assert day_of_instant(milliseconds) == day_of_date(whole.isoformat())
+    assert day_text(milliseconds) == whole.isoformat()
+
+
+@given(INSTANTS, INSTANTS, st.booleans(), st.booleans())
+def test_sortable_texts_come_in_the_order_of_the_instants(
+    first: int, second: int, first_is_whole: bool, second_is_whole: bool
+) -> None:
+    def stamp(milliseconds: int, *, is_whole: bool) -> str:
+        text = instant_text(milliseconds)
+        return text[:-5] + "Z" if is_whole and milliseconds % 1_000 == 0 else text
+
+    # Near one another and on whole seconds more often than chance would have it.
+    for other in (second, first, first + 1, first - first % 1_000, second - second % 1_000):
+        if other > 253_402_300_799_999:
+            continue
+        one, two = stamp(first, is_whole=first_is_whole), stamp(other, is_whole=second_is_whole)
+        assert (sortable(one) < sortable(two)) == (first < other)
+        assert (sortable(one) == sortable(two)) == (first == other)
+
+
+def test_a_time_without_decimals_equals_the_same_time_with_them() -> None:
+    assert sortable("2026-11-02T08:15:00Z") == sortable("2026-11-02T08:15:00.000Z")
+    assert sortable("2026-11-02T08:15:00Z") < sortable("2026-11-02T08:15:00.001Z")
+    assert sortable("2026-11-02") == "2026-11-02"
 
 
 def test_days_count_in_utc_and_also_before_1970() -> None:

@@ -46,6 +46,14 @@ def test_a_record_locator_is_passenger_data() -> None:
     assert found.roles == ("CREW",)
 
 
+def test_tokens_are_pseudonyms_and_results_are_nothing() -> None:
+    query = {"tokens": [{"idx": 0, "field": "IMEI", "token": "x" * 43}]}
+
+    assert find(query, "match.query/1").categories == ("PSEUDONYM",)
+    assert find({"tokens": []}, "match.query/1").categories == ()
+    assert find({"results": [{"idx": 0, "outcome": "HIT"}]}, "match.result/1").categories == ()
+
+
 @pytest.mark.parametrize(
     ("dob", "minor"),
     [

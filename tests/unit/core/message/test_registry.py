@@ -79,6 +79,8 @@ def test_the_agreement_gives_markings_agencies_and_tables(catalogue: Catalogue) 
     assert (agreement.currency["JPY"], agreement.iban_len["FR"]) == (0, 27)
     assert {"FR", "US"} <= agreement.iso2
     assert "US" not in agreement.eu
+    assert "437-38-7" in agreement.fentanyls
+    assert agreement.type_ids == set(catalogue.types)
 
 
 def test_an_unknown_type_is_refused_without_naming_it(catalogue: Catalogue) -> None:

@@ -211,7 +211,6 @@ def test_dp05_asks_also_a_message_that_declares_no_personal_data() -> None:
 def test_dp06_a_type_that_forbids_personal_data_carries_none(
     flag: bool, broken: set[tuple[str, str]]
 ) -> None:
-    # No type of the catalogue forbids it yet, so one is made to.
     catalogue = read_catalogue(ROOT / "schemas")
     message_type = with_terms(catalogue.type("intel.spontaneous/1"), no_personal_data=True)
     message = bare({}) if not flag else changed("intel.spontaneous", {"/payload/persons": []})
@@ -219,6 +218,79 @@ def test_dp06_a_type_that_forbids_personal_data_carries_none(
     violations = stateless_violations(message, message_type, catalogue.agreement, created_ms(message))
 
     assert {(violation.rule, violation.pointer) for violation in violations} == broken
+
+
+FORBIDDING = [
+    "intel.modus_operandi",
+    "intel.threat_assessment",
+    "lab.result",
+    "ops.asset_request",
+    "ops.asset_response",
+    "ops.room_close",
+    "ops.room_open",
+    "ops.sitrep",
+    "target.risk_rule",
+]
+
+
+@pytest.mark.parametrize("type_name", FORBIDDING)
+def test_dp06_the_types_that_forbid_personal_data(type_name: str) -> None:
+    assert verdict(changed(type_name, {PROTECTION: DECLARED})) == {("DP-06", PROTECTION)}
+
+
+DECLARED = {
+    "contains_personal_data": True,
+    "categories": ["IDENTITY"],
+    "subjects": ["SUSPECT"],
+    "special_categories": [],
+    "minors": False,
+    "safeguards": ["UMBRELLA_2016"],
+    "delete_by": "2026-12-31",
+}
+
+
+UNDECLARED = {
+    "contains_personal_data": False,
+    "categories": [],
+    "subjects": [],
+    "special_categories": [],
+    "minors": False,
+    "safeguards": [],
+}
+
+
+def test_dp01_tokens_are_pseudonyms_and_results_are_not() -> None:
+    flag = f"{PROTECTION}/contains_personal_data"
+
+    assert verdict(changed("match.query", {PROTECTION: UNDECLARED})) == {("DP-01", flag)}
+    assert verdict(changed("match.result", {PROTECTION: UNDECLARED})) == set()
+
+
+def test_dp02_tokens_are_declared_as_pseudonyms() -> None:
+    categories = f"{PROTECTION}/categories"
+
+    assert verdict(changed("match.query", {categories: ["CONTACT"]})) == {("DP-02", categories)}
+    assert verdict(changed("match.query", {categories: ["CONTACT", "PSEUDONYM"]})) == set()
+
+
+@pytest.mark.parametrize(
+    "type_name",
+    ["invest.deconfliction", "invest.joint_case", "invest.controlled_delivery_request"],
+)
+def test_dp01_persons_and_accounts_of_investigations_are_found(type_name: str) -> None:
+    flag = f"{PROTECTION}/contains_personal_data"
+
+    assert verdict(changed(type_name, {PROTECTION: UNDECLARED})) == {("DP-01", flag)}
+
+
+@pytest.mark.parametrize(("days", "broken"), [(1, False), (2, True)])
+def test_dp04_tokens_are_kept_for_a_day(days: int, broken: bool) -> None:
+    pointer = f"{PROTECTION}/delete_by"
+    delete_by = (date(2026, 11, 9) + timedelta(days=days)).isoformat()
+
+    assert verdict(changed("match.query", {pointer: delete_by})) == (
+        {("DP-04", pointer)} if broken else set()
+    )
 
 
 def with_terms(message_type: Any, **changes: object) -> Any:

@@ -79,6 +79,7 @@ REPORTED = [
     ("seizure.report", "/payload/seized_at"),
     ("alert.response", "/payload/at"),
     ("target.disposition", "/payload/done_at"),
+    ("ops.sitrep", "/payload/as_of"),
 ]
 
 
@@ -98,7 +99,7 @@ def test_cx_past_what_is_reported_is_not_after_creation(type_name: str, pointer:
     assert verdict(message, now_ms=created + 60_000) == {("CX-PAST", pointer)}
 
 
-ACTIONS = ["target.cargo_referral", "target.pax_referral", "alert.urgent"]
+ACTIONS = ["target.cargo_referral", "target.preload_referral", "target.pax_referral", "alert.urgent"]
 
 
 @pytest.mark.parametrize("type_name", ACTIONS)
@@ -124,3 +125,57 @@ def test_an_examination_of_what_does_not_leave_may_be_needed_at_any_time() -> No
     message = changed("inspect.request", {ETD: ABSENT, "/payload/needed_by": "2027-01-01T00:00:00Z"})
 
     assert verdict(message) == set()
+
+
+PERIODS = [
+    ("intel.threat_assessment", "period_from", "period_to"),
+    ("target.risk_rule", "valid_from", "valid_to"),
+    ("invest.deconfliction", "window_from", "window_to"),
+    ("invest.controlled_delivery_decision", "valid_from", "valid_to"),
+    ("ops.room_open", "starts_at", "ends_at"),
+]
+
+
+@pytest.mark.parametrize(("type_name", "start", "end"), PERIODS)
+def test_cx_dates_a_period_of_any_type_may_last_no_time_but_not_less(
+    type_name: str, start: str, end: str
+) -> None:
+    begins = example(type_name)["payload"][start]
+    earlier = "2026-01-01" + begins[len("YYYY-MM-DD") :]
+
+    assert verdict(changed(type_name, {f"/payload/{end}": begins})) == set()
+    assert verdict(changed(type_name, {f"/payload/{end}": earlier})) == {("CX-DATES", f"/payload/{end}")}
+
+
+STRICT_PERIODS = [
+    ("invest.controlled_delivery_request", "window_from", "window_to"),
+    ("ops.asset_request", "from", "to"),
+    ("ops.asset_response", "on_station", "off_station"),
+    ("ops.sitrep", "as_of", "next_due"),
+]
+
+
+@pytest.mark.parametrize(("type_name", "start", "end"), STRICT_PERIODS)
+def test_cx_dates_where_the_catalogue_says_later_the_end_is_later(
+    type_name: str, start: str, end: str
+) -> None:
+    begins_ms = instant_ms(example(type_name)["payload"][start])
+    pointer = f"/payload/{end}"
+
+    assert verdict(changed(type_name, {pointer: stamp(begins_ms + 1)})) == set()
+    assert verdict(changed(type_name, {pointer: stamp(begins_ms)})) == {("CX-DATES", pointer)}
+    assert verdict(changed(type_name, {pointer: stamp(begins_ms - 1)})) == {("CX-DATES", pointer)}
+
+
+@pytest.mark.parametrize(
+    ("type_name", "missing"),
+    [
+        ("ops.sitrep", "next_due"),
+        ("ops.asset_response", "off_station"),
+        ("invest.controlled_delivery_decision", "conditions"),
+    ],
+)
+def test_a_period_without_an_end_is_good_where_the_end_is_optional(type_name: str, missing: str) -> None:
+    more = {"/payload/decision": "AUTHORISED"} if missing == "conditions" else {}
+
+    assert verdict(changed(type_name, {f"/payload/{missing}": ABSENT, **more})) == set()

@@ -151,3 +151,43 @@ def test_cx_seized_reports_both_of_its_conditions() -> None:
         ("CX-SEIZED", "/payload/items/2/substance"),
         ("CX-SEIZED", "/payload/items/2/quantity/unit"),
     }
+
+
+SERIAL = "/payload/firearms/0/serial"
+STATUS = "/payload/firearms/0/serial_status"
+
+
+@pytest.mark.parametrize("status", ["INTACT", "PARTIAL"])
+def test_cx_firearm_a_number_that_can_be_read_is_given(status: str) -> None:
+    assert verdict(changed("arms.trace_request", {STATUS: status})) == set()
+    assert verdict(changed("arms.trace_request", {STATUS: status, SERIAL: ABSENT})) == {
+        ("CX-FIREARM", SERIAL)
+    }
+
+
+@pytest.mark.parametrize("status", ["OBLITERATED", "NONE"])
+def test_cx_firearm_a_number_that_cannot_be_read_is_not_given(status: str) -> None:
+    assert verdict(changed("arms.trace_request", {STATUS: status, SERIAL: ABSENT})) == set()
+    assert verdict(changed("arms.trace_request", {STATUS: status})) == {("CX-FIREARM", SERIAL)}
+
+
+def test_cx_firearm_every_firearm_is_reported() -> None:
+    bad = {**FIREARM, "serial_status": "PARTIAL"}
+    bad.pop("serial", None)
+
+    assert verdict(changed("arms.trace_request", {"/payload/firearms": [bad, FIREARM, bad]})) == {
+        ("CX-FIREARM", "/payload/firearms/0/serial"),
+        ("CX-FIREARM", "/payload/firearms/2/serial"),
+    }
+
+
+def test_the_firearm_of_a_seized_item_is_not_examined() -> None:
+    item = {
+        "line": 1,
+        "category": "FIREARM",
+        "description": "Specimen",
+        "quantity": {"amount": 1, "unit": "UNIT"},
+        "firearm": {**FIREARM, "serial_status": "OBLITERATED", "serial": "SYN0001234"},
+    }
+
+    assert verdict(changed("seizure.report", {"/payload/items": [item]})) == set()

@@ -210,3 +210,83 @@ def test_h10_is_silent_when_the_life_itself_is_wrong() -> None:
     message = changed("intel.spontaneous", {"/header/expires_at": stamp(CREATED_MS)})
 
     assert verdict(message, now_ms=CREATED_MS + DAY_MS) == {("H-02", "/header/expires_at")}
+
+
+# --- Types that answer their own kind -------------------------------------------------
+
+TWO_HALVES = ["invest.deconfliction", "invest.joint_case"]
+
+
+@pytest.mark.parametrize("type_name", TWO_HALVES)
+def test_a_type_that_answers_its_own_kind_opens_and_answers(type_name: str) -> None:
+    opener, answer = example(type_name), example(type_name, number=1)
+
+    assert "in_reply_to" not in opener["header"]["conversation"]
+    assert "in_reply_to" in answer["header"]["conversation"]
+    assert verdict(opener) == set()
+    assert verdict(answer) == set()
+
+
+def test_h07_only_the_first_half_of_a_deconfliction_awaits_an_answer() -> None:
+    reply_by = "/header/reply_by"
+    answer = changed("invest.deconfliction", {}, number=1)
+
+    assert reply_by not in answer["header"]
+    assert verdict(answer) == set()
+    assert verdict(changed("invest.deconfliction", {reply_by: ABSENT})) == {("H-07", reply_by)}
+
+
+def test_a_case_proposal_awaits_nothing() -> None:
+    assert "reply_by" not in example("invest.joint_case")["header"]
+
+
+@pytest.mark.parametrize("type_name", TWO_HALVES)
+def test_the_second_half_may_keep_the_pattern_of_its_conversation(type_name: str) -> None:
+    pattern = {"/header/conversation/pattern": "ROOM"}
+
+    # By its type it is a reply type, so its first half may too.
+    assert verdict(changed(type_name, pattern)) == set()
+    assert verdict(changed(type_name, pattern, number=1)) == set()
+
+
+def test_a_withdrawal_may_name_what_it_withdraws_or_nothing() -> None:
+    alone = {
+        "/header/conversation": {
+            "id": example("assist.cancel")["header"]["message_id"],
+            "pattern": "REQUEST",
+            "seq": 1,
+        }
+    }
+
+    assert verdict(example("assist.cancel")) == set()
+    assert verdict(changed("assist.cancel", alone)) == set()
+
+
+@pytest.mark.parametrize(
+    "type_name", ["target.preload_referral", "ops.sitrep", "ops.asset_request", "ops.asset_response"]
+)
+def test_more_types_that_may_be_flash(type_name: str) -> None:
+    assert verdict(changed(type_name, {"/header/precedence": "FLASH"})) == set()
+
+
+@pytest.mark.parametrize(
+    "type_name", ["ops.room_open", "ops.room_close", "match.query", "invest.controlled_delivery_request"]
+)
+def test_h08_more_types_that_may_not(type_name: str) -> None:
+    assert verdict(changed(type_name, {"/header/precedence": "FLASH"})) == {("H-08", "/header/precedence")}
+
+
+@pytest.mark.parametrize(
+    ("type_name", "agency"),
+    [
+        ("match.query", "US.CBP.NTC"),
+        ("lab.result", "US.ICE.HSI"),
+        ("ops.asset_request", "US.CBP"),
+        ("intel.modus_operandi", "US.CBP.AMO"),
+    ],
+)
+def test_each_type_goes_to_the_agencies_of_its_pairs(type_name: str, agency: str) -> None:
+    to = "/header/to/0/agency"
+
+    assert verdict(changed(type_name, {to: agency})) == set()
+    assert verdict(changed(type_name, {to: "US.CBP.OT"})) == {("H-04", "/header")}

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.core.message.rules.samples import ABSENT, changed, verdict
+from gateway.core.message.instants import instant_ms
+from tests.unit.core.message.rules.samples import ABSENT, changed, example, stamp, verdict
 
 ROLE = "/payload/travellers/0/role"
 LOCATOR = "/payload/pnr_locator"
@@ -93,3 +94,95 @@ def test_an_examination_that_was_not_performed_needs_no_times() -> None:
     )
 
     assert verdict(message) == set()
+
+
+# --- Before loading -------------------------------------------------------------------
+
+PRELOAD = "target.preload_referral"
+CODE = "/payload/code"
+QUESTION = "/payload/question"
+SCREENING = "/payload/screening"
+PRECEDENCE = "/header/precedence"
+ACT_BEFORE = "/payload/act_before"
+DEPARTURE_MS = instant_ms(example(PRELOAD)["payload"]["flight"]["std"])
+
+
+def test_cx_preload_a_request_for_information_asks_a_question() -> None:
+    asked = {CODE: "RFI", QUESTION: "Qui est le destinataire final ?"}
+
+    assert verdict(changed(PRELOAD, {CODE: "RFI"})) == {("CX-PRELOAD", QUESTION)}
+    assert verdict(changed(PRELOAD, asked)) == set()
+    assert verdict(changed(PRELOAD, {**asked, SCREENING: []})) == set()
+
+
+@pytest.mark.parametrize("screening", [[], ABSENT])
+def test_cx_preload_a_request_for_screening_names_methods(screening: object) -> None:
+    assert verdict(changed(PRELOAD, {SCREENING: screening})) == {("CX-PRELOAD", SCREENING)}
+    assert verdict(changed(PRELOAD, {SCREENING: ["DOG"]})) == set()
+
+
+@pytest.mark.parametrize("precedence", ["IMMEDIATE", "PRIORITY", "ROUTINE"])
+def test_cx_preload_do_not_load_goes_flash(precedence: str) -> None:
+    message = changed(PRELOAD, {CODE: "DNL", PRECEDENCE: precedence, SCREENING: ABSENT})
+
+    assert verdict(message) == {("CX-PRELOAD", PRECEDENCE)}
+    assert verdict(changed(PRELOAD, {CODE: "DNL", PRECEDENCE: "FLASH", SCREENING: ABSENT})) == set()
+
+
+@pytest.mark.parametrize("code", ["RFS", "DNL"])
+def test_other_codes_may_be_flash_too(code: str) -> None:
+    assert verdict(changed(PRELOAD, {CODE: code, PRECEDENCE: "FLASH"})) == set()
+
+
+@pytest.mark.parametrize(("before_ms", "broken"), [(1, False), (0, True), (-1, True)])
+def test_cx_preload_action_precedes_the_departure(before_ms: int, broken: bool) -> None:
+    message = changed(PRELOAD, {ACT_BEFORE: stamp(DEPARTURE_MS - before_ms)})
+
+    assert verdict(message) == ({("CX-PRELOAD", ACT_BEFORE)} if broken else set())
+
+
+@pytest.mark.parametrize("missing", ["/payload/flight", "/payload/flight/std"])
+def test_without_a_time_of_departure_any_time_to_come_will_do(missing: str) -> None:
+    assert verdict(changed(PRELOAD, {missing: ABSENT, ACT_BEFORE: "2027-01-01T00:00:00Z"})) == set()
+
+
+@pytest.mark.parametrize("kind", ["MAWB", "HAWB", "EXPRESS"])
+def test_air_cargo_travels_under_any_document(kind: str) -> None:
+    assert verdict(changed(PRELOAD, {"/payload/document/kind": kind})) == set()
+
+
+def test_cx_preload_reports_all_its_conditions() -> None:
+    message = changed(PRELOAD, {SCREENING: ABSENT, ACT_BEFORE: stamp(DEPARTURE_MS)})
+
+    assert verdict(message) == {("CX-PRELOAD", SCREENING), ("CX-PRELOAD", ACT_BEFORE)}
+
+
+# --- Risk rules -----------------------------------------------------------------------
+
+THRESHOLD = "/payload/threshold"
+VALID_TO = "/payload/valid_to"
+
+
+@pytest.mark.parametrize(("logic", "broken"), [("WEIGHTED", True), ("ALL", False), ("ANY", False)])
+def test_cx_rule_weights_need_a_threshold(logic: str, broken: bool) -> None:
+    message = changed("target.risk_rule", {"/payload/logic": logic, THRESHOLD: ABSENT})
+
+    assert verdict(message) == ({("CX-RULE", THRESHOLD)} if broken else set())
+    assert verdict(changed("target.risk_rule", {"/payload/logic": logic})) == set()
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_to", "broken"),
+    [
+        ("2026-11-15", "2026-11-15", False),
+        ("2026-11-15", "2027-11-16", False),
+        ("2026-11-15", "2027-11-17", True),
+        # A leap year has 366 days itself.
+        ("2027-03-01", "2028-03-01", False),
+        ("2027-03-01", "2028-03-02", True),
+    ],
+)
+def test_cx_rule_a_rule_is_valid_for_366_days_at_most(valid_from: str, valid_to: str, broken: bool) -> None:
+    message = changed("target.risk_rule", {"/payload/valid_from": valid_from, VALID_TO: valid_to})
+
+    assert verdict(message) == ({("CX-RULE", VALID_TO)} if broken else set())

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.catalogue import catalogue_folder
+from gateway.cli.inbox import print_message, print_messages
+from gateway.client import Received
+from gateway.client.model import Summary
+
+BANNER = "CUI//INV/LEI//REL TO USA, FRA//THIRD PARTY RULE"
+NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
+
+
+def message() -> dict[str, Any]:
+    path = catalogue_folder() / "target.cargo_referral/examples/valid-02-target-cargo-referral.json"
+    document: dict[str, Any] = orjson.loads(path.read_bytes())
+    document["header"]["marking"]["cui_categories"] = ["INV", "LEI"]
+    return document
+
+
+def received(content: dict[str, Any] | None) -> Received:
+    header = message()["header"]
+    return Received(
+        summary=Summary(
+            message_id=header["message_id"],
+            type="target.cargo_referral/1",
+            precedence="PRIORITY",
+            sender="US.CBP.NTC",
+            addressees=("FR.DGDDI.SARC",),
+            conversation_id=header["message_id"],
+            seq=1,
+            in_reply_to=None,
+            created_at=NOON,
+            expires_at=NOON,
+            reply_by=None,
+            status="",
+        ),
+        received_at=NOON,
+        collected_at=None,
+        flags=(),
+        in_force=None,
+        message=content,
+        verification=None,
+    )
+
+
+def test_a_message_is_read_between_two_banners(capsys: pytest.CaptureFixture[str]) -> None:
+    print_message(received(message()), as_json=False)
+
+    facts, above, text, below = capsys.readouterr().out.split("\n\n")
+    assert above == f"{BANNER}  (= DIFFUSION RESTREINTE)"
+    assert below.strip() == above
+    assert "target.cargo_referral/1" in facts
+    assert orjson.loads(text) == message()
+
+
+def test_a_listing_shows_how_each_message_is_marked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+
+    print_messages((received(message()), received(None)))
+
+    marked, erased = capsys.readouterr().out.splitlines()[-2:]
+    assert BANNER in marked
+    assert BANNER not in erased
+    assert "erased" in erased
+
+
+def in_force(**changes: Any) -> dict[str, Any]:
+    return {
+        "corrected_by": [],
+        "payload": None,
+        "terms": None,
+        "retracted_by": None,
+        "consents": [],
+        **changes,
+    }
+
+
+def test_a_message_whose_marking_was_changed_has_the_banner_in_force(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    marking = message()["header"]["marking"] | {"cui_categories": ["SP-INV"], "caveats": []}
+    changed = replace(received(message()), in_force=in_force(terms={"marking": marking}))
+
+    print_message(changed, as_json=False)
+    printed = capsys.readouterr().out
+    print_messages((changed,))
+
+    assert "CUI//SP-INV//REL TO USA, FRA" in printed
+    assert BANNER not in printed
+    assert "terms-changed" in printed
+    listed = capsys.readouterr().out
+    assert "CUI//SP-INV//REL TO USA, FRA" in listed
+    assert "terms-changed" in listed
+
+
+def test_a_message_shows_what_became_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    found = in_force(
+        corrected_by=[{"message_id": "x"}], payload={"summary": "After."}, retracted_by={"at": None}
+    )
+
+    print_message(replace(received(message()), in_force=found), as_json=False)
+
+    printed = capsys.readouterr().out
+    assert "corrected, retracted" in printed
+    assert "After." in printed.split("in force now:")[1]
+
+
+def test_an_erased_message_has_no_banner(capsys: pytest.CaptureFixture[str]) -> None:
+    print_message(received(None), as_json=False)
+
+    assert "REL TO" not in capsys.readouterr().out

@@ -1,0 +1,106 @@
+"""What became of a message, as its reader is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.core.message.threads import uuid_bytes
+from gateway.core.message.threads.in_force import InForce, in_force
+from tests.unit.core.message.rules.samples import changed
+from tests.unit.core.message.threads.memory import REQUEST, SENDER, Memory, about, reply_to
+
+READER = "US.ICE.HSI"
+REQUEST_ID = uuid_bytes(REQUEST["header"]["message_id"])
+LATER = 2_000_000_000_000
+
+
+def told(*documents: dict[str, Any], reader: str = READER) -> InForce | None:
+    return in_force(REQUEST_ID, Memory().add(REQUEST, *documents), reader=reader, now_ms=LATER)
+
+
+def correction() -> dict[str, Any]:
+    patches = [{"path": "/payload/subject", "new": "After"}]
+    return about(REQUEST, "gov.correction", {"/payload/patches": patches}, number=2)
+
+
+def test_nothing_became_of_most_messages_and_none_is_opened_for_that() -> None:
+    memory = Memory().add(REQUEST, reply_to(REQUEST, "assist.ack"), about(REQUEST, "gov.feedback", {}))
+    memory.opened.clear()
+
+    assert in_force(REQUEST_ID, memory, reader=READER, now_ms=LATER) is None
+    assert memory.opened == []
+
+
+def test_a_corrected_message_is_shown_with_the_values_in_force() -> None:
+    found = told(correction())
+
+    assert found is not None
+    assert found.payload is not None
+    assert found.payload["subject"] == "After"
+    assert found.payload["questions"] == REQUEST["payload"]["questions"]
+    assert [applied.from_agency for applied in found.corrections] == ["FR.DGDDI.DNRED"]
+    assert (found.terms, found.retracted_by, found.consents) == (None, None, ())
+
+
+def test_values_are_shown_to_those_who_were_sent_them() -> None:
+    request = changed("assist.request", {"/header/to/-": {"nation": "US", "agency": "US.CBP.NTC"}})
+    document = about(request, "gov.correction", {"/payload/patches": []}, number=2)
+    document["payload"]["patches"] = [{"path": "/payload/subject", "new": "After"}]
+    memory = Memory().add(request, document)
+
+    stranger = in_force(REQUEST_ID, memory, reader="US.CBP.NTC", now_ms=LATER)
+    sender = in_force(REQUEST_ID, memory, reader="FR.DGDDI.DNRED", now_ms=LATER)
+
+    assert stranger is not None
+    # That there is one, everybody is told who has the message.
+    assert (stranger.payload, len(stranger.corrections)) == (None, 1)
+    assert sender is not None
+    assert sender.payload is not None
+
+
+def test_terms_bind_everyone() -> None:
+    document = about(REQUEST, "gov.use_change", {SENDER: "FR.DGDDI"})
+    found = told(document, reader="US.CBP.NTC")
+
+    assert found is not None
+    assert found.terms is not None
+    assert found.terms.use == document["payload"]["use"]
+    assert found.terms.delete_by == document["payload"]["delete_by"]
+    assert found.payload is None
+
+
+def test_a_retraction_is_named() -> None:
+    found = told(about(REQUEST, "gov.retraction", {}, number=2))
+
+    assert found is not None
+    assert found.retracted_by is not None
+    assert found.retracted_by.type == "gov.retraction/1"
+
+
+def test_a_consent_is_open_until_it_is_decided() -> None:
+    asked = about(REQUEST, "gov.consent_request", {})
+    decision = reply_to(
+        asked,
+        "gov.consent_decision",
+        {
+            "/payload/decision": "GRANTED_WITH_CONDITIONS",
+            "/payload/conditions": ["Not in open court."],
+            "/payload/valid_until": "2027-06-30",
+            "/payload/target": REQUEST["header"]["message_id"],
+        },
+        number=2,
+    )
+
+    before, after = told(asked), told(asked, decision)
+
+    assert before is not None
+    assert after is not None
+    assert [(item.use, item.decision) for item in before.consents] == [(asked["payload"]["use"], None)]
+    (consent,) = after.consents
+    assert consent.decision == "GRANTED_WITH_CONDITIONS"
+    assert (consent.conditions, consent.valid_until) == (("Not in open court.",), "2027-06-30")
+    assert consent.decision_id == uuid_bytes(decision["header"]["message_id"])
+    # It is between those two agencies.
+    stranger = told(asked, decision, reader="US.CBP.NTC")
+    assert stranger is not None
+    assert stranger.consents == ()
