@@ -23,6 +23,8 @@ from gateway.api.app import agency_app
 from gateway.catalogue import read_catalogue
 from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
+from gateway.console.custody import custody_routes
+from gateway.core.message.schedule import Schedule
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyring import tls
 from gateway.keyring.access import Doorkeeper
@@ -38,6 +40,7 @@ from gateway.node.courier import CourierConfig
 from gateway.node.pair import Pair
 from gateway.node.runtime import Node, NodeConfig
 from gateway.storage.highwater import FileHighWater
+from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 from gateway.system import SystemClock, SystemEntropy
 from gateway.web.limits import Limits
@@ -110,6 +113,23 @@ def with_password(url: str, secret: str) -> str:
     return make_url(url).set(password=secret).render_as_string(hide_password=False)
 
 
+def read_schedule(home: Path, config: Config) -> Schedule:
+    """Return the catalogues of a node, as its configuration plans them.
+
+    Raises:
+        CatalogueError: One of the folders holds no usable catalogue.
+    """
+    section = config.agreement
+    folder = None if section.catalogue is None else resolve(home, section.catalogue)
+    if section.next_catalogue is None or section.next_from is None:
+        return Schedule(catalogue=read_catalogue(folder))
+    return Schedule(
+        catalogue=read_catalogue(folder),
+        following=read_catalogue(resolve(home, section.next_catalogue)),
+        change_ms=int(section.next_from.timestamp() * 1_000),
+    )
+
+
 async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
     """Run the node of a home until ``stop`` is set.
 
@@ -140,10 +160,11 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 peer_nation=config.peer_nation,
                 peer_node=config.peer.name,
             ),
-            catalogue=read_catalogue(),
+            schedule=read_schedule(home, config),
             store=store,
             keyring=keyring,
             high_water=FileHighWater(high_water_file),
+            orders=FileOrders(resolve(home, config.store.orders_file)),
             link=link,
             clock=clock,
             entropy=SystemEntropy(),
@@ -189,7 +210,7 @@ async def _run(
     apps = {
         "peer": (peer_app(node.peer_service, keyring.peer_pins), config.peer_api),
         "agency": (agency_app(node, agencies), config.agency_api),
-        "ops": (ops_app(node, operators), config.ops_api),
+        "ops": (ops_app(node, operators, more=custody_routes(node.custody)), config.ops_api),
     }
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")

@@ -25,6 +25,7 @@ from gateway.catalogue import read_catalogue
 from gateway.core.entries import Entry, EventEntry, Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
 from gateway.core.merkle import Hash, hash_leaf, root_of
+from gateway.core.message.schedule import Schedule
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
 from gateway.node.admission import Acceptance
 from gateway.node.courier import CourierConfig
@@ -32,6 +33,7 @@ from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.runtime import Node, NodeConfig, Phase
 from gateway.ports import BundleAnswer, Incident, PeerView, Step, Transaction
 from gateway.storage.highwater import FileHighWater
+from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 from tests.world_parts import (
     AGENCIES,
@@ -39,6 +41,7 @@ from tests.world_parts import (
     NODES,
     CrashError,
     Faults,
+    FaultyOrders,
     FaultyStore,
     WorldClock,
     WorldEntropy,
@@ -132,6 +135,11 @@ class Side:
     task: asyncio.Task[None] | None = None
 
     @property
+    def orders(self) -> Path:
+        """Return the file of orders, which lies beside the high-water file."""
+        return self.folder / "orders"
+
+    @property
     def database(self) -> Path:
         """Return the file that holds everything but keys and high-water marks."""
         return self.folder / "gateway.db"
@@ -144,6 +152,8 @@ class World:
         self.clock = WorldClock()
         self.entropy = WorldEntropy()
         self.catalogue = read_catalogue()
+        # Of a nation whose node has another catalogue, or is to change it; read at its start.
+        self.schedules: dict[str, Schedule] = {}
         self.config = config or CourierConfig(pace_ms=0, first_wait_s=0.02, longest_wait_s=0.2)
         self.sides = {
             nation: Side(nation=nation, folder=folder / nation, keyring=WorldKeyring(nation))
@@ -170,10 +180,11 @@ class World:
         side.high_water = FileHighWater(side.folder / "high-water")
         side.node = Node(
             pair=side.keyring.pair,
-            catalogue=self.catalogue,
+            schedule=self.schedules.get(nation, Schedule(catalogue=self.catalogue)),
             store=FaultyStore(side.store, side.faults),
             keyring=side.keyring,
             high_water=side.high_water,
+            orders=FaultyOrders(FileOrders(side.orders), side.faults),
             link=WorldLink(self, nation),
             clock=self.clock,
             entropy=self.entropy,
@@ -239,6 +250,7 @@ class World:
             shutil.copy(copy, side.database)
         if not marks:
             (side.folder / "high-water").unlink(missing_ok=True)
+            side.orders.unlink(missing_ok=True)
 
     def break_write(self, nation: str, step: Step, *, persisted: bool, skip: int = 0) -> None:
         """Let a node die at its next write of a kind, before or after it is durable."""

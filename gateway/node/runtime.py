@@ -17,12 +17,17 @@ from enum import StrEnum
 import structlog
 
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Schedule
 from gateway.core.states import State
 from gateway.errors import OperatorError
 from gateway.node.admission import Admission
+from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
+from gateway.node.custody import Custody
+from gateway.node.eraser import Eraser
+from gateway.node.gate import Gate
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.intake import Arrival, Intake
@@ -40,6 +45,7 @@ from gateway.ports import (
     HighWater,
     Keyring,
     LogHead,
+    OrderBook,
     PeerLink,
     Step,
     Store,
@@ -78,8 +84,12 @@ class Health:
         reachable: True if the last exchange with the peer worked.
         waiting: Accepted messages that were not sent yet.
         admission: Messages being decided right now.
+        held: Messages that a legal hold keeps.
+        scrubbed: True if nothing that was erased is left in the files of the database.
         own: Head of the own exchange log, or None before it exists.
         mirror: Head of the peer's log, or None.
+        not_agreed: Types of which the two nodes hold different versions; empty while the peer
+            has announced none.
     """
 
     phase: Phase
@@ -88,8 +98,11 @@ class Health:
     reachable: bool
     waiting: int
     admission: int
+    held: int
+    scrubbed: bool
     own: LogHead | None
     mirror: LogHead | None
+    not_agreed: tuple[str, ...] = ()
 
 
 class Node:
@@ -99,10 +112,11 @@ class Node:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         store: Store,
         keyring: Keyring,
         high_water: HighWater,
+        orders: OrderBook,
         link: PeerLink,
         clock: Clock,
         entropy: Entropy,
@@ -110,18 +124,19 @@ class Node:
     ) -> None:
         """Wire the parts; nothing runs before `run`."""
         self.pair = pair
-        self.catalogue = catalogue
+        self._schedule = schedule
         self.phase = Phase.STARTING
         self._store = store
         self._clock = clock
         self._workers = Workers()
         self.started = asyncio.Event()
         self._audit = AuditLog(pair)
+        gate = Gate()
         self._statement = keyring.statement
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
             pair=pair,
-            catalogue=catalogue,
+            schedule=schedule,
             store=store,
             keyring=keyring,
             vault=vault,
@@ -138,7 +153,9 @@ class Node:
             clock=clock,
             on_void=self._due,
         )
-        self.conversations = Conversations(catalogue=catalogue, store=store, vault=vault, clock=clock)
+        self.conversations = Conversations(
+            schedule=schedule, store=store, vault=vault, clock=clock, gate=gate
+        )
         self._courier = Courier(
             pair=pair,
             sequencer=self._sequencer,
@@ -154,7 +171,7 @@ class Node:
         )
         self._intake = Intake(
             pair=pair,
-            catalogue=catalogue,
+            schedule=schedule,
             store=store,
             keyring=keyring,
             vault=vault,
@@ -168,13 +185,15 @@ class Node:
         )
         self.admission = Admission(
             pair=pair,
-            catalogue=catalogue,
+            schedule=schedule,
             store=store,
             vault=vault,
             audit=self._audit,
             clock=clock,
             entropy=entropy,
             workers=self._workers,
+            gate=gate,
+            peer=lambda: self._reader.announced,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
         )
@@ -185,6 +204,7 @@ class Node:
             audit=self._audit,
             clock=clock,
             workers=self._workers,
+            gate=gate,
             on_collected=self._due,
         )
         self.peer_service = PeerService(
@@ -197,6 +217,18 @@ class Node:
             workers=self._workers,
             on_contact=self._courier.thaw,
         )
+        self._eraser = Eraser(
+            store=store,
+            orders=orders,
+            audit=self._audit,
+            clock=clock,
+            gate=gate,
+            on_due=self._due,
+            on_erased=self.tracking.moved,
+        )
+        self.custody = Custody(
+            store=store, orders=orders, audit=self._audit, eraser=self._eraser, clock=clock
+        )
         self._housekeeping = Housekeeping(
             pair=pair,
             store=store,
@@ -206,6 +238,7 @@ class Node:
             high_water=high_water,
             link=link,
             intake=self._intake,
+            eraser=self._eraser,
             clock=clock,
             workers=self._workers,
             on_due=self._due,
@@ -249,14 +282,15 @@ class Node:
     async def health(self) -> Health:
         """Return what readiness and metrics report."""
 
-        def load(tx: Transaction) -> tuple[int, LogHead | None, LogHead | None]:
+        def load(tx: Transaction) -> tuple[int, int, LogHead | None, LogHead | None]:
             return (
                 tx.outbox.count(State.ACCEPTED),
+                tx.removal.held(),
                 tx.logs.head(self.pair.exchange_origin),
                 tx.logs.head(self.pair.peer_origin),
             )
 
-        waiting, own, mirror = await self._store.read(load)
+        waiting, held, own, mirror = await self._store.read(load)
         return Health(
             phase=self.phase,
             ready=self.phase is Phase.RUNNING,
@@ -264,9 +298,21 @@ class Node:
             reachable=self._courier.reachable,
             waiting=waiting,
             admission=self.admission.waiting,
+            held=held,
+            scrubbed=self._eraser.is_scrubbed,
             own=own,
             mirror=mirror,
+            not_agreed=self.agreement().not_agreed,
         )
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Return the catalogue in force."""
+        return self._schedule.at(self._clock.now_ms())
+
+    def agreement(self) -> AgreementState:
+        """Return type by type whether both nodes hold the same, and what is planned."""
+        return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())
 
     async def record(self, event: str, *, outcome: str = "ok") -> None:
         """Write an event of the node itself to the audit log."""
@@ -286,8 +332,10 @@ class Node:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
         await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
         await self.record("node.started")
+        await self._eraser.open()
         await self._intake.open()
         await self._reader.open(self._store)
+        self._say_agreement()
         if self._intake.frozen:
             self._frozen()
         async with asyncio.TaskGroup() as tasks:
@@ -322,6 +370,14 @@ class Node:
         self.admission.paused = True
         self.phase = Phase.RECOVERING
 
+    def _say_agreement(self) -> None:
+        """Tell the operator which types do not flow, by name."""
+        types = self.agreement().not_agreed
+        if types:
+            log.warning("agreement.differs", peer=self.pair.peer_node, types=list(types))
+        else:
+            log.info("agreement.same", peer=self.pair.peer_node)
+
     def _due(self) -> None:
         self._courier.notify()
 
@@ -330,6 +386,8 @@ class Node:
         if arrival.effects.messages_moved:
             self.tracking.moved()
         effects = arrival.effects
+        if effects.agreements:
+            self._say_agreement()
         if effects.peer_recovered:
             self._courier.doubt()
         if arrival.receipts_due or effects.sending_due or effects.kem_key is not None:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.merkle import Hash, RightEdge, TileHash
 from gateway.core.states import State
+from gateway.ports.removal import Removal
 from gateway.ports.rows import (
     CollectionRow,
     EffectRow,
@@ -82,6 +83,10 @@ class Logs(Protocol):
 
     def put_control(self, origin: str, kind: int, index: int, entry: bytes) -> None:
         """Remember where an entry that changes how a log is read stands (kinds 4, 5, 7, 10)."""
+        ...
+
+    def controls(self, origin: str, kind: int, *, limit: int) -> list[bytes]:
+        """Return the newest entries of a kind, at most so many, in the order of the log."""
         ...
 
     def newest_control(self, origin: str, kind: int) -> tuple[int, bytes] | None:
@@ -400,6 +405,11 @@ class Transaction(Protocol):
         ...
 
     @property
+    def removal(self) -> Removal:
+        """Return the ends of content."""
+        ...
+
+    @property
     def facts(self) -> Facts:
         """Return small things."""
         ...
@@ -423,4 +433,12 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` on a snapshot that holds at least every write that has returned."""
+        ...
+
+    async def scrub(self) -> bool:
+        """Let nothing of what was deleted be readable in the files of the database.
+
+        Returns:
+            False if it could not be done right now, because somebody reads; ask again.
+        """
         ...

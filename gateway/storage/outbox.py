@@ -178,19 +178,20 @@ class SqlOutbox:
         ended: list[int] = []
         for index, number, source, sendings, *place in self._session.listed(sql.OPEN_AT, by_index):
             item = by_index[index]
-            target = _state_after(item.code, sendings)
+            target, was = _after(State(source), item.code, sendings)
             entry = None if target is State.ACCEPTED else index
-            changes.append(
-                (int(target), entry, decided_ms, decided_ms, receipt_index, item.code, item.rule, number)
-            )
-            self._session.move(State(source), target, 1)
+            said = (entry, decided_ms, decided_ms, receipt_index, item.code, item.rule)
+            changes.append((int(target), *said, None if was is None else int(was), number))
+            if source != target:
+                self._session.move(State(source), target, 1)
             # The peer holds the number of a duplicate already: its first copy uses it.
             if target is not State.ACCEPTED and item.code != ExceptionCode.DUPLICATE:
                 voids.append((*place, True))
-            if target in VOID_STATES:
+            if (was or target) in VOID_STATES:
                 ended.append(number)
         self._session.many(sql.EXCEPT, changes)
         self._session.many(sql.PUT_VOID, voids)
+        self._answer_erased(start, end, decided_ms, receipt_index, [change[-1] for change in changes])
         if ended:
             undo_effects(self._session, ended)
         for source, statement in sql.RECEIVED.items():
@@ -199,6 +200,19 @@ class SqlOutbox:
             )
             self._session.move(source, State.RECEIVED, moved)
         return bool(voids) or any(change[0] == State.ACCEPTED for change in changes)
+
+    def _answer_erased(
+        self, start: int, end: int, decided_ms: int, receipt_index: int, excepted: Sequence[int]
+    ) -> None:
+        """Record what a receipt says of messages that were erased on their way."""
+        open_ = [row[0] for row in self._session.all(sql.UNANSWERED, first=start, stop=end)]
+        if not open_:
+            return
+        received = [number for number in open_ if number not in excepted]
+        self._session.many(
+            sql.RECEIVED_ERASED, [(decided_ms, decided_ms, receipt_index, number) for number in received]
+        )
+        self._session.change_listed(sql.ANSWERED, open_)
 
     def rolled_back(self, size: int) -> int:
         """Move messages from index ``size`` on back to *sent*, as far as they are not collected."""
@@ -310,6 +324,15 @@ class SqlOutbox:
 
 
 _ERASED: Final[tuple[None, None]] = (None, None)
+
+
+def _after(source: State, code: int, sendings: int) -> tuple[State, State | None]:
+    """Return the state after an exception; of an erased message also what it is beside that."""
+    target = _state_after(code, sendings)
+    if source is not State.ERASED and target is not State.ERASED:
+        return target, None
+    # Nothing is left that could be sent again.
+    return State.ERASED, State.EXPIRED if target is State.EXPIRED else State.REFUSED
 
 
 def _state_after(code: int, sendings: int) -> State:

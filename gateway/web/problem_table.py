@@ -206,6 +206,15 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Ce nœud a une autre taille du journal ; le corps dit laquelle.",
             ),
             _problem(
+                "on-hold",
+                409,
+                "On legal hold",
+                "A legal hold keeps the content of this message. It is erased when the hold is lifted.",
+                "Sous conservation légale",
+                "Une mesure de conservation garde le contenu de ce message. "
+                "Il est effacé quand elle est levée.",
+            ),
+            _problem(
                 "content-erased",
                 410,
                 "Content erased",
@@ -263,6 +272,17 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Message refusé",
                 "Le message ne respecte pas son schéma, les règles ou l'accord. "
                 "Rien n'en a été conservé ; `errors` nomme chaque violation.",
+            ),
+            _problem(
+                "type-not-agreed",
+                422,
+                "Type not agreed",
+                "The two nodes do not hold the same version of this message type, so it does not flow; "
+                "others do. Nothing was kept. The operators of both nodes have to act; post it again then.",
+                "Type non convenu",
+                "Les deux nœuds n'ont pas la même version de ce type de message : il ne circule pas, "
+                "les autres si. Rien n'a été conservé. Les exploitants des deux nœuds doivent agir ; "
+                "renvoyez-le ensuite.",
             ),
             _problem(
                 "root-mismatch",
