@@ -23,6 +23,7 @@ from gateway.api.app import agency_app
 from gateway.catalogue import read_catalogue
 from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
+from gateway.console.custody import custody_routes
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyring import tls
 from gateway.keyring.access import Doorkeeper
@@ -38,6 +39,7 @@ from gateway.node.courier import CourierConfig
 from gateway.node.pair import Pair
 from gateway.node.runtime import Node, NodeConfig
 from gateway.storage.highwater import FileHighWater
+from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 from gateway.system import SystemClock, SystemEntropy
 from gateway.web.limits import Limits
@@ -144,6 +146,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
             store=store,
             keyring=keyring,
             high_water=FileHighWater(high_water_file),
+            orders=FileOrders(resolve(home, config.store.orders_file)),
             link=link,
             clock=clock,
             entropy=SystemEntropy(),
@@ -189,7 +192,7 @@ async def _run(
     apps = {
         "peer": (peer_app(node.peer_service, keyring.peer_pins), config.peer_api),
         "agency": (agency_app(node, agencies), config.agency_api),
-        "ops": (ops_app(node, operators), config.ops_api),
+        "ops": (ops_app(node, operators, more=custody_routes(node.custody)), config.ops_api),
     }
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")

@@ -92,11 +92,13 @@ class StoreSection(_Section):
         url: ``sqlite:///path`` (relative to the home) or ``postgresql://…``.
         password_file: File with the database password; PostgreSQL only.
         high_water_file: Path of the high-water file, best on another disk.
+        orders_file: Path of the file of orders (erasures, holds), best beside the high-water file.
     """
 
     url: str = "sqlite:///data/gateway.db"
     password_file: Path | None = None
     high_water_file: Path = Path("data/high-water")
+    orders_file: Path = Path("data/orders")
 
 
 class KeysSection(_Section):

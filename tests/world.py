@@ -32,6 +32,7 @@ from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.runtime import Node, NodeConfig, Phase
 from gateway.ports import BundleAnswer, Incident, PeerView, Step, Transaction
 from gateway.storage.highwater import FileHighWater
+from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 from tests.world_parts import (
     AGENCIES,
@@ -39,6 +40,7 @@ from tests.world_parts import (
     NODES,
     CrashError,
     Faults,
+    FaultyOrders,
     FaultyStore,
     WorldClock,
     WorldEntropy,
@@ -132,6 +134,11 @@ class Side:
     task: asyncio.Task[None] | None = None
 
     @property
+    def orders(self) -> Path:
+        """Return the file of orders, which lies beside the high-water file."""
+        return self.folder / "orders"
+
+    @property
     def database(self) -> Path:
         """Return the file that holds everything but keys and high-water marks."""
         return self.folder / "gateway.db"
@@ -174,6 +181,7 @@ class World:
             store=FaultyStore(side.store, side.faults),
             keyring=side.keyring,
             high_water=side.high_water,
+            orders=FaultyOrders(FileOrders(side.orders), side.faults),
             link=WorldLink(self, nation),
             clock=self.clock,
             entropy=self.entropy,
@@ -239,6 +247,7 @@ class World:
             shutil.copy(copy, side.database)
         if not marks:
             (side.folder / "high-water").unlink(missing_ok=True)
+            side.orders.unlink(missing_ok=True)
 
     def break_write(self, nation: str, step: Step, *, persisted: bool, skip: int = 0) -> None:
         """Let a node die at its next write of a kind, before or after it is durable."""

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +23,8 @@ from gateway.core.signature import HybridSigner, HybridVerifier, SoftwareSigner
 from gateway.errors import GatewayError, StoreError
 from gateway.keyring.statement import KeyStatement, root_name, sign_statement, verify_statement
 from gateway.node.pair import Pair
-from gateway.ports import Step, Transaction
+from gateway.ports import Order, Step, Transaction
+from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 
 T = TypeVar("T")
@@ -186,6 +187,9 @@ class Faults:
     crash_persisted: bool = False
     crash_skip: int = 0
     crash_due: bool = False
+    crash_at_scrub: bool = False
+    # At the next order: False for just before it is durable, True for just after.
+    crash_at_orders: bool | None = None
     crashed: asyncio.Event = field(default_factory=asyncio.Event)
     unreachable: bool = False
     lose_answers: bool = False
@@ -252,10 +256,45 @@ class FaultyStore:
     def _die(self) -> None:
         self._faults.crash_step = None
         self._faults.crash_due = False
+        self._faults.crash_at_scrub = False
         self._faults.crashed.set()
+
+    async def scrub(self) -> bool:
+        faults = self._faults
+        if faults.crashed.is_set():
+            raise CrashError(_DIED)
+        if faults.crash_at_scrub:
+            self._die()
+            raise CrashError(_DIED)
+        return await self._store.scrub()
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._store.read(work)
+
+
+class FaultyOrders:
+    """A real file of orders at which a node can die, just before or just after a write."""
+
+    def __init__(self, orders: FileOrders, faults: Faults) -> None:
+        self._orders = orders
+        self._faults = faults
+
+    async def record(self, orders: Sequence[Order]) -> None:
+        faults = self._faults
+        if faults.crashed.is_set():
+            raise CrashError(_DIED)
+        persisted = faults.crash_at_orders
+        if persisted is None or not orders:
+            await self._orders.record(orders)
+            return
+        if persisted:
+            await self._orders.record(orders)
+        faults.crash_at_orders = None
+        faults.crashed.set()
+        raise CrashError(_DIED)
+
+    def read(self) -> Sequence[Order]:
+        return self._orders.read()
 
 
 def make_draft(nation: str, now_ms: int, **header: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.rule import find_rule, rule_by_number
 from gateway.core.message.wording import Language
 from gateway.core.receipt import exception_label, exception_text
-from gateway.core.states import Precedence
+from gateway.core.states import Precedence, State
 from gateway.node.admission import Acceptance
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.tracking import TimelineEvent, Tracked
@@ -78,6 +78,7 @@ def tracked_json(tracked: Tracked, language: Language) -> bytes:
     document = own_summary(row)
     document["addressees"] = [_addressee(item) for item in tracked.addressees]
     document["timeline"] = [_event(event) for event in tracked.timeline]
+    document["retention"] = _retention(row)
     document["exception"] = _exception(row, language)
     return orjson.dumps(document)
 
@@ -104,6 +105,7 @@ def delivery_json(
     document["collected_at"] = time_or_none(delivery.collected_ms)
     document["flags"] = row.flags.split()
     document["in_force"] = in_force
+    document["retention"] = _retention(row)
     if verification is not None:
         document["marking"] = _drawn_marking(delivery)
         document["verification"] = _verification(row, verification, own_origin)
@@ -142,6 +144,16 @@ def message_in_thread(row: MessageRow) -> dict[str, Any]:
         "status": row.state.label,
         "arrived_at": time_text(row.arrived_ms),
         "flags": row.flags.split(),
+    }
+
+
+def _retention(row: MessageRow) -> dict[str, Any]:
+    """Return until when the content is kept, or that it is gone."""
+    return {
+        "erased": row.state is State.ERASED,
+        "erase_at": time_or_none(row.erase_ms),
+        "ground": None if row.ground is None else row.ground.label,
+        "held": row.held,
     }
 
 

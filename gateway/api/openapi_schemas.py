@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.api.conversation_answers import CHANGES
+from gateway.core.message.retention import Ground
 from gateway.core.message.threads.deadlines import DeadlineKind
 from gateway.core.message.threads.progress import RequestState
 from gateway.core.message.wording import Language, Wording
@@ -46,6 +47,7 @@ _CHANGE: Final[Schema] = {
 }
 _NEXT: Final[Schema] = {"type": ["string", "null"]}
 _PLACE: Final[Schema] = {"$ref": "#/components/schemas/LogPlace"}
+_RETENTION: Final[Schema] = {"$ref": "#/components/schemas/Retention"}
 _PLACE_OR_NULL: Final[Schema] = {"anyOf": [_PLACE, {"type": "null"}]}
 
 _DRAFT: Final = Wording(
@@ -108,6 +110,7 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "collected_at": _TIME_OR_NULL,
         "flags": _TEXTS,
         "in_force": _or_null(_in_force()),
+        "retention": _RETENTION,
         "message": {"type": ["object", "null"]},
     }
     return {
@@ -115,6 +118,14 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "DraftLines": {"type": "string", "description": _LINES.text(language)},
         "AcknowledgementLines": {"type": "string", "description": _LINES.text(language)},
         "ResultLines": {"type": "string", "description": _LINES.text(language)},
+        "Retention": _closed(
+            {
+                "erased": _FLAG,
+                "erase_at": _TIME_OR_NULL,
+                "ground": {"enum": [*(ground.label for ground in Ground), None]},
+                "held": _FLAG,
+            }
+        ),
         "LogPlace": _closed({"origin": _TEXT, "index": _COUNT}),
         "Acceptance": _closed(
             {
@@ -226,6 +237,7 @@ def _tracked(own: Schema) -> Schema:
                     optional=("agency",),
                 ),
             },
+            "retention": _RETENTION,
             "exception": {
                 "anyOf": [
                     _closed(

@@ -52,6 +52,8 @@ COMMANDS: Final = MappingProxyType(
         "config": Place(OPERATORS, "serve", "config_app"),
         "init": Place(OPERATORS, "init", "app"),
         "keys": Place(OPERATORS, "keys", "app"),
+        "erase": Place(OPERATORS, "custody", "erase_command"),
+        "hold": Place(OPERATORS, "custody", "app"),
         "log": Place(AUDITORS, "log", "app"),
         "audit": Place(AUDITORS, "audit", "app"),
     }

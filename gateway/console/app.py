@@ -9,25 +9,18 @@ Spec: docs/operating.md, "Operator port".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import orjson
 
 from gateway.console.metrics import MEDIA_TYPE, render_metrics
+from gateway.console.officials import Official, identify_officials
 from gateway.node.runtime import Health
 from gateway.ports import LogHead
-from gateway.web.app import App, Identify
+from gateway.web.app import App
 from gateway.web.exchange import Reply, Request
-from gateway.web.identity import (
-    AgencyRegistry,
-    Certificate,
-    RoleNotAllowedError,
-    UnknownCertificateError,
-)
+from gateway.web.identity import AgencyRegistry
 from gateway.web.routing import Route
-
-ROLES: Final = frozenset({"operator", "auditor"})
 
 
 class HealthCalls(Protocol):
@@ -38,30 +31,19 @@ class HealthCalls(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Official:
-    """An operator or auditor at the other end of a connection.
-
-    Attributes:
-        name: As the registry has it.
-        role: ``operator`` or ``auditor``.
-        spki: SHA-256 of the certificate's SPKI.
-    """
-
-    name: str
-    role: str
-    spki: bytes
-
-
-def ops_app(node: HealthCalls, registry: AgencyRegistry, *, ports: Sequence[App] = ()) -> App:
+def ops_app(
+    node: HealthCalls, registry: AgencyRegistry, *, ports: Sequence[App] = (), more: Sequence[Route] = ()
+) -> App:
     """Return the application of the operator port.
 
     Args:
         node: Says how it is.
         registry: Says who holds a certificate, and in which role.
         ports: Applications whose counters the metrics show.
+        more: Further calls, such as those about content.
     """
-    return App(name="operator", routes=ops_routes(node, ports), identify=identify_officials(registry))
+    routes = (*ops_routes(node, ports), *more)
+    return App(name="operator", routes=routes, identify=identify_officials(registry))
 
 
 def ops_routes(node: HealthCalls, ports: Sequence[App]) -> tuple[Route, ...]:
@@ -87,22 +69,6 @@ def ops_routes(node: HealthCalls, ports: Sequence[App]) -> tuple[Route, ...]:
     )
 
 
-def identify_officials(registry: AgencyRegistry) -> Identify:
-    """Return the function that finds the operator or auditor of a certificate."""
-
-    def identify(certificate: Certificate | None) -> Official:
-        found = None if certificate is None else registry.find(certificate.spki)
-        if certificate is None or found is None:
-            msg = "the registry does not list this certificate"
-            raise UnknownCertificateError(msg)
-        if found.role not in ROLES:
-            msg = "this port is for operators and auditors"
-            raise RoleNotAllowedError(msg)
-        return Official(name=found.code, role=found.role, spki=certificate.spki)
-
-    return identify
-
-
 def health_document(health: Health) -> dict[str, Any]:
     """Return the health of a node as JSON."""
     return {
@@ -111,6 +77,8 @@ def health_document(health: Health) -> dict[str, Any]:
         "peer": {"reachable": health.reachable, "breaker": health.peer.value},
         "waiting": health.waiting,
         "admission": health.admission,
+        "held": health.held,
+        "erasure": "done" if health.scrubbed else "pending",
         "log": _head(health.own),
         "mirror": _head(health.mirror),
     }

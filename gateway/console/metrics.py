@@ -57,6 +57,14 @@ class _Snapshot(Collector):
         admission = GaugeMetricFamily("entente_admission_waiting", "Messages being decided right now.")
         admission.add_metric([], health.admission)
         yield admission
+        held = GaugeMetricFamily("entente_messages_held", "Messages that a legal hold keeps.")
+        held.add_metric([], health.held)
+        yield held
+        pending = GaugeMetricFamily(
+            "entente_erasure_pending", "1 while erased bytes may still stand in the files of the database."
+        )
+        pending.add_metric([], float(not health.scrubbed))
+        yield pending
         sizes = GaugeMetricFamily("entente_log_size", "Entries of a log.", labels=["origin"])
         for head in (health.own, health.mirror):
             if head is not None:

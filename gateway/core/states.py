@@ -94,6 +94,22 @@ TRANSITIONS: Final = MappingProxyType(
 VOID_STATES: Final = frozenset({State.REFUSED, State.EXPIRED, State.WITHDRAWN})
 """States in which a message counts for nothing in its conversation but its number."""
 
+UNSEEN_STATES: Final = VOID_STATES | {State.ACCEPTED}
+"""States that the other side never had a message in; erased in one of them, it is void."""
+
+
+def is_void(state: State, was: State | None) -> bool:
+    """Return whether a message counts for nothing in its conversation but its number.
+
+    An erased message counts as it did before: its conversation goes on without its content.
+
+    Args:
+        state: State of the message.
+        was: State in which it was erased, or None.
+    """
+    return state in VOID_STATES if was is None else was in UNSEEN_STATES
+
+
 FINAL_STATES: Final = frozenset(
     {State.COLLECTED, State.REFUSED, State.EXPIRED, State.WITHDRAWN, State.ERASED}
 )

@@ -21,6 +21,7 @@ import orjson
 
 from gateway.core.envelope import header_of, time_ms
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
 from gateway.core.message.threads import CLOSING, awaits, effects_of, examine_thread
 from gateway.core.message.violation import Violation
@@ -29,6 +30,7 @@ from gateway.core.sealing import ContentKey
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError, RejectedError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
+from gateway.node.gate import Gate, RecoveringError
 from gateway.node.pair import Pair
 from gateway.node.preparation import Candidate, Preparation, Principal, RefusedError, Submission
 from gateway.node.thread_memory import ThreadMemory
@@ -47,10 +49,10 @@ class IdempotencyConflictError(RejectedError):
     code = "idempotency-conflict"
 
 
-class RecoveringError(UnavailableError):
-    """The node's log was rolled back and is being refilled; nothing is accepted meanwhile."""
+class ErasedError(RejectedError):
+    """The content was erased; the proofs of the exchange remain."""
 
-    code = "recovering"
+    code = "content-erased"
 
 
 class OverloadedError(UnavailableError):
@@ -95,6 +97,7 @@ class Admission:
         clock: Clock,
         entropy: Entropy,
         workers: Workers,
+        gate: Gate,
         max_waiting: int = 20_000,
         on_accepted: Callable[[int], None] = lambda _rank: None,
     ) -> None:
@@ -109,6 +112,7 @@ class Admission:
             clock: Time of acceptance.
             entropy: Content keys and identifiers.
             workers: Threads for batches and large bodies.
+            gate: Stands before everything that shows content.
             max_waiting: Messages that may wait for a transaction; beyond it, 429.
             on_accepted: Told the most urgent precedence number of each accepted group.
         """
@@ -128,6 +132,7 @@ class Admission:
         self._audit = audit
         self._clock = clock
         self._entropy = entropy
+        self._gate = gate
         self._max_waiting = max_waiting
         self._on_accepted = on_accepted
         self._waiting: list[tuple[Candidate, asyncio.Future[Outcome]]] = []
@@ -154,7 +159,8 @@ class Admission:
 
         Raises:
             OverloadedError: Too much waits already; nothing of this call was looked at.
-            RecoveringError: The node's own log is being refilled.
+            RecoveringError: The node's own log is being refilled, or what was erased before is
+                not erased again yet.
             StoreError: The database failed; none of this call is known to be accepted.
         """
         if self.paused:
@@ -165,6 +171,7 @@ class Admission:
             raise OverloadedError(msg)
         self._outstanding += len(submissions)
         try:
+            await self._gate.passed()
             prepared = await self._preparation.prepare(principal, submissions)
             loop = asyncio.get_running_loop()
             results: list[Outcome | asyncio.Future[Outcome]] = []
@@ -194,6 +201,7 @@ class Admission:
         Raises:
             RejectedError: What `submit` would answer.
         """
+        await self._gate.passed()
         candidate = await self._preparation.examine(principal, body, strict=strict)
 
         def look(tx: Transaction) -> bytes:
@@ -242,7 +250,9 @@ class Admission:
         for position, candidate in enumerate(candidates):
             known = used.get(candidate.key)
             if known is not None:
-                if known[0] == candidate.digest:
+                if known[0] == b"":
+                    outcomes.append(ErasedError("the message of this idempotency key was erased"))
+                elif known[0] == candidate.digest:
                     repeats.append((position, known[1]))
                     outcomes.append(None)
                 else:
@@ -331,6 +341,8 @@ class Admission:
             wrapped_key=wrapped_key,
             awaits=awaits(document, self._catalogue),
             effects=effects,
+            retention=retention_of(document, self._catalogue.type(header.type).terms),
+            ending=ending_of(document),
         )
         return row, message
 
@@ -396,8 +408,7 @@ class Admission:
         row = tx.outbox.find(message_id, principal.agency)
         stored = tx.threads.content(message_id)
         if row is None or stored is None:
-            msg = "the message of this idempotency key was erased"
-            return IdempotencyConflictError(msg)
+            return ErasedError("the message of this idempotency key was erased")
         return Acceptance(
             message_id=message_id,
             state=row.state,

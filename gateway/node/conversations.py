@@ -27,7 +27,6 @@ from gateway.core.message.threads.progress import (
 )
 from gateway.core.message.threads.rooms import Room, find_room
 from gateway.core.message.threads.use_changes import TermsInForce, terms_in_force
-from gateway.core.states import VOID_STATES
 from gateway.node.inbox import NotFoundError
 from gateway.node.preparation import Principal
 from gateway.node.thread_memory import ThreadMemory, without_filled_gap
@@ -181,7 +180,7 @@ class Conversations:
     ) -> Thread:
         conversation_id = rows[0].conversation_id
         now_ms = self._clock.now_ms()
-        valid = [row for row in rows if row.state not in VOID_STATES]
+        valid = [row for row in rows if not row.is_void]
         requests = tuple(view for row in valid if (view := self._request(row, memory, now_ms)) is not None)
         state, open_until_ms = _state(requests)
         changes = {

@@ -1,4 +1,4 @@
-"""What a node does by the clock: expiry, key rotation, signing its audit log.
+"""What a node does by the clock: expiry, erasure, key rotation, signing its audit log.
 
 Each round is short and touches little; a round that fails is reported and tried again at
 the next tick, because nothing here may stop the traffic. Only a failed store ends the
@@ -21,6 +21,7 @@ from gateway.core.merkle import RightEdge, consistency_proof, edge_at
 from gateway.core.note import parse_note, parse_signatures
 from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError, UnavailableError
 from gateway.node.audit_log import AUDIT_CLOSED, NODE, AuditLog
+from gateway.node.eraser import Eraser
 from gateway.node.intake import Intake
 from gateway.node.log_writer import LogHashes, note_time_s
 from gateway.node.pair import Pair
@@ -61,6 +62,7 @@ class Housekeeping:
         high_water: HighWater,
         link: PeerLink,
         intake: Intake,
+        eraser: Eraser,
         clock: Clock,
         workers: Workers,
         on_due: Callable[[], None],
@@ -77,6 +79,7 @@ class Housekeeping:
             high_water: Remembers what was signed.
             link: Asks the peer for cosignatures of the audit log.
             intake: Cosigns the mirror.
+            eraser: Destroys content whose time is over.
             clock: Time.
             workers: Threads for signatures.
             on_due: Told when the exchange log has something to say.
@@ -90,6 +93,7 @@ class Housekeeping:
         self._high_water = high_water
         self._link = link
         self._intake = intake
+        self._eraser = eraser
         self._clock = clock
         self._workers = workers
         self._on_due = on_due
@@ -121,6 +125,7 @@ class Housekeeping:
             GatewayError: Something of it failed; it is due again with the next round.
         """
         await self._expire()
+        await self._eraser.round()
         if not self.may_sign:
             return
         if self._sequencer.rotate_kem():

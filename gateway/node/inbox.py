@@ -16,6 +16,7 @@ from gateway.core.message.threads.in_force import InForce, in_force
 from gateway.core.quick import quick_value
 from gateway.errors import RejectedError
 from gateway.node.audit_log import AuditLog
+from gateway.node.gate import Gate
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
 from gateway.node.thread_memory import ThreadMemory, without_filled_gap
@@ -35,12 +36,6 @@ class NotFoundError(RejectedError):
     """There is no such thing for this caller: unknown and not yours look the same."""
 
     code = "not-found"
-
-
-class ErasedError(RejectedError):
-    """The content was erased; the proofs of the exchange remain."""
-
-    code = "content-erased"
 
 
 @quick_value
@@ -91,15 +86,28 @@ class Inbox:
         audit: AuditLog,
         clock: Clock,
         workers: Workers,
+        gate: Gate,
         on_collected: Callable[[], None],
     ) -> None:
-        """Wire the inbox; ``on_collected`` is told when a collection is due to be logged."""
+        """Wire the inbox.
+
+        Args:
+            pair: Names of the two nodes.
+            store: Where messages are kept.
+            vault: Opens content.
+            audit: Writes events.
+            clock: Time of an acknowledgement.
+            workers: Threads that open content.
+            gate: Stands before everything that shows content.
+            on_collected: Told when a collection is due to be logged.
+        """
         self._pair = pair
         self._store = store
         self._vault = vault
         self._audit = audit
         self._clock = clock
         self._workers = workers
+        self._gate = gate
         self._on_collected = on_collected
         self._arrivals: dict[str, asyncio.Event] = {}
 
@@ -128,6 +136,7 @@ class Inbox:
             wait_s: Seconds to wait while there is nothing.
             collected: True for what was acknowledged already.
         """
+        await self._gate.passed()
         agency = principal.agency
         deadline = self._clock.monotonic_s() + wait_s
         while True:
@@ -151,6 +160,7 @@ class Inbox:
         Raises:
             NotFoundError: Unknown, or this agency is no addressee.
         """
+        await self._gate.passed()
         agency = principal.agency
 
         def find(

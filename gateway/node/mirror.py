@@ -137,6 +137,9 @@ class MirrorReader:
                     kem_key = entry
                 case AgreementEntry():
                     agreement = entry
+                case IncidentEntry() if entry.incident == IncidentKind.ERASED:
+                    # For the record of both nations; what we hold goes by our own dates and orders.
+                    log.info("peer.erased", origin=entry.origin, size=entry.size)
                 case IncidentEntry():
                     recovered = recovered or entry.incident == IncidentKind.RECOVERY
                     self._incident(tx, entry.incident, entry.origin, entry.size, entry.root, now_ms)

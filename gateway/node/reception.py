@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from gateway.core.entries import ReceiptException
 from gateway.core.envelope import time_ms
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
 from gateway.core.message.threads import (
     CLOSING,
@@ -130,6 +131,8 @@ class Reception:
             wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
             awaits=awaits(document, self._catalogue),
             effects=effects,
+            retention=retention_of(document, self._catalogue.type(header.type).terms),
+            ending=ending_of(document),
         )
 
 

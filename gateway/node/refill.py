@@ -17,6 +17,8 @@ from gateway.core.bundle import MAX_BUNDLE_ENTRIES
 from gateway.core.entries import (
     CollectedEntry,
     Entry,
+    IncidentEntry,
+    IncidentKind,
     MessageEntry,
     ReceiptEntry,
     VoidEntry,
@@ -25,6 +27,7 @@ from gateway.core.entries import (
 from gateway.core.envelope import decode_header
 from gateway.core.states import State
 from gateway.errors import MalformedError
+from gateway.node.eraser import restored
 from gateway.node.log_writer import extend_log, put_controls
 from gateway.ports import LogHead, SentBundle, Transaction
 
@@ -52,7 +55,7 @@ def append_recovered(tx: Transaction, head: LogHead, entries: Sequence[bytes], *
         ]
         tx.outbox.recovered(messages, at_ms=at_ms)
         for index, (_, entry) in enumerate(run, start):
-            _apply(tx, index, entry, at_ms)
+            _apply(tx, head.origin, index, entry, at_ms)
         tx.outbox.put_bundle(
             SentBundle(
                 start=start,
@@ -67,7 +70,7 @@ def append_recovered(tx: Transaction, head: LogHead, entries: Sequence[bytes], *
     return head
 
 
-def _apply(tx: Transaction, index: int, entry: Entry | None, at_ms: int) -> None:
+def _apply(tx: Transaction, origin: str, index: int, entry: Entry | None, at_ms: int) -> None:
     """Make the effects of an entry that is not a message."""
     match entry:
         case ReceiptEntry():
@@ -76,6 +79,11 @@ def _apply(tx: Transaction, index: int, entry: Entry | None, at_ms: int) -> None
             tx.inbox.collections_recovered(entry.collections, log_index=index)
         case VoidEntry():
             _end_void(tx, entry, at_ms)
+        case IncidentEntry() if entry.incident == IncidentKind.ERASED and entry.size > 0:
+            # It was erased after the backup: it is erased again.
+            message_id = tx.removal.message_at(entry.size - 1, outgoing=entry.origin == origin)
+            if message_id is not None:
+                tx.removal.put_ending(restored(message_id))
         case _:
             return  # announcements were noted; anchors and incidents have no effect here
 

@@ -23,6 +23,9 @@ from gateway.node.admission import Admission
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
+from gateway.node.custody import Custody
+from gateway.node.eraser import Eraser
+from gateway.node.gate import Gate
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.intake import Arrival, Intake
@@ -40,6 +43,7 @@ from gateway.ports import (
     HighWater,
     Keyring,
     LogHead,
+    OrderBook,
     PeerLink,
     Step,
     Store,
@@ -78,6 +82,8 @@ class Health:
         reachable: True if the last exchange with the peer worked.
         waiting: Accepted messages that were not sent yet.
         admission: Messages being decided right now.
+        held: Messages that a legal hold keeps.
+        scrubbed: True if nothing that was erased is left in the files of the database.
         own: Head of the own exchange log, or None before it exists.
         mirror: Head of the peer's log, or None.
     """
@@ -88,6 +94,8 @@ class Health:
     reachable: bool
     waiting: int
     admission: int
+    held: int
+    scrubbed: bool
     own: LogHead | None
     mirror: LogHead | None
 
@@ -103,6 +111,7 @@ class Node:
         store: Store,
         keyring: Keyring,
         high_water: HighWater,
+        orders: OrderBook,
         link: PeerLink,
         clock: Clock,
         entropy: Entropy,
@@ -117,6 +126,7 @@ class Node:
         self._workers = Workers()
         self.started = asyncio.Event()
         self._audit = AuditLog(pair)
+        gate = Gate()
         self._statement = keyring.statement
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
@@ -175,6 +185,7 @@ class Node:
             clock=clock,
             entropy=entropy,
             workers=self._workers,
+            gate=gate,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
         )
@@ -185,6 +196,7 @@ class Node:
             audit=self._audit,
             clock=clock,
             workers=self._workers,
+            gate=gate,
             on_collected=self._due,
         )
         self.peer_service = PeerService(
@@ -197,6 +209,18 @@ class Node:
             workers=self._workers,
             on_contact=self._courier.thaw,
         )
+        self._eraser = Eraser(
+            store=store,
+            orders=orders,
+            audit=self._audit,
+            clock=clock,
+            gate=gate,
+            on_due=self._due,
+            on_erased=self.tracking.moved,
+        )
+        self.custody = Custody(
+            store=store, orders=orders, audit=self._audit, eraser=self._eraser, clock=clock
+        )
         self._housekeeping = Housekeeping(
             pair=pair,
             store=store,
@@ -206,6 +230,7 @@ class Node:
             high_water=high_water,
             link=link,
             intake=self._intake,
+            eraser=self._eraser,
             clock=clock,
             workers=self._workers,
             on_due=self._due,
@@ -249,14 +274,15 @@ class Node:
     async def health(self) -> Health:
         """Return what readiness and metrics report."""
 
-        def load(tx: Transaction) -> tuple[int, LogHead | None, LogHead | None]:
+        def load(tx: Transaction) -> tuple[int, int, LogHead | None, LogHead | None]:
             return (
                 tx.outbox.count(State.ACCEPTED),
+                tx.removal.held(),
                 tx.logs.head(self.pair.exchange_origin),
                 tx.logs.head(self.pair.peer_origin),
             )
 
-        waiting, own, mirror = await self._store.read(load)
+        waiting, held, own, mirror = await self._store.read(load)
         return Health(
             phase=self.phase,
             ready=self.phase is Phase.RUNNING,
@@ -264,6 +290,8 @@ class Node:
             reachable=self._courier.reachable,
             waiting=waiting,
             admission=self.admission.waiting,
+            held=held,
+            scrubbed=self._eraser.is_scrubbed,
             own=own,
             mirror=mirror,
         )
@@ -286,6 +314,7 @@ class Node:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
         await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
         await self.record("node.started")
+        await self._eraser.open()
         await self._intake.open()
         await self._reader.open(self._store)
         if self._intake.frozen:

@@ -28,6 +28,8 @@ from gateway.core.entries import (
     MAX_EXCEPTIONS,
     AnchorEntry,
     CollectedEntry,
+    IncidentEntry,
+    IncidentKind,
     KemKeyEntry,
     Kind,
     MessageEntry,
@@ -38,10 +40,11 @@ from gateway.core.entries import (
 )
 from gateway.core.envelope import SUITE
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
+from gateway.core.merkle import edge_at
 from gateway.core.message.registry import Catalogue
 from gateway.node.announcements import Announcements
 from gateway.node.audit_log import AUDIT_CLOSED
-from gateway.node.log_writer import ensure_log, extend_log, note_time_s, put_controls
+from gateway.node.log_writer import LogHashes, ensure_log, extend_log, note_time_s, put_controls
 from gateway.node.pair import Pair
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
@@ -223,6 +226,7 @@ class Sequencer:
             encode_entry(VoidEntry(conversation_id=conversation, agency=agency, numbers=(seq,)))
             for conversation, agency, seq in tx.outbox.take_voids(limit=MAX_ANSWERS)
         ]
+        entries += self._erasures(tx, head.size + len(entries))
         entries += self._receipts(tx, head.size + len(entries))
         entries += self._collections(tx, head.size + len(entries))
         room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 2)
@@ -290,6 +294,24 @@ class Sequencer:
             for slot, item in enumerate(waiting)
         ]
         return box, entries
+
+    def _erasures(self, tx: Transaction, first: int) -> list[bytes]:
+        """Return incident entries for erasures that the other nation could not foresee.
+
+        Each names the log of the message and its state right behind the message's entry.
+        """
+        due = tx.removal.due_entries(limit=MAX_ANSWERS)
+        tx.removal.entries_logged([number for number, _, _ in due], log_index=first)
+        entries: list[bytes] = []
+        for _, outgoing, index in due:
+            origin = self._origin if outgoing else self._pair.peer_origin
+            root = edge_at(index + 1, reader=LogHashes(tx.logs, origin)).root()
+            entries.append(
+                encode_entry(
+                    IncidentEntry(incident=IncidentKind.ERASED, origin=origin, size=index + 1, root=root)
+                )
+            )
+        return entries
 
     def _receipts(self, tx: Transaction, first: int) -> list[bytes]:
         """Return receipt entries for what is due; neighbouring ranges share one."""

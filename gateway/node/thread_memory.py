@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.core.message.threads import AppliedEffect, Effect, StoredMessage, nation_of
-from gateway.core.states import VOID_STATES
 from gateway.ports import EffectRow, MessageRow, NewMessage, Transaction
 
 Open = Callable[[bytes, bytes, bytes], dict[str, Any]]
@@ -94,9 +93,7 @@ class ThreadMemory:
         row = self._row(message_id)
         if row is None:
             return None
-        closer = next(
-            (r for r in self._replies_to(message_id) if r.closes and r.state not in VOID_STATES), None
-        )
+        closer = next((r for r in self._replies_to(message_id) if r.closes and not r.is_void), None)
         return StoredMessage(
             message_id=message_id,
             type=row.type,
@@ -117,7 +114,7 @@ class ThreadMemory:
 
     def replies(self, message_id: bytes) -> Sequence[bytes]:
         """Return ids of the valid answers to a message, oldest first."""
-        return [r.message_id for r in self._replies_to(message_id) if r.state not in VOID_STATES]
+        return [r.message_id for r in self._replies_to(message_id) if not r.is_void]
 
     def content(self, message_id: bytes) -> dict[str, Any] | None:
         """Return a stored message opened, or None if it was erased or is not known."""
@@ -165,7 +162,7 @@ def without_filled_gap(tx: Transaction, row: MessageRow) -> MessageRow:
 
 def applied_effects(rows: Iterable[EffectRow]) -> list[AppliedEffect]:
     """Return the effects that count: those of messages that were neither refused nor taken back."""
-    return [_applied(item.effect, item.at_ms, item.row) for item in rows if item.row.state not in VOID_STATES]
+    return [_applied(item.effect, item.at_ms, item.row) for item in rows if not item.row.is_void]
 
 
 def _applied(effect: Effect, at_ms: int | None, message: MessageRow | NewMessage) -> AppliedEffect:

@@ -19,7 +19,7 @@ from gateway.node.inbox import NotFoundError
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
 from gateway.node.waiting import wait_for
-from gateway.ports import Clock, CollectionRow, MessageRow, Step, Store, Transaction
+from gateway.ports import Clock, CollectionRow, Erasure, MessageRow, Step, Store, Transaction
 
 
 class TooLateError(RejectedError):
@@ -92,16 +92,29 @@ class Tracking:
             NotFoundError: Unknown, or another agency's.
         """
 
-        def find(tx: Transaction) -> tuple[MessageRow, list[CollectionRow]] | None:
+        def find(tx: Transaction) -> tuple[MessageRow, list[CollectionRow], Erasure | None] | None:
             row = tx.outbox.find(message_id, principal.agency)
-            return None if row is None else (row, tx.outbox.addressees(message_id))
+            if row is None:
+                return None
+            known = tx.removal.find(message_id) if row.state is State.ERASED else None
+            return row, tx.outbox.addressees(message_id), None if known is None else known[1]
 
         found = await self._store.read(find)
         if found is None:
             msg = "no such message of this agency"
             raise NotFoundError(msg)
-        row, addressees = found
-        return Tracked(row=row, addressees=tuple(addressees), timeline=self._timeline(row, addressees))
+        row, addressees, erasure = found
+        timeline = self._timeline(row, addressees)
+        if erasure is not None:
+            timeline += (
+                TimelineEvent(
+                    event=State.ERASED.label,
+                    at_ms=erasure.at_ms,
+                    origin=self._pair.audit_origin,
+                    index=erasure.audit_index,
+                ),
+            )
+        return Tracked(row=row, addressees=tuple(addressees), timeline=timeline)
 
     async def listing(self, principal: Principal, *, after: int, limit: int) -> list[MessageRow]:
         """Return own messages, newest first."""
@@ -191,10 +204,12 @@ class Tracking:
         if row.decided_ms is None:
             return None
         said = State.RECEIVED if row.exception is None else _state_said(row.exception)
-        if said is not row.state and row.state in {State.EXPIRED, State.WITHDRAWN}:
+        # What it was, if its content is gone.
+        state = row.was or row.state
+        if said is not state and state in {State.EXPIRED, State.WITHDRAWN}:
             # It ended at this node before it was sent, or before it was sent once more.
-            return TimelineEvent(event=row.state.label, at_ms=row.decided_ms)
-        is_refused = row.state is State.REFUSED  # sent again as often as the protocol allows
+            return TimelineEvent(event=state.label, at_ms=row.decided_ms)
+        is_refused = state is State.REFUSED  # sent again as often as the protocol allows
         return TimelineEvent(
             event=State.REFUSED.label if is_refused else said.label,
             at_ms=row.decided_ms,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from gateway.core.keybox import KemPrivateKey
@@ -175,4 +176,46 @@ class HighWater(Protocol):
 
     def read(self) -> Mapping[str, tuple[int, Hash]]:
         """Return (size, root) by origin."""
+        ...
+
+
+class OrderKind(StrEnum):
+    """What an order is about; the words stand in the file of orders."""
+
+    ERASE = "erase"
+    HOLD_MESSAGE = "hold-message"
+    HOLD_CONVERSATION = "hold-conversation"
+    LIFT_MESSAGE = "lift-message"
+    LIFT_CONVERSATION = "lift-conversation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Something about content that a backup of the database may not know.
+
+    Attributes:
+        kind: What is ordered.
+        subject: Id of the message or conversation, 16 bytes.
+        at_ms: When, UTC milliseconds.
+        reason: For a hold, what the operator wrote; else empty.
+    """
+
+    kind: OrderKind
+    subject: bytes
+    at_ms: int
+    reason: str = ""
+
+
+class OrderBook(Protocol):
+    """Remembers, apart from the database, what was erased by order and what is held.
+
+    It is what keeps a restored backup from bringing erased content back.
+    """
+
+    async def record(self, orders: Sequence[Order]) -> None:
+        """Add orders; durable when it returns."""
+        ...
+
+    def read(self) -> Sequence[Order]:
+        """Return every order, the oldest first."""
         ...

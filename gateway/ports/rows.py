@@ -8,8 +8,9 @@ from enum import StrEnum
 from gateway.core.entries import ReceiptException
 from gateway.core.merkle import Hash, RightEdge
 from gateway.core.message.effect import Effect, NewEffect
+from gateway.core.message.retention import Ending, Ground, Retention
 from gateway.core.quick import quick_value
-from gateway.core.states import State
+from gateway.core.states import State, is_void
 
 
 class Step(StrEnum):
@@ -26,6 +27,8 @@ class Step(StrEnum):
     COSIGNED = "cosigned"
     COLLECTED = "collected"
     EXPIRED = "expired"
+    ERASED = "erased"
+    HELD = "held"
     AUDITED = "audited"
     RECOVERED = "recovered"
 
@@ -91,6 +94,8 @@ class NewMessage:
         wrapped_key: Content key under this node's storage key.
         awaits: True if its sender waits for an answer.
         effects: What it does to earlier messages.
+        retention: When the content has to go, or None for ever.
+        ending: What the message orders about the content of another one, or None.
     """
 
     outgoing: bool
@@ -117,11 +122,25 @@ class NewMessage:
     wrapped_key: bytes
     awaits: bool = False
     effects: tuple[NewEffect, ...] = ()
+    retention: Retention | None = None
+    ending: Ending | None = None
+
+    @property
+    def is_void(self) -> bool:
+        """Return whether it counts for nothing in its conversation but its number."""
+        return is_void(self.state, None)
 
 
 @quick_value
 class MessageRow:
-    """A stored message without its content."""
+    """A stored message without its content.
+
+    Attributes:
+        was: State in which its content was erased, or None.
+        erase_ms: When its content has to go; None once it is gone, or for ever.
+        ground: What sets that time, or why it went.
+        held: True while a legal hold keeps its content.
+    """
 
     number: int
     outgoing: bool
@@ -151,6 +170,48 @@ class MessageRow:
     exception: int | None
     rule: int | None
     flags: str
+    was: State | None = None
+    erase_ms: int | None = None
+    ground: Ground | None = None
+    held: bool = False
+
+    @property
+    def is_void(self) -> bool:
+        """Return whether it counts for nothing in its conversation but its number."""
+        return is_void(self.state, self.was)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """Where it is on record that the content of a message was destroyed.
+
+    Attributes:
+        at_ms: When.
+        audit_index: Index of the event in the audit log.
+        log_index: Index of the incident in the exchange log; None where that does not say it,
+            or not yet.
+    """
+
+    at_ms: int
+    audit_index: int
+    log_index: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A legal hold: what it names is not erased while it stands.
+
+    Attributes:
+        subject: Id of a message or of a conversation, 16 bytes.
+        conversation: True for a conversation, with all that is still to come in it.
+        at_ms: Since when.
+        reason: What the operator wrote; it is in no log.
+    """
+
+    subject: bytes
+    conversation: bool
+    at_ms: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,13 @@ from typing import Protocol, TypeVar
 
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.merkle import Hash, RightEdge, TileHash
+from gateway.core.message.retention import Ending
 from gateway.core.states import State
 from gateway.ports.rows import (
     CollectionRow,
     EffectRow,
+    Erasure,
+    Hold,
     InboxRow,
     Incident,
     LogHead,
@@ -348,6 +351,87 @@ class Threads(Protocol):
         ...
 
 
+class Removal(Protocol):
+    """When content ends, its destruction, and the holds that stop it."""
+
+    def has_due(self, now_ms: int) -> bool:
+        """Return whether content is there whose time is over and that nothing holds."""
+        ...
+
+    def due(self, now_ms: int, *, limit: int) -> list[MessageRow]:
+        """Return the messages of such content, the longest overdue first."""
+        ...
+
+    def erase(self, rows: Sequence[MessageRow], *, at_ms: int, audit_index: int, logged: bool) -> None:
+        """Destroy ciphertext, wrapped key and box copy of messages; they become *erased*.
+
+        What waited is void, and the log has to say so. A box that was not yet cosigned goes
+        with the content, so that the other messages of its bundle are sent again. What a
+        repeated post is recognised by goes as well.
+
+        Args:
+            rows: As `due` returned them in this transaction.
+            at_ms: Now, UTC milliseconds.
+            audit_index: Index of the event that records it.
+            logged: Whether the exchange log has to say it.
+        """
+        ...
+
+    def put_ending(self, ending: Ending, *, by_id: bytes = b"") -> None:
+        """Remember what is ordered about the content of a message.
+
+        Args:
+            ending: Which message, when and why.
+            by_id: Id of the message that orders it; none for an order that holds at once, and
+                for as long as the message has not come (back).
+        """
+        ...
+
+    def has_endings(self) -> bool:
+        """Return whether `settle_endings` would settle anything."""
+        ...
+
+    def settle_endings(self, *, limit: int) -> int:
+        """Apply what is ordered by messages that were received; return how many were settled.
+
+        What a message orders that was refused, expired or withdrawn is dropped, and so is what
+        one orders about a message of the other nation.
+        """
+        ...
+
+    def message_at(self, log_index: int, *, outgoing: bool) -> bytes | None:
+        """Return the id of the message at an index of the own log, or of the mirror, or None."""
+        ...
+
+    def find(self, message_id: bytes) -> tuple[MessageRow, Erasure | None] | None:
+        """Return a message of whichever agency and direction, and where its erasure is on record."""
+        ...
+
+    def due_entries(self, *, limit: int) -> list[tuple[int, bool, int]]:
+        """Return (number, outgoing, log index) of erasures that the exchange log has to name."""
+        ...
+
+    def entries_logged(self, numbers: Sequence[int], *, log_index: int) -> None:
+        """Record that the exchange log names erasures, one an entry from ``log_index`` on."""
+        ...
+
+    def hold(self, hold: Hold) -> int:
+        """Let a hold stand, or stand again; return how many messages with content it keeps."""
+        ...
+
+    def lift(self, subject: bytes, *, conversation: bool) -> bool:
+        """End a hold; return whether there was one. Other holds on the same messages stay."""
+        ...
+
+    def holds(self) -> list[Hold]:
+        """Return every hold, the oldest first."""
+        ...
+
+    def held(self) -> int:
+        """Return how many messages are held."""
+        ...
+
+
 class Facts(Protocol):
     """Small things: idempotency keys, incidents, settings of the pair."""
 
@@ -400,6 +484,11 @@ class Transaction(Protocol):
         ...
 
     @property
+    def removal(self) -> Removal:
+        """Return the ends of content."""
+        ...
+
+    @property
     def facts(self) -> Facts:
         """Return small things."""
         ...
@@ -423,4 +512,12 @@ class Store(Protocol):
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` on a snapshot that holds at least every write that has returned."""
+        ...
+
+    async def scrub(self) -> bool:
+        """Let nothing of what was deleted be readable in the files of the database.
+
+        Returns:
+            False if it could not be done right now, because somebody reads; ask again.
+        """
         ...

@@ -40,6 +40,7 @@ _LEASE_KEY: Final = 0x656E74656E7465
 
 _LEASE_POLL_S: Final = 0.2
 _BUSY_TIMEOUT_MS: Final = 10_000
+_SCRUB_TIMEOUT_MS: Final = 500
 
 
 def keep_first(table: sa.Table) -> Callable[[str], sa.Executable]:
@@ -130,6 +131,14 @@ class Database(ABC):
     @abstractmethod
     def commit(self, connection: Any, cursor: Any) -> None:
         """Commit; raise `StoreError` or the driver's error if the outcome is not *durable*."""
+
+    @abstractmethod
+    def scrub(self) -> bool:
+        """Let nothing of what was deleted stay readable, as far as this program can do that.
+
+        Returns:
+            False if somebody reads right now, so that it has to be tried again.
+        """
 
     @abstractmethod
     def explain(self, error: Exception) -> str:
@@ -242,6 +251,23 @@ class SQLiteFile(Database):
         del connection
         cursor.execute("COMMIT")
 
+    def scrub(self) -> bool:
+        """Fold the write-ahead log into the file and cut it to nothing.
+
+        Deleted bytes are overwritten in the pages (`secure_delete`), but the log may still hold
+        those pages as they were before. A reader that is in the middle of something, an export
+        for example, needs them: then the log stays as it is.
+        """
+        connection = self.connect(writable=True)
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {_SCRUB_TIMEOUT_MS}")
+            busy = bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            connection.close()
+        return not busy
+
     def explain(self, error: Exception) -> str:
         """Name the condition by SQLite's own word."""
         name = getattr(error, "sqlite_errorname", type(error).__name__)
@@ -350,6 +376,10 @@ class PostgreSQL(Database):
         if cursor.statusmessage != "COMMIT" or any(state.startswith("01") for state in self._warnings):
             msg = "PostgreSQL did not confirm that the commit is durable"
             raise StoreError(msg)
+
+    def scrub(self) -> bool:
+        """Leave it to the server, whose VACUUM frees deleted rows; docs/storage.md says what holds."""
+        return True
 
     def explain(self, error: Exception) -> str:
         """Name the condition by its SQLSTATE."""

@@ -19,7 +19,7 @@ from typing import Final
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.merkle import Hash
 from gateway.core.receipt import ExceptionCode, state_after
-from gateway.core.states import VOID_STATES, State
+from gateway.core.states import State, is_void
 from gateway.errors import StoreError
 from gateway.ports import CollectionRow, MessageRow, NewMessage, SentBundle, Waiting
 from gateway.storage import outbox_sql as sql
@@ -178,27 +178,41 @@ class SqlOutbox:
         ended: list[int] = []
         for index, number, source, sendings, *place in self._session.listed(sql.OPEN_AT, by_index):
             item = by_index[index]
-            target = _state_after(item.code, sendings)
+            target, was = _after(State(source), item.code, sendings)
             entry = None if target is State.ACCEPTED else index
-            changes.append(
-                (int(target), entry, decided_ms, decided_ms, receipt_index, item.code, item.rule, number)
-            )
-            self._session.move(State(source), target, 1)
+            said = (entry, decided_ms, decided_ms, receipt_index, item.code, item.rule)
+            changes.append((int(target), *said, None if was is None else int(was), number))
+            if source != target:
+                self._session.move(State(source), target, 1)
             # The peer holds the number of a duplicate already: its first copy uses it.
             if target is not State.ACCEPTED and item.code != ExceptionCode.DUPLICATE:
                 voids.append((*place, True))
-            if target in VOID_STATES:
+            if is_void(target, was):
                 ended.append(number)
         self._session.many(sql.EXCEPT, changes)
         self._session.many(sql.PUT_VOID, voids)
         if ended:
             undo_effects(self._session, ended)
+        self._answer_erased(start, end, decided_ms, receipt_index, [change[-1] for change in changes])
         for source, statement in sql.RECEIVED.items():
             moved = self._session.change(
                 statement, first=start, stop=end, at=decided_ms, receipt=receipt_index
             )
             self._session.move(source, State.RECEIVED, moved)
         return bool(voids) or any(change[0] == State.ACCEPTED for change in changes)
+
+    def _answer_erased(
+        self, start: int, end: int, decided_ms: int, receipt_index: int, excepted: Sequence[int]
+    ) -> None:
+        """Record what a receipt says of messages that were erased on their way."""
+        open_ = [row[0] for row in self._session.all(sql.UNANSWERED, first=start, stop=end)]
+        if not open_:
+            return
+        received = [number for number in open_ if number not in excepted]
+        self._session.many(
+            sql.RECEIVED_ERASED, [(decided_ms, decided_ms, receipt_index, number) for number in received]
+        )
+        self._session.change_listed(sql.ANSWERED, open_)
 
     def rolled_back(self, size: int) -> int:
         """Move messages from index ``size`` on back to *sent*, as far as they are not collected."""
@@ -310,6 +324,15 @@ class SqlOutbox:
 
 
 _ERASED: Final[tuple[None, None]] = (None, None)
+
+
+def _after(source: State, code: int, sendings: int) -> tuple[State, State | None]:
+    """Return the state after an exception; of an erased message also what it is beside that."""
+    target = _state_after(code, sendings)
+    if source is not State.ERASED and target is not State.ERASED:
+        return target, None
+    # Nothing is left that could be sent again.
+    return State.ERASED, State.EXPIRED if target is State.EXPIRED else State.REFUSED
 
 
 def _state_after(code: int, sendings: int) -> State:

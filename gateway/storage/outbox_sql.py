@@ -19,6 +19,7 @@ from gateway.storage.tables import (
     addressees,
     bundles,
     contents,
+    erasures,
     messages,
     sent_entries,
     state_is,
@@ -175,6 +176,7 @@ def _received(source: State) -> Statement:
     )
 
 
+_OPEN_STATES: Final = [_literal(State.SENT), _literal(State.DELIVERED)]
 RECEIVED: Final = {source: _received(source) for source in sources_of(State.RECEIVED)}
 OPEN_AT: Final = ListStatement(
     lambda items: (
@@ -191,7 +193,8 @@ OPEN_AT: Final = ListStatement(
         .where(
             sent_entries.c.log_index.in_(items),
             _m.log_index == sent_entries.c.log_index,
-            state_is(_m.state, State.SENT, State.DELIVERED),
+            # Erased on its way, it is open as well: its number may have to be declared void.
+            sa.case((state_is(_m.state, State.ERASED), _m.was), else_=_m.state).in_(_OPEN_STATES),
         )
     )
 )
@@ -208,8 +211,28 @@ EXCEPT: Final = Statement(
         receipt_index=_bind("receipt"),
         exception=_bind("code"),
         rule=_bind("broken"),
+        was=_bind("before"),
     ),
-    row=("to", "entry", "seen", "at", "receipt", "code", "broken", "message"),
+    row=("to", "entry", "seen", "at", "receipt", "code", "broken", "before", "message"),
+)
+UNANSWERED: Final = Statement(
+    sa.select(_m.number)
+    .select_from(erasures.join(messages, _m.number == erasures.c.number))
+    .where(erasures.c.unanswered.is_(True), _m.log_index >= _bind("first"), _m.log_index < _bind("stop"))
+)
+RECEIVED_ERASED: Final = Statement(
+    sa.update(messages)
+    .where(_m.number == _bind("message"))
+    .values(
+        was=_literal(State.RECEIVED),
+        delivered_ms=sa.func.coalesce(_m.delivered_ms, _bind("seen")),
+        decided_ms=_bind("at"),
+        receipt_index=_bind("receipt"),
+    ),
+    row=("seen", "at", "receipt", "message"),
+)
+ANSWERED: Final = ListStatement(
+    lambda items: sa.update(erasures).where(erasures.c.number.in_(items)).values(unanswered=sa.false())
 )
 NUMBERS_AT: Final = ListStatement(
     lambda items: sa.select(sent_entries.c.log_index, sent_entries.c.number).where(

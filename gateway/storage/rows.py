@@ -11,10 +11,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from gateway.core.message.retention import Ground
 from gateway.core.states import State
 from gateway.ports import MessageRow, NewMessage
 from gateway.storage import tables
 from gateway.storage.effects import insert_effects
+from gateway.storage.engine import replace_row
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import ListStatement, Statement
 
@@ -22,6 +24,7 @@ NO_LIMIT: Final = 2**62
 """Stands for *from the newest* where a number has to be below a bound."""
 
 _STATES: Final = {int(state): state for state in State}
+_GROUNDS: Final = {int(ground): ground for ground in Ground}
 
 MESSAGE: Final[tuple[sa.Column[Any], ...]] = tuple(tables.messages.columns)
 """Columns in the order that `message_row` reads."""
@@ -33,6 +36,16 @@ _INSERT_MESSAGE: Final = Statement(
 )
 _INSERT_CONTENT: Final = Statement(sa.insert(tables.contents), row=("number", "ciphertext", "wrapped_key"))
 
+INSERT_ENDING: Final = Statement(
+    replace_row(tables.endings), row=[column.name for column in tables.endings.columns]
+)
+_ANY_HOLD: Final = Statement(sa.select(tables.holds.c.subject).limit(1))
+_HOLDS_OF: Final = ListStatement(
+    lambda items: sa.select(tables.holds.c.subject, tables.holds.c.conversation).where(
+        tables.holds.c.subject.in_(items)
+    )
+)
+
 _BY_ID: Final = ListStatement(
     lambda items: sa.select(*MESSAGE).where(tables.messages.c.message_id.in_(items))
 )
@@ -41,13 +54,38 @@ _BY_ID: Final = ListStatement(
 def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
     """Store messages, contents and effects in this order; return the number of the first."""
     first = session.take_numbers(len(messages))
-    session.many(_INSERT_MESSAGE, [_message_values(number, m) for number, m in enumerate(messages, first)])
+    held = _held(session, messages)
+    session.many(
+        _INSERT_MESSAGE,
+        [_message_values(number, m, held=m.message_id in held) for number, m in enumerate(messages, first)],
+    )
     session.many(
         _INSERT_CONTENT,
         [(number, m.ciphertext, m.wrapped_key) for number, m in enumerate(messages, first)],
     )
     insert_effects(session, first, messages)
+    session.many(
+        INSERT_ENDING,
+        [
+            (m.ending.target, m.message_id, m.ending.retention.erase_ms, int(m.ending.retention.ground))
+            for m in messages
+            if m.ending is not None
+        ],
+    )
     return first
+
+
+def _held(session: Session, messages: Sequence[NewMessage]) -> frozenset[bytes]:
+    """Return the ids of messages that a hold covers already: it covers what is still to come."""
+    if session.first(_ANY_HOLD) is None:
+        return frozenset()
+    subjects = [subject for m in messages for subject in (m.message_id, m.conversation_id)]
+    found = {(row[0], bool(row[1])) for row in session.listed(_HOLDS_OF, subjects)}
+    return frozenset(
+        m.message_id
+        for m in messages
+        if not found.isdisjoint({(m.message_id, False), (m.conversation_id, True)})
+    )
 
 
 def rows_by_id(session: Session, message_ids: Sequence[bytes]) -> list[MessageRow]:
@@ -86,10 +124,15 @@ def message_row(row: Row) -> MessageRow:
         exception=row[25],
         rule=row[26],
         flags=row[27],
+        was=None if row[28] is None else _STATES[row[28]],
+        erase_ms=row[29],
+        ground=None if row[30] is None else _GROUNDS[row[30]],
+        held=bool(row[31]),
     )
 
 
-def _message_values(number: int, message: NewMessage) -> Row:
+def _message_values(number: int, message: NewMessage, *, held: bool) -> Row:
+    retention = message.retention
     return (
         number,
         message.outgoing,
@@ -119,4 +162,8 @@ def _message_values(number: int, message: NewMessage) -> Row:
         None,
         None,
         message.flags,
+        None,
+        None if retention is None else retention.erase_ms,
+        None if retention is None else int(retention.ground),
+        held,
     )

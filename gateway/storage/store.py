@@ -133,6 +133,15 @@ class SqlStore:
         result: T = await job.answer
         return result
 
+    async def scrub(self) -> bool:
+        """Let nothing of what was deleted be readable in the files of the database.
+
+        Returns:
+            False if it could not be done right now, because somebody reads; ask again.
+        """
+        self._check_open()
+        return await asyncio.to_thread(self._database.scrub)
+
     async def close(self) -> None:
         """Finish what is queued, close every connection, let another process in."""
         if not self._closed:

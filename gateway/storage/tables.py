@@ -10,6 +10,10 @@ Three families:
   `addressees` (of outgoing messages), `inbox` (addressees of incoming ones), `effects` (what
   messages did to earlier ones), `open_requests` (of each agency), `bundles`, `receipts`,
   `voids`, `refusals`, `counts`.
+- **Erasure**: `erasures` (one row a message whose content is gone), `endings` (what a
+  message or an operator orders about the content of another message), `holds` (what may
+  not be erased). When content ends stands in `messages`: a row of `contents` is written
+  once and deleted once, so that no second copy of it stays behind in the file.
 - **Facts**: `idempotency`, `incidents`, `settings`, `lease`.
 
 Every search that runs while messages flow has an index that holds only the rows it can
@@ -178,6 +182,13 @@ messages: Final = sa.Table(
     _column("exception", sa.SmallInteger(), null=True),
     _column("rule", sa.Integer(), null=True),
     _column("flags", sa.Text()),
+    # State in which the content was erased; its conversation goes on as if it were still in it.
+    _column("was", sa.SmallInteger(), null=True),
+    # When the content has to go, and why; the time is NULL once it is gone.
+    _column("erase_ms", Big, null=True),
+    _column("ground", sa.SmallInteger(), null=True),
+    # True while a legal hold names the message or its conversation.
+    sa.Column("held", sa.Boolean(), nullable=False, server_default=sa.false()),
     sa.Index("ix_messages_message_id", "message_id", unique=True),
     sa.Index("ix_messages_conversation", "conversation_id", "from_agency", "seq"),
 )
@@ -197,6 +208,10 @@ _partial(
     messages.c.number,
     where=messages.c.in_reply_to.is_not(None),
 )
+KEPT: Final = sa.and_(messages.c.erase_ms.is_not(None), messages.c.held.is_(False))
+"""Content that is there and may go when its time comes."""
+_partial("ix_messages_erasing", messages.c.erase_ms, messages.c.number, where=KEPT)
+_partial("ix_messages_held", messages.c.number, where=messages.c.held.is_(True))
 
 
 def _message() -> sa.ForeignKey:
@@ -348,6 +363,46 @@ counts: Final = sa.Table(
     _column("messages", Big),
 )
 
+# --- erasure -------------------------------------------------------------------------
+
+erasures: Final = sa.Table(
+    "erasures",
+    metadata,
+    _key("number", Big, _message()),
+    _column("at_ms", Big),
+    # Index of the event in the audit log.
+    _column("audit_index", Big),
+    # True while no receipt has said what became of it at the peer.
+    _column("unanswered", sa.Boolean()),
+    # True while the exchange log has to say it and does not yet.
+    _column("due", sa.Boolean()),
+    _column("log_index", Big, null=True),
+)
+_partial("ix_erasures_due", erasures.c.number, where=erasures.c.due.is_(True))
+_partial("ix_erasures_unanswered", erasures.c.number, where=erasures.c.unanswered.is_(True))
+
+endings: Final = sa.Table(
+    "endings",
+    metadata,
+    # Both are message ids; an operator's order, and one that outlived a restore, has none.
+    _key("target", Bytes()),
+    _key("by_id", Bytes()),
+    _column("erase_ms", Big),
+    _column("ground", sa.SmallInteger()),
+    sqlite_with_rowid=False,
+)
+
+holds: Final = sa.Table(
+    "holds",
+    metadata,
+    # Id of a message or of a conversation; one that opens a conversation gives it its id.
+    _key("subject", Bytes()),
+    _key("conversation", sa.Boolean()),
+    _column("at_ms", Big),
+    _column("reason", sa.Text()),
+    sqlite_with_rowid=False,
+)
+
 # --- facts ---------------------------------------------------------------------------
 
 idempotency: Final = sa.Table(
@@ -358,6 +413,7 @@ idempotency: Final = sa.Table(
     _column("body_digest", Bytes()),
     _column("message_id", Bytes()),
     _column("at_ms", Big),
+    sa.Index("ix_idempotency_message", "message_id"),
     sqlite_with_rowid=False,
 )
 

@@ -6,6 +6,7 @@ from gateway.storage.facts import SqlFacts
 from gateway.storage.inbox import SqlInbox
 from gateway.storage.logs import SqlLogs
 from gateway.storage.outbox import SqlOutbox
+from gateway.storage.removal import SqlRemoval
 from gateway.storage.session import Session
 from gateway.storage.threads import SqlThreads
 
@@ -19,6 +20,7 @@ class SqlTransaction:
         self._outbox = SqlOutbox(session)
         self._inbox = SqlInbox(session)
         self._threads = SqlThreads(session)
+        self._removal = SqlRemoval(session)
         self._facts = SqlFacts(session)
 
     @property
@@ -40,6 +42,11 @@ class SqlTransaction:
     def threads(self) -> SqlThreads:
         """Return conversations."""
         return self._threads
+
+    @property
+    def removal(self) -> SqlRemoval:
+        """Return the ends of content."""
+        return self._removal
 
     @property
     def facts(self) -> SqlFacts:

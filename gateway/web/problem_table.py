@@ -206,6 +206,15 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Ce nœud a une autre taille du journal ; le corps dit laquelle.",
             ),
             _problem(
+                "on-hold",
+                409,
+                "On legal hold",
+                "A legal hold keeps the content of this message. It is erased when the hold is lifted.",
+                "Sous conservation légale",
+                "Une mesure de conservation garde le contenu de ce message. "
+                "Il est effacé quand elle est levée.",
+            ),
+            _problem(
                 "content-erased",
                 410,
                 "Content erased",

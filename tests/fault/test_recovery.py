@@ -21,7 +21,7 @@ from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
 from gateway.errors import PairFrozenError, UnavailableError
 from gateway.node import recovery
-from gateway.node.admission import RecoveringError
+from gateway.node.gate import RecoveringError
 from gateway.node.inbox import NotFoundError
 from gateway.node.recovery import UnprovenHistoryError
 from gateway.node.runtime import Phase

@@ -22,9 +22,9 @@ from gateway.core.message.threads.use_changes import TermsInForce
 from gateway.core.message.wording import Language
 from gateway.core.receipt import EXCEPTION_TEXTS, ExceptionCode
 from gateway.core.states import State
-from gateway.node.admission import Acceptance, OverloadedError
+from gateway.node.admission import Acceptance, ErasedError, OverloadedError
 from gateway.node.conversations import Place, RequestView, Thread, ThreadPage
-from gateway.node.inbox import Delivery, ErasedError, NotFoundError, Verification
+from gateway.node.inbox import Delivery, NotFoundError, Verification
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow

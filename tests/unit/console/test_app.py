@@ -9,7 +9,8 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.console.app import identify_officials, ops_app, ops_routes
+from gateway.console.app import ops_app, ops_routes
+from gateway.console.officials import identify_officials
 from gateway.core.merkle import RightEdge
 from gateway.node.courier import Breaker
 from gateway.node.runtime import Health, Phase
@@ -32,6 +33,8 @@ def health(phase: Phase = Phase.RUNNING) -> Health:
         reachable=True,
         waiting=3,
         admission=2,
+        held=4,
+        scrubbed=True,
         own=head,
         mirror=None,
     )
@@ -76,6 +79,8 @@ async def test_a_running_node_is_live_and_ready() -> None:
         "peer": {"reachable": True, "breaker": "closed"},
         "waiting": 3,
         "admission": 2,
+        "held": 4,
+        "erasure": "done",
         "log": {"origin": ORIGIN, "size": 1},
         "mirror": None,
     }
@@ -103,6 +108,8 @@ async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
     families = {family.name: family for family in text_string_to_metric_families(reply.body.decode())}
     waiting = families["entente_outbox_waiting"].samples[0]
     assert waiting.value == 3
+    assert families["entente_messages_held"].samples[0].value == 4
+    assert families["entente_erasure_pending"].samples[0].value == 0
     phases = {sample.labels["phase"]: sample.value for sample in families["entente_phase"].samples}
     assert phases["running"] == 1
     assert sum(phases.values()) == 1

@@ -16,8 +16,8 @@ from gateway.node.admission import (
     Admission,
     IdempotencyConflictError,
     OverloadedError,
-    RecoveringError,
 )
+from gateway.node.gate import RecoveringError
 from gateway.node.preparation import (
     NotAllowedError,
     RefusedError,

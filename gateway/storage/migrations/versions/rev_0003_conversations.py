@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: Final = "0003"
-down_revision: Final = "0001"
+down_revision: Final = "0002"
 
 _BYTES: Final = sa.LargeBinary()
 _BIG: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

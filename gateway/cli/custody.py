@@ -1,0 +1,131 @@
+"""`entente erase` and `entente hold`: what operators decide about content.
+
+Both speak to a running node through its operator port.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from gateway.cli.agency import JsonOption, LanguageOption, print_json, show, table
+from gateway.cli.operator import OperatorOption, OperatorPort, OpsUrlOption, ReasonOption
+
+app = typer.Typer(no_args_is_help=True, help="Legal hold: keep content from being erased while it is needed.")
+
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a message.")]
+SubjectArgument = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Id of a message.", show_default=False)
+]
+ConversationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--conversation", metavar="ID", help="Id of a conversation, with all that is still to come in it."
+    ),
+]
+
+
+def erase_command(
+    message_id: IdArgument,
+    folder: OperatorOption,
+    reason: ReasonOption,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Destroy the content of a message at this node, for good. Its proofs stay.
+
+    The other node goes by its own dates and orders: ask its operators, or let the sender
+    retract the message. What is on legal hold is not erased.
+
+    Example: entente erase ID --reason "Order 12/2026" --as operators/OPERATOR
+    """
+    port = OperatorPort(folder, url, language)
+    found = port.post(f"/ops/v1/messages/{_uuid(message_id)}:erase", {"reason": reason})
+    if as_json:
+        print_json(found)
+        return
+    erased = found["erased"]
+    typer.echo(f"erased at {erased['at']}: audit log, index {erased['audit_index']}")
+
+
+@app.command(
+    "set",
+    epilog='Example: entente hold set --conversation ID --reason "Trial 7/2026" --as operators/OPERATOR',
+)
+def set_command(
+    folder: OperatorOption,
+    reason: ReasonOption,
+    message_id: SubjectArgument = None,
+    conversation: ConversationOption = None,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Hold a message, or a conversation: its content is not erased until the hold is lifted."""
+    document = {**_subject(message_id, conversation), "reason": reason}
+    found = OperatorPort(folder, url, language).post("/ops/v1/holds", document)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"held: {found['kept']} messages with content")
+
+
+@app.command("lift", epilog='Example: entente hold lift ID --reason "Trial over" --as operators/OPERATOR')
+def lift_command(
+    folder: OperatorOption,
+    reason: ReasonOption,
+    message_id: SubjectArgument = None,
+    conversation: ConversationOption = None,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Lift a hold: what is over by now is erased within seconds."""
+    document = {**_subject(message_id, conversation), "reason": reason}
+    found = OperatorPort(folder, url, language).post("/ops/v1/holds:lift", document)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo("lifted")
+
+
+@app.command("list", epilog="Example: entente hold list --as operators/AUDITOR")
+def list_command(
+    folder: OperatorOption,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """List what is held, since when and why."""
+    holds = OperatorPort(folder, url, language).get("/ops/v1/holds")["holds"]
+    if as_json:
+        for hold in holds:
+            print_json(hold)
+        return
+    rows = table(None, "since", "what", "id", "reason")
+    for hold in holds:
+        what = "conversation" if "conversation_id" in hold else "message"
+        rows.add_row(hold["since"], what, hold[f"{what}_id"], hold["reason"])
+    show(rows)
+
+
+def _subject(message_id: str | None, conversation: str | None) -> dict[str, str]:
+    """Return what a hold is about, as the operator port takes it."""
+    if (message_id is None) == (conversation is None):
+        msg = "either the id of a message, or --conversation with the id of a conversation"
+        raise typer.BadParameter(msg)
+    if conversation is not None:
+        return {"conversation_id": _uuid(conversation)}
+    return {"message_id": _uuid(message_id or "")}
+
+
+def _uuid(text: str) -> str:
+    """Return an id in the one form that the operator port takes."""
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        msg = "an id is a UUID"
+        raise typer.BadParameter(msg) from error
