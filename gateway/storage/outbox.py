@@ -19,7 +19,7 @@ from typing import Final
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.merkle import Hash
 from gateway.core.receipt import ExceptionCode, state_after
-from gateway.core.states import VOID_STATES, State
+from gateway.core.states import State, is_void
 from gateway.errors import StoreError
 from gateway.ports import CollectionRow, MessageRow, NewMessage, SentBundle, Waiting
 from gateway.storage import outbox_sql as sql
@@ -187,7 +187,7 @@ class SqlOutbox:
             # The peer holds the number of a duplicate already: its first copy uses it.
             if target is not State.ACCEPTED and item.code != ExceptionCode.DUPLICATE:
                 voids.append((*place, True))
-            if (was or target) in VOID_STATES:
+            if is_void(target, was):
                 ended.append(number)
         self._session.many(sql.EXCEPT, changes)
         self._session.many(sql.PUT_VOID, voids)

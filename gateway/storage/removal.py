@@ -248,6 +248,9 @@ class SqlRemoval:
                 for row in rows
             ],
         )
+        never_sent = [row.number for row in rows if row.outgoing and row.state is State.ACCEPTED]
+        if never_sent:
+            undo_effects(self._session, never_sent)
         moved = Counter(row.state for row in rows if row.outgoing and row.state is not State.ERASED)
         for state, count in moved.items():
             self._session.move(state, State.ERASED, count)

@@ -6,7 +6,9 @@ import pytest
 
 from gateway.core.entries import ReceiptException
 from gateway.core.message.effect import Effect, NewEffect
+from gateway.core.message.retention import Ground, Retention
 from gateway.core.receipt import ExceptionCode
+from gateway.core.states import State
 from gateway.ports import Step, Transaction
 from gateway.storage.store import SqlStore
 from tests.contract.builders import LYON, NEWARK, NICE, identifier, incoming, outgoing
@@ -135,3 +137,36 @@ async def test_a_request_is_open_again_when_the_peer_refuses_its_closing(store: 
     await store.write(Step.MIRRORED, refuse)
 
     assert await requests(store) == [(100, request.conversation_id)]
+
+
+async def test_a_request_is_open_again_when_its_closing_was_erased_before_it_was_sent(
+    store: SqlStore,
+) -> None:
+    request = incoming("request", log_index=1, awaits=True, reply_by_ms=100)
+    retention = Retention(erase_ms=5, ground=Ground.ORDER)
+    answer = outgoing("answer", in_reply_to=identifier("request"), closes=True, retention=retention)
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.insert([request]))
+    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.insert([answer]))
+
+    def erase(tx: Transaction) -> None:
+        tx.removal.erase(tx.removal.due(9, limit=9), at_ms=9, audit_index=1, logged=False)
+
+    await store.write(Step.ERASED, erase)
+
+    assert await requests(store) == [(100, request.conversation_id)]
+
+
+async def test_the_effects_of_an_erased_message_stay(store: SqlStore) -> None:
+    retention = Retention(erase_ms=5, ground=Ground.ORDER)
+    effects = (does("target", Effect.ACKNOWLEDGES),)
+    received = incoming("ack", log_index=1, effects=effects, retention=retention)
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.insert([received]))
+
+    def erase(tx: Transaction) -> None:
+        tx.removal.erase(tx.removal.due(9, limit=9), at_ms=9, audit_index=1, logged=False)
+
+    await store.write(Step.ERASED, erase)
+
+    found = await store.read(lambda tx: tx.threads.effects([identifier("target")]))
+    (kept,) = found[identifier("target")]
+    assert (kept.effect, kept.row.state, kept.row.is_void) == (Effect.ACKNOWLEDGES, State.ERASED, False)
