@@ -32,7 +32,7 @@ def health_command(
     Example: entente health --home var/demo/fr
     """
     try:
-        answer = _ask(NodeHome(path=home).health_socket)
+        answer = ask_health(NodeHome(path=home).health_socket)
     except (OSError, ValueError) as error:
         typer.echo(f"no answer from the node: is it running? ({type(error).__name__})", err=True)
         raise typer.Exit(1) from error
@@ -45,7 +45,7 @@ def health_command(
         raise typer.Exit(1)
 
 
-def _ask(path: Path) -> dict[str, Any]:
+def ask_health(path: Path) -> dict[str, Any]:
     """Return the node's answer.
 
     Raises:

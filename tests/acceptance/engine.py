@@ -85,6 +85,7 @@ def running_engine() -> Iterator[None]:
         raise NoEngineError(msg)
     folder = Path(tempfile.mkdtemp(prefix="entente-docker-", dir="/var/tmp"))
     before = os.environ.get("DOCKER_HOST")
+    policy = run("iptables", "-w", "-S", "FORWARD", check=False).partition("\n")[0].split()[-1:]
     daemon = _start(folder)
     try:
         os.environ["DOCKER_HOST"] = f"unix://{folder / 'docker.sock'}"
@@ -97,7 +98,7 @@ def running_engine() -> Iterator[None]:
             os.environ["DOCKER_HOST"] = before
         _stop(daemon)
         _remove(folder)
-        _tidy_network()
+        _tidy_network(*policy)
 
 
 def provide_base_image() -> None:
@@ -210,13 +211,17 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _tidy_network() -> None:
-    """Take away what an engine leaves in the kernel: its bridge, its chains, its policy for forwarding."""
+def _tidy_network(policy: str = "ACCEPT") -> None:
+    """Take away what an engine leaves in the kernel: its bridge, its chains, its policy for forwarding.
+
+    Args:
+        policy: What was done with forwarded packets before.
+    """
     running = Path("/proc").glob("[0-9]*/comm")
     if any(_name(path) == "dockerd" for path in running):
         return  # another engine needs them
     run("ip", "link", "del", "docker0", check=False)
-    run("iptables", "-w", "-P", "FORWARD", "ACCEPT", check=False)
+    run("iptables", "-w", "-P", "FORWARD", policy, check=False)
     for table in ("filter", "nat"):
         rules = run("iptables", "-w", "-t", table, "-S", check=False).splitlines()
         for rule in rules:
