@@ -41,7 +41,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 # What a marker's tests need on the machine, and the package that brings it.
 NEEDS = {
     "postgres": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
-    "docker": ("/usr/*bin/dockerd", "docker.io"),
+    "docker": ("/usr/*bin/docker", "docker.io"),
     "browser": ("/usr/bin/chromium", "chromium"),
 }
 

@@ -49,6 +49,8 @@ COMMANDS: Final = MappingProxyType(
         "whoami": Place(AGENCIES, "follow", "whoami_command"),
         "schema": Place(AGENCIES, "schema", "app"),
         "serve": Place(OPERATORS, "serve", "serve_command"),
+        "health": Place(OPERATORS, "health", "health_command"),
+        "doctor": Place(OPERATORS, "doctor", "doctor_command"),
         "config": Place(OPERATORS, "serve", "config_app"),
         "init": Place(OPERATORS, "init", "app"),
         "keys": Place(OPERATORS, "keys", "app"),

@@ -295,7 +295,8 @@ class Node:
             phase=self.phase,
             ready=self.phase is Phase.RUNNING,
             peer=self._courier.breaker,
-            reachable=self._courier.reachable,
+            # Until the peer has answered once, nothing is known of it.
+            reachable=self.phase is not Phase.STARTING and self._courier.reachable,
             waiting=waiting,
             admission=self.admission.waiting,
             held=held,
