@@ -366,7 +366,7 @@ def decode_entry(data: bytes) -> Entry:
     if reader is None:
         msg = "an entry of unknown kind"
         raise MalformedError(msg)
-    if len(data) > _limit(Kind(value[0])):
+    if len(data) > _limit(value[0]):
         msg = "an entry is larger than its kind allows"
         raise MalformedError(msg)
     try:
@@ -390,8 +390,8 @@ def kind_of(data: bytes) -> int:
     return 0
 
 
-def _limit(kind: Kind) -> int:
-    return MAX_STATEMENT_BYTES if kind is Kind.KEY_STATEMENT else MAX_ENTRY_BYTES
+def _limit(kind: int) -> int:
+    return MAX_STATEMENT_BYTES if kind == Kind.KEY_STATEMENT else MAX_ENTRY_BYTES
 
 
 def _int(value: Any, *, most: int = MAX_INDEX) -> int:

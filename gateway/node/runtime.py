@@ -25,6 +25,7 @@ from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.intake import Arrival, Intake
+from gateway.node.log_files import LogFiles
 from gateway.node.mirror import MirrorReader
 from gateway.node.pair import Pair
 from gateway.node.peer_service import PeerService
@@ -115,6 +116,7 @@ class Node:
         self._clock = clock
         self._workers = Workers()
         self.started = asyncio.Event()
+        self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
         self._statement = keyring.statement
         vault = Vault(keyring.storage_key)

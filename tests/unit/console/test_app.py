@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.console.app import identify_officials, ops_app, ops_routes
 from gateway.core.merkle import RightEdge
 from gateway.node.courier import Breaker
+from gateway.node.log_files import ServedLog
 from gateway.node.runtime import Health, Phase
 from gateway.ports import LogHead, LogKind
 from gateway.web.app import App
@@ -37,11 +39,22 @@ def health(phase: Phase = Phase.RUNNING) -> Health:
     )
 
 
+class NoLogs:
+    """A node that has not signed any log yet."""
+
+    async def logs(self) -> Sequence[ServedLog]:
+        return ()
+
+    async def file(self, name: str, path: str) -> bytes | None:  # noqa: ARG002
+        return None
+
+
 @dataclass(slots=True)
 class Node:
     """A node that says how it is."""
 
     answer: Health = field(default_factory=health)
+    log_files: NoLogs = field(default_factory=NoLogs)
 
     async def health(self) -> Health:
         return self.answer
