@@ -54,6 +54,7 @@ COMMANDS: Final = MappingProxyType(
         "keys": Place(OPERATORS, "keys", "app"),
         "log": Place(AUDITORS, "log", "app"),
         "audit": Place(AUDITORS, "audit", "app"),
+        "evidence": Place(AUDITORS, "evidence", "app"),
     }
 )
 

@@ -302,9 +302,9 @@ def _print(report: Report, *, json_output: bool) -> None:
     typer.echo(report.headline)
     logs = report.logs if isinstance(report, SetReport) else (report,)
     for log in logs:
-        _print_table(log.title, _facts(log), log.checks)
+        print_table(log.title, _facts(log), log.checks)
     if isinstance(report, SetReport) and report.checks:
-        _print_table("compared with each other", [], report.checks)
+        print_table("compared with each other", [], report.checks)
 
 
 def _facts(log: LogReport) -> list[tuple[str, str]]:
@@ -316,7 +316,8 @@ def _facts(log: LogReport) -> list[tuple[str, str]]:
     return [*facts, ("holds", kinds)] if kinds else facts
 
 
-def _print_table(title: str, facts: list[tuple[str, str]], checks: tuple[Check, ...]) -> None:
+def print_table(title: str, facts: list[tuple[str, str]], checks: tuple[Check, ...]) -> None:
+    """Print facts and checks, one a line, the outcome of a check first."""
     # A file or a pipe has no width of its own, and lines that are not broken are easier to search.
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))

@@ -22,6 +22,7 @@ from gateway.errors import OperatorError
 from gateway.node.admission import Admission
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
+from gateway.node.evidence import EvidenceRoom
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.intake import Arrival, Intake
@@ -178,6 +179,16 @@ class Node:
             workers=self._workers,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
+        )
+        self.evidence = EvidenceRoom(
+            pair=pair,
+            catalogue=catalogue,
+            store=store,
+            vault=vault,
+            audit=self._audit,
+            clock=clock,
+            workers=self._workers,
+            view=self._intake.view,
         )
         self.inbox = Inbox(
             pair=pair,

@@ -57,7 +57,7 @@ def test_the_go_projects_code_accepts_every_size(checker: Path, tmp_path: Path, 
 def test_the_go_projects_code_refuses_what_we_refuse(checker: Path, tmp_path: Path, size: int) -> None:
     made = audit_log(size)
     folder = made.export(tmp_path)
-    for name in ("tile/entries/000", "tile/0/000", "tile/1/000.p/1", "checkpoint"):
+    for name in ("tile/entries/000", "tile/0/000", f"tile/1/000.p/{size // 256}", "checkpoint"):
         data = (folder / name).read_bytes()
         (folder / name).write_bytes(data[:20] + bytes([data[20] ^ 1]) + data[21:])
         assert check(checker, folder, made)[0] == 1

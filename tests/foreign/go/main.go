@@ -66,8 +66,14 @@ func main() {
 		return found, nil
 	})
 	var index int64
+	var tiles []tlog.Tile // NewTiles also names the narrower versions of the last one
 	for _, tile := range tlog.NewTiles(8, 0, size) {
-		if tile.L != 0 || (tile.W < 256 && tile.N < size/256) {
+		if tile.W == 256 || tile.N<<8+int64(tile.W) == size>>(8*tile.L) {
+			tiles = append(tiles, tile)
+		}
+	}
+	for _, tile := range tiles {
+		if tile.L != 0 {
 			continue
 		}
 		data := read(folder, path("entries", tile))
@@ -97,7 +103,7 @@ func main() {
 			fail("the root hash")
 		}
 	}
-	for _, tile := range tlog.NewTiles(8, 0, size) {
+	for _, tile := range tiles {
 		data, err := tlog.ReadTileData(tile, reader)
 		name := path(strconv.Itoa(tile.L), tile)
 		if err != nil || !bytes.Equal(data, read(folder, name)) {
