@@ -23,7 +23,6 @@ from gateway.core.entries import (
     Entry,
     IncidentEntry,
     IncidentKind,
-    KemKeyEntry,
     KeyStatementEntry,
     Kind,
     MessageEntry,
@@ -130,8 +129,6 @@ class LogContents:
         self.first_statement: Statement | None = None
         self.last_statement: Statement | None = None
         self.statements = Problems()
-        self.announced: set[bytes] = set()
-        self.sealed_for: dict[bytes, int] = {}
         self.anchored: dict[str, Claims] = {}
         self.receipted: dict[str, Claims] = {}
         self.answers: dict[str, Answers] = {}
@@ -175,12 +172,10 @@ class LogContents:
                 self._claim(index, claims, entry.size, entry.root, self.anchors)
             case KeyStatementEntry():
                 self._statement(index, entry)
-            case KemKeyEntry():
-                self.announced.add(entry.key_id)
             case IncidentEntry():
                 self._rewound = self._rewound or entry.incident in _REWINDING
             case _:
-                pass  # events, agreements and voids stand by themselves
+                pass  # KEM keys, events, agreements and voids stand by themselves
 
     def _message(self, index: int, entry: MessageEntry) -> None:
         try:
@@ -199,7 +194,6 @@ class LogContents:
             self.messages.add(index, "does not stand at the next slot of its key box")
             self._slot = entry.slot
         self._box = box
-        self.sealed_for.setdefault(entry.kem_key_id, index)
 
     def _receipt(self, index: int, entry: ReceiptEntry) -> None:
         if not self._is_known(entry.origin):

@@ -7,17 +7,13 @@ verified, 1 if not, 2 for wrong usage.
 from __future__ import annotations
 
 import json
-import sys
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.audit.crosscheck import check_cosigned_note, compare_logs
 from gateway.audit.folder import LogFolder, shown
@@ -26,6 +22,8 @@ from gateway.audit.notes import SavedNote, check_notes, check_since
 from gateway.audit.report import Check, LogReport, Outcome, SetReport
 from gateway.audit.trust import Trust, read_trust
 from gateway.audit.verify import Verification, verify_log
+from gateway.cli.audit_questions import find_command, reconcile_command, report_command
+from gateway.cli.auditing import JsonOption, print_table, trusted
 from gateway.cli.home_logs import StoredLog, open_home
 from gateway.cli.log import progress_bar
 from gateway.cli.remote_logs import NodePort, RemoteLog
@@ -39,10 +37,10 @@ app = typer.Typer(no_args_is_help=True, help="Audits: verify logs offline, from 
 
 Report = LogReport | SetReport
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
-_WIDTH: Final = 160
-_STYLES: Final = {Outcome.HELD: "green", Outcome.FAILED: "bold red", Outcome.NOT_CHECKED: "yellow"}
+app.command("reconcile")(reconcile_command)
+app.command("find")(find_command)
+app.command("report")(report_command)
 
 
 @app.callback()
@@ -123,13 +121,11 @@ def notes(
 
     Example: entente audit notes fr-us-monday us-copy-of-fr-us --trust keys --log /case/fr-us
     """
-    if (trust is None) == (home is None):
-        msg = "give --trust, or --home for its keys"
-        raise typer.BadParameter(msg)
+    keys_in = trusted(trust, home)
     saved = _saved(files)
 
     def compare() -> SetReport:
-        keys = read_trust(trust if trust is not None else _trust_of(home))
+        keys = read_trust(keys_in)
         found = [_verify_one(LogFolder(path), shown(path.resolve().name), keys) for path in logs or []]
         return check_notes(saved, found, trust=keys)
 
@@ -157,7 +153,7 @@ def _saved(paths: Sequence[Path]) -> list[SavedNote]:
     for path in paths:
         try:
             with path.open("rb") as file:
-                found.append(SavedNote(label=shown(path.name), note=file.read(MAX_NOTE_BYTES + 1)))
+                found.append(SavedNote(label=shown(str(path)), note=file.read(MAX_NOTE_BYTES + 1)))
         except OSError as error:
             msg = f"{shown(path.name)} cannot be read"
             raise typer.BadParameter(msg) from error
@@ -314,20 +310,3 @@ def _facts(log: LogReport) -> list[tuple[str, str]]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in log.kinds.items())
     facts = [("size", str(log.checkpoint.size)), ("root", root)]
     return [*facts, ("holds", kinds)] if kinds else facts
-
-
-def print_table(title: str, facts: list[tuple[str, str]], checks: tuple[Check, ...]) -> None:
-    """Print facts and checks, one a line, the outcome of a check first."""
-    # A file or a pipe has no width of its own, and lines that are not broken are easier to search.
-    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row("", Text(name), Text(value))
-    for check in checks:
-        outcome = Text(str(check.outcome), style=_STYLES[check.outcome])
-        table.add_row(outcome, Text(check.name), Text(check.detail))
-    typer.echo(f"\n{title}")
-    console.print(table)

@@ -19,7 +19,7 @@ from gateway.audit.folder import shown
 from gateway.audit.trust import read_trust
 from gateway.catalogue import read_catalogue
 from gateway.cli.agency import UrlOption, answering, client_of
-from gateway.cli.audit import JsonOption, print_table
+from gateway.cli.auditing import HomeOption, JsonOption, TrustOption, print_table, trusted
 from gateway.cli.home_logs import open_home, pair_of
 from gateway.core.evidence import MAX_EVIDENCE_BYTES
 from gateway.node.evidence import gather
@@ -91,15 +91,8 @@ def disclose(
 @app.command()
 def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Evidence of a message.", dir_okay=False)],
-    trust: Annotated[
-        Path | None,
-        typer.Option(
-            "--trust", help="Folder with .vkeys files of logs or roots, or one such file.", exists=True
-        ),
-    ] = None,
-    home: Annotated[
-        Path | None, typer.Option("--home", help="Take the keys of this node home.", exists=True)
-    ] = None,
+    trust: TrustOption = None,
+    home: HomeOption = None,
     extract: Annotated[
         Path | None, typer.Option("--extract", help="Write the disclosed message to this file.")
     ] = None,
@@ -109,9 +102,7 @@ def verify(
 
     Example: entente evidence verify evidence-01a20847.zip --trust /media/safe/keys --extract message.json
     """
-    if (trust is None) == (home is None):
-        msg = "give --trust, or --home for its keys"
-        raise typer.BadParameter(msg)
+    keys_in = trusted(trust, home)
     try:
         with file.open("rb") as stream:
             data = stream.read(MAX_EVIDENCE_BYTES + 1)
@@ -119,7 +110,7 @@ def verify(
         msg = f"{shown(file.name)} cannot be read"
         raise typer.BadParameter(msg) from error
     with answering():
-        keys = read_trust(trust if trust is not None else (home or Path()) / "trust")
+        keys = read_trust(keys_in)
     report = verify_evidence(data, trust=keys)
     _print(report, json_output=json_output)
     if not report.is_verified:

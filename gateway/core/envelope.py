@@ -146,12 +146,13 @@ def header_fields(data: bytes) -> tuple[Any, ...]:
     if not isinstance(value, tuple) or len(value) != _FIELDS:
         msg = f"a header is an array of {_FIELDS} fields"
         raise MalformedError(msg)
-    # Types as well, because true equals 1.
-    if [(type(item), item) for item in value[:2]] != [(int, PROTOCOL_VERSION), (int, SUITE)]:
+    fields = cast("tuple[Any, ...]", value)
+    # Types first, because true equals 1.
+    has_types = tuple(map(type, fields)) == _TYPES
+    if fields[:2] != (PROTOCOL_VERSION, SUITE):
         msg = "the header is of another protocol version or suite"
         raise MalformedError(msg)
-    fields = cast("tuple[Any, ...]", value)
-    if tuple(map(type, fields)) != _TYPES or not _is_sound(fields):
+    if not has_types or not _is_sound(fields):
         msg = "a header field has another type, length or range than the specification gives"
         raise MalformedError(msg)
     return fields
@@ -169,7 +170,8 @@ def _is_sound(fields: tuple[Any, ...]) -> bool:
         and fields[12] < len(MARKING_LEVELS)
         and all((fields[5], fields[6], fields[7], fields[9]))
         and 1 <= len(agencies) <= MAX_ADDRESSEES
-        and all(type(agency) is str and agency for agency in agencies)
+        and {str}.issuperset(map(type, agencies))
+        and all(agencies)
     )
 
 
