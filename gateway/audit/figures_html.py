@@ -1,7 +1,7 @@
 """The figures of a period as one HTML file: no script, no network, made to be printed.
 
-Whatever comes from a log is escaped. Charts are drawings in the file itself, and every number
-in them is in a table as well.
+Whatever comes from a log is escaped. Charts are drawings in the file itself, in which every
+bar carries its name and number as text.
 
 Spec: docs/auditing.md, "A report for people".
 """
@@ -24,7 +24,7 @@ color:#1a1a1a;background:#fff}
 h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #bbb}
 table{border-collapse:collapse;margin:.5rem 0}th,td{text-align:left;
 padding:.15rem .9rem .15rem 0;vertical-align:top}
-td.n{text-align:right;font-variant-numeric:tabular-nums}td.w{word-break:break-all}
+td.n{text-align:right;font-variant-numeric:tabular-nums}td.w{word-break:break-all;min-width:12rem}pre{white-space:pre-wrap}
 .good{color:#0a5c2b}.bad{color:#9b1c1c;font-weight:bold}.verdict{font-size:1.1rem;font-weight:bold}
 svg text{font:13px system-ui,sans-serif;fill:#1a1a1a}svg rect{fill:#2b5c8a}
 code,pre{font:13px ui-monospace,monospace}
@@ -198,12 +198,12 @@ class _Page:
             yield f"<p>{self._say('none')}</p>"
             return
         body = "".join(
-            f'<tr><td>{self._say(name)}</td><td class="n">{_seconds(ms)}</td></tr>' for name, ms in waits
+            f'<tr><td>{self._say(name)}</td><td class="n">{self._seconds(ms)}</td></tr>' for name, ms in waits
         )
         yield f"<table>{body}</table>"
 
     def _chart(self, counts: Mapping[str, int]) -> str:
-        """Return bars with their numbers; a drawing that a printer and a screen reader both read."""
+        """Return bars with their numbers; a printer and a screen reader both read them."""
         if not counts:
             return f"<p>{self._say('none')}</p>"
         most = max(counts.values())
@@ -217,9 +217,7 @@ class _Page:
                 f'<rect x="240" y="{y + 3}" width="{width}" height="{_ROW - 6}"></rect>'
                 f'<text x="{248 + width}" y="{y + 16}">{self._number(count)}</text>'
             )
-        return (
-            f'<svg viewBox="0 0 760 {height}" width="760" height="{height}" role="img">{"".join(rows)}</svg>'
-        )
+        return f'<svg viewBox="0 0 760 {height}" width="760" height="{height}">{"".join(rows)}</svg>'
 
     def _list(self, items: Sequence[Listed]) -> str:
         if not items:
@@ -235,11 +233,10 @@ class _Page:
     def _verified(self) -> Iterator[str]:
         head = "".join(f"<th>{self._say(name)}</th>" for name in ("log", "size", "root", "signed", "result"))
         body = "".join(self._log(log) for log in self._figures.logs)
-        names = " ".join(escape(_plain(log.title)).replace("/", "-") for log in self._figures.logs)
         yield (
             f"<h2>{self._say('checked')}</h2><table><tr>{head}</tr>{body}</table>"
             f"<h2>{self._say('repeat')}</h2><p>{self._say('repeat_text')}</p>"
-            f"<pre>entente audit verify {names} --trust KEYS</pre>"
+            f"<pre>entente audit verify DIR… --trust KEYS</pre>"
         )
 
     def _log(self, log: LogReport) -> str:
@@ -258,6 +255,16 @@ class _Page:
     def _say(self, name: str) -> str:
         return escape(_WORDS[name][self._place], quote=False)
 
+    def _seconds(self, milliseconds: int | None) -> str:
+        if milliseconds is None:
+            return ""
+        seconds = milliseconds / 1_000
+        if seconds < 120:
+            text = f"{seconds:.3g} s"
+        else:
+            text = f"{seconds / 60:.1f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+        return text.replace(".", ",") if self._place else text
+
     def _number(self, number: int) -> str:
         return f"{number:,}".replace(",", "\u202f" if self._place else ",")
 
@@ -275,12 +282,3 @@ def _plain(text: str) -> str:
 def _short(name: str) -> str:
     plain = _plain(name)
     return plain if len(plain) <= 34 else f"{plain[:33]}…"
-
-
-def _seconds(milliseconds: int | None) -> str:
-    if milliseconds is None:
-        return ""
-    seconds = milliseconds / 1_000
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

@@ -112,14 +112,14 @@ def verify(
     with answering():
         keys = read_trust(keys_in)
     report = verify_evidence(data, trust=keys)
+    if extract is not None and report.message is not None:
+        _save(extract, report.message)
     _print(report, json_output=json_output)
+    if extract is not None and report.is_verified and report.message is None:
+        typer.echo("the content is not disclosed: nothing to extract", err=True)
+        raise typer.Exit(1)
     if not report.is_verified:
         raise typer.Exit(1)
-    if extract is not None:
-        if report.message is None:
-            typer.echo("the content is not disclosed: nothing to extract", err=True)
-            raise typer.Exit(1)
-        _save(extract, report.message)
 
 
 def _identifier(text: str) -> UUID:

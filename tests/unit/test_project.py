@@ -233,7 +233,8 @@ def test_the_index_of_decisions_lists_every_decision_once() -> None:
     listed = [link for link in links(folder / "README.md") if re.match(r"\d{4}-", link)]
     records = sorted(path.name for path in folder.glob("[0-9][0-9][0-9][0-9]-*.md"))
     assert listed == records
-    assert [name[:4] for name in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
+    # Branches take their numbers beforehand, so one may be missing; none is used twice.
+    assert len({name[:4] for name in records}) == len(records)
 
 
 def test_the_changelog_puts_security_first() -> None:
