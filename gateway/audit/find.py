@@ -11,7 +11,7 @@ Spec: docs/auditing.md, "Questions to a log".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,14 +73,14 @@ class Answer:
         index: Position in it.
         kind: Name of the entry's kind.
         text: What it says, in one line.
-        at_ms: When, as the entry states it; None if it states no time.
+        at_ms: When, as the entry states it; UTC milliseconds.
     """
 
     origin: str
     index: int
     kind: str
     text: str
-    at_ms: int | None
+    at_ms: int
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer for ``--json``."""
@@ -141,40 +141,36 @@ class _Finder:
     def read(self, entries: Sequence[bytes]) -> None:
         for index, data in enumerate(entries, self._size):
             try:
-                entry = decode_entry(data)
-                found = next(self._matches(index, entry), None)
+                at_ms = self._time_of_answer(index, decode_entry(data))
             except MalformedError:
                 continue  # an entry that is none states nothing; verifying the log names it
-            if found is not None:
+            if at_ms is not None:
                 kind, text = describe_entry(data)
-                self._report(Answer(origin=self._origin, index=index, kind=kind, text=text, at_ms=found[0]))
+                self._report(Answer(origin=self._origin, index=index, kind=kind, text=text, at_ms=at_ms))
         self._size += len(entries)
 
-    def _matches(self, index: int, entry: Entry) -> Iterator[tuple[int | None]]:
-        """Yield once for each thing that an entry states and that answers the question."""
-        asked = self._question
+    def _time_of_answer(self, index: int, entry: Entry) -> int | None:
+        """Return when what an entry states happened, or None if it does not answer."""
         match entry:
             case MessageEntry():
                 header = decode_header(entry.header)
-                if self._is_message(entry, header):
-                    if asked.message_id is not None:
-                        self._places[self._origin, index] = header.message_id
-                    yield (header.created_ms,)
+                if not self._is_message(entry, header):
+                    return None
+                if self._question.message_id is not None:
+                    self._places[self._origin, index] = header.message_id
+                return header.created_ms
             case EventEntry():
-                if self._is_event(entry):
-                    yield (entry.at_ms,)
+                return entry.at_ms if self._is_event(entry) else None
             case ReceiptEntry():
-                if self._is_plain() and any(
-                    entry.start <= place < entry.start + entry.count for place in self._asked_in(entry.origin)
-                ):
-                    yield from self._in_time(entry.decided_ms)
+                return entry.decided_ms if self._is_receipt(entry) else None
             case CollectedEntry():
-                yield from self._collections(entry)
+                return self._collected(entry)
             case KemKeyEntry():
-                if asked.kem_key == entry.key_id and asked.message_id is None and self._is_plain():
-                    yield from self._in_time(entry.not_before_ms)
+                asked = self._question
+                announced = asked.kem_key == entry.key_id and asked.message_id is None and self._is_plain()
+                return entry.not_before_ms if announced and self._is_in_time(entry.not_before_ms) else None
             case _:
-                pass
+                return None
 
     def _is_message(self, entry: MessageEntry, header: Header) -> bool:
         asked = self._question
@@ -201,23 +197,27 @@ class _Finder:
             and self._is_in_time(entry.at_ms)
         )
 
-    def _collections(self, entry: CollectedEntry) -> Iterator[tuple[int | None]]:
+    def _is_receipt(self, entry: ReceiptEntry) -> bool:
+        end = entry.start + entry.count
+        places = self._asked_in(entry.origin)
+        return (
+            self._is_plain()
+            and any(entry.start <= place < end for place in places)
+            and self._is_in_time(entry.decided_ms)
+        )
+
+    def _collected(self, entry: CollectedEntry) -> int | None:
+        """Return when the first collection that answers was made."""
         asked = self._question
-        if (
-            asked.actor is not None
-            or asked.role is not None
-            or asked.event is not None
-            or asked.kem_key is not None
-        ):
-            return
-        if asked.message_id is None and asked.agency is None:
-            return
+        of_events = (asked.actor, asked.role, asked.event, asked.kem_key)
+        if any(item is not None for item in of_events) or (asked.message_id is None and asked.agency is None):
+            return None
         places = None if asked.message_id is None else set(self._asked_in(entry.origin))
         for item in entry.collections:
-            if places is not None and item.index not in places:
-                continue
-            if asked.agency in {None, item.agency}:
-                yield from self._in_time(item.at_ms)
+            is_asked = (places is None or item.index in places) and asked.agency in {None, item.agency}
+            if is_asked and self._is_in_time(item.at_ms):
+                return item.at_ms
+        return None
 
     def _is_plain(self) -> bool:
         """Return whether nothing is asked that only an event or an agency's entry answers."""
@@ -226,10 +226,6 @@ class _Finder:
 
     def _asked_in(self, origin: str) -> list[int]:
         return [index for where, index in self._places if where == origin]
-
-    def _in_time(self, at_ms: int) -> Iterator[tuple[int | None]]:
-        if self._is_in_time(at_ms):
-            yield (at_ms,)
 
     def _is_in_time(self, at_ms: int) -> bool:
         asked = self._question

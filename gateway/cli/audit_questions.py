@@ -228,8 +228,9 @@ def _print_answers(answers: Sequence[Answer], reports: Sequence[LogReport], *, j
     verified = all(report.is_verified for report in reports)
     typer.echo(f"{'VERIFIED' if verified else 'NOT VERIFIED'}: {len(answers)} entries answer")
     for answer in answers:
-        at = "" if answer.at_ms is None else _text(answer.at_ms)
-        typer.echo(f"{at:<24}  {answer.origin} {answer.index:>8}  {answer.kind:<10}  {answer.text}")
+        typer.echo(
+            f"{_text(answer.at_ms):<24}  {answer.origin} {answer.index:>8}  {answer.kind:<10}  {answer.text}"
+        )
     print_table("logs", [], [_log_check(report) for report in reports])
 
 
@@ -241,7 +242,7 @@ def _log_check(report: LogReport) -> Check:
 def _once(answers: Sequence[Answer]) -> list[Answer]:
     """Return answers in order of time, each once: a mirror holds what the log holds."""
     unique = {(answer.origin, answer.index): answer for answer in answers}
-    return sorted(unique.values(), key=lambda answer: (answer.at_ms or 0, answer.origin, answer.index))
+    return sorted(unique.values(), key=lambda answer: (answer.at_ms, answer.origin, answer.index))
 
 
 def _counts(counts: object) -> str:

@@ -4,7 +4,7 @@ Both nodes can: the sender has its own log and mirrors the receiver's, the recei
 way round. What is handed out with the content key is a read of content, and is logged as
 that before it leaves.
 
-Spec: docs/spec/evidence.md; docs/spec/exchange.md, "Evidence".
+Spec: docs/spec/evidence.md.
 """
 
 from __future__ import annotations
@@ -76,17 +76,12 @@ class EvidenceRoom:
             NotLoggedYetError: It has not been sent yet.
             ErasedError: The content is to be disclosed, but was erased.
         """
+        row = await self._store.read(lambda tx: _row(tx, message_id, principal.agency))
         # A receiver keeps no cosignature of its own: it is made anew, for the peer and for this.
-        mirror = await self._view()
+        mirror = (None, 0) if row.outgoing else await self._view()
 
         def load(tx: Transaction) -> tuple[Evidence, bytes | None]:
-            row = tx.outbox.find(message_id, principal.agency)
-            if row is None:
-                found = tx.inbox.find(message_id, principal.agency)
-                row = None if found is None else found.row
-            if row is None:
-                msg = "no such message of this agency"
-                raise NotFoundError(msg)
+            row = _row(tx, message_id, principal.agency)  # a receipt may have come meanwhile
             content = tx.threads.content(message_id)
             evidence = gather(tx, self._pair, self._catalogue, row, mirror=mirror)
             return evidence, None if content is None else content[2]
@@ -144,6 +139,18 @@ def gather(
         ciphertext=None if content is None else content[1],
         content_key=None,
     )
+
+
+def _row(tx: Transaction, message_id: bytes, agency: str) -> MessageRow:
+    """Return a message that an agency sent or received."""
+    row = tx.outbox.find(message_id, agency)
+    if row is not None:
+        return row
+    found = tx.inbox.find(message_id, agency)
+    if found is None:
+        msg = "no such message of this agency"
+        raise NotFoundError(msg)
+    return found.row
 
 
 def _logged(tx: Transaction, origin: str, index: int) -> LoggedEntry | None:
