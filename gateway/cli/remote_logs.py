@@ -67,12 +67,14 @@ class NodePort:
         """
         try:
             status, body = self._ask(path, most)
-        except (http.client.RemoteDisconnected, ConnectionError, BrokenPipeError):
+        except (OSError, http.client.HTTPException):
             # A node closes connections that were idle: the call is a read, so it is made again.
             self._connection.close()
-            status, body = self._ask_finally(path, most)
-        except (OSError, http.client.HTTPException) as error:
-            raise _silent() from error
+            try:
+                status, body = self._ask(path, most)
+            except (OSError, http.client.HTTPException) as error:
+                msg = "the node does not answer, or refuses the certificate"
+                raise NodeUnreadableError(msg) from error
         if status == 404:
             msg = f"{path} is absent at the node"
             raise FolderError(msg)
@@ -87,12 +89,6 @@ class NodePort:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-    def _ask_finally(self, path: str, most: int) -> tuple[int, bytes]:
-        try:
-            return self._ask(path, most)
-        except (OSError, http.client.HTTPException) as error:
-            raise _silent() from error
 
     def _ask(self, path: str, most: int) -> tuple[int, bytes]:
         self._connection.request("GET", path)
@@ -147,7 +143,3 @@ class RemoteLog:
         """Return 0: a node has no files that could be counted."""
         del size
         return 0
-
-
-def _silent() -> NodeUnreadableError:
-    return NodeUnreadableError("the node does not answer, or refuses the certificate")
