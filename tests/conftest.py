@@ -43,6 +43,8 @@ NEEDS = {
     "postgres": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
     "docker": ("/usr/*bin/docker", "docker.io"),
     "browser": ("/usr/bin/chromium", "chromium"),
+    "golang": ("/usr/share/gocode/src/golang.org/x/mod", "golang-go, golang-golang-x-mod-dev"),
+    "nodejs": ("/usr/bin/npm", "nodejs, npm"),
 }
 
 

@@ -58,6 +58,7 @@ COMMANDS: Final = MappingProxyType(
         "hold": Place(OPERATORS, "custody", "app"),
         "log": Place(AUDITORS, "log", "app"),
         "audit": Place(AUDITORS, "audit", "app"),
+        "evidence": Place(AUDITORS, "evidence", "app"),
     }
 )
 
