@@ -242,7 +242,8 @@ def _expectation(place: _Place) -> Wording:
 def _expected_text(place: _Place) -> Wording:
     longest = place.fact("maxLength")
     form = place.parts[-1]
-    if longest is not None:
+    # A length of its own has a form that is no free text: an address, say.
+    if longest is not None and "maxLength" not in form:
         return Wording(
             en=f"text of 1 to {longest} characters, without control characters other than tab and line "
             "feed and without characters that hide or turn text around",

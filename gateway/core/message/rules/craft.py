@@ -27,7 +27,7 @@ _TELLS_A_VESSEL: Final = ("imo", "mmsi", "name", "description")
 @message_rule(
     "CX-VESSEL",
     100,
-    pointer="/payload/{vessel|target|aircraft}, the same with /kind for the kind",
+    pointer="/payload/vessel, /payload/target or /payload/aircraft; with /kind for the kind",
     applies_to=tuple(_FIELD_BY_TYPE),
     en="A vessel can be told from others: it has an IMO number, an MMSI, a name or a description. As vessel "
     "stands a VESSEL, SMALL_CRAFT or SEMI_SUBMERSIBLE, as aircraft an AIRCRAFT or DRONE. Add what is known, "

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from gateway.catalogue import read_catalogue
+from gateway.core.message.examine import examine_document
 from tests.unit.core.message.rules.samples import ABSENT, changed, created_ms, example, stamp, verdict
 
 WAY = {"load": "FRFOS", "discharge": "USSAV", "documents": [{"kind": "BL", "number": "ZZZZ26"}]}
@@ -341,3 +343,53 @@ def test_h05_threads_replies_and_openers() -> None:
         assert verdict(changed(type_name, {LINK: ABSENT})) == broken
     for type_name in AWAITING:
         assert verdict(changed(type_name, {LINK: ANOTHER})) == broken
+
+
+# --- Addresses of listings: a format that only these types have -----------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://marketplace.example",
+        "https://marketplace.example/item/000417?ref=a%20b&x=1#top",
+        "https://xn--80akhbyknj4f.example:8443/?q=a|b",
+        "https://m.example?x",
+        "https://m.example/" + "a" * 1982,
+    ],
+)
+def test_a_listing_is_an_address_as_a_browser_copies_it(address: str) -> None:
+    assert verdict(changed("ecom.seller_alert", {"/payload/listings": [address]})) == set()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "https://",
+        "http://marketplace.example/item",
+        "HTTPS://marketplace.example",
+        "javascript:alert(1)",
+        "https://marketplace.example@other.example/",
+        "https://marketplace.example /item",
+        "https://marketplace.example/it em",
+        "https://marketplace.example/é",
+        "https://пример.example/",
+        "https://marketplace.example\\@other.example",
+        "https://m.example/" + "a" * 1983,
+    ],
+)
+def test_schema_other_addresses_of_listings_are_refused(address: str) -> None:
+    good = "https://marketplace.example/item"
+
+    assert verdict(changed("ecom.seller_alert", {"/payload/listings": [good, address]})) == {
+        ("SCHEMA", "/payload/listings/1")
+    }
+
+
+def test_a_refused_listing_is_told_what_an_address_is() -> None:
+    message = changed("ecom.seller_alert", {"/payload/listings": ["http://marketplace.example"]})
+
+    (violation,) = examine_document(message, catalogue=read_catalogue(), now_ms=created_ms(message))
+    assert "begins with https://" in violation.text("en")
+    assert "commençant par https://" in violation.text("fr")
