@@ -50,12 +50,10 @@ def type_link(subject: Subject, voice: Voice, type_id: str) -> Html:
     return link(type_file(type_id), el("span", voice.say(found.wording)), " ", code(type_id), class_="type")
 
 
-def code_chip(subject: Subject, voice: Voice, list_name: str, value: str, *, linked: bool = True) -> Html:
+def code_chip(subject: Subject, voice: Voice, list_name: str, value: str) -> Html:
     """Return a code with what it means, linked to its list."""
     labels = subject.documents[f"codes/{list_name}"]["x-labels"]
     meaning = voice.label(labels, value)
-    if not linked:
-        return el("span", code(value), " ", el("small", meaning), class_="chip")
     return el("a", code(value), " ", el("small", meaning), class_="chip", href=f"codes.html#{list_name}")
 
 
@@ -116,7 +114,7 @@ def _plain_form(subject: Subject, voice: Voice, identifier: str, field: Schema) 
         return el("span", voice.word("integer_from", low=low, high=high))
     if kind == "boolean":
         return el("span", voice.word("true_or_false"))
-    before, _, after = voice.word("of_the_form", form="\0").partition("\0")
+    before, after = voice.around("of_the_form", "form")
     return join([before, code(str(field.get("pattern", ""))), after])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.registry import MessageType
@@ -14,13 +15,13 @@ from gateway.handbook.parts import bullets, code_chip, facts, field_table, json_
 from gateway.handbook.reading import GENERAL_RULES, Subject
 from gateway.handbook.words import Voice
 
-_DAY_MINUTES = 24 * 60
+_DAY_MINUTES: Final = 24 * 60
 
 
 def type_content(subject: Subject, voice: Voice, item: MessageType) -> Html:
     """Return what stands on the page of a type."""
     payload = item.schema["properties"]["payload"]
-    before, _, after = voice.word("fields_lead", header="\0").partition("\0")
+    before, after = voice.around("fields_lead", "header")
     header = link("header.html", voice.word("common_header"))
     return join(
         [
@@ -175,7 +176,7 @@ def _personal_data(subject: Subject, voice: Voice, terms: TypeTerms) -> Html | s
 
 def _rules(subject: Subject, voice: Voice, item: MessageType) -> Html:
     rules = [_rule(voice, rule) for rule in subject.rules_of(item)]
-    before, _, after = voice.word("general_rules", rules="\0").partition("\0")
+    before, after = voice.around("general_rules", "rules")
     general = link("rules.html", voice.word("rules_of_every_message", count=len(GENERAL_RULES)))
     listed = bullets(rules, "rules") if rules else el("p", voice.word("no_own_rules"))
     return join([listed, el("p", before, general, after)])
@@ -187,7 +188,7 @@ def _rule(voice: Voice, rule: Rule) -> Html:
 
 def _example(subject: Subject, voice: Voice, item: MessageType) -> Iterator[Html]:
     """Yield a note, the payload of the example between its banners, and the whole message."""
-    before, _, after = voice.word("example_note", command="\0").partition("\0")
+    before, after = voice.around("example_note", "command")
     yield el("p", before, code(f"entente schema new {item.id}"), after)
     example = subject.examples.get(item.id)
     if example is None:

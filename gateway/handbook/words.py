@@ -12,6 +12,8 @@ from gateway.core.message.wording import Language, Wording
 NARROW_SPACE: Final = "\u202f"
 NO_BREAK_SPACE: Final = "\u00a0"
 
+_PLACE: Final = "\0"
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
@@ -35,6 +37,11 @@ class Voice:
     def word(self, name: str, **facts: object) -> str:
         """Return one of the handbook's own words or sentences."""
         return self.say(WORDS[name].fill(**{key: str(value) for key, value in facts.items()}))
+
+    def around(self, name: str, place: str) -> tuple[str, str]:
+        """Return what stands before and after one place of a sentence, for an element to stand there."""
+        before, _, after = self.word(name, **{place: _PLACE}).partition(_PLACE)
+        return before, after
 
     def title(self, schema: Mapping[str, Any]) -> str:
         """Return the title of a schema document or field."""

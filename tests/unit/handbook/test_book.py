@@ -176,7 +176,8 @@ def test_a_type_s_page_names_the_rules_that_it_brings(
 def test_a_type_s_own_rules_come_before_those_of_its_parts(pages: dict[str, Reader]) -> None:
     named = [target for target in pages["fr/gov.consent_request-1.html"].links if "rules.html#" in target]
 
-    assert named == ["rules.html#CX-CONSENT", "rules.html#ID-ISO3166"]
+    assert named.index("rules.html#CX-CONSENT") < named.index("rules.html#ID-ISO3166")
+    assert named[-1] == "rules.html#ID-ISO3166"
 
 
 def test_blocks_and_forms_name_the_rules_that_follow_them(pages: dict[str, Reader]) -> None:
