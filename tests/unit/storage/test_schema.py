@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -20,6 +22,7 @@ from gateway.storage.schema import MIGRATIONS
 from gateway.storage.store import SqlStore
 from gateway.storage.tables import SCHEMA_REVISION, metadata
 
+_OPEN_REQUESTS = "SELECT number, agency, due_ms FROM open_requests ORDER BY 1, 2"
 _SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
 
 
@@ -108,3 +111,63 @@ def test_a_database_of_this_version_opens_without_alembic(path: Path) -> None:
 
     migrate(database)
     assert not [text for text in statements if text.startswith(("CREATE", "INSERT", "UPDATE"))]
+
+
+def test_open_requests_of_an_older_database_are_found(tmp_path: Path) -> None:
+    """What its messages did stands in their contents; what closed a request does not."""
+    path = tmp_path / "gateway.db"
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as older:
+        config.attributes["connection"] = older
+        command.upgrade(config, "0002")
+    engine.dispose()
+    old: dict[str, dict[str, Any]] = {
+        "open": {},
+        "told": {"reply_by_ms": None},
+        "closed": {},
+        "withdrawn": {"state": 8},
+    }
+    with sqlite3.connect(path) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
+        for number, (name, changes) in enumerate(old.items(), 1):
+            _insert(connection, columns, number, name, **changes)
+        _insert(connection, columns, 5, "answer", in_reply_to=b"closed", closes=True, reply_by_ms=None)
+        _insert(connection, columns, 6, "received", outgoing=False, to_agencies="FR.A FR.B")
+        for agency in ("FR.A", "FR.B"):
+            connection.execute("INSERT INTO inbox VALUES (?, 6, 3, 0, NULL, NULL)", (agency,))
+    connection.close()
+
+    SqlStore.open(f"sqlite:///{path}")
+
+    with sqlite3.connect(path) as connection:
+        found = connection.execute(
+            "SELECT number, agency, due_ms FROM open_requests ORDER BY 1, 2"
+        ).fetchall()
+    connection.close()
+    assert found == [(1, "FR.A", 100), (6, "FR.A", 100), (6, "FR.B", 100)]
+
+
+def _insert(
+    connection: sqlite3.Connection, columns: list[str], number: int, name: str, **changes: object
+) -> None:
+    values = dict.fromkeys(columns, 0) | {
+        "number": number,
+        "outgoing": True,
+        "state": 4,
+        "message_id": name.encode(),
+        "header": b"",
+        "type": "assist.request/1",
+        "from_agency": "FR.A",
+        "to_agencies": "US.B",
+        "conversation_id": name.encode(),
+        "in_reply_to": None,
+        "purpose": "",
+        "reply_by_ms": 100,
+        "closes": False,
+        "flags": "",
+        **changes,
+    }
+    marks = ", ".join("?" * len(columns))
+    connection.execute(f"INSERT INTO messages VALUES ({marks})", [values[name] for name in columns])  # noqa: S608 - marks only
