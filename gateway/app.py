@@ -24,6 +24,7 @@ from gateway.catalogue import read_catalogue
 from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
 from gateway.console.custody import custody_routes
+from gateway.core.message.schedule import Schedule
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyring import tls
 from gateway.keyring.access import Doorkeeper
@@ -112,6 +113,23 @@ def with_password(url: str, secret: str) -> str:
     return make_url(url).set(password=secret).render_as_string(hide_password=False)
 
 
+def read_schedule(home: Path, config: Config) -> Schedule:
+    """Return the catalogues of a node, as its configuration plans them.
+
+    Raises:
+        CatalogueError: One of the folders holds no usable catalogue.
+    """
+    section = config.agreement
+    folder = None if section.catalogue is None else resolve(home, section.catalogue)
+    if section.next_catalogue is None or section.next_from is None:
+        return Schedule(catalogue=read_catalogue(folder))
+    return Schedule(
+        catalogue=read_catalogue(folder),
+        following=read_catalogue(resolve(home, section.next_catalogue)),
+        change_ms=int(section.next_from.timestamp() * 1_000),
+    )
+
+
 async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
     """Run the node of a home until ``stop`` is set.
 
@@ -142,7 +160,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 peer_nation=config.peer_nation,
                 peer_node=config.peer.name,
             ),
-            catalogue=read_catalogue(),
+            schedule=read_schedule(home, config),
             store=store,
             keyring=keyring,
             high_water=FileHighWater(high_water_file),

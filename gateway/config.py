@@ -13,9 +13,17 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -149,6 +157,27 @@ class RetentionSection(_Section):
     idempotency_days: int = Field(default=30, ge=1, le=366)
 
 
+class AgreementSection(_Section):
+    """Which catalogue is in force, and which one follows when.
+
+    Attributes:
+        catalogue: Folder laid out like ``schemas/``; that of the installation if absent.
+        next_catalogue: Folder of the catalogue that follows.
+        next_from: When it takes effect, at both nodes; with a time zone.
+    """
+
+    catalogue: Path | None = None
+    next_catalogue: Path | None = None
+    next_from: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.next_catalogue is None) != (self.next_from is None):
+            msg = "next_catalogue and next_from go together"
+            raise ValueError(msg)
+        return self
+
+
 class LogSection(_Section):
     """What the node says on standard error.
 
@@ -176,6 +205,7 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     bundle: BundleSection = BundleSection()
     retention: RetentionSection = RetentionSection()
+    agreement: AgreementSection = AgreementSection()
     log: LogSection = LogSection()
 
     @classmethod

@@ -25,6 +25,7 @@ from gateway.catalogue import read_catalogue
 from gateway.core.entries import Entry, EventEntry, Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
 from gateway.core.merkle import Hash, hash_leaf, root_of
+from gateway.core.message.schedule import Schedule
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
 from gateway.node.admission import Acceptance
 from gateway.node.courier import CourierConfig
@@ -151,6 +152,8 @@ class World:
         self.clock = WorldClock()
         self.entropy = WorldEntropy()
         self.catalogue = read_catalogue()
+        # Of a nation whose node has another catalogue, or is to change it; read at its start.
+        self.schedules: dict[str, Schedule] = {}
         self.config = config or CourierConfig(pace_ms=0, first_wait_s=0.02, longest_wait_s=0.2)
         self.sides = {
             nation: Side(nation=nation, folder=folder / nation, keyring=WorldKeyring(nation))
@@ -177,7 +180,7 @@ class World:
         side.high_water = FileHighWater(side.folder / "high-water")
         side.node = Node(
             pair=side.keyring.pair,
-            catalogue=self.catalogue,
+            schedule=self.schedules.get(nation, Schedule(catalogue=self.catalogue)),
             store=FaultyStore(side.store, side.faults),
             keyring=side.keyring,
             high_water=side.high_water,

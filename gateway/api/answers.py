@@ -104,8 +104,8 @@ def delivery_json(
     document["received_at"] = time_text(row.arrived_ms)
     document["collected_at"] = time_or_none(delivery.collected_ms)
     document["flags"] = row.flags.split()
-    document["in_force"] = in_force
     document["retention"] = _retention(row)
+    document["in_force"] = in_force
     if verification is not None:
         document["marking"] = _drawn_marking(delivery)
         document["verification"] = _verification(row, verification, own_origin)

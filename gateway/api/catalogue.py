@@ -15,6 +15,7 @@ from gateway.api.services import Services
 from gateway.core.envelope import time_text
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.wording import Language
+from gateway.node.agreements import standing_document
 from gateway.node.inbox import NotFoundError
 from gateway.node.pair import Pair
 from gateway.web.exchange import Reply, Request
@@ -25,15 +26,19 @@ class CatalogueHandlers:
 
     def __init__(self, services: Services) -> None:
         """Serve from a node."""
-        self._catalogue = services.catalogue
+        self._services = services
         self._pair = services.pair
+        # By catalogue: a planned one takes effect while the node runs.
         self._types = lru_cache(maxsize=4)(self._make_types)
         self._type = lru_cache(maxsize=512)(self._make_type)
-        self._agreement = lru_cache(maxsize=4)(self._make_agreement)
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._services.catalogue
 
     async def types(self, request: Request[Caller]) -> Reply:
         """List every message type."""
-        return Reply(body=self._types(request.language), language=request.language)
+        return Reply(body=self._types(self._catalogue, request.language), language=request.language)
 
     async def type(self, request: Request[Caller]) -> Reply:
         """Return one type with its JSON Schema and its terms."""
@@ -44,8 +49,10 @@ class CatalogueHandlers:
         return Reply(body=self._type(found, request.language), language=request.language)
 
     async def agreement(self, request: Request[Caller]) -> Reply:
-        """Return what both nations have agreed on."""
-        return Reply(body=self._agreement(request.language), language=request.language)
+        """Return what both nations have agreed on, and which types flow."""
+        document = agreement_document(self._catalogue, request.language)
+        document |= standing_document(self._services.agreement())
+        return Reply(body=orjson.dumps(document), language=request.language)
 
     async def whoami(self, request: Request[Caller]) -> Reply:
         """Return who the caller is and what it may send to whom."""
@@ -67,10 +74,10 @@ class CatalogueHandlers:
         }
         return Reply(body=orjson.dumps(document), language=language)
 
-    def _make_types(self, language: Language) -> bytes:
-        types = self._catalogue.types.values()
+    def _make_types(self, catalogue: Catalogue, language: Language) -> bytes:
+        types = catalogue.types.values()
         document = {
-            "digest": self._catalogue.digest.hex(),
+            "digest": catalogue.digest.hex(),
             "types": [type_document(message_type, language) for message_type in types],
         }
         return orjson.dumps(document)
@@ -79,9 +86,6 @@ class CatalogueHandlers:
         document = type_document(message_type, language)
         document["schema"] = message_type.bundled
         return orjson.dumps(document)
-
-    def _make_agreement(self, language: Language) -> bytes:
-        return orjson.dumps(agreement_document(self._catalogue, language))
 
 
 def may_send(catalogue: Catalogue, pair: Pair, agency: str, language: Language) -> list[dict[str, Any]]:

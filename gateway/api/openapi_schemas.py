@@ -109,8 +109,8 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "received_at": _TIME,
         "collected_at": _TIME_OR_NULL,
         "flags": _TEXTS,
-        "in_force": _or_null(_in_force()),
         "retention": _RETENTION,
+        "in_force": _or_null(_in_force()),
         "message": {"type": ["object", "null"]},
     }
     return {

@@ -9,6 +9,7 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.threads.progress import RequestState
 from gateway.errors import GatewayError
 from gateway.node.admission import Acceptance
+from gateway.node.agreements import AgreementState
 from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.pair import Pair
@@ -109,6 +110,10 @@ class Services(Protocol):
     @property
     def catalogue(self) -> Catalogue:
         """Return message types and agreement."""
+        ...
+
+    def agreement(self) -> AgreementState:
+        """Return how the catalogues of the two nodes compare."""
         ...
 
     @property

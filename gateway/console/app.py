@@ -15,6 +15,7 @@ import orjson
 
 from gateway.console.metrics import MEDIA_TYPE, render_metrics
 from gateway.console.officials import Official, identify_officials
+from gateway.node.agreements import AgreementState, standing_document
 from gateway.node.runtime import Health
 from gateway.ports import LogHead
 from gateway.web.app import App
@@ -25,6 +26,10 @@ from gateway.web.routing import Route
 
 class HealthCalls(Protocol):
     """The node, as far as this port asks it; see `gateway.node.runtime.Node`."""
+
+    def agreement(self) -> AgreementState:
+        """Return how the catalogues of the two nodes compare."""
+        ...
 
     async def health(self) -> Health:
         """Return what readiness and metrics report."""
@@ -62,7 +67,12 @@ def ops_routes(node: HealthCalls, ports: Sequence[App]) -> tuple[Route, ...]:
         del request
         return Reply(body=render_metrics(await node.health(), ports), media_type=MEDIA_TYPE)
 
+    async def agreement(request: Request[Official]) -> Reply:
+        del request
+        return Reply(body=orjson.dumps(standing_document(node.agreement())))
+
     return (
+        Route(name="agreement", method="GET", path="/ops/v1/agreement", parts={}, handler=agreement),
         Route(name="live", method="GET", path="/health/live", parts={}, handler=live),
         Route(name="ready", method="GET", path="/health/ready", parts={}, handler=ready),
         Route(name="metrics", method="GET", path="/metrics", parts={}, handler=metrics),
@@ -78,6 +88,7 @@ def health_document(health: Health) -> dict[str, Any]:
         "waiting": health.waiting,
         "admission": health.admission,
         "held": health.held,
+        "not_agreed": list(health.not_agreed),
         "erasure": "done" if health.scrubbed else "pending",
         "log": _head(health.own),
         "mirror": _head(health.mirror),

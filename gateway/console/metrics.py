@@ -65,6 +65,11 @@ class _Snapshot(Collector):
         )
         pending.add_metric([], float(not health.scrubbed))
         yield pending
+        differing = GaugeMetricFamily(
+            "entente_types_not_agreed", "Message types of which the two nodes hold different versions."
+        )
+        differing.add_metric([], len(health.not_agreed))
+        yield differing
         sizes = GaugeMetricFamily("entente_log_size", "Entries of a log.", labels=["origin"])
         for head in (health.own, health.mirror):
             if head is not None:

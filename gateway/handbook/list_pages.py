@@ -16,7 +16,7 @@ from gateway.handbook.parts import (
     type_file,
     type_link,
 )
-from gateway.handbook.reading import REPLY_TYPES, Subject, needs_conversation
+from gateway.handbook.reading import REPLY_TYPES, Subject, needs_conversation, rules_of_part
 from gateway.handbook.type_page import duration, search_text
 from gateway.handbook.words import Voice
 
@@ -166,6 +166,7 @@ def _blocks(subject: Subject, voice: Voice, word: str, names: Iterable[str]) -> 
             el("h2", voice.title(documents[name]), " ", code(name)),
             el("p", voice.description(documents[name])),
             _used_by(subject, voice, f"common/{name}") if word == "blocks" else None,
+            _followed_by(voice, f"common/{name}"),
             field_table(subject, voice, documents[name]["$id"], documents[name]),
             id=name,
         )
@@ -183,6 +184,7 @@ def formats_content(subject: Subject, voice: Voice) -> Html:
             el("p", voice.description(document)),
             el("p", code(document["pattern"]), class_="pattern") if "pattern" in document else None,
             _used_by(subject, voice, f"formats/{name}") if name != "text" else None,
+            _followed_by(voice, f"formats/{name}"),
             id=name,
         )
         for name, document in subject.in_folder("formats").items()
@@ -236,6 +238,12 @@ def _applies_to(subject: Subject, voice: Voice, rule: Rule) -> Html:
     return bullets(links)
 
 
+def _followed_by(voice: Voice, path: str) -> Html | None:
+    """Return a line with the rules of a block or form, or None if none follows it."""
+    links = [link(f"rules.html#{rule.id}", code(rule.id)) for rule in rules_of_part(path)]
+    return el("p", voice.word("rules"), " ", join(links, ", "), class_="used") if links else None
+
+
 def _used_by(subject: Subject, voice: Voice, path: str) -> Html:
     users = [document_link(subject, voice, user) for user in subject.users[path]]
     return el(
@@ -250,7 +258,7 @@ def agreement_content(subject: Subject, voice: Voice) -> Html:
             el("h1", voice.word("agreement")),
             el("p", voice.word("agreement_lead"), class_="lead"),
             el("section", el("h2", voice.word("agencies")), *_agencies(subject, voice), id="agencies"),
-            el("section", el("h2", voice.word("levels")), _levels(subject, voice), id="levels"),
+            el("section", el("h2", voice.word("levels")), *_levels(subject, voice), id="levels"),
             el(
                 "section", el("h2", voice.word("precedences")), _precedences(subject, voice), id="precedences"
             ),
@@ -270,19 +278,22 @@ def _agencies(subject: Subject, voice: Voice) -> Iterator[Html]:
         yield el("table", el("tbody", *rows))
 
 
-def _levels(subject: Subject, voice: Voice) -> Html:
+def _levels(subject: Subject, voice: Voice) -> Iterator[Html]:
+    """Yield the levels of each nation's policy and what they equal in the other's."""
     agreement = subject.catalogue.agreement
-    rows = [
-        el(
-            "tr",
-            el("th", code(level), scope="row"),
-            el("td", code(agreement.equivalence[policy][level])),
-            el("td", voice.word("above_ceiling") if agreement.rank[level] > agreement.ceiling else None),
+    for party in agreement.nations.values():
+        rows = (
+            el(
+                "tr",
+                el("th", code(level), scope="row"),
+                el("td", code(agreement.equivalence[party.policy][level])),
+                el("td", voice.word("above_ceiling") if agreement.rank[level] > agreement.ceiling else None),
+            )
+            for level in agreement.levels[party.policy]
         )
-        for policy, levels in agreement.levels.items()
-        for level in levels
-    ]
-    return el("table", el("tbody", *rows))
+        heads = (el("th", text, scope="col") for text in (voice.word("level"), voice.word("equals"), ""))
+        yield el("h3", voice.say(party.name))
+        yield el("table", el("thead", el("tr", *heads)), el("tbody", *rows))
 
 
 def _precedences(subject: Subject, voice: Voice) -> Html:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -133,7 +134,7 @@ def field_table(subject: Subject, voice: Voice, identifier: str, holder: Schema)
             el(
                 "th",
                 code(name),
-                _need(voice, is_required=name in required),
+                _need(voice, is_required=name in required, field=field),
                 scope="row",
             ),
             el(
@@ -152,10 +153,12 @@ def field_table(subject: Subject, voice: Voice, identifier: str, holder: Schema)
     return el("div", el("table", el("thead", heads), el("tbody", *rows), class_="fields"), class_="wide")
 
 
-def _need(voice: Voice, *, is_required: bool) -> Html:
+def _need(voice: Voice, *, is_required: bool, field: Schema) -> Html:
+    """Return whether a field has to be there; its description says in which cases a rule demands it."""
     if is_required:
         return el("span", voice.word("required"), class_="need")
-    return el("span", voice.word("optional"), class_="may")
+    at_times = re.search(r"\brequired\b", field.get("description", "")) is not None
+    return el("span", voice.word("at_times" if at_times else "optional"), class_="may")
 
 
 def field_anchor(identifier: str) -> str:

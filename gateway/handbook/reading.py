@@ -78,17 +78,27 @@ class Subject:
         return {path: tuple(sorted(using)) for path, using in users.items()}
 
     def rules_of(self, message_type: MessageType) -> tuple[Rule, ...]:
-        """Return the rules that a type brings: its own, those of its blocks and of its forms."""
+        """Return the rules that a type brings: first its own, then those of its blocks and forms."""
         used = _below_payload(self, message_type)
         blocks = {path.removeprefix("common/") for path in used if path.startswith("common/")}
         formats = {path.removeprefix("formats/") for path in used if path.startswith("formats/")}
-        return tuple(
-            rule for rule in RULES if _is_of_type(rule, message_type) or _is_of_parts(rule, blocks, formats)
-        )
+        own = tuple(rule for rule in RULES if _is_of_type(rule, message_type))
+        return own + tuple(rule for rule in RULES if rule not in own and _is_of_parts(rule, blocks, formats))
 
 
 GENERAL_RULES: Final = tuple(rule for rule in RULES if rule.applies_to == ("*",))
 """Rules that hold for every message."""
+
+
+def rules_of_part(path: str) -> tuple[Rule, ...]:
+    """Return the rules that follow a block or a form wherever a payload holds it.
+
+    Args:
+        path: Its path without ``.json``: ``common/person``, ``formats/iban``.
+    """
+    folder, _, name = path.rpartition("/")
+    named = _parts_of if folder == "common" else _formats_of
+    return tuple(rule for rule in RULES if name in named(rule))
 
 
 def needs_conversation(rule: Rule) -> bool:
@@ -109,8 +119,15 @@ def _is_of_type(rule: Rule, message_type: MessageType) -> bool:
 def _is_of_parts(rule: Rule, blocks: set[str], formats: set[str]) -> bool:
     if rule.applies_to == ("*",) and rule.message_check is not None:
         return False
-    parts = {check.part for check in rule.part_checks} | {check.part for check in rule.coded_checks}
-    return not parts.isdisjoint(blocks) or not formats.isdisjoint(c.format for c in rule.format_checks)
+    return not blocks.isdisjoint(_parts_of(rule)) or not formats.isdisjoint(_formats_of(rule))
+
+
+def _parts_of(rule: Rule) -> set[str]:
+    return {check.part for check in rule.part_checks} | {check.part for check in rule.coded_checks}
+
+
+def _formats_of(rule: Rule) -> set[str]:
+    return {check.format for check in rule.format_checks}
 
 
 def _below_payload(subject: Subject, message_type: MessageType) -> set[str]:

@@ -20,9 +20,9 @@ from typing import cast
 import orjson
 
 from gateway.core.envelope import header_of, time_ms
-from gateway.core.message.registry import Catalogue
 from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
+from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.threads import CLOSING, awaits, effects_of, examine_thread
 from gateway.core.message.violation import Violation
 from gateway.core.quick import quick_value
@@ -90,7 +90,7 @@ class Admission:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         store: Store,
         vault: Vault,
         audit: AuditLog,
@@ -98,6 +98,7 @@ class Admission:
         entropy: Entropy,
         workers: Workers,
         gate: Gate,
+        peer: Callable[[], Announced],
         max_waiting: int = 20_000,
         on_accepted: Callable[[int], None] = lambda _rank: None,
     ) -> None:
@@ -105,7 +106,7 @@ class Admission:
 
         Args:
             pair: Names of the two nodes.
-            catalogue: Types, rules and agreement.
+            schedule: Catalogues of this node.
             store: Where messages are kept.
             vault: Seals content.
             audit: Writes events.
@@ -113,20 +114,21 @@ class Admission:
             entropy: Content keys and identifiers.
             workers: Threads for batches and large bodies.
             gate: Stands before everything that shows content.
+            peer: Says what the peer has announced of its catalogue.
             max_waiting: Messages that may wait for a transaction; beyond it, 429.
             on_accepted: Told the most urgent precedence number of each accepted group.
         """
         self._preparation = Preparation(
             pair=pair,
-            catalogue=catalogue,
+            schedule=schedule,
             store=store,
             vault=vault,
             clock=clock,
             entropy=entropy,
             workers=workers,
+            peer=peer,
         )
         self._pair = pair
-        self._catalogue = catalogue
         self._store = store
         self._vault = vault
         self._audit = audit
@@ -291,7 +293,9 @@ class Admission:
             header = candidate.document["header"]
             last = memory.last_seq(candidate.conversation_id, candidate.principal.agency)
             header["conversation"]["seq"] = last + 1
-        verdict = examine_thread(candidate.document, catalogue=self._catalogue, threads=memory, side="sender")
+        verdict = examine_thread(
+            candidate.document, catalogue=candidate.catalogue, threads=memory, side="sender"
+        )
         return verdict.violations
 
     def _row(
@@ -307,7 +311,7 @@ class Admission:
             document,
             from_node=self._pair.node,
             to_node=self._pair.peer_node,
-            type_digest=self._catalogue.type(document["type"]).digest,
+            type_digest=candidate.catalogue.type(document["type"]).digest,
         )
         header_bytes = header.encode()
         message = orjson.dumps(document)
@@ -315,7 +319,7 @@ class Admission:
             message, content_key=content_key, header=header_bytes, message_id=header.message_id
         )
         reply_by = document["header"].get("reply_by")
-        effects = effects_of(document, catalogue=self._catalogue, threads=memory)
+        effects = effects_of(document, catalogue=candidate.catalogue, threads=memory)
         row = NewMessage(
             outgoing=True,
             state=State.ACCEPTED,
@@ -339,10 +343,10 @@ class Admission:
             flags="",
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
-            awaits=awaits(document, self._catalogue),
-            effects=effects,
-            retention=retention_of(document, self._catalogue.type(header.type).terms),
+            retention=retention_of(document, candidate.catalogue.type(header.type).terms),
             ending=ending_of(document),
+            awaits=awaits(document, candidate.catalogue),
+            effects=effects,
         )
         return row, message
 

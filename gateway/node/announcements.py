@@ -23,6 +23,7 @@ from gateway.core.entries import (
 )
 from gateway.core.envelope import SUITE
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Announced, Schedule, digests_of
 from gateway.node.log_writer import append_bundle, ensure_log
 from gateway.ports import Clock, Keyring, LogKind, StoredNote, Transaction
 
@@ -31,14 +32,17 @@ log = structlog.get_logger(__name__)
 KEM_LIFETIME_MS: Final = 7 * 86_400_000
 KEM_ROTATION_MS: Final = 86_400_000
 
+MAX_AGREEMENTS: Final = 16
+"""Newest agreement entries of a log that are read: plans older than these are over."""
+
 
 class Announcements:
     """Announces statement, KEM keys and agreement in one log."""
 
-    def __init__(self, *, origin: str, catalogue: Catalogue, keyring: Keyring, clock: Clock) -> None:
-        """Announce what ``keyring`` and ``catalogue`` hold in the log ``origin``."""
+    def __init__(self, *, origin: str, schedule: Schedule, keyring: Keyring, clock: Clock) -> None:
+        """Announce what ``keyring`` and ``schedule`` hold in the log ``origin``."""
         self._origin = origin
-        self._catalogue = catalogue
+        self._schedule = schedule
         self._keyring = keyring
         self._clock = clock
         # The KEM key that the log announced last, or that is on its way into the log.
@@ -86,14 +90,30 @@ class Announcements:
             due.append(self._new_kem_key(now_ms))
         else:
             self._kem_key_id = _kem_key_id_of(announced[1])
-        digests = tuple(sorted((t, self._catalogue.type(t).digest) for t in self._catalogue.types))
-        agreed = tx.logs.newest_control(self._origin, Kind.AGREEMENT)
-        if agreed is None or _types_of(agreed[1]) != digests:
-            # The first start, or the first one with another catalogue.
-            due.append(encode_entry(AgreementEntry(types=digests, effective_ms=now_ms)))
+        due += map(encode_entry, self._agreements(tx, now_ms))
         if due:
             append_bundle(tx, self._origin, due, at_ms=now_ms)
         return tx.logs.newest_note(self._origin)
+
+    def _agreements(self, tx: Transaction, now_ms: int) -> list[AgreementEntry]:
+        """Return what the log does not say yet of the catalogue in force and of a planned one.
+
+        One is due at the first start, at the first one with another catalogue, and when a
+        change was planned, moved or given up.
+        """
+        said = announced_in(tx, self._origin)
+        present = digests_of(self._schedule.at(now_ms))
+        planned = self._schedule.planned(now_ms)
+        plans = [] if planned is None else [(self._schedule.change_ms, digests_of(planned))]
+        if said.at(now_ms) == present and said.plans(now_ms) == plans:
+            return []
+        due: list[AgreementEntry] = []
+        if said.at(now_ms) != present or said.plans(now_ms):
+            # Also to take back what was planned before.
+            due.append(_agreement(self._schedule.at(now_ms), now_ms))
+        if planned is not None:
+            due.append(_agreement(planned, self._schedule.change_ms))
+        return due
 
     def _new_kem_key(self, now_ms: int) -> bytes:
         # The key file is durable before the log can announce it. A crash in between leaves
@@ -120,7 +140,11 @@ def _kem_key_id_of(entry: bytes) -> bytes:
     return announced.key_id if isinstance(announced, KemKeyEntry) else b""
 
 
-def _types_of(entry: bytes) -> tuple[tuple[str, bytes], ...] | None:
-    """Return the types that an agreement entry of our own log lists."""
-    agreement = decode_entry(entry)
-    return agreement.types if isinstance(agreement, AgreementEntry) else None
+def announced_in(tx: Transaction, origin: str) -> Announced:
+    """Return what a log has announced of its node's catalogue."""
+    entries = map(decode_entry, tx.logs.controls(origin, Kind.AGREEMENT, limit=MAX_AGREEMENTS))
+    return Announced(entries=tuple(entry for entry in entries if isinstance(entry, AgreementEntry)))
+
+
+def _agreement(catalogue: Catalogue, effective_ms: int) -> AgreementEntry:
+    return AgreementEntry(types=tuple(digests_of(catalogue).items()), effective_ms=effective_ms)

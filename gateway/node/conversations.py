@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Schedule
 from gateway.core.message.threads import AppliedEffect
 from gateway.core.message.threads.deadlines import Deadline, Subject, deadlines
 from gateway.core.message.threads.in_force import CHANGING
@@ -27,6 +27,7 @@ from gateway.core.message.threads.progress import (
 )
 from gateway.core.message.threads.rooms import Room, find_room
 from gateway.core.message.threads.use_changes import TermsInForce, terms_in_force
+from gateway.node.gate import Gate
 from gateway.node.inbox import NotFoundError
 from gateway.node.preparation import Principal
 from gateway.node.thread_memory import ThreadMemory, without_filled_gap
@@ -110,16 +111,18 @@ class ThreadPage:
 class Conversations:
     """Answers agencies' questions about what they discuss."""
 
-    def __init__(self, *, catalogue: Catalogue, store: Store, vault: Vault, clock: Clock) -> None:
+    def __init__(self, *, schedule: Schedule, store: Store, vault: Vault, clock: Clock, gate: Gate) -> None:
         """Wire it.
 
         Args:
-            catalogue: Types and agreement.
+            schedule: Catalogues of this node.
             store: Where messages are kept.
             vault: Opens what changes the terms of a message, or opens a room.
             clock: What is overdue follows from it.
+            gate: Stands before everything that shows content.
         """
-        self._catalogue = catalogue
+        self._schedule = schedule
+        self._gate = gate
         self._store = store
         self._vault = vault
         self._clock = clock
@@ -140,6 +143,7 @@ class Conversations:
             after: Where the page before ended, or None for the beginning.
             states: Only conversations in one of these; empty for all.
         """
+        await self._gate.passed()
         page = _Page(self, principal.agency, limit, states)
         return await self._store.read(lambda tx: page.load(tx, after or Place()))
 
@@ -149,6 +153,7 @@ class Conversations:
         Raises:
             NotFoundError: Unknown, or this agency takes no part in it.
         """
+        await self._gate.passed()
 
         def load(tx: Transaction) -> Thread | None:
             rows = tx.threads.conversation(conversation_id, principal.agency)
@@ -203,7 +208,9 @@ class Conversations:
         )
 
     def _request(self, row: MessageRow, memory: ThreadMemory, now_ms: int) -> RequestView | None:
-        awaits = is_awaiting(row.type, self._catalogue, is_linked=row.in_reply_to is not None)
+        awaits = is_awaiting(
+            row.type, self._schedule.at(self._clock.now_ms()), is_linked=row.in_reply_to is not None
+        )
         found = progress(row.reply_by_ms, memory.effects(row.message_id), now_ms=now_ms)
         if not awaits and (found.last is None or found.last.effect in CHANGING):
             return None

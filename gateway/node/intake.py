@@ -25,7 +25,7 @@ from gateway.core.bundle import Bundle, decode_bundle
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
 from gateway.core.entries import Kind, kind_of
 from gateway.core.merkle import append, hash_leaf
-from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode
 from gateway.errors import (
     MalformedError,
@@ -88,7 +88,7 @@ class Intake:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         store: Store,
         keyring: Keyring,
         vault: Vault,
@@ -104,7 +104,7 @@ class Intake:
 
         Args:
             pair: Names of the two nodes.
-            catalogue: Types, rules and agreement.
+            schedule: Catalogues of this node.
             store: Where the mirror is kept.
             keyring: Verifies the peer's notes, holds KEM keys and the cosigner.
             vault: Re-wraps content keys for storage.
@@ -125,8 +125,8 @@ class Intake:
         self._workers = workers
         self._on_arrival = on_arrival
         self._on_kem_key_gone = on_kem_key_gone
-        self._opener = Opener(pair=pair, catalogue=catalogue, kem_private=keyring.kem_private)
-        self._reception = Reception(catalogue=catalogue, vault=vault)
+        self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private)
+        self._reception = Reception(vault=vault)
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
         self._turn = asyncio.Lock()
         self._taking: set[asyncio.Task[Contents | None]] = set()
@@ -282,7 +282,7 @@ class Intake:
             bundle,
             skip=skip,
             now_ms=self._clock.now_ms(),
-            agreed=self._reader.agreed,
+            announced=self._reader.announced,
         )
 
     async def _take(self, checked: Checked, contents: Contents | None) -> Contents | None:

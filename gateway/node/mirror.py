@@ -9,7 +9,7 @@ Spec: docs/spec/exchange.md, "Answers"; docs/spec/log.md, "Entries".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -30,7 +30,9 @@ from gateway.core.entries import (
     decode_entry,
 )
 from gateway.core.merkle import edge_at
+from gateway.core.message.schedule import Announced
 from gateway.errors import PeerError
+from gateway.node.announcements import MAX_AGREEMENTS, announced_in
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
 from gateway.ports import Incident, Keyring, Store, Transaction
@@ -46,14 +48,14 @@ class Effects:
 
     Attributes:
         kem_key: The newest key that the peer announced, if any came.
-        agreement: The newest agreement, if any came.
+        agreements: Agreements, as many as came.
         messages_moved: True if receipts or collections moved own messages.
         sending_due: True if a message has to be sent once more, or the log to say something.
         peer_recovered: True if the peer says that it was restored from a backup.
     """
 
     kem_key: KemKeyEntry | None = None
-    agreement: AgreementEntry | None = None
+    agreements: tuple[AgreementEntry, ...] = ()
     messages_moved: bool = False
     sending_due: bool = False
     peer_recovered: bool = False
@@ -67,31 +69,31 @@ class MirrorReader:
         self._pair = pair
         self._keyring = keyring
         self._on_kem_key = on_kem_key
-        self._agreed: Mapping[str, bytes] = {}
+        self._announced = Announced()
 
     @property
-    def agreed(self) -> Mapping[str, bytes]:
-        """Return the digests by type id that the peer announced last."""
-        return self._agreed
+    def announced(self) -> Announced:
+        """Return what the peer has announced of its catalogue."""
+        return self._announced
 
     async def open(self, store: Store) -> None:
         """Read from the mirror what the peer announced last."""
 
-        def load(tx: Transaction) -> list[bytes]:
+        def load(tx: Transaction) -> tuple[list[bytes], Announced]:
             found = [
                 tx.logs.newest_control(self._pair.peer_origin, kind)
-                for kind in (Kind.KEY_STATEMENT, Kind.KEM_KEY, Kind.AGREEMENT)
+                for kind in (Kind.KEY_STATEMENT, Kind.KEM_KEY)
             ]
-            return [entry for item in found if item is not None for entry in item[1:]]
+            entries = [entry for item in found if item is not None for entry in item[1:]]
+            return entries, announced_in(tx, self._pair.peer_origin)
 
-        for data in await store.read(load):
+        entries, self._announced = await store.read(load)
+        for data in entries:
             entry = decode_entry(data)
             if isinstance(entry, KeyStatementEntry):
                 self._keyring.accept_peer_statement(entry.statement)
             elif isinstance(entry, KemKeyEntry):
                 self._on_kem_key(entry)
-            elif isinstance(entry, AgreementEntry):
-                self._agreed = dict(entry.types)
 
     def check_statements(self, entries: Sequence[tuple[int, Entry]], *, end: int) -> None:
         """Check the statements of a bundle before any of it is kept.
@@ -123,7 +125,7 @@ class MirrorReader:
     ) -> Effects:
         """Make the database effects of mirrored entries; return those in memory."""
         kem_key: KemKeyEntry | None = None
-        agreement: AgreementEntry | None = None
+        agreements: list[AgreementEntry] = []
         moved = due = recovered = False
         for index, entry in entries:
             match entry:
@@ -136,7 +138,7 @@ class MirrorReader:
                 case KemKeyEntry():
                     kem_key = entry
                 case AgreementEntry():
-                    agreement = entry
+                    agreements.append(entry)
                 case IncidentEntry() if entry.incident == IncidentKind.ERASED:
                     # For the record of both nations; what we hold goes by our own dates and orders.
                     log.info("peer.erased", origin=entry.origin, size=entry.size)
@@ -155,7 +157,7 @@ class MirrorReader:
             self._incident(tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms)
         return Effects(
             kem_key=kem_key,
-            agreement=agreement,
+            agreements=tuple(agreements),
             messages_moved=moved,
             sending_due=due,
             peer_recovered=recovered,
@@ -165,8 +167,9 @@ class MirrorReader:
         """Make the effects in memory of entries that are durable now."""
         if effects.kem_key is not None:
             self._on_kem_key(effects.kem_key)
-        if effects.agreement is not None:
-            self._agreed = dict(effects.agreement.types)
+        if effects.agreements:
+            entries = (*self._announced.entries, *effects.agreements)
+            self._announced = Announced(entries=entries[-MAX_AGREEMENTS:])
 
     def _receipt(self, tx: Transaction, index: int, entry: ReceiptEntry, now_ms: int) -> bool:
         """Apply a receipt if it speaks of our log as it is; else it is an incident.

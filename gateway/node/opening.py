@@ -8,7 +8,7 @@ Spec: docs/spec/exchange.md, "Receiving", checks 5 to 9.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from gateway.core.keybox import BoxBinding, BoxInvalidError, KemPrivateKey, KemP
 from gateway.core.message.examine import examine
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
+from gateway.core.message.schedule import SKEW_MS, Announced, Schedule
 from gateway.core.message.violation import RULE_JSON, RULE_SCHEMA
 from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
@@ -30,12 +31,23 @@ from gateway.node.pair import Pair
 
 @quick_value
 class Opened:
-    """A message that opened and passed every check that needs no database."""
+    """A message that opened and passed every check that needs no database.
+
+    Attributes:
+        index: Of its entry in the sender's log.
+        header: Of the entry.
+        entry: The entry.
+        document: The message.
+        catalogue: By which it was judged.
+        ciphertext: As it arrived.
+        content_key: Opens it.
+    """
 
     index: int
     header: Header
     entry: MessageEntry
     document: dict[str, Any]
+    catalogue: Catalogue
     ciphertext: bytes
     content_key: ContentKey
 
@@ -81,29 +93,28 @@ class Opener:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         kem_private: Callable[[bytes], KemPrivateKey | None],
     ) -> None:
         """Wire the opener.
 
         Args:
             pair: Names of the two nodes.
-            catalogue: Types, rules and agreement of this node.
+            schedule: Catalogues of this node.
             kem_private: Finds a private KEM key by its id.
         """
         self._pair = pair
-        self._catalogue = catalogue
+        self._schedule = schedule
         self._kem_private = kem_private
-        self._types = frozenset(catalogue.types)
 
-    def open(self, bundle: Bundle, *, skip: int, now_ms: int, agreed: Mapping[str, bytes]) -> Contents:
+    def open(self, bundle: Bundle, *, skip: int, now_ms: int, announced: Announced) -> Contents:
         """Return the contents of a bundle whose root was checked.
 
         Args:
             bundle: As received.
             skip: Entries at its beginning that the mirror already holds.
             now_ms: Clock of this node, UTC milliseconds.
-            agreed: Digest by type id that the peer's log announced.
+            announced: What the peer's log announced of its catalogue.
 
         Raises:
             MalformedError: The number of ciphertexts is not the number of message entries.
@@ -129,7 +140,7 @@ class Opener:
         first = bundle.start + skip
         boxes = _Boxes(bundle.boxes, self._pair, self._kem_private, pending)
         messages = [
-            self._open_one(index, entry, ciphertext, boxes, now_ms, agreed)
+            self._open_one(index, entry, ciphertext, boxes, now_ms, announced)
             for (index, entry), ciphertext in zip(pending, bundle.ciphertexts, strict=True)
             if index >= first
         ]
@@ -147,18 +158,18 @@ class Opener:
         ciphertext: bytes | None,
         boxes: _Boxes,
         now_ms: int,
-        agreed: Mapping[str, bytes],
+        announced: Announced,
     ) -> Opened | Refused:
         try:
             header = decode_header(entry.header)
         except MalformedError:
             return Refused(index=index, message_id=None, code=ExceptionCode.UNKNOWN_SUITE)
         try:
-            self._check_header(header, now_ms, agreed)
+            catalogue = self._check_header(header, now_ms, announced)
             checked = _check_ciphertext(entry, ciphertext)
             key = boxes.key_of(entry)
             body = _decrypt(checked, key, entry)
-            document = self._check_message(body, header, now_ms)
+            document = self._check_message(body, header, catalogue, now_ms)
         except _ExceptedError as error:
             return Refused(index=index, message_id=header.message_id, code=error.exception, rule=error.rule)
         return Opened(
@@ -166,24 +177,32 @@ class Opener:
             header=header,
             entry=entry,
             document=document,
+            catalogue=catalogue,
             ciphertext=checked,
             content_key=key,
         )
 
-    def _check_header(self, header: Header, now_ms: int, agreed: Mapping[str, bytes]) -> None:
-        """Check 5: addressed to us, not expired, of a type both sides hold."""
+    def _check_header(self, header: Header, now_ms: int, announced: Announced) -> Catalogue:
+        """Check 5: addressed to us, not expired, of a type both sides hold; return the catalogue."""
         ours = header.from_node == self._pair.peer_node and header.to_node == self._pair.node
         nation = f"{self._pair.nation}."
         if not ours or any(not agency.startswith(nation) for agency in header.to_agencies):
             raise _ExceptedError(ExceptionCode.WRONG_RECIPIENT)
         if now_ms > header.expires_ms:
             raise _ExceptedError(ExceptionCode.EXPIRED)
-        if not self._is_agreed(header, agreed):
+        catalogue = self._schedule.accepting(
+            header.type, header.type_digest, created_ms=header.created_ms, now_ms=now_ms
+        )
+        times_ms = (header.created_ms, now_ms, now_ms + SKEW_MS)
+        if catalogue is None or not announced.names(header.type, header.type_digest, times_ms):
             raise _ExceptedError(ExceptionCode.TYPE_NOT_AGREED)
+        return catalogue
 
-    def _check_message(self, body: bytes, header: Header, now_ms: int) -> dict[str, Any]:
+    def _check_message(
+        self, body: bytes, header: Header, catalogue: Catalogue, now_ms: int
+    ) -> dict[str, Any]:
         """Check 9: JSON, schema, rules; every header field equals its counterpart."""
-        examination = examine(body, catalogue=self._catalogue, now_ms=now_ms)
+        examination = examine(body, catalogue=catalogue, now_ms=now_ms)
         if examination.violations:
             rule = examination.violations[0].rule
             codes = {RULE_JSON: ExceptionCode.JSON, RULE_SCHEMA: ExceptionCode.SCHEMA}
@@ -201,13 +220,6 @@ class Opener:
         if counterpart != header:
             raise _ExceptedError(ExceptionCode.HEADER_MISMATCH)
         return document
-
-    def _is_agreed(self, header: Header, agreed: Mapping[str, bytes]) -> bool:
-        """Both sides hold this very version of the type, and the message was written under it."""
-        if header.type not in self._types:
-            return False
-        own = self._catalogue.type(header.type).digest
-        return header.type_digest == own and agreed.get(header.type, own) == own
 
 
 class _ExceptedError(Exception):

@@ -9,7 +9,7 @@ Spec: docs/spec/exchange.md, "Admission".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +20,7 @@ from gateway.core.message.draft import Completed, Sender, complete
 from gateway.core.message.examine import examine_document
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
+from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.message.threads import StoredMessage, subjects_of, uuid_bytes
 from gateway.core.message.violation import Violation
@@ -63,6 +64,21 @@ class UnreadableError(RefusedError):
     code = "message-unreadable"
 
 
+class TypeNotAgreedError(RejectedError):
+    """The two nodes do not hold the same version of this type: their operators have to act.
+
+    Attributes:
+        type: Type id, one of this node's catalogue.
+    """
+
+    code = "type-not-agreed"
+
+    def __init__(self, type_id: str) -> None:
+        """Keep the type for whoever puts it into words."""
+        super().__init__("the two nodes do not hold the same version of this message type")
+        self.type = type_id
+
+
 class NotAllowedError(RejectedError):
     """The message names a sender that the caller is not."""
 
@@ -92,6 +108,7 @@ class Candidate:
 
     Attributes:
         key: (agency, idempotency key); the default key is the message id.
+        catalogue: By which it was judged, and under which it is sent.
         subjects: Messages and rooms that it is about.
     """
 
@@ -99,6 +116,7 @@ class Candidate:
     key: tuple[str, str]
     digest: bytes
     document: dict[str, Any]
+    catalogue: Catalogue
     seq_missing: bool
     message_id: bytes
     in_reply_to: bytes | None
@@ -123,16 +141,18 @@ class Preparation:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         store: Store,
         vault: Vault,
         clock: Clock,
         entropy: Entropy,
         workers: Workers,
+        peer: Callable[[], Announced],
     ) -> None:
-        """Wire the stage."""
+        """Wire the stage; ``peer`` says what the peer has announced of its catalogue."""
+        self._peer = peer
         self._pair = pair
-        self._catalogue = catalogue
+        self._schedule = schedule
         self._store = store
         self._vault = vault
         self._clock = clock
@@ -217,16 +237,17 @@ class Preparation:
         strict: bool,
     ) -> Candidate:
         now_ms = self._clock.now_ms()
+        catalogue = self._schedule.at(now_ms)
         completed = Completed(document=document, seq_missing=False)
         violations: Sequence[Violation] = ()
         whole = strict or _is_whole(document)
         if whole:
             # A whole message that passes needs nothing: completing costs half a validation.
-            violations = examine_document(document, catalogue=self._catalogue, now_ms=now_ms)
+            violations = examine_document(document, catalogue=catalogue, now_ms=now_ms)
         if not strict and (violations or not whole):
             completed = complete(
                 document,
-                catalogue=self._catalogue,
+                catalogue=catalogue,
                 sender=Sender(nation=principal.nation, agency=principal.agency, unit=None),
                 peer_nation=self._pair.peer_nation,
                 now_ms=now_ms,
@@ -234,9 +255,12 @@ class Preparation:
                 parent=None if parent is None else parent[0],
                 parent_content=None if parent is None else parent[1],
             )
-            violations = examine_document(completed.document, catalogue=self._catalogue, now_ms=now_ms)
+            violations = examine_document(completed.document, catalogue=catalogue, now_ms=now_ms)
         if violations:
             raise RefusedError(violations)
+        type_id = completed.document["type"]
+        if not self._peer().names(type_id, catalogue.type(type_id).digest, (now_ms,)):
+            raise TypeNotAgreedError(type_id)
         header = completed.document["header"]
         conversation = header["conversation"]
         reply = conversation.get("in_reply_to")
@@ -245,6 +269,7 @@ class Preparation:
             key=(principal.agency, key or header["message_id"]),
             digest=digest,
             document=completed.document,
+            catalogue=catalogue,
             seq_missing=completed.seq_missing,
             message_id=uuid_bytes(header["message_id"]),
             in_reply_to=None if reply is None else uuid_bytes(reply),

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from gateway.core.entries import ReceiptException
 from gateway.core.envelope import time_ms
-from gateway.core.message.registry import Catalogue
 from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
 from gateway.core.message.threads import (
@@ -36,14 +35,12 @@ from gateway.ports import NewMessage, Transaction
 class Reception:
     """Decides which messages of a bundle are received. It keeps nothing between calls."""
 
-    def __init__(self, *, catalogue: Catalogue, vault: Vault) -> None:
+    def __init__(self, *, vault: Vault) -> None:
         """Wire it.
 
         Args:
-            catalogue: Types and rules.
             vault: Re-wraps content keys for storage, opens answered messages for the rules.
         """
-        self._catalogue = catalogue
         self._vault = vault
 
     def receive(
@@ -81,7 +78,7 @@ class Reception:
                 code, rule = message.code, message.rule
             else:
                 verdict = examine_thread(
-                    message.document, catalogue=self._catalogue, threads=memory, side="receiver"
+                    message.document, catalogue=message.catalogue, threads=memory, side="receiver"
                 )
                 if verdict.violations:
                     code = ExceptionCode.RULE
@@ -104,7 +101,7 @@ class Reception:
         header = message.header
         document = message.document
         reply_by = document["header"].get("reply_by")
-        effects = effects_of(document, catalogue=self._catalogue, threads=memory)
+        effects = effects_of(document, catalogue=message.catalogue, threads=memory)
         return NewMessage(
             outgoing=False,
             state=State.RECEIVED,
@@ -129,10 +126,10 @@ class Reception:
             ciphertext=message.ciphertext,
             # The box is not kept: from here on the content key lives under our storage key.
             wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
-            awaits=awaits(document, self._catalogue),
-            effects=effects,
-            retention=retention_of(document, self._catalogue.type(header.type).terms),
+            retention=retention_of(document, message.catalogue.type(header.type).terms),
             ending=ending_of(document),
+            awaits=awaits(document, message.catalogue),
+            effects=effects,
         )
 
 

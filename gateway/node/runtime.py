@@ -17,9 +17,11 @@ from enum import StrEnum
 import structlog
 
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Schedule
 from gateway.core.states import State
 from gateway.errors import OperatorError
 from gateway.node.admission import Admission
+from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
@@ -86,6 +88,8 @@ class Health:
         scrubbed: True if nothing that was erased is left in the files of the database.
         own: Head of the own exchange log, or None before it exists.
         mirror: Head of the peer's log, or None.
+        not_agreed: Types of which the two nodes hold different versions; empty while the peer
+            has announced none.
     """
 
     phase: Phase
@@ -98,6 +102,7 @@ class Health:
     scrubbed: bool
     own: LogHead | None
     mirror: LogHead | None
+    not_agreed: tuple[str, ...] = ()
 
 
 class Node:
@@ -107,7 +112,7 @@ class Node:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         store: Store,
         keyring: Keyring,
         high_water: HighWater,
@@ -119,7 +124,7 @@ class Node:
     ) -> None:
         """Wire the parts; nothing runs before `run`."""
         self.pair = pair
-        self.catalogue = catalogue
+        self._schedule = schedule
         self.phase = Phase.STARTING
         self._store = store
         self._clock = clock
@@ -131,7 +136,7 @@ class Node:
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
             pair=pair,
-            catalogue=catalogue,
+            schedule=schedule,
             store=store,
             keyring=keyring,
             vault=vault,
@@ -148,7 +153,9 @@ class Node:
             clock=clock,
             on_void=self._due,
         )
-        self.conversations = Conversations(catalogue=catalogue, store=store, vault=vault, clock=clock)
+        self.conversations = Conversations(
+            schedule=schedule, store=store, vault=vault, clock=clock, gate=gate
+        )
         self._courier = Courier(
             pair=pair,
             sequencer=self._sequencer,
@@ -164,7 +171,7 @@ class Node:
         )
         self._intake = Intake(
             pair=pair,
-            catalogue=catalogue,
+            schedule=schedule,
             store=store,
             keyring=keyring,
             vault=vault,
@@ -178,7 +185,7 @@ class Node:
         )
         self.admission = Admission(
             pair=pair,
-            catalogue=catalogue,
+            schedule=schedule,
             store=store,
             vault=vault,
             audit=self._audit,
@@ -186,6 +193,7 @@ class Node:
             entropy=entropy,
             workers=self._workers,
             gate=gate,
+            peer=lambda: self._reader.announced,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
         )
@@ -294,7 +302,17 @@ class Node:
             scrubbed=self._eraser.is_scrubbed,
             own=own,
             mirror=mirror,
+            not_agreed=self.agreement().not_agreed,
         )
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Return the catalogue in force."""
+        return self._schedule.at(self._clock.now_ms())
+
+    def agreement(self) -> AgreementState:
+        """Return type by type whether both nodes hold the same, and what is planned."""
+        return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())
 
     async def record(self, event: str, *, outcome: str = "ok") -> None:
         """Write an event of the node itself to the audit log."""
@@ -317,6 +335,7 @@ class Node:
         await self._eraser.open()
         await self._intake.open()
         await self._reader.open(self._store)
+        self._say_agreement()
         if self._intake.frozen:
             self._frozen()
         async with asyncio.TaskGroup() as tasks:
@@ -351,6 +370,14 @@ class Node:
         self.admission.paused = True
         self.phase = Phase.RECOVERING
 
+    def _say_agreement(self) -> None:
+        """Tell the operator which types do not flow, by name."""
+        types = self.agreement().not_agreed
+        if types:
+            log.warning("agreement.differs", peer=self.pair.peer_node, types=list(types))
+        else:
+            log.info("agreement.same", peer=self.pair.peer_node)
+
     def _due(self) -> None:
         self._courier.notify()
 
@@ -359,6 +386,8 @@ class Node:
         if arrival.effects.messages_moved:
             self.tracking.moved()
         effects = arrival.effects
+        if effects.agreements:
+            self._say_agreement()
         if effects.peer_recovered:
             self._courier.doubt()
         if arrival.receipts_due or effects.sending_due or effects.kem_key is not None:

@@ -41,7 +41,7 @@ from gateway.core.entries import (
 from gateway.core.envelope import SUITE
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.merkle import edge_at
-from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Schedule
 from gateway.node.announcements import Announcements
 from gateway.node.audit_log import AUDIT_CLOSED
 from gateway.node.log_writer import LogHashes, ensure_log, extend_log, note_time_s, put_controls
@@ -103,7 +103,7 @@ class Sequencer:
         self,
         *,
         pair: Pair,
-        catalogue: Catalogue,
+        schedule: Schedule,
         store: Store,
         keyring: Keyring,
         vault: Vault,
@@ -123,7 +123,7 @@ class Sequencer:
         self._entropy = entropy
         self._workers = workers
         self._announcements = Announcements(
-            origin=self._origin, catalogue=catalogue, keyring=keyring, clock=clock
+            origin=self._origin, schedule=schedule, keyring=keyring, clock=clock
         )
         self._last_note_s = 0
         self._peer_key: PeerKey | None = None

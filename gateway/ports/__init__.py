@@ -24,6 +24,7 @@ from gateway.ports.outside import (
     PeerLink,
     PeerView,
 )
+from gateway.ports.removal import Removal
 from gateway.ports.rows import (
     CollectionRow,
     EffectRow,
@@ -47,7 +48,6 @@ from gateway.ports.store import (
     Inbox,
     Logs,
     Outbox,
-    Removal,
     Store,
     Threads,
     Transaction,

@@ -92,10 +92,10 @@ class NewMessage:
         flags: Space-separated words such as ``crossed`` and ``gap``.
         ciphertext: Content as it is stored and sent.
         wrapped_key: Content key under this node's storage key.
-        awaits: True if its sender waits for an answer.
-        effects: What it does to earlier messages.
         retention: When the content has to go, or None for ever.
         ending: What the message orders about the content of another one, or None.
+        awaits: True if its sender waits for an answer.
+        effects: What it does to earlier messages.
     """
 
     outgoing: bool
@@ -120,10 +120,10 @@ class NewMessage:
     flags: str
     ciphertext: bytes
     wrapped_key: bytes
-    awaits: bool = False
-    effects: tuple[NewEffect, ...] = ()
     retention: Retention | None = None
     ending: Ending | None = None
+    awaits: bool = False
+    effects: tuple[NewEffect, ...] = ()
 
     @property
     def is_void(self) -> bool:

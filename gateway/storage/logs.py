@@ -19,7 +19,7 @@ from gateway.errors import StoreError
 from gateway.ports import LogHead, LogKind, StoredNote
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import Statement
-from gateway.storage.tables import controls, entries, logs, notes, tile_hashes
+from gateway.storage.tables import Big, controls, entries, logs, notes, tile_hashes
 
 _HOUR_MS: Final = 3_600_000
 
@@ -80,6 +80,15 @@ _NEWEST_COSIGNED: Final = _newest(notes.c.cosigned.is_(True))
 _NEWEST_SIGNED: Final = _newest(notes.c.cosigned.is_(False))
 
 _INSERT_CONTROL: Final = Statement(sa.insert(controls), row=("log_id", "kind", "leaf_index", "entry"))
+_CONTROLS: Final = Statement(
+    sa.select(controls.c.entry)
+    .where(
+        controls.c.log_id == _bind("log"),
+        controls.c.kind == _bind("which"),
+    )
+    .order_by(controls.c.leaf_index.desc())
+    .limit(_bind("most", type_=Big))
+)
 _NEWEST_CONTROL: Final = Statement(
     sa.select(controls.c.leaf_index, controls.c.entry)
     .where(
@@ -212,6 +221,12 @@ class SqlLogs:
     def put_control(self, origin: str, kind: int, index: int, entry: bytes) -> None:
         """Remember where an entry that changes how a log is read stands (kinds 4, 5, 7, 10)."""
         self._session.many(_INSERT_CONTROL, [(self._log_id(origin), kind, index, entry)])
+
+    def controls(self, origin: str, kind: int, *, limit: int) -> list[bytes]:
+        """Return the newest entries of a kind, at most so many, in the order of the log."""
+        log = self._session.log_id(origin)
+        rows = [] if log is None else self._session.all(_CONTROLS, log=log, which=kind, most=limit)
+        return [row[0] for row in reversed(rows)]
 
     def newest_control(self, origin: str, kind: int) -> tuple[int, bytes] | None:
         """Return index and bytes of the newest entry of a kind, or None."""

@@ -191,9 +191,9 @@ class SqlOutbox:
                 ended.append(number)
         self._session.many(sql.EXCEPT, changes)
         self._session.many(sql.PUT_VOID, voids)
+        self._answer_erased(start, end, decided_ms, receipt_index, [change[-1] for change in changes])
         if ended:
             undo_effects(self._session, ended)
-        self._answer_erased(start, end, decided_ms, receipt_index, [change[-1] for change in changes])
         for source, statement in sql.RECEIVED.items():
             moved = self._session.change(
                 statement, first=start, stop=end, at=decided_ms, receipt=receipt_index

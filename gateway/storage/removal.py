@@ -229,14 +229,11 @@ class SqlRemoval:
         self._session.many(
             _FORGET_BOX, [(row.log_index,) for row in rows if row.outgoing and row.log_index is not None]
         )
-        self._session.many(
-            PUT_VOID,
-            [
-                (row.conversation_id, row.from_agency, row.seq, True)
-                for row in rows
-                if row.outgoing and row.state is State.ACCEPTED
-            ],
-        )
+        unsent = [row for row in rows if row.outgoing and row.state is State.ACCEPTED]
+        if unsent:
+            voids = [(row.conversation_id, row.from_agency, row.seq, True) for row in unsent]
+            self._session.many(PUT_VOID, voids)
+            undo_effects(self._session, [row.number for row in unsent])
         self._session.many(
             _PUT_ERASURE,
             [

@@ -63,7 +63,6 @@ def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
         _INSERT_CONTENT,
         [(number, m.ciphertext, m.wrapped_key) for number, m in enumerate(messages, first)],
     )
-    insert_effects(session, first, messages)
     session.many(
         INSERT_ENDING,
         [
@@ -72,6 +71,7 @@ def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
             if m.ending is not None
         ],
     )
+    insert_effects(session, first, messages)
     return first
 
 

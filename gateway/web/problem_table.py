@@ -274,6 +274,17 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Rien n'en a été conservé ; `errors` nomme chaque violation.",
             ),
             _problem(
+                "type-not-agreed",
+                422,
+                "Type not agreed",
+                "The two nodes do not hold the same version of this message type, so it does not flow; "
+                "others do. Nothing was kept. The operators of both nodes have to act; post it again then.",
+                "Type non convenu",
+                "Les deux nœuds n'ont pas la même version de ce type de message : il ne circule pas, "
+                "les autres si. Rien n'a été conservé. Les exploitants des deux nœuds doivent agir ; "
+                "renvoyez-le ensuite.",
+            ),
+            _problem(
                 "root-mismatch",
                 422,
                 "Another root",

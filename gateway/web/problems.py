@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.core.message.wording import Language
+from gateway.core.message.wording import Language, Wording
 from gateway.errors import GatewayError, OperatorError, PeerError, RejectedError, UnavailableError
-from gateway.node.preparation import RefusedError
+from gateway.node.preparation import RefusedError, TypeNotAgreedError
 from gateway.web.problem_table import PROBLEMS, Problem
 from gateway.web.refusals import MethodNotAllowedError, ParameterError
 
@@ -25,6 +25,16 @@ PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 URN: Final = "urn:entente:problem:"
 RULE_PARAMETER: Final = "PARAMETER"
 """Stands in ``rule`` where a query parameter or header is wrong."""
+
+RULE_AGREEMENT: Final = "AGREEMENT"
+"""Stands in ``rule`` where the two nodes do not hold the same version of a type."""
+
+AGREEMENT_DIFFERS: Final = Wording(
+    en="{type}: the two nodes hold different versions. The operators of both nodes have to agree on one; "
+    "`GET /v1/agreement` shows when they have.",
+    fr="{type} : les deux nœuds n'ont pas la même version. Les exploitants des deux nœuds doivent "
+    "s'accorder ; `GET /v1/agreement` montre quand c'est fait.",
+)
 
 _MAX_ACCEPT_LANGUAGE: Final = 256
 _RANGE: Final = re.compile(
@@ -72,6 +82,9 @@ def document_of(error: BaseException, language: Language) -> dict[str, Any]:
             }
             for violation in error.violations
         ]
+    elif isinstance(error, TypeNotAgreedError):
+        wording = AGREEMENT_DIFFERS.fill(type=error.type)
+        document["errors"] = [{"pointer": "/type", "rule": RULE_AGREEMENT, "message": wording.text(language)}]
     elif isinstance(error, ParameterError):
         document["errors"] = [
             {

@@ -256,6 +256,19 @@ async def test_notes_of_an_unknown_log_are_refused(store: SqlStore) -> None:
         await store.write(Step.SIGNED, lambda tx: tx.logs.put_note(note(1, at_ms=1)))
 
 
+async def test_the_newest_control_entries_come_in_the_order_of_the_log(store: SqlStore) -> None:
+    def write(tx: Transaction) -> None:
+        tx.logs.create(OWN, LogKind.EXCHANGE)
+        for index in range(5):
+            tx.logs.put_control(OWN, 7, index, b"agreement %d" % index)
+        tx.logs.put_control(OWN, 4, 9, b"key")
+
+    await store.write(Step.SETUP, write)
+    found = await store.read(lambda tx: tx.logs.controls(OWN, 7, limit=3))
+    assert found == [b"agreement 2", b"agreement 3", b"agreement 4"]
+    assert await store.read(lambda tx: tx.logs.controls(PEER, 7, limit=3)) == []
+
+
 async def test_the_newest_control_entry_of_each_kind_is_found(store: SqlStore) -> None:
     def keep(tx: Transaction) -> None:
         tx.logs.create(OWN, LogKind.EXCHANGE)

@@ -620,6 +620,18 @@ async def test_the_description_comes_in_both_languages(site: AgencySite) -> None
     assert english.json["info"]["description"] != french.json["info"]["description"]
 
 
+async def test_the_handbook_is_there_for_people_in_their_language(site: AgencySite) -> None:
+    page = await call(site, "GET", "/docs/", Accept_Language="fr-FR,fr;q=0.9,en;q=0.5")
+
+    assert page.status == 200
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert '<html lang="fr">' in page.body.decode()
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    style = await call(site, "GET", "/docs/handbook.css")
+    assert style.headers["Content-Type"] == "text/css; charset=utf-8"
+    assert (await call(site, "GET", "/docs/fr/no.such-1.html")).code == "not-found"
+
+
 def test_a_client_without_event_loop_makes_the_same_calls(tmp_path: Path) -> None:
     asyncio.run(_sync_calls(tmp_path))
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.catalogue import read_catalogue
+from gateway.core.entries import AgreementEntry
 from gateway.core.envelope import Header
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Announced, Schedule, digests_of
 from gateway.core.message.threads.progress import RequestState
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError
 from gateway.node.admission import Acceptance
+from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, NotFoundError, Verification
 from gateway.node.pair import Pair
@@ -97,6 +100,12 @@ class FakeServices:
     @property
     def catalogue(self) -> Catalogue:
         return read_catalogue()
+
+    def agreement(self) -> AgreementState:
+        schedule = Schedule(catalogue=self.catalogue)
+        types = tuple(digests_of(self.catalogue).items())
+        announced = Announced(entries=(AgreementEntry(types=types, effective_ms=1),))
+        return agreement_state(schedule, announced, now_ms=2)
 
     @property
     def admission(self) -> FakeServices:

@@ -9,9 +9,13 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.catalogue import read_catalogue
 from gateway.console.app import ops_app, ops_routes
 from gateway.console.officials import identify_officials
+from gateway.core.entries import AgreementEntry
 from gateway.core.merkle import RightEdge
+from gateway.core.message.schedule import Announced, Schedule
+from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.courier import Breaker
 from gateway.node.runtime import Health, Phase
 from gateway.ports import LogHead, LogKind
@@ -49,6 +53,10 @@ class Node:
     async def health(self) -> Health:
         return self.answer
 
+    def agreement(self) -> AgreementState:
+        peer = Announced(entries=(AgreementEntry(types=(("a.b/1", bytes(48)),), effective_ms=1),))
+        return agreement_state(Schedule(catalogue=read_catalogue()), peer, now_ms=2)
+
 
 class Registry:
     """A registry with one holder."""
@@ -80,6 +88,7 @@ async def test_a_running_node_is_live_and_ready() -> None:
         "waiting": 3,
         "admission": 2,
         "held": 4,
+        "not_agreed": [],
         "erasure": "done",
         "log": {"origin": ORIGIN, "size": 1},
         "mirror": None,
@@ -108,6 +117,7 @@ async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
     families = {family.name: family for family in text_string_to_metric_families(reply.body.decode())}
     waiting = families["entente_outbox_waiting"].samples[0]
     assert waiting.value == 3
+    assert families["entente_types_not_agreed"].samples[0].value == 0
     assert families["entente_messages_held"].samples[0].value == 4
     assert families["entente_erasure_pending"].samples[0].value == 0
     phases = {sample.labels["phase"]: sample.value for sample in families["entente_phase"].samples}
@@ -119,6 +129,22 @@ async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
     assert families["entente_http_timeouts"].samples[0].labels["kind"] == "head"
     assert families["entente_log_size"].samples[0].labels == {"origin": ORIGIN}
     assert "process_resident_memory_bytes" in families
+
+
+async def test_the_agreement_names_what_only_one_of_the_nodes_has() -> None:
+    reply = await ask(Node(), "agreement")
+    assert reply.body is not None
+    document = orjson.loads(reply.body)
+    assert document["peer_announced"] is True
+    by_type = {item["type"]: item for item in document["types"]}
+    assert by_type["a.b/1"] == {
+        "type": "a.b/1",
+        "sha384": None,
+        "peer_sha384": "00" * 48,
+        "agreed": False,
+    }
+    assert by_type["assist.request/1"]["peer_sha384"] is None
+    assert (document["planned"], document["peer_planned"]) == (None, [])
 
 
 @pytest.mark.parametrize("role", ["operator", "auditor"])

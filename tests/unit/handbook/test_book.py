@@ -173,6 +173,31 @@ def test_a_type_s_page_names_the_rules_that_it_brings(
     assert "H-01" not in named  # those of every message are one link away
 
 
+def test_a_type_s_own_rules_come_before_those_of_its_parts(pages: dict[str, Reader]) -> None:
+    named = [target for target in pages["fr/gov.consent_request-1.html"].links if "rules.html#" in target]
+
+    assert named == ["rules.html#CX-CONSENT", "rules.html#ID-ISO3166"]
+
+
+def test_blocks_and_forms_name_the_rules_that_follow_them(pages: dict[str, Reader]) -> None:
+    blocks, forms = pages["en/blocks.html"].links, pages["en/formats.html"].links
+
+    assert {"rules.html#CX-ACCOUNT", "rules.html#DP-01", "rules.html#ID-MRZ"} <= set(blocks)
+    assert {"rules.html#ID-IBAN", "rules.html#ID-ISO3166"} <= set(forms)
+    assert "rules.html#CX-CONSENT" not in blocks + forms
+
+
+@pytest.mark.parametrize(
+    ("field", "need"),
+    [("target", "required"), ("recipient", "required in some cases"), ("until", "optional")],
+)
+def test_a_field_says_whether_it_has_to_be_there(field: str, need: str, book: Handbook) -> None:
+    page = book.page("en/gov.consent_request-1.html")
+    assert page is not None
+
+    assert re.search(rf"<code>{field}</code><span[^>]*>{need}</span>", page.body.decode())
+
+
 def test_every_rule_stands_on_the_page_of_rules(pages: dict[str, Reader]) -> None:
     assert {rule.id for rule in RULES} <= set(pages["fr/rules.html"].anchors)
     assert {"JSON", "H-01", "DP-03"} <= {rule.id for rule in GENERAL_RULES}

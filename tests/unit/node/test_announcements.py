@@ -9,6 +9,7 @@ import pytest
 from gateway.core.entries import AgreementEntry, Entry, KemKeyEntry, KeyStatementEntry, decode_entry
 from gateway.core.envelope import SUITE
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Schedule
 from gateway.node.announcements import KEM_LIFETIME_MS, KEM_ROTATION_MS, Announcements
 from gateway.node.pair import Pair
 from gateway.ports import Step
@@ -30,7 +31,7 @@ class Bench:
         """Return the announcements of another process."""
         return Announcements(
             origin=self.origin,
-            catalogue=catalogue or self.catalogue,
+            schedule=Schedule(catalogue=catalogue or self.catalogue),
             keyring=self.keyring,
             clock=self.clock,
         )

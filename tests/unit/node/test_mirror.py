@@ -24,6 +24,7 @@ from gateway.core.entries import (
 )
 from gateway.core.envelope import SUITE
 from gateway.core.merkle import Hash
+from gateway.core.message.schedule import Announced
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State
 from gateway.errors import PeerError
@@ -253,11 +254,11 @@ async def test_announcements_count_once_they_are_durable_and_the_newest_wins(
     agreement = AgreementEntry(types=(("a/1", bytes(48)),), effective_ms=1)
 
     effects = await bench.keep(first, agreement, second)
-    assert (bench.keys, dict(bench.reader.agreed)) == ([], {})
+    assert (bench.keys, bench.reader.announced) == ([], Announced())
     bench.reader.apply(effects)
 
     assert bench.keys == [second]
-    assert dict(bench.reader.agreed) == {"a/1": bytes(48)}
+    assert bench.reader.announced.at(1) == {"a/1": bytes(48)}
     bench.reader.apply(Effects())
     assert bench.keys == [second]
 
@@ -279,13 +280,13 @@ async def test_a_later_process_reads_what_was_announced_last(
     await bench.reader.open(bench.store)
 
     assert bench.keys == [key]
-    assert dict(bench.reader.agreed) == {"a/1": bytes(48)}
+    assert bench.reader.announced.at(1) == {"a/1": bytes(48)}
 
 
 async def test_an_empty_mirror_announces_nothing(bench: Bench) -> None:
     await bench.reader.open(bench.store)
 
-    assert (bench.keys, dict(bench.reader.agreed)) == ([], {})
+    assert (bench.keys, bench.reader.announced) == ([], Announced())
 
 
 # --- statements ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.core.bundle import Bundle
 from gateway.core.entries import (
+    AgreementEntry,
     AnchorEntry,
     KemKeyEntry,
     MessageEntry,
@@ -20,6 +21,7 @@ from gateway.core.entries import (
 from gateway.core.envelope import SUITE, Header
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
+from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey
 from gateway.errors import MalformedError
@@ -31,6 +33,10 @@ from tests.world import WorldClock, WorldKeyring
 ANCHOR = encode_entry(AnchorEntry(origin="us.gateway.test/audit", size=1, root=bytes(32)))
 
 
+def announced(type_id: str, digest: bytes) -> Announced:
+    return Announced(entries=(AgreementEntry(types=((type_id, digest),), effective_ms=1),))
+
+
 class Bench:
     """An opener, a key for it, and messages to open."""
 
@@ -39,8 +45,9 @@ class Bench:
         self.keyring = keyring
         self.now_ms = clock.now_ms()
         self.key_id, self.public_key = keyring.create_kem_key(self.now_ms)
-        self.opener = Opener(pair=pair, catalogue=catalogue, kem_private=keyring.kem_private)
-        self.agreed: dict[str, bytes] = {}
+        schedule = Schedule(catalogue=catalogue)
+        self.opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private)
+        self.announced = Announced()
 
     def message(self, **changes: Any) -> Message:
         return message(self.catalogue, self.now_ms, **changes)
@@ -49,7 +56,7 @@ class Bench:
         return bundle(messages, public_key=self.public_key, **changes)
 
     def open(self, made: Bundle, *, skip: int = 0, later_ms: int = 0) -> Contents:
-        return self.opener.open(made, skip=skip, now_ms=self.now_ms + later_ms, agreed=self.agreed)
+        return self.opener.open(made, skip=skip, now_ms=self.now_ms + later_ms, announced=self.announced)
 
     def codes(self, made: Bundle, **more: int) -> list[ExceptionCode | None]:
         return [item.code if isinstance(item, Refused) else None for item in self.open(made, **more).messages]
@@ -194,10 +201,10 @@ def test_a_message_expires_after_its_last_millisecond(bench: Bench) -> None:
 def test_a_type_flows_only_while_both_sides_announce_the_same_digest(bench: Bench) -> None:
     sent = bench.message()
     made = bench.bundle(sent)
-    bench.agreed = {sent.header.type: sent.header.type_digest}
+    bench.announced = announced(sent.header.type, sent.header.type_digest)
     assert bench.codes(made) == [None]
 
-    bench.agreed = {sent.header.type: bytes(48)}
+    bench.announced = announced(sent.header.type, bytes(48))
     assert bench.codes(made) == [ExceptionCode.TYPE_NOT_AGREED]
 
 

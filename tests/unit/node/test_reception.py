@@ -10,6 +10,7 @@ import pytest
 from gateway.core.entries import ReceiptException
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
+from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 from gateway.core.states import State
 from gateway.node.opening import Opened, Opener, Refused
@@ -36,15 +37,17 @@ class Bench:
     ) -> None:
         self.store, self.catalogue, self.now_ms = store, catalogue, clock.now_ms()
         self.vault = Vault(keyring.storage_key)
-        self.reception = Reception(catalogue=catalogue, vault=self.vault)
-        self.opener = Opener(pair=pair, catalogue=catalogue, kem_private=keyring.kem_private)
+        self.reception = Reception(vault=self.vault)
+        self.opener = Opener(
+            pair=pair, schedule=Schedule(catalogue=catalogue), kem_private=keyring.kem_private
+        )
         self.public_key = keyring.create_kem_key(self.now_ms)[1]
 
     def opened(self, *, index: int = 3, **changes: Any) -> Opened:
         made = bundle(
             [message(self.catalogue, self.now_ms, **changes)], public_key=self.public_key, start=index
         )
-        (found,) = self.opener.open(made, skip=0, now_ms=self.now_ms, agreed={}).messages
+        (found,) = self.opener.open(made, skip=0, now_ms=self.now_ms, announced=Announced()).messages
         assert isinstance(found, Opened), found
         return found
 

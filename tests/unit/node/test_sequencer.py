@@ -22,6 +22,7 @@ from gateway.core.entries import (
 from gateway.core.envelope import SUITE, decode_header
 from gateway.core.merkle import Hash
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.schedule import Schedule
 from gateway.core.states import State
 from gateway.node.audit_log import AUDIT_CLOSED
 from gateway.node.log_writer import ensure_log, extend_log
@@ -55,7 +56,7 @@ class Bench:
         self.header = message(catalogue, clock.now_ms()).header.encode()
         self.sequencer = Sequencer(
             pair=pair,
-            catalogue=catalogue,
+            schedule=Schedule(catalogue=catalogue),
             store=store,
             keyring=keyring,
             vault=self.vault,
