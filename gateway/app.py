@@ -24,6 +24,7 @@ from gateway.catalogue import read_catalogue
 from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
 from gateway.console.custody import custody_routes
+from gateway.console.local import tell_health
 from gateway.core.message.schedule import Schedule
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyring import tls
@@ -216,6 +217,7 @@ async def _run(
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
         async with AsyncExitStack() as ports:
+            await ports.enter_async_context(tell_health(node, home.health_socket))
             opened_ports: dict[str, Port] = {}
             for name, (app, section) in apps.items():
                 opened_ports[name] = await ports.enter_async_context(

@@ -33,7 +33,8 @@ PREFIX: Final = "ENTENTE_"
 
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", max_length=100)]
 Nation = Literal["FR", "US"]
-Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
+_ADDRESS: Final = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)"
+Listen = Annotated[str, StringConstraints(pattern=rf"^{_ADDRESS}(,{_ADDRESS})*:[0-9]{{1,5}}$")]
 HttpsUrl = Annotated[
     str, StringConstraints(pattern=r"^https://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?$")
 ]
@@ -61,7 +62,8 @@ class ListenSection(_Section):
     """Where a port listens, and with which certificate.
 
     Attributes:
-        listen: ``address:port``.
+        listen: ``address:port``; several addresses of one port are separated by commas, and a
+            name stands for each address that it resolves to.
         certificate_file: PEM chain; the node's own from its home if absent.
         key_file: PEM key of it; the node's own sealed key if absent.
     """
@@ -72,8 +74,9 @@ class ListenSection(_Section):
 
     @property
     def host(self) -> str:
-        """Return the address without brackets."""
-        return self.listen.rpartition(":")[0].strip("[]")
+        """Return the address without brackets; several are separated by commas."""
+        addresses = self.listen.rpartition(":")[0].split(",")
+        return ",".join(address.strip("[]") for address in addresses)
 
     @property
     def port(self) -> int:

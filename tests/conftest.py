@@ -41,8 +41,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 # What a marker's tests need on the machine, and the package that brings it.
 NEEDS = {
     "postgres": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
-    "docker": ("/usr/*bin/dockerd", "docker.io"),
+    "docker": ("/usr/*bin/docker", "docker.io"),
     "browser": ("/usr/bin/chromium", "chromium"),
+    "golang": ("/usr/share/gocode/src/golang.org/x/mod", "golang-go, golang-golang-x-mod-dev"),
+    "nodejs": ("/usr/bin/npm", "nodejs, npm"),
 }
 
 

@@ -59,6 +59,7 @@ def agency_routes(services: Services) -> tuple[Route, ...]:
             "list_messages": messages.listing,
             "get_message": messages.status,
             "withdraw_message": messages.withdraw,
+            "get_evidence": messages.evidence,
             "read_inbox": inbox.page,
             "read_message": inbox.read,
             "acknowledge_message": inbox.acknowledge,

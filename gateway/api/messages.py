@@ -31,6 +31,7 @@ from gateway.web.problems import body_of, problem_of
 from gateway.web.refusals import BadParameter, BodyTooLargeError, ParameterError
 
 NDJSON: Final = "application/x-ndjson"
+ZIP: Final = "application/zip"
 MAX_BATCH_LINES: Final = 5_000
 MAX_PAGE: Final = 1_000
 MAX_WAIT_S: Final = 60
@@ -149,6 +150,17 @@ class MessageHandlers:
             "withdrawn_at": time_text(at_ms),
         }
         return Reply(body=orjson.dumps(document))
+
+    async def evidence(self, request: Request[Caller]) -> Reply:
+        """Return the file that proves a message to others; with its content key if that is asked for."""
+        disclose = request.query.choice("disclose", default="false", choices=("false", "true"))
+        request.query.done()
+        message_id = UUID(request.names["id"]).bytes
+        archive = await self._services.evidence.prove(
+            request.caller.principal, message_id, disclose=disclose == "true"
+        )
+        name = f'attachment; filename="evidence-{request.names["id"]}.zip"'
+        return Reply(body=archive, media_type=ZIP, headers=(("Content-Disposition", name),))
 
     def _accepted(self, acceptance: Acceptance) -> bytes:
         return acceptance_json(acceptance, audit_origin=self._audit_origin)

@@ -140,6 +140,7 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
         "MessageList": _page("messages", _closed(own)),
         "Tracked": _tracked(own),
         "Withdrawn": _closed({"message_id": _UUID, "status": _STATE, "withdrawn_at": _TIME}),
+        "Archive": {"type": "string", "format": "binary", "description": "ZIP, docs/spec/evidence.md"},
         "InboxPage": _page("messages", _closed(received)),
         "ReceivedMessage": _closed(
             {

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from gateway.api.conversations import STATES
 from gateway.api.cursors import CURSOR
-from gateway.api.messages import MAX_BATCH_LINES, MAX_PAGE, MAX_WAIT_S, NDJSON
+from gateway.api.messages import MAX_BATCH_LINES, MAX_PAGE, MAX_WAIT_S, NDJSON, ZIP
 from gateway.core.message.strict_json import MAX_BODY_BYTES
 from gateway.core.message.wording import Wording
 from gateway.web.exchange import JSON_MEDIA_TYPE
@@ -254,6 +254,33 @@ OPERATIONS: Final = (
         parts=_ID,
         answer_schema="Withdrawn",
         problems=(404, 409),
+    ),
+    Operation(
+        name="get_evidence",
+        method="GET",
+        path="/v1/messages/{id}/evidence",
+        group="messages",
+        title=Wording(en="Prove a message to others", fr="Prouver un message à des tiers"),
+        text=Wording(
+            en="A ZIP archive that shows origin, delivery and acceptance of a message that you sent or "
+            "received, to anybody, without our software. With `disclose` it also holds the key that opens "
+            "this content, and no other. Both are in the audit log.",
+            fr="Une archive ZIP qui montre à quiconque, sans notre logiciel, l'origine, la remise et "
+            "l'acceptation d'un message que vous avez envoyé ou reçu. Avec `disclose`, elle contient aussi "
+            "la clé qui ouvre ce contenu, et aucun autre. Les deux figurent au journal d'audit.",
+        ),
+        parts=_ID,
+        parameters=(
+            Parameter(
+                name="disclose",
+                where="query",
+                schema={"type": "string", "enum": ["false", "true"], "default": "false"},
+                text=Wording(en="Whether to disclose the content.", fr="S'il faut divulguer le contenu."),
+            ),
+        ),
+        answer_type=ZIP,
+        answer_schema="Archive",
+        problems=(404, 409, 410),
     ),
     Operation(
         name="read_inbox",

@@ -99,6 +99,14 @@ class ConversationCalls(Protocol):
         ...
 
 
+class EvidenceCalls(Protocol):
+    """Proving; see `gateway.node.evidence.EvidenceRoom`."""
+
+    async def prove(self, principal: Principal, message_id: bytes, *, disclose: bool) -> bytes:
+        """Return the file of evidence of a message that this agency sent or received."""
+        ...
+
+
 class Services(Protocol):
     """The node, as far as agencies reach into it."""
 
@@ -124,6 +132,11 @@ class Services(Protocol):
     @property
     def inbox(self) -> InboxCalls:
         """Return what reads and acknowledges."""
+        ...
+
+    @property
+    def evidence(self) -> EvidenceCalls:
+        """Return what gathers evidence."""
         ...
 
     @property

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from gateway.audit.contents import Answers, Claims, LogContents, Problems
 from gateway.audit.log import AuditedLog
+from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
@@ -25,9 +26,8 @@ from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import verify_cosignature, verify_log_note
 from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
-from gateway.core.merkle import Hash, edge_at, hash_leaf
+from gateway.core.merkle import Hash, edge_at
 from gateway.core.signature import HybridVerifier
-from gateway.core.tiles import TILE_WIDTH
 from gateway.errors import GatewayError, SignatureInvalidError
 
 
@@ -94,7 +94,7 @@ def check_cosigned_note(verification: Verification, note: bytes, *, trust: Trust
         by = _verify_any(note, cosigners)
         if checkpoint.size > known.checkpoint.size:
             return Check(name=name, outcome=Outcome.FAILED, detail="it is larger than the log")
-        root = edge_at(checkpoint.size, reader=_TileReader(known)).root()
+        root = edge_at(checkpoint.size, reader=LogReader(known.log, known.contents.size)).root()
     except GatewayError as error:
         return Check(name=name, outcome=Outcome.FAILED, detail=str(error))
     if root != checkpoint.root:
@@ -124,7 +124,7 @@ def _known(verification: Verification) -> _Known | None:
 def _copies_check(largest: _Known, copies: Sequence[_Known]) -> Check:
     """Check that all copies of one log lie on one history: the smaller are beginnings of the largest."""
     name = f"copies of {largest.checkpoint.origin}"
-    reader = _TileReader(largest)
+    reader = LogReader(largest.log, largest.contents.size)
     for copy in copies:
         size = copy.checkpoint.size
         try:
@@ -161,7 +161,7 @@ def _root_checks(
 
 def _compare_roots(claims: Claims, subject: _Known, problems: Problems) -> int:
     """Compare claimed roots with recomputed ones; return how many lie beyond the log."""
-    reader = _TileReader(subject)
+    reader = LogReader(subject.log, subject.contents.size)
     later = 0
     last: tuple[int, Hash] | None = None
     for index, size, root in claims:
@@ -198,7 +198,7 @@ def _answer_checks(speaker: _Known, known: dict[str, _Known]) -> list[Check]:
 
 def _compare_answers(answers: Answers, subject: _Known, problems: Problems) -> int:
     size = subject.contents.size
-    reader = _TileReader(subject)
+    reader = LogReader(subject.log, subject.contents.size)
     refused = frozenset(answers.excepted)
     agencies = list(answers.agencies)
     later = 0
@@ -219,39 +219,6 @@ def _compare_answers(answers: Answers, subject: _Known, problems: Problems) -> i
         elif agencies[collector] not in decode_header(entry.header).to_agencies:
             problems.add(index, "was collected by an agency that it is not addressed to")
     return later
-
-
-class _TileReader:
-    """Hashes and entries of a verified log, a tile at a time; the last one of each level is kept.
-
-    Satisfies `gateway.core.merkle.HashReader`.
-    """
-
-    def __init__(self, subject: _Known) -> None:
-        self._log = subject.log
-        self._size = subject.contents.size
-        self._tiles: dict[int, tuple[int, Sequence[Hash]]] = {}
-        self._bundle: tuple[int, Sequence[bytes]] = (-1, ())
-
-    def hashes(self, level: int, start: int, end: int) -> Sequence[Hash]:
-        tile = start // TILE_WIDTH
-        first = tile * TILE_WIDTH
-        if self._tiles.get(level, (-1, ()))[0] != tile:
-            self._tiles[level] = (tile, self._read(level, first))
-        return self._tiles[level][1][start - first : end - first]
-
-    def entry(self, index: int) -> bytes:
-        tile = index // TILE_WIDTH
-        first = tile * TILE_WIDTH
-        if self._bundle[0] != tile:
-            self._bundle = (tile, self._log.entries(first, min(first + TILE_WIDTH, self._size)))
-        return self._bundle[1][index - first]
-
-    def _read(self, level: int, first: int) -> Sequence[Hash]:
-        last = min(first + TILE_WIDTH, self._size >> 8 * level)
-        if level < self._log.stored_from:
-            return [hash_leaf(entry) for entry in self._log.entries(first, last)]
-        return self._log.hashes(level, first, last)
 
 
 def _check(name: str, problems: Problems, held: str) -> Check:

@@ -123,11 +123,13 @@ class SetReport:
         title: Whose logs they are.
         logs: A report for each.
         checks: What was compared between them.
+        needs_logs: Whether nothing is verified without any log; saved notes stand by themselves.
     """
 
     title: str
     logs: tuple[LogReport, ...]
     checks: tuple[Check, ...]
+    needs_logs: bool = True
 
     @property
     def reason(self) -> str | None:
@@ -135,7 +137,8 @@ class SetReport:
         for log in self.logs:
             if not log.is_verified:
                 return f"{log.title}: {log.reason}"
-        return first_failure(self.checks) or (None if self.logs else "there is no signed log")
+        nothing = self.needs_logs and not self.logs
+        return first_failure(self.checks) or ("there is no signed log" if nothing else None)
 
     @property
     def is_verified(self) -> bool:
@@ -147,6 +150,8 @@ class SetReport:
         """Return the verdict in one line."""
         if not self.is_verified:
             return f"NOT VERIFIED {self.title}: {self.reason}"
+        if not self.logs:
+            return f"VERIFIED {self.title}"
         entries = sum(log.checkpoint.size for log in self.logs if log.checkpoint is not None)
         return f"VERIFIED {self.title}: {len(self.logs)} logs, {entries} entries"
 

@@ -19,10 +19,10 @@ Spec: docs/auditing.md, "What is checked".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from gateway.audit.contents import LogContents, Problems
 from gateway.audit.folder import LogFolder, shown
@@ -61,6 +61,25 @@ class Verification:
     contents: LogContents | None = None
 
 
+class EntryReader(Protocol):
+    """Reads the entries of one log in order, a bundle at a time."""
+
+    def read(self, entries: Sequence[bytes]) -> None:
+        """Read the next entries."""
+        ...
+
+
+R = TypeVar("R", bound=EntryReader)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeVerification(Generic[R]):
+    """A report on signatures and tree, and who has read the entries, if all could be read."""
+
+    report: LogReport
+    reader: R | None = None
+
+
 def verify_folder(path: Path, *, trust: Trust, progress: Progress = lambda _done, _all: None) -> LogReport:
     """Verify an exported log.
 
@@ -85,10 +104,39 @@ def verify_log(
         trust: Keys that the auditor trusts.
         progress: Told now and then how far the work is.
     """
+    found = verify_tree(log, title=title, trust=trust, reader=LogContents, progress=progress)
+    contents, origin = found.reader, found.report.title
+    verifier = trust.log(origin)
+    if contents is None or verifier is None:
+        return Verification(report=found.report)
+    checks = (*found.report.checks, *_content_checks(contents, verifier, trust))
+    return Verification(
+        report=replace(found.report, checks=checks, kinds=_kinds(contents)), log=log, contents=contents
+    )
+
+
+def verify_tree(
+    log: AuditedLog,
+    *,
+    title: str,
+    trust: Trust,
+    reader: Callable[[str], R],
+    progress: Progress = lambda _done, _all: None,
+) -> TreeVerification[R]:
+    """Verify signatures, files, tree and tiles of a log, and hand its entries to somebody.
+
+    Args:
+        log: The log.
+        title: What to call it as long as its origin is not believed.
+        trust: Keys that the auditor trusts.
+        reader: Makes, for an origin, what reads the entries in order. What it has read is
+            worth something only if the report says so.
+        progress: Told now and then how far the work is.
+    """
     try:
-        verified, verifier = _verify_note(log.note(), trust)
+        verified = _verify_note(log.note(), trust)
     except GatewayError as error:
-        return Verification(report=_unbelieved(title, str(error)))
+        return TreeVerification(report=_unbelieved(title, str(error)))
     checkpoint = verified.checkpoint
     checks = [_held("signatures", f"Ed25519 and ML-DSA-87 of {checkpoint.origin}")]
     cosigned, check = _verify_cosignatures(verified, trust)
@@ -101,7 +149,7 @@ def verify_log(
         kinds={},
         checks=tuple(checks),
     )
-    contents = LogContents(checkpoint.origin)
+    contents = reader(checkpoint.origin)
     reading = _Reading(checkpoint)
     try:
         files = log.check_names(checkpoint.size)
@@ -110,16 +158,11 @@ def verify_log(
         # Nothing after a file that cannot be read says anything about this log.
         checks.append(_failed("files", str(error)))
         checks.append(_not_checked("tree", "not all entries could be read"))
-        return Verification(report=replace(report, checks=tuple(checks)))
+        return TreeVerification(report=replace(report, checks=tuple(checks)))
     if files:
         checks.append(_held("files", f"{files}, none absent, none superfluous"))
     checks += reading.checks()
-    checks += _content_checks(contents, verifier, trust)
-    return Verification(
-        report=replace(report, checks=tuple(checks), kinds=_kinds(contents)),
-        log=log,
-        contents=contents,
-    )
+    return TreeVerification(report=replace(report, checks=tuple(checks)), reader=contents)
 
 
 class _Reading:
@@ -132,7 +175,7 @@ class _Reading:
         self._wrong_tiles = 0
         self._first_wrong = ""
 
-    def read(self, log: AuditedLog, contents: LogContents, progress: Progress) -> None:
+    def read(self, log: AuditedLog, contents: EntryReader, progress: Progress) -> None:
         size = self._checkpoint.size
         for start in range(0, size, TILE_WIDTH):
             entries = log.entries(start, min(start + TILE_WIDTH, size))
@@ -166,14 +209,14 @@ class _Reading:
             self._first_wrong = self._first_wrong or file.path
 
 
-def _verify_note(note: bytes, trust: Trust) -> tuple[VerifiedNote, HybridVerifier]:
+def _verify_note(note: bytes, trust: Trust) -> VerifiedNote:
     origin = parse_checkpoint(parse_note(note).text).origin
     verifier = trust.log(origin)
     if verifier is None:
         # The origin is one that any log of this protocol could have: letters, digits, slashes.
         msg = f"no trusted keys for the log {origin}"
         raise SignatureInvalidError(msg)
-    return verify_log_note(note, verifier=verifier), verifier
+    return verify_log_note(note, verifier=verifier)
 
 
 def _verify_cosignatures(verified: VerifiedNote, trust: Trust) -> tuple[tuple[Cosigned, ...], Check]:

@@ -49,6 +49,8 @@ COMMANDS: Final = MappingProxyType(
         "whoami": Place(AGENCIES, "follow", "whoami_command"),
         "schema": Place(AGENCIES, "schema", "app"),
         "serve": Place(OPERATORS, "serve", "serve_command"),
+        "health": Place(OPERATORS, "health", "health_command"),
+        "doctor": Place(OPERATORS, "doctor", "doctor_command"),
         "config": Place(OPERATORS, "serve", "config_app"),
         "init": Place(OPERATORS, "init", "app"),
         "keys": Place(OPERATORS, "keys", "app"),
@@ -56,6 +58,7 @@ COMMANDS: Final = MappingProxyType(
         "hold": Place(OPERATORS, "custody", "app"),
         "log": Place(AUDITORS, "log", "app"),
         "audit": Place(AUDITORS, "audit", "app"),
+        "evidence": Place(AUDITORS, "evidence", "app"),
     }
 )
 

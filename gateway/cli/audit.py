@@ -7,26 +7,29 @@ verified, 1 if not, 2 for wrong usage.
 from __future__ import annotations
 
 import json
-import sys
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.audit.crosscheck import check_cosigned_note, compare_logs
 from gateway.audit.folder import LogFolder, shown
 from gateway.audit.log import AuditedLog
+from gateway.audit.notes import SavedNote, check_notes, check_since
 from gateway.audit.report import Check, LogReport, Outcome, SetReport
 from gateway.audit.trust import Trust, read_trust
 from gateway.audit.verify import Verification, verify_log
+from gateway.cli.audit_questions import find_command, reconcile_command, report_command
+from gateway.cli.auditing import JsonOption, print_table, trusted
 from gateway.cli.home_logs import StoredLog, open_home
 from gateway.cli.log import progress_bar
+from gateway.cli.remote_logs import NodePort, RemoteLog
+from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.merkle import Hash
+from gateway.core.note import MAX_NOTE_BYTES, parse_note
 from gateway.errors import GatewayError
 from gateway.ports import LogKind
 
@@ -34,8 +37,10 @@ app = typer.Typer(no_args_is_help=True, help="Audits: verify logs offline, from 
 
 Report = LogReport | SetReport
 
-_WIDTH: Final = 160
-_STYLES: Final = {Outcome.HELD: "green", Outcome.FAILED: "bold red", Outcome.NOT_CHECKED: "yellow"}
+
+app.command("reconcile")(reconcile_command)
+app.command("find")(find_command)
+app.command("report")(report_command)
 
 
 @app.callback()
@@ -61,18 +66,76 @@ def verify(
             file_okay=False,
         ),
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", help="Operator port of a running node: verify its logs, with --as and --trust."
+        ),
+    ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option("--as", help="Folder of the auditor: client.pem, client.key, ca.pem.", file_okay=False),
+    ] = None,
+    names: Annotated[
+        list[str] | None, typer.Option("--log", help="With --url: only this log; may be repeated.")
+    ] = None,
+    since: Annotated[
+        list[Path] | None,
+        typer.Option("--since", help="Saved checkpoint that its log has to begin with; may be repeated."),
+    ] = None,
+    json_output: JsonOption = False,
 ) -> None:
     """Recompute a log from its entries and say whether all of it is as it was signed.
 
     Examples: entente audit verify /media/stick/fr-us --trust /media/safe/keys
 
     entente audit verify --home var/demo/fr
+
+    entente audit verify --url https://127.0.0.1:9443 --as var/demo/fr/operators/AUDITOR --trust keys
     """
     paths = folders or []
-    _check_usage(paths, trust, home)
+    _check_usage(paths, trust, home, url, identity)
+    if names and url is None:
+        msg = "--log goes with --url"
+        raise typer.BadParameter(msg)
+    saved = _saved(since or [])
+    _conclude(lambda: _verify(paths, trust, home, url, identity, names, saved), json_output=json_output)
+
+
+@app.command()
+def notes(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Saved checkpoints.", dir_okay=False)],
+    trust: Annotated[
+        Path | None, typer.Option("--trust", help="Folder with .vkeys files, or one such file.", exists=True)
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Take the keys of this node home.", exists=True)
+    ] = None,
+    logs: Annotated[
+        list[Path] | None,
+        typer.Option("--log", help="Exported log to compare with; may be repeated.", exists=True),
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Say whether checkpoints that anybody saved lie on one history, and name two that do not.
+
+    Example: entente audit notes fr-us-monday us-copy-of-fr-us --trust keys --log /case/fr-us
+    """
+    keys_in = trusted(trust, home)
+    saved = _saved(files)
+
+    def compare() -> SetReport:
+        keys = read_trust(keys_in)
+        found = [_verify_one(LogFolder(path), shown(path.resolve().name), keys) for path in logs or []]
+        return check_notes(saved, found, trust=keys)
+
+    _conclude(compare, json_output=json_output)
+
+
+def _conclude(find: Callable[[], Report], *, json_output: bool) -> None:
+    """Print what was found out; whatever cannot be read is not verified."""
     try:
-        report = _verify(paths, trust, home)
+        report = find()
     except GatewayError as error:
         report = SetReport(
             title="anything",
@@ -84,11 +147,31 @@ def verify(
         raise typer.Exit(1)
 
 
-def _check_usage(paths: list[Path], trust: Path | None, home: Path | None) -> None:
+def _saved(paths: Sequence[Path]) -> list[SavedNote]:
+    """Read saved checkpoints; a file that is none is found out later, one that is absent is wrong usage."""
+    found = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                found.append(SavedNote(label=shown(str(path)), note=file.read(MAX_NOTE_BYTES + 1)))
+        except OSError as error:
+            msg = f"{shown(path.name)} cannot be read"
+            raise typer.BadParameter(msg) from error
+    return found
+
+
+def _check_usage(
+    paths: list[Path], trust: Path | None, home: Path | None, url: str | None, identity: Path | None
+) -> None:
     """Refuse what would leave open whose keys are trusted: exit status 2."""
+    if url is not None or identity is not None:
+        if paths or home is not None or trust is None or url is None or identity is None:
+            msg = "--url goes with --as and --trust, and with nothing else to verify"
+            raise typer.BadParameter(msg)
+        return
     has_keys = trust is not None or home is not None
     if (paths and not has_keys) or (not paths and (home is None or trust is not None)):
-        msg = "give exported logs and --trust, or --home alone"
+        msg = "give exported logs and --trust, or --home alone, or --url with --as and --trust"
         raise typer.BadParameter(msg)
     for path in paths:
         if not path.is_dir():
@@ -96,21 +179,63 @@ def _check_usage(paths: list[Path], trust: Path | None, home: Path | None) -> No
             raise typer.BadParameter(msg)
 
 
-def _verify(paths: list[Path], trust: Path | None, home: Path | None) -> Report:
-    if not paths and home is not None:
-        return _verify_home(home)
+def _verify(
+    paths: list[Path],
+    trust: Path | None,
+    home: Path | None,
+    url: str | None,
+    identity: Path | None,
+    names: list[str] | None,
+    saved: list[SavedNote],
+) -> Report:
+    if not paths and url is None and home is not None:
+        return _verify_home(home, saved)
     keys = read_trust(trust if trust is not None else _trust_of(home))
+    if url is not None and identity is not None:
+        return _verify_node(url, identity, names, keys, saved)
     found = [_verify_one(LogFolder(path), shown(path.resolve().name), keys) for path in paths]
+    checks = _since_checks(saved, found, keys)
     if len(found) == 1:
-        return found[0].report
-    return compare_logs(found, title=f"{len(found)} exported logs")
+        report = found[0].report
+        return replace(report, checks=(*report.checks, *checks))
+    return compare_logs(found, title=f"{len(found)} exported logs", checks=checks)
+
+
+def _verify_node(
+    url: str, identity: Path, names: list[str] | None, keys: Trust, saved: list[SavedNote]
+) -> SetReport:
+    """Verify the logs that a running node serves."""
+    node = NodePort(url, identity)
+    try:
+        wanted = names or node.names()
+        found = [_verify_one(RemoteLog(node, name), name, keys) for name in wanted]
+        checks = _since_checks(saved, found, keys)
+        return compare_logs(found, title=f"the node at {shown(url)[1:-1]}", checks=checks)
+    finally:
+        node.close()
+
+
+def _since_checks(saved: list[SavedNote], found: Sequence[Verification], keys: Trust) -> list[Check]:
+    """Compare each saved checkpoint with every copy of its log; if there is one log, it has to be that."""
+    checks: list[Check] = []
+    for note in saved:
+        of_log = [item for item in found if item.report.title == _origin_of(note)]
+        checks += [check_since(item, note, trust=keys) for item in of_log or found[:1]]
+    return checks
+
+
+def _origin_of(saved: SavedNote) -> str | None:
+    try:
+        return parse_checkpoint(parse_note(saved.note).text).origin
+    except GatewayError:
+        return None
 
 
 def _trust_of(home: Path | None) -> Path:
     return (home or Path()) / "trust"
 
 
-def _verify_home(home: Path) -> SetReport:
+def _verify_home(home: Path, saved: list[SavedNote]) -> SetReport:
     """Verify every log of a node, what they say of each other, and what the node signed before."""
     trust = read_trust(_trust_of(home))
     with open_home(home) as logs:
@@ -129,6 +254,7 @@ def _verify_home(home: Path) -> SetReport:
             if log.unsigned:
                 checks.append(_unsigned(stored.name, log.unsigned))
         checks += _high_water_checks(logs.marks, known)
+        checks += _since_checks(saved, found, trust)
         return compare_logs(found, title=logs.config.node.name, checks=checks)
 
 
@@ -172,9 +298,9 @@ def _print(report: Report, *, json_output: bool) -> None:
     typer.echo(report.headline)
     logs = report.logs if isinstance(report, SetReport) else (report,)
     for log in logs:
-        _print_table(log.title, _facts(log), log.checks)
+        print_table(log.title, _facts(log), log.checks)
     if isinstance(report, SetReport) and report.checks:
-        _print_table("compared with each other", [], report.checks)
+        print_table("compared with each other", [], report.checks)
 
 
 def _facts(log: LogReport) -> list[tuple[str, str]]:
@@ -184,19 +310,3 @@ def _facts(log: LogReport) -> list[tuple[str, str]]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in log.kinds.items())
     facts = [("size", str(log.checkpoint.size)), ("root", root)]
     return [*facts, ("holds", kinds)] if kinds else facts
-
-
-def _print_table(title: str, facts: list[tuple[str, str]], checks: tuple[Check, ...]) -> None:
-    # A file or a pipe has no width of its own, and lines that are not broken are easier to search.
-    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row("", Text(name), Text(value))
-    for check in checks:
-        outcome = Text(str(check.outcome), style=_STYLES[check.outcome])
-        table.add_row(outcome, Text(check.name), Text(check.detail))
-    typer.echo(f"\n{title}")
-    console.print(table)

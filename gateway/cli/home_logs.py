@@ -22,6 +22,8 @@ from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
 from gateway.errors import ConfigError, OperatorError
+from gateway.node.log_names import name_of, origin_of
+from gateway.node.pair import Pair
 from gateway.ports import LogHead, LogKind, StoredNote, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.store import SqlStore
@@ -110,16 +112,25 @@ class HomeLogs:
         msg = f"no log of that name; the logs of this node: {names}"
         raise UnknownLogNameError(msg)
 
-    def open(self, log: StoredLog, *, cosigned: bool = False) -> DatabaseLog:
+    def open(self, log: StoredLog, *, cosigned: bool = False, at_most: int | None = None) -> DatabaseLog:
         """Return a log up to its newest signed note, or up to its newest cosigned one.
+
+        Args:
+            log: Which one.
+            cosigned: Only up to a note that the other node has cosigned.
+            at_most: Only up to a note of at most this size.
 
         Raises:
             UnsignedLogError: There is no such note.
         """
         note = log.cosigned if cosigned else log.newest
+        if at_most is not None:
+            origin = log.head.origin
+            note = self.read(lambda tx: tx.logs.newest_note(origin, cosigned=cosigned, at_most=at_most))
         if note is None or note.note is None:
             what = "cosigned" if cosigned else "signed"
-            msg = f"{log.name} has not been {what} yet"
+            limit = "yet" if at_most is None else f"at {at_most} entries or fewer, as far as notes are kept"
+            msg = f"{log.name} has not been {what} {limit}"
             raise UnsignedLogError(msg)
         return DatabaseLog(self, log.head, note.note)
 
@@ -194,14 +205,7 @@ def open_home(home: Path) -> Iterator[HomeLogs]:
 
 def log_name(origin: str, config: Config) -> str:
     """Return the name by which commands call a log of this node, or the origin if it has none."""
-    node, _, rest = origin.partition("/")
-    if node == config.node.name:
-        return rest
-    # The peer's log towards us is our mirror of it: what tells mirrors apart is the peer.
-    kind, nation, *generation = f"{rest}/".split("/", 2)
-    if node != config.peer.name or kind != "exchange" or nation != config.node.nation.lower():
-        return origin
-    return "/".join(("mirror", config.peer_nation.lower(), *generation)).rstrip("/")
+    return name_of(origin, pair_of(config))
 
 
 def log_origin(name: str, config: Config) -> str:
@@ -210,19 +214,22 @@ def log_origin(name: str, config: Config) -> str:
     Raises:
         UnknownLogNameError: No log can have this name.
     """
-    peer = config.peer_nation.lower()
-    own = config.node.nation.lower()
-    kind, _, rest = name.partition("/")
-    nation, _, generation = rest.partition("/")
-    suffix = f"/{generation}" if generation else ""
-    if name == "audit" or (kind == "audit" and rest):
-        return f"{config.node.name}/{name}"
-    if kind == "exchange" and nation == peer:
-        return f"{config.node.name}/exchange/{peer}{suffix}"
-    if kind == "mirror" and nation == peer:
-        return f"{config.peer.name}/exchange/{own}{suffix}"
-    msg = f"a log is audit, exchange/{peer} or mirror/{peer}"
-    raise UnknownLogNameError(msg)
+    origin = origin_of(name, pair_of(config))
+    if origin is None:
+        peer = config.peer_nation.lower()
+        msg = f"a log is audit, exchange/{peer} or mirror/{peer}"
+        raise UnknownLogNameError(msg)
+    return origin
+
+
+def pair_of(config: Config) -> Pair:
+    """Return the two nodes that a configuration names."""
+    return Pair(
+        nation=config.node.nation,
+        node=config.node.name,
+        peer_nation=config.peer_nation,
+        peer_node=config.peer.name,
+    )
 
 
 def store_url(home: Path, config: Config) -> str:

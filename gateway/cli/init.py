@@ -18,7 +18,7 @@ import typer
 
 from gateway.errors import GatewayError
 from gateway.keyring.ceremony import NodePlan, Passphrases, ServerNames, hold_ceremony
-from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Ports, write_config
+from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Addresses, Ports, write_config
 from gateway.keyring.demo import make_demo_homes, make_test_home
 from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.passphrase import (
@@ -67,7 +67,9 @@ def init(
     issuing_passphrase_file: Annotated[
         Path | None, typer.Option(help="Opens the issuing authorities.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address the node listens on.")] = LOOPBACK,
+    host: Annotated[
+        str, typer.Option(help="Address the node listens on; several are separated by commas.")
+    ] = LOOPBACK,
     name: Annotated[
         list[str] | None, typer.Option(help="Further host name or address of the agency port; repeatable.")
     ] = None,
@@ -111,7 +113,7 @@ def init(
             Ports.from_base(port_base, plan.nation),
             peer_url=peer_url
             or f"https://{plan.peer_node}:{Ports.from_base(port_base, plan.peer_nation).peer}",
-            host=host,
+            addresses=Addresses.all_on(host),
             passphrase_file=str((passphrase_file or node_home.passphrase).absolute()),
         )
         _print_made({plan.nation: node_home}, as_json=as_json)

@@ -51,6 +51,10 @@ def export(
         bool,
         typer.Option("--cosigned", help="Only up to the newest checkpoint that the other node cosigned."),
     ] = False,
+    up_to: Annotated[
+        int | None,
+        typer.Option("--up-to", min=0, help="Only up to the newest kept checkpoint of at most N entries."),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Write a log as a C2SP tlog-tiles folder; a second export adds what is new.
@@ -59,7 +63,7 @@ def export(
     """
     with _answering(), open_home(home) as logs:
         stored = logs.find(log)
-        source = logs.open(stored, cosigned=cosigned)
+        source = logs.open(stored, cosigned=cosigned, at_most=up_to)
         size = parse_checkpoint(parse_note(source.note()).text).size
         with progress_bar(f"exporting {log}") as report:
             written = _Count(size, report)
@@ -78,7 +82,9 @@ def export(
         return
     added = checkpoint.size - done.old_size
     typer.echo(f"{checkpoint.origin}: {checkpoint.size} entries, {added} of them new, in {folder}")
-    if source.unsigned:
+    if up_to is not None and source.unsigned:
+        typer.echo(f"{source.unsigned} later entries were left out, as --up-to asks")
+    elif source.unsigned:
         what = "cosigned" if cosigned else "signed"
         typer.echo(f"{source.unsigned} later entries are not {what} yet: export again to add them")
 

@@ -192,6 +192,12 @@ class AsyncClient:
         answer = await self._transport.call(Call(method="POST", path=path))
         return reading.read_answer(answer, reading.time_field("withdrawn_at"))
 
+    async def evidence(self, message_id: str, *, disclose: bool = False) -> bytes:
+        """Return the ZIP that proves a message to others, with its content key if asked for."""
+        query = "?disclose=true" if disclose else ""
+        path = f"/v1/messages/{quote(message_id, safe='')}/evidence{query}"
+        return await self._transport.call(Call(method="GET", path=path))
+
     async def sent(self, *, limit: int = 100) -> AsyncIterator[Summary]:
         """Yield what this agency posted, newest first."""
         path = f"/v1/messages?limit={limit}"

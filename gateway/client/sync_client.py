@@ -110,6 +110,10 @@ class Client:
         """Take an accepted message back before it is sent; return when."""
         return self._run(self._client.withdraw(message_id))
 
+    def evidence(self, message_id: str, *, disclose: bool = False) -> bytes:
+        """Return the ZIP that proves a message to others, with its content key if asked for."""
+        return self._run(self._client.evidence(message_id, disclose=disclose))
+
     def sent(self, *, limit: int = 100) -> Iterator[Summary]:
         """Yield what this agency posted, newest first."""
         return self._iterate(self._client.sent(limit=limit))

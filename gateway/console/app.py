@@ -1,7 +1,8 @@
-"""The application of the operator port: health and metrics, for operators and auditors.
+"""The application of the operator port: health, metrics and logs, for operators and auditors.
 
 ``/health/live`` says that the process answers; ``/health/ready`` that the node accepts,
-signs and writes (503 while it does not); ``/metrics`` is for Prometheus.
+signs and writes (503 while it does not); ``/metrics`` is for Prometheus; ``/logs`` is for
+auditors (`gateway.console.log_files`).
 
 Spec: docs/operating.md, "Operator port".
 """
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from gateway.console.log_files import LogCalls, log_routes
 from gateway.console.metrics import MEDIA_TYPE, render_metrics
 from gateway.console.officials import Official, identify_officials
 from gateway.node.agreements import AgreementState, standing_document
@@ -29,6 +31,11 @@ class HealthCalls(Protocol):
 
     def agreement(self) -> AgreementState:
         """Return how the catalogues of the two nodes compare."""
+        ...
+
+    @property
+    def log_files(self) -> LogCalls:
+        """Return what serves the logs as files."""
         ...
 
     async def health(self) -> Health:
@@ -76,6 +83,7 @@ def ops_routes(node: HealthCalls, ports: Sequence[App]) -> tuple[Route, ...]:
         Route(name="live", method="GET", path="/health/live", parts={}, handler=live),
         Route(name="ready", method="GET", path="/health/ready", parts={}, handler=ready),
         Route(name="metrics", method="GET", path="/metrics", parts={}, handler=metrics),
+        *log_routes(node.log_files),
     )
 
 

@@ -45,13 +45,36 @@ class Ports:
         return cls(agency=first, peer=first + 1, operator=first + 2)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """On which addresses the ports of a node listen; several are separated by commas.
+
+    Attributes:
+        agency: Of the agency API.
+        peer: Of the peer link.
+        operator: Of the operator port.
+    """
+
+    agency: str = LOOPBACK
+    peer: str = LOOPBACK
+    operator: str = LOOPBACK
+
+    @classmethod
+    def all_on(cls, address: str) -> Addresses:
+        """Return one address for all three ports."""
+        return cls(agency=address, peer=address, operator=address)
+
+
+_ON_LOOPBACK: Final = Addresses()
+
+
 def write_config(
     home: NodeHome,
     plan: NodePlan,
     ports: Ports,
     *,
     peer_url: str,
-    host: str = LOOPBACK,
+    addresses: Addresses = _ON_LOOPBACK,
     passphrase_file: str = "keys/passphrase",  # noqa: S107 - a path
 ) -> None:
     """Write ``gateway.toml``, replacing what is there.
@@ -61,7 +84,7 @@ def write_config(
         plan: Names and mode.
         ports: Where it listens.
         peer_url: Base address of the peer's peer port.
-        host: Address on which it listens.
+        addresses: Where each port listens.
         passphrase_file: Absolute, or relative to the home.
     """
     remark = _TEST_REMARK if plan.test else ""
@@ -72,13 +95,13 @@ nation = {_quoted(plan.nation)}
 mode = {_quoted("test" if plan.test else "production")}
 
 [agency_api]
-listen = {_quoted(f"{host}:{ports.agency}")}
+listen = {_quoted(f"{addresses.agency}:{ports.agency}")}
 
 [peer_api]
-listen = {_quoted(f"{host}:{ports.peer}")}
+listen = {_quoted(f"{addresses.peer}:{ports.peer}")}
 
 [ops_api]
-listen = {_quoted(f"{host}:{ports.operator}")}
+listen = {_quoted(f"{addresses.operator}:{ports.operator}")}
 
 [peers.{plan.peer_nation}]
 name = {_quoted(plan.peer_node)}

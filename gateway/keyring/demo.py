@@ -2,8 +2,9 @@
 
 ``<base>/fr`` and ``<base>/us`` are complete: keys with their passphrases beside them, the
 authority inside the home, certificates and plain keys of every agency, an operator and an
-auditor, trust exchanged both ways, and a configuration on the loopback interface. Each of
-these would be a mistake in production, and the test mark makes production refuse them all.
+auditor, trust exchanged both ways, and a configuration, on the loopback interface unless
+told otherwise. Each of these would be a mistake in production, and the test mark makes
+production refuse them all.
 
 Spec: docs/spec/keys.md, "Test homes".
 """
@@ -11,6 +12,7 @@ Spec: docs/spec/keys.md, "Test homes".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -24,7 +26,7 @@ from gateway.keyring.ceremony import (
     open_authorities,
     publish_crls,
 )
-from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Ports, write_config
+from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Addresses, Ports, write_config
 from gateway.keyring.files import make_private_folder
 from gateway.keyring.holders import NewHolder, issue_test_holders
 from gateway.keyring.home import NodeHome
@@ -59,6 +61,22 @@ RENEW_CRL_BEFORE: Final = timedelta(days=4)
 RENEW_CERTIFICATE_BEFORE: Final = timedelta(days=30)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a node of the pair is.
+
+    Attributes:
+        addresses: On which addresses its ports listen.
+        host: Under which address or name its peer finds it.
+    """
+
+    addresses: Addresses = field(default_factory=Addresses)
+    host: str = LOOPBACK
+
+
+_HERE: Final = Place()
+
+
 def make_demo_homes(base: Path, *, now: datetime, port_base: int = DEFAULT_PORT_BASE) -> dict[str, NodeHome]:
     """Make both homes, or renew what is running out in homes that are there.
 
@@ -79,8 +97,18 @@ def make_demo_homes(base: Path, *, now: datetime, port_base: int = DEFAULT_PORT_
     return make_homes(base, ports=ports, now=now)
 
 
-def make_homes(base: Path, *, ports: Mapping[str, Ports], now: datetime) -> dict[str, NodeHome]:
-    """Make or renew both homes with given ports; see `make_demo_homes`."""
+def make_homes(
+    base: Path, *, ports: Mapping[str, Ports], now: datetime, places: Mapping[str, Place] | None = None
+) -> dict[str, NodeHome]:
+    """Make or renew both homes with given ports; see `make_demo_homes`.
+
+    Args:
+        base: Folder of both homes.
+        ports: By nation.
+        now: Aware time.
+        places: By nation; both on the loopback interface if None.
+    """
+    places = places or dict.fromkeys(NODES, _HERE)
     homes = {nation: NodeHome(path=base / nation.lower()) for nation in NODES}
     for nation, home in homes.items():
         if is_complete(home):
@@ -91,8 +119,13 @@ def make_homes(base: Path, *, ports: Mapping[str, Ports], now: datetime) -> dict
         else:
             make_test_home(home, plan_for(nation), now=now)
         peer = _peer_of(nation)
-        peer_url = f"https://{LOOPBACK}:{ports[peer].peer}"
-        write_config(home, plan_for(nation), ports[nation], peer_url=peer_url)
+        write_config(
+            home,
+            plan_for(nation),
+            ports[nation],
+            peer_url=f"https://{places[peer].host}:{ports[peer].peer}",
+            addresses=places[nation].addresses,
+        )
     for nation, home in homes.items():
         import_peer(home, read_published_as_stated(homes[_peer_of(nation)].own))
     return homes

@@ -167,6 +167,11 @@ class NodeHome:
         return self.path / "data"
 
     @property
+    def health_socket(self) -> Path:
+        """Return the socket on which a running node says how it is."""
+        return self.data / "health.sock"
+
+    @property
     def authority(self) -> AuthorityHome:
         """Return the authority of a test home, which lies inside it."""
         return AuthorityHome(path=self.path / "authority")

@@ -27,10 +27,12 @@ from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.custody import Custody
 from gateway.node.eraser import Eraser
+from gateway.node.evidence import EvidenceRoom
 from gateway.node.gate import Gate
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.intake import Arrival, Intake
+from gateway.node.log_files import LogFiles
 from gateway.node.mirror import MirrorReader
 from gateway.node.pair import Pair
 from gateway.node.peer_service import PeerService
@@ -130,6 +132,7 @@ class Node:
         self._clock = clock
         self._workers = Workers()
         self.started = asyncio.Event()
+        self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
         gate = Gate()
         self._statement = keyring.statement
@@ -196,6 +199,17 @@ class Node:
             peer=lambda: self._reader.announced,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
+        )
+        self.evidence = EvidenceRoom(
+            pair=pair,
+            schedule=schedule,
+            store=store,
+            vault=vault,
+            audit=self._audit,
+            clock=clock,
+            workers=self._workers,
+            gate=gate,
+            view=self._intake.view,
         )
         self.inbox = Inbox(
             pair=pair,
@@ -295,7 +309,8 @@ class Node:
             phase=self.phase,
             ready=self.phase is Phase.RUNNING,
             peer=self._courier.breaker,
-            reachable=self._courier.reachable,
+            # Until the peer has answered once, nothing is known of it.
+            reachable=self.phase is not Phase.STARTING and self._courier.reachable,
             waiting=waiting,
             admission=self.admission.waiting,
             held=held,

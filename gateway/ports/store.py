@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from gateway.core.entries import Collection, ReceiptException
-from gateway.core.merkle import Hash, RightEdge, TileHash
+from gateway.core.merkle import MAX_TREE_SIZE, Hash, RightEdge, TileHash
 from gateway.core.states import State
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
@@ -74,10 +74,13 @@ class Logs(Protocol):
         """
         ...
 
-    def newest_note(self, origin: str, *, cosigned: bool = False) -> StoredNote | None:
+    def newest_note(
+        self, origin: str, *, cosigned: bool = False, at_most: int = MAX_TREE_SIZE
+    ) -> StoredNote | None:
         """Return the note of the largest size, the newest of them, with its bytes.
 
-        With ``cosigned`` only one that carries the other node's cosignature.
+        With ``cosigned`` only one that carries the other node's cosignature; with ``at_most``
+        only one of at most this size. Of earlier notes one an hour is kept with its bytes.
         """
         ...
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from gateway.core.merkle import Hash, RightEdge, TileHash
+from gateway.core.merkle import MAX_TREE_SIZE, Hash, RightEdge, TileHash
 from gateway.errors import StoreError
 from gateway.ports import LogHead, LogKind, StoredNote
 from gateway.storage.session import Row, Session
@@ -70,7 +70,12 @@ _FORGET_NOTE: Final = Statement(sa.update(notes).where(notes.c.number == _bind("
 def _newest(*where: Any) -> Statement:
     return Statement(
         sa.select(notes.c.number, notes.c.size, notes.c.root, notes.c.at_ms, notes.c.hourly, notes.c.note)
-        .where(notes.c.log_id == _bind("log"), notes.c.note.is_not(None), *where)
+        .where(
+            notes.c.log_id == _bind("log"),
+            notes.c.note.is_not(None),
+            notes.c.size <= _bind("most"),
+            *where,
+        )
         .order_by(notes.c.size.desc(), notes.c.number.desc())
         .limit(1)
     )
@@ -177,7 +182,8 @@ class SqlLogs:
         of a smaller size than the newest signed one, and it is what evidence needs.
         """
         log = self._log_id(note.origin)
-        before = self._session.first(_NEWEST_COSIGNED if note.cosigned else _NEWEST_SIGNED, log=log)
+        newest_of = _NEWEST_COSIGNED if note.cosigned else _NEWEST_SIGNED
+        before = self._session.first(newest_of, log=log, most=MAX_TREE_SIZE)
         newest = note.note is not None and (before is None or note.size >= before[1])
         hourly = newest and (before is None or before[3] // _HOUR_MS != note.at_ms // _HOUR_MS)
         last = self._session.first(_LAST_NOTE_NUMBER)
@@ -196,12 +202,15 @@ class SqlLogs:
         if newest and before is not None and not before[4]:
             self._session.change(_FORGET_NOTE, of=before[0])
 
-    def newest_note(self, origin: str, *, cosigned: bool = False) -> StoredNote | None:
+    def newest_note(
+        self, origin: str, *, cosigned: bool = False, at_most: int = MAX_TREE_SIZE
+    ) -> StoredNote | None:
         """Return the note of the largest size, the newest of them, with its bytes.
 
         Args:
             origin: Log.
             cosigned: Only a note that carries the peer's cosignature.
+            at_most: Only notes of at most this size.
         """
         log = self._session.log_id(origin)
         if log is None:
@@ -209,7 +218,8 @@ class SqlLogs:
         found = [
             (note, is_cosigned)
             for statement, is_cosigned in ((_NEWEST_COSIGNED, True), (_NEWEST_SIGNED, False))
-            if (is_cosigned or not cosigned) and (note := self._session.first(statement, log=log)) is not None
+            if (is_cosigned or not cosigned)
+            and (note := self._session.first(statement, log=log, most=at_most)) is not None
         ]
         if not found:
             return None

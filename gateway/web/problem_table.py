@@ -198,6 +198,14 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Le message est parti ; il ne peut plus être retiré. Envoyez un message qui le corrige.",
             ),
             _problem(
+                "not-logged-yet",
+                409,
+                "Not in a log yet",
+                "The message is not in a signed log yet, so nothing proves it. Ask again once it is sent.",
+                "Pas encore au journal",
+                "Le message n'est pas encore dans un journal signé ; rien ne le prouve. Attendez son envoi.",
+            ),
+            _problem(
                 "size-conflict",
                 409,
                 "Another size",

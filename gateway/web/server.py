@@ -188,7 +188,8 @@ async def serve(
 
     Args:
         app: Answers the requests.
-        host: Address or name to listen on.
+        host: Address or name to listen on; several are separated by commas. A node that stands
+            in several networks opens each port in those that have business there.
         port: Port number; 0 lets the system choose, and `Port.number` tells.
         ssl_context: Demands a client certificate. None serves plain HTTP, for tests on
             loopback.
@@ -216,11 +217,17 @@ async def serve(
 
 
 async def _listen(host: str, port: int) -> list[socket.socket]:
-    """Return listening sockets for every address of ``host``."""
+    """Return listening sockets for every address that ``host`` names."""
     loop = asyncio.get_running_loop()
     sockets: list[socket.socket] = []
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = [
+            address
+            for name in host.split(",")
+            for address in await loop.getaddrinfo(
+                name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+        ]
         for family, kind, protocol, _, address in dict.fromkeys(found):
             listening = socket.socket(family, kind, protocol)
             sockets.append(listening)

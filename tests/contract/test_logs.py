@@ -249,6 +249,10 @@ async def test_the_newest_note_and_one_an_hour_are_kept_whole_of_others_the_fact
     newest = await store.read(lambda tx: tx.logs.newest_note(OWN))
     assert newest is not None
     assert newest.size == 7
+    for most, size in ((8, 7), (7, 7), (5, 4), (4, 4), (3, 1), (1, 1)):
+        kept = await store.read(lambda tx, most=most: tx.logs.newest_note(OWN, at_most=most))  # type: ignore[misc]
+        assert kept == note(size, at_ms=times[size - 1])
+    assert await store.read(lambda tx: tx.logs.newest_note(OWN, at_most=0)) is None
 
 
 async def test_notes_of_an_unknown_log_are_refused(store: SqlStore) -> None:

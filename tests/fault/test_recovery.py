@@ -240,10 +240,12 @@ async def test_while_the_peer_is_away_a_restored_node_accepts_and_signs_nothing(
     assert audit is None or audit.size < (await head(world, "US", pair.audit_origin)).size
     assert faults.posted == []
     assert world.node("US").phase is Phase.STARTING
+    assert not (await world.node("US").health()).reachable
     assert await world.state("US", message_id) == "accepted"
 
     faults.unreachable = False
     await world.until_state("US", message_id, "received")
+    assert (await world.node("US").health()).reachable
     await is_whole(world)
 
 

@@ -49,6 +49,20 @@ async def test_a_name_with_two_addresses_listens_on_both() -> None:
                 assert answer.status == 200
 
 
+async def test_a_port_of_several_addresses_listens_on_each_of_them_and_on_no_other() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        number = probe.getsockname()[1]
+    async with AsyncExitStack() as stack:
+        app = Site().app()
+        await stack.enter_async_context(serve(app, "127.0.0.2,127.0.0.3", number, None, clock=CLOCK))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        for address in ("127.0.0.2", "127.0.0.3"):
+            async with session.get(f"http://{address}:{number}/get") as answer:
+                assert answer.status == 200
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"http://127.0.0.4:{number}/get")
+
+
 async def test_a_closed_port_can_be_opened_again_at_once() -> None:
     app = Site().app()
     async with serve(app, "127.0.0.1", 0, None, clock=CLOCK) as port:

@@ -103,11 +103,13 @@ class Catalogue:
         agreement: The agreement.
         digest: SHA-384 over the digests of all types, 48 bytes. Two nodes with the same
             digest decide alike on every message.
+        files: Content of its files, by path below ``schemas/``.
     """
 
     types: Mapping[str, MessageType]
     agreement: Agreement
     digest: bytes
+    files: Mapping[str, bytes]
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Catalogue:
@@ -195,6 +197,7 @@ class _Reader:
             types=MappingProxyType(types),
             agreement=agreement,
             digest=hashlib.sha384(lines.encode()).digest(),
+            files=MappingProxyType(self._files),
         )
 
     def _read_agreement(self, type_ids: frozenset[str]) -> Agreement:

@@ -112,6 +112,14 @@ class FakeServices:
         return self
 
     @property
+    def evidence(self) -> FakeServices:
+        return self
+
+    async def prove(self, principal: Principal, message_id: bytes, *, disclose: bool) -> bytes:
+        self.asked.append(("prove", principal.agency, message_id, disclose))
+        return b"archive"
+
+    @property
     def inbox(self) -> FakeServices:
         return self
 

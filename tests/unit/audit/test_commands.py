@@ -301,6 +301,14 @@ def test_a_changed_database_is_not_verified(copy: Path, statements: list[str]) -
     assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
+def test_entries_that_nobody_has_signed_are_counted_and_not_covered(copy: Path) -> None:
+    change(copy, "DELETE FROM notes WHERE log = 'audit'")
+    data = json_of(run(audit.app, "verify", "--home", copy, "--json"))
+    (end,) = (check for check in data["checks"] if check["name"] == "end of audit")
+    assert end["outcome"] == "not checked"
+    assert re.fullmatch(r"[1-9][0-9]+ entries are not signed yet", end["detail"])
+
+
 def test_a_database_that_was_rolled_back_is_named(copy: Path) -> None:
     marks = (copy / "data/high-water").read_bytes()
     assert marks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.core.merkle import RightEdge
 from gateway.core.message.schedule import Announced, Schedule
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.courier import Breaker
+from gateway.node.log_files import ServedLog
 from gateway.node.runtime import Health, Phase
 from gateway.ports import LogHead, LogKind
 from gateway.web.app import App
@@ -44,11 +46,22 @@ def health(phase: Phase = Phase.RUNNING) -> Health:
     )
 
 
+class NoLogs:
+    """A node that has not signed any log yet."""
+
+    async def logs(self) -> Sequence[ServedLog]:
+        return ()
+
+    async def file(self, name: str, path: str) -> bytes | None:  # noqa: ARG002
+        return None
+
+
 @dataclass(slots=True)
 class Node:
     """A node that says how it is."""
 
     answer: Health = field(default_factory=health)
+    log_files: NoLogs = field(default_factory=NoLogs)
 
     async def health(self) -> Health:
         return self.answer

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.config import load_config
 from gateway.keyring.ceremony import NodePlan
-from gateway.keyring.config_file import Ports, write_config
+from gateway.keyring.config_file import Addresses, Ports, write_config
 from gateway.keyring.home import NodeHome
 
 PLAN = NodePlan(
@@ -28,7 +28,7 @@ def test_what_is_written_is_what_the_node_reads(tmp_path: Path, passphrase_file:
         PLAN,
         Ports.from_base(9_440, "US"),
         peer_url="https://fr.gateway.example:9442",
-        host="10.0.0.7",
+        addresses=Addresses(agency="10.0.0.7", peer="192.0.2.1,192.0.2.2", operator="[::1],ops.example"),
         passphrase_file=passphrase_file,
     )
 
@@ -36,6 +36,8 @@ def test_what_is_written_is_what_the_node_reads(tmp_path: Path, passphrase_file:
 
     assert config.node.mode == "production"
     assert (config.agency_api.host, config.agency_api.port) == ("10.0.0.7", 9_451)
+    assert (config.peer_api.host, config.peer_api.port) == ("192.0.2.1,192.0.2.2", 9_452)
+    assert (config.ops_api.host, config.ops_api.port) == ("::1,ops.example", 9_453)
     assert config.peer_nation == "FR"
     assert config.peer.name == "fr.gateway.example"
     assert str(config.keys.passphrase_file) == passphrase_file

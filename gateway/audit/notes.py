@@ -1,0 +1,172 @@
+"""Saved checkpoints: whether all of them lie on one history.
+
+Anybody may keep the checkpoint of a log: a copied file of 13 kB, or less. Two of one log that
+no single tree satisfies prove that its node has signed two histories, and nobody else can
+have made them. Two of one size are compared by their roots; for two of different sizes a
+copy of the log is needed, which is recomputed before it is believed.
+
+Spec: docs/auditing.md, "Saved checkpoints".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gateway.audit.reader import LogReader
+from gateway.audit.report import Check, Outcome, SetReport, time_text
+from gateway.audit.trust import Trust
+from gateway.audit.verify import Verification
+from gateway.core.checkpoint import Checkpoint, parse_checkpoint
+from gateway.core.cosignature import verify_log_note
+from gateway.core.merkle import edge_at
+from gateway.core.note import parse_note
+from gateway.errors import GatewayError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedNote:
+    """A note that somebody kept.
+
+    Attributes:
+        label: What to call it, such as its file's name; shown as it is.
+        note: Its bytes.
+    """
+
+    label: str
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Signed:
+    label: str
+    checkpoint: Checkpoint
+
+
+def check_notes(saved: Sequence[SavedNote], logs: Sequence[Verification], *, trust: Trust) -> SetReport:
+    """Say whether saved checkpoints lie on one history for each log.
+
+    Args:
+        saved: Checkpoints from anywhere, of any logs.
+        logs: Copies of logs at hand, each verified by itself; may be none.
+        trust: Keys that the auditor trusts.
+    """
+    checks: list[Check] = []
+    by_origin: dict[str, list[_Signed]] = {}
+    for item in saved:
+        signed, check = _signed(item, trust)
+        checks.append(check)
+        if signed is not None:
+            by_origin.setdefault(signed.checkpoint.origin, []).append(signed)
+    for origin, notes in sorted(by_origin.items()):
+        copies = [log for log in logs if log.report.is_verified and _origin(log) == origin]
+        checks.append(_history(origin, notes, copies))
+    return SetReport(
+        title=f"{len(saved)} saved checkpoints",
+        logs=tuple(log.report for log in logs),
+        checks=tuple(checks),
+        needs_logs=False,
+    )
+
+
+def check_since(verification: Verification, saved: SavedNote, *, trust: Trust) -> Check:
+    """Check that a log begins with what a saved checkpoint of it says."""
+    name = "since"
+    signed, check = _signed(saved, trust)
+    if signed is None:
+        return Check(name=name, outcome=Outcome.FAILED, detail=check.detail)
+    size = signed.checkpoint.size
+    known = verification.report.checkpoint
+    if known is None or not verification.report.is_verified:
+        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail="the log itself is not verified")
+    if known.origin != signed.checkpoint.origin:
+        detail = f"{saved.label} is a checkpoint of {signed.checkpoint.origin}, another log"
+        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+    if size > known.size:
+        detail = (
+            f"{saved.label} covers {size} entries, the log at hand only {known.size}: the rest is withheld"
+        )
+        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+    problem = _against(signed, verification)
+    if problem is not None:
+        return Check(name=name, outcome=Outcome.FAILED, detail=problem)
+    detail = f"begins with the {size} entries of {saved.label}; {known.size - size} were added"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def _signed(saved: SavedNote, trust: Trust) -> tuple[_Signed | None, Check]:
+    """Verify the signatures of a saved note."""
+    name = f"note {saved.label}"
+    try:
+        origin = parse_checkpoint(parse_note(saved.note).text).origin
+        verifier = trust.log(origin)
+        if verifier is None:
+            detail = f"no trusted keys for the log {origin}"
+            return None, Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        verified = verify_log_note(saved.note, verifier=verifier)
+    except GatewayError as error:
+        return None, Check(name=name, outcome=Outcome.FAILED, detail=str(error))
+    checkpoint = verified.checkpoint
+    detail = f"{origin}, size {checkpoint.size}, signed {time_text(verified.time_s)}"
+    check = Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return _Signed(label=saved.label, checkpoint=checkpoint), check
+
+
+def _history(origin: str, notes: Sequence[_Signed], copies: Sequence[Verification]) -> Check:
+    """Compare all signed notes of one log with each other and with copies of the log."""
+    name = f"history of {origin}"
+    fork = _two_roots(notes) or _first(_against(note, copy) for note in notes for copy in copies)
+    if fork is not None:
+        return Check(name=name, outcome=Outcome.FAILED, detail=fork)
+    sizes = sorted({note.checkpoint.size for note in notes})
+    reach = max((copy.report.checkpoint.size for copy in copies if copy.report.checkpoint), default=0)
+    beyond = [size for size in sizes if size > reach]
+    # Up to one size beyond every copy stands by itself only if nothing else has to agree with it.
+    if beyond and len(sizes) > 1:
+        what = "no copy of the log is at hand" if not copies else f"the copies at hand end at {reach}"
+        detail = f"sizes {_list(sizes)} cannot all be compared: {what}"
+        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+    detail = f"{len(notes)} checkpoints, sizes {_list(sizes)}, lie on one history"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def _two_roots(notes: Sequence[_Signed]) -> str | None:
+    """Name two notes of one size with two roots."""
+    by_size: dict[int, _Signed] = {}
+    for note in notes:
+        other = by_size.setdefault(note.checkpoint.size, note)
+        if other.checkpoint.root != note.checkpoint.root:
+            size = note.checkpoint.size
+            return f"{other.label} and {note.label} name two roots for size {size}: a fork, and they prove it"
+    return None
+
+
+def _against(note: _Signed, copy: Verification) -> str | None:
+    """Name a note and a copy of its log that contradict each other."""
+    known = copy.report.checkpoint
+    size = note.checkpoint.size
+    if known is None or copy.log is None or size > known.size:
+        return None
+    try:
+        root = edge_at(size, reader=LogReader(copy.log, known.size)).root()
+    except GatewayError as error:
+        return f"the log at hand cannot be compared: {error}"
+    if root == note.checkpoint.root:
+        return None
+    return (
+        f"{note.label} (size {size}) and the checkpoint of the log at hand (size {known.size}) "
+        f"are signed for two histories: a fork, and they prove it"
+    )
+
+
+def _first(problems: Iterable[str | None]) -> str | None:
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def _origin(log: Verification) -> str | None:
+    return None if log.report.checkpoint is None else log.report.checkpoint.origin
+
+
+def _list(sizes: Sequence[int]) -> str:
+    shown = ", ".join(str(size) for size in sizes[:8])
+    return shown if len(sizes) <= 8 else f"{shown} … {sizes[-1]}"

@@ -1,0 +1,75 @@
+"""Logs of a million entries: verified in bounded memory, in a process of its own that is measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.export import export_log
+from gateway.audit.stack import TileStack
+from gateway.core.checkpoint import Checkpoint
+from gateway.core.cosignature import cosign, sign_checkpoint
+from gateway.core.entries import encode_entry
+from gateway.core.merkle import hash_leaf
+from tests.unit.audit.making import FR, FR_US, TIME_S, US, message, opening, root_vkeys, signer, vkeys
+
+MILLION = 1_000_000
+MOST_BYTES = 200 * 1024 * 1024
+
+MEASURED = """
+import json, resource, sys
+from pathlib import Path
+from gateway.audit.trust import read_trust
+from gateway.audit.verify import verify_folder
+report = verify_folder(Path(sys.argv[1]), trust=read_trust(Path(sys.argv[2])))
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"headline": report.headline, "bytes": usage.ru_maxrss * 1024, "cpu_s": usage.ru_utime}))
+"""
+
+
+class GeneratedLog:
+    """A French exchange log of messages that are made when they are asked for.
+
+    Satisfies `gateway.audit.export.LogSource`.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._opening = [encode_entry(entry) for entry in opening(FR)]
+        stack = TileStack()
+        for first in range(0, size, 256):
+            stack.push([hash_leaf(entry) for entry in self.entries(first, min(first + 256, size))])
+        checkpoint = Checkpoint(origin=FR_US, size=size, root=stack.edge().root())
+        note = sign_checkpoint(checkpoint, signer=signer(FR_US), time_s=TIME_S)
+        self._note = cosign(note, cosigner=signer(US), time_s=TIME_S + 1)
+
+    def note(self) -> bytes:
+        return self._note
+
+    def entries(self, start: int, end: int) -> Sequence[bytes]:
+        return [self._entry(index) for index in range(start, end)]
+
+    def _entry(self, index: int) -> bytes:
+        if index < len(self._opening):
+            return self._opening[index]
+        number = index - len(self._opening)
+        return encode_entry(message(FR, number, bundle=number // 256, slot=number % 256))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_000)
+def test_a_million_entries_are_verified_in_bounded_memory(tmp_path: Path) -> None:
+    folder, trust = tmp_path / "log", tmp_path / "trust"
+    export_log(GeneratedLog(MILLION), folder)
+    trust.mkdir()
+    lines = [*vkeys(FR), *vkeys(US), *root_vkeys(FR)]
+    (trust / "all.vkeys").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+    command = [sys.executable, "-c", MEASURED, str(folder), str(trust)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found["headline"].startswith(f"VERIFIED {FR_US}: 1000000 entries")
+    assert found["bytes"] < MOST_BYTES

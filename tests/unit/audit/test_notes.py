@@ -1,0 +1,126 @@
+"""Saved checkpoints: one history, or two that are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.folder import LogFolder
+from gateway.audit.notes import SavedNote, check_notes, check_since
+from gateway.audit.report import Outcome, SetReport
+from gateway.audit.verify import Verification, verify_log
+from tests.unit.audit.making import (
+    FR_AUDIT,
+    FR_US,
+    US_AUDIT,
+    MadeLog,
+    audit_log,
+    event,
+    events,
+    exchange_log,
+    full_trust,
+    make_log,
+)
+
+
+def saved(made: MadeLog, label: str = "kept") -> SavedNote:
+    return SavedNote(label=label, note=made.signed)
+
+
+def forked(size: int) -> MadeLog:
+    """Return the French audit log with another first entry, signed with the true key."""
+    return make_log(FR_AUDIT, [event(1_000_000), *events(size)[1:]])
+
+
+def verified(made: MadeLog, folder: Path) -> Verification:
+    return verify_log(LogFolder(made.export(folder)), title="log", trust=full_trust())
+
+
+def judge(notes: list[SavedNote], *logs: Verification) -> SetReport:
+    return check_notes(notes, logs, trust=full_trust())
+
+
+def outcome(report: SetReport, name: str) -> tuple[Outcome, str]:
+    return next((check.outcome, check.detail) for check in report.checks if check.name == name)
+
+
+def test_notes_that_a_log_has_grown_through_lie_on_one_history(tmp_path: Path) -> None:
+    notes = [saved(audit_log(size), f"n{size}") for size in (0, 1, 255, 300)]
+    report = judge(notes, verified(audit_log(600), tmp_path))
+    assert report.headline == "VERIFIED 4 saved checkpoints: 1 logs, 600 entries"
+    assert outcome(report, f"history of {FR_AUDIT}") == (
+        Outcome.HELD,
+        "4 checkpoints, sizes 0, 1, 255, 300, lie on one history",
+    )
+
+
+def test_two_roots_for_one_size_are_named_without_any_log() -> None:
+    report = judge([saved(audit_log(7), "monday"), saved(forked(7), "tuesday")])
+    assert not report.is_verified
+    assert "monday and tuesday name two roots for size 7: a fork" in str(report.reason)
+
+
+def test_a_note_of_another_history_is_named_with_the_log_at_hand(tmp_path: Path) -> None:
+    notes = [saved(audit_log(5), "good"), saved(forked(6), "bad")]
+    report = judge(notes, verified(audit_log(300), tmp_path))
+    assert not report.is_verified
+    assert "bad (size 6) and the checkpoint of the log at hand (size 300)" in str(report.reason)
+
+
+def test_notes_of_two_sizes_need_a_copy_of_the_log(tmp_path: Path) -> None:
+    notes = [saved(audit_log(5), "a"), saved(forked(6), "b")]
+    report = judge(notes)
+    assert report.is_verified  # nothing speaks against them, and that is said to be unknown
+    what, detail = outcome(report, f"history of {FR_AUDIT}")
+    assert what is Outcome.NOT_CHECKED
+    assert detail == "sizes 5, 6 cannot all be compared: no copy of the log is at hand"
+    short = judge(notes, verified(audit_log(5), tmp_path))
+    assert outcome(short, f"history of {FR_AUDIT}")[1].endswith("the copies at hand end at 5")
+
+
+def test_notes_of_several_logs_are_told_apart(tmp_path: Path) -> None:
+    notes = [saved(audit_log(5)), saved(exchange_log(8)), saved(make_log(US_AUDIT, events(3)))]
+    report = judge(notes, verified(exchange_log(9), tmp_path))
+    assert report.is_verified
+    names = [check.name for check in report.checks if check.name.startswith("history")]
+    assert names == [f"history of {origin}" for origin in (FR_AUDIT, FR_US, US_AUDIT)]
+
+
+def test_a_note_that_its_log_did_not_sign_is_refused() -> None:
+    good = audit_log(5).signed
+    for note, why in (
+        (b"no note", "a note is a text"),
+        (good.replace(b"\n5\n", b"\n6\n"), "a required signature"),
+        (good.replace(b"fr.gateway.test/audit", b"fr.gateway.test/other"), "no trusted keys"),
+    ):
+        report = judge([SavedNote(label="x", note=note)])
+        assert not report.is_verified
+        assert why in str(report.reason)
+
+
+def test_a_log_that_is_not_verified_is_no_witness(tmp_path: Path) -> None:
+    folder = audit_log(300).export(tmp_path)
+    (folder / "tile/0/000").write_bytes(bytes(8_192))
+    broken = verify_log(LogFolder(folder), title="log", trust=full_trust())
+    report = judge([saved(audit_log(5))], broken)
+    assert not report.is_verified
+
+
+@pytest.mark.parametrize("size", [0, 1, 256, 299, 300])
+def test_a_log_begins_with_what_a_saved_checkpoint_of_it_says(tmp_path: Path, size: int) -> None:
+    check = check_since(verified(audit_log(300), tmp_path), saved(audit_log(size)), trust=full_trust())
+    assert check.outcome is Outcome.HELD
+    assert check.detail == f"begins with the {size} entries of kept; {300 - size} were added"
+
+
+def test_a_log_that_was_rewritten_or_shortened_since_is_found(tmp_path: Path) -> None:
+    log = verified(audit_log(300), tmp_path)
+    for made, why in (
+        (forked(200), "signed for two histories: a fork"),
+        (audit_log(301), "the log at hand only 300: the rest is withheld"),
+        (exchange_log(8), "another log"),
+    ):
+        check = check_since(log, saved(made), trust=full_trust())
+        assert check.outcome is Outcome.FAILED
+        assert why in check.detail

@@ -1,0 +1,138 @@
+"""Two nations' exports side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.audit.folder import LogFolder
+from gateway.audit.reconcile import MAX_NAMED, NamedLog, Reconciliation, reconcile
+from gateway.core.entries import Entry, ReceiptEntry
+from tests.unit.audit.making import (
+    FR,
+    FR_US,
+    US,
+    US_FR,
+    MadeLog,
+    collected,
+    exchange_log,
+    full_trust,
+    make_log,
+    message,
+    opening,
+    receipt,
+)
+
+
+def answering(log: MadeLog, *entries: Entry) -> MadeLog:
+    """Return the American log that answers a French one."""
+    return make_log(US_FR, [*opening(US), *entries], cosigner=FR)
+
+
+def beginning(log: MadeLog, size: int) -> MadeLog:
+    """Return a log as it was at a smaller size."""
+    return make_log(log.origin, log.stored[:size], cosigner=US)
+
+
+def compare(folder: Path, french: Sequence[MadeLog], american: Sequence[MadeLog]) -> Reconciliation:
+    sides = []
+    for side, logs in (("fr", french), ("us", american)):
+        named = []
+        for number, made in enumerate(logs):
+            path = made.export(folder / f"{side}{number}")
+            named.append(NamedLog(title=f"{side}{number}", log=LogFolder(path)))
+        sides.append(named)
+    return reconcile(*sides, trust=full_trust(), progress=lambda _: lambda _done, _all: None)
+
+
+def test_two_exports_that_tell_the_same_are_reconciled(tmp_path: Path) -> None:
+    log = exchange_log(300)
+    answers = answering(log, receipt(log, 3, 300, refused=[7]), collected(log, 3, 4, 5))
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.headline == "RECONCILED: 297 messages in 305 entries, both nations tell the same"
+    french = found.directions[0]
+    assert french.origin == FR_US
+    assert (french.mirrored, french.messages, french.received) == (300, 297, 296)
+    assert (french.refused, french.unanswered, french.collected) == ({"rule": 1}, 0, 3)
+    assert found.open_ends == ()
+    assert found.as_json()["verdict"] == "RECONCILED"
+
+
+def test_what_one_copy_does_not_hold_yet_is_said_and_is_no_difference(tmp_path: Path) -> None:
+    log = exchange_log(300)
+    answers = answering(log, receipt(log, 3, 280))
+    found = compare(tmp_path, [log, answers], [answers, beginning(log, 290)])
+    assert found.is_reconciled
+    assert found.directions[0].mirrored == 290
+    assert found.directions[0].unanswered == 20
+    assert found.open_ends == (
+        f"{FR_US}: us1 ends at 290, fr0 at 300",
+        f"{FR_US}: 20 messages at its end wait for their receipts",
+    )
+    older = compare(tmp_path / "older", [beginning(log, 100), answers], [answers, beginning(log, 90)])
+    assert older.is_reconciled
+    assert f"{US_FR}: 1 answers are about entries of {FR_US} beyond 100" in older.open_ends
+
+
+@pytest.mark.parametrize("index", [3, 255, 256, 299])
+def test_the_first_entry_that_differs_is_named(tmp_path: Path, index: int) -> None:
+    log = exchange_log(300)
+    entries: list[Entry | bytes] = list(log.stored)
+    entries[index] = message(FR, 1_000_000)
+    other = make_log(FR_US, entries, cosigner=US)
+    answers = answering(log, receipt(log, 3, 300))
+    found = compare(tmp_path, [log, answers], [answers, other])
+    assert found.differences == (
+        f"{FR_US} entry {index}: the two copies differ from here on, both are signed: a fork",
+    )
+    assert found.headline.startswith("NOT RECONCILED: 1 differences, first: ")
+
+
+def test_many_differing_entries_are_named_up_to_a_number_and_counted(tmp_path: Path) -> None:
+    log = exchange_log(300)
+    other = make_log(FR_US, [*log.stored[:100], *(message(FR, 9_000 + n) for n in range(200))], cosigner=US)
+    answers = answering(log, receipt(log, 3, 300))
+    found = compare(tmp_path, [log, answers], [answers, other])
+    assert len(found.differences) == MAX_NAMED + 1
+    assert found.differences[1] == f"{FR_US} entry 101: the two copies differ"
+    assert found.differences[-1] == f"{FR_US}: {200 - MAX_NAMED} further entries differ"
+
+
+def test_a_message_that_was_skipped_by_receipts_is_named_with_its_id(tmp_path: Path) -> None:
+    log = exchange_log(20)
+    answers = answering(log, receipt(log, 3, 9), receipt(log, 10, 20))
+    found = compare(tmp_path, [log, answers], [answers, log])
+    skipped = "message 00000000-0000-0000-0000-000000000006"
+    assert found.differences == (f"{FR_US} entry 9: no receipt, though later ones exist ({skipped})",)
+
+
+def test_answers_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    log = exchange_log(20)
+    wrong = replace(receipt(log, 0, 18, refused=[0]), root=log.root(18))
+    assert isinstance(wrong, ReceiptEntry)
+    answers = answering(log, wrong, receipt(log, 18, 19, refused=[18]), collected(log, 1, 18, 19))
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.differences == (
+        f"{FR_US} entry 0: {US_FR} refuses it, but it is no message",
+        f"{FR_US} entry 1: collected, but it is no message",
+        f"{FR_US} entry 18: collected although it was refused (message 00000000-0000-0000-0000-00000000000f)",
+        f"{FR_US} entry 19: collected without a receipt (message 00000000-0000-0000-0000-000000000010)",
+    )
+
+
+def test_a_log_that_is_not_verified_or_absent_is_a_difference(tmp_path: Path) -> None:
+    log = exchange_log(20)
+    answers = answering(log, receipt(log, 3, 20))
+    lone = compare(tmp_path / "lone", [log], [answers])
+    assert set(lone.differences) == {f"only one nation brings {FR_US}", f"only one nation brings {US_FR}"}
+    assert compare(tmp_path / "none", [], []).differences == ("neither export holds an exchange log",)
+    twice = compare(tmp_path / "twice", [log, log, answers], [answers, log])
+    assert twice.differences == (f"fr1 is a second copy of {FR_US} from the same nation",)
+    folder = log.export(tmp_path / "broken")
+    (folder / "tile/0/000.p/20").write_bytes(bytes(640))
+    named = NamedLog(title="broken", log=LogFolder(folder))
+    found = reconcile([named], [named], trust=full_trust(), progress=lambda _: lambda _done, _all: None)
+    assert found.differences[0].startswith("broken is not verified: tiles: ")
