@@ -108,8 +108,21 @@ def apply_patches(document: Json, patches: Sequence[Json]) -> list[tuple[int, st
     ]
 
 
+def is_retracted(message_id: bytes, threads: ThreadView) -> bool:
+    """Tell whether a message was retracted, whether its content is still there or not."""
+    return any(
+        applied.effect in {Effect.RETRACTS, Effect.RETRACTS_AND_DELETES}
+        for applied in threads.effects(message_id)
+    )
+
+
 def _corrections_of(message_id: bytes, threads: ThreadView) -> list[bytes]:
-    return [item.message_id for item in threads.effects(message_id) if item.effect is Effect.CORRECTS]
+    """Return the corrections that count; what was retracted says nothing any more."""
+    return [
+        applied.message_id
+        for applied in threads.effects(message_id)
+        if applied.effect is Effect.CORRECTS and not is_retracted(applied.message_id, threads)
+    ]
 
 
 def _leads_to_good(

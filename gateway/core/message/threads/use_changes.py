@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gateway.core.message.effect import Effect
 from gateway.core.message.instants import day_of_date, day_of_instant, instant_ms
-from gateway.core.message.threads.corrections import corrected
+from gateway.core.message.threads.corrections import corrected, is_retracted
 from gateway.core.message.threads.view import Broken, ThreadView, uuid_bytes
 
 Json = dict[str, Any]
@@ -96,7 +96,7 @@ def terms_in_force(message_id: bytes, threads: ThreadView, *, now_ms: int) -> Te
         delete_by=header["data_protection"].get("delete_by"),
     )
     for applied in threads.effects(message_id):
-        if applied.effect is not Effect.CHANGES_USE:
+        if applied.effect is not Effect.CHANGES_USE or is_retracted(applied.message_id, threads):
             continue
         change = corrected(applied.message_id, threads)
         if change is None:  # erased: what it said cannot be known any more

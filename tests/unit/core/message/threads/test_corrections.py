@@ -226,6 +226,20 @@ def test_what_was_erased_cannot_be_compared() -> None:
     assert corrected(uuid_bytes(REQUEST["header"]["message_id"]), memory) is REQUEST
 
 
+@pytest.mark.parametrize("deletes", [True, False])
+def test_a_correction_that_was_retracted_says_nothing_any_more(deletes: bool) -> None:
+    first = correction(patch(SUBJECT, old=BEFORE, new="One"))
+    retraction = about(first, "gov.retraction", {"/payload/delete": deletes}, number=3)
+    memory = Memory().add(REQUEST, first, retraction)
+    if deletes:
+        memory.erase(first)
+
+    assert corrected(uuid_bytes(REQUEST["header"]["message_id"]), memory) is REQUEST
+    assert broken(memory, correction(patch(SUBJECT, old=BEFORE, new="Two"), number=4)) == []
+    stale = correction(patch(SUBJECT, old="One", new="Two"), number=4)
+    assert broken(memory, stale) == [("CX-PATCH", f"{PATCHES}/0/old")]
+
+
 def test_a_message_that_was_never_corrected_is_given_as_it_is() -> None:
     memory = Memory().add(REQUEST)
     message_id = uuid_bytes(REQUEST["header"]["message_id"])

@@ -209,7 +209,7 @@ def test_content_goes_at_the_end_of_the_day_in_the_terms_in_force() -> None:
 
 
 def test_a_room_ends_for_its_members_unless_it_was_closed() -> None:
-    opening = example("ops.room_open")
+    opening = example("ops.room_open", number=1)
     closing = changed("ops.room_close", {"/header/conversation/seq": 2})
     room = uuid_bytes(opening["header"]["conversation"]["id"])
     ends_ms = instant_ms(opening["payload"]["ends_at"])

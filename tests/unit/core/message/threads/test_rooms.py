@@ -15,7 +15,8 @@ from tests.unit.core.message.threads.memory import SENDER, Memory, about, ask, b
 SIDES: list[Side] = ["sender", "receiver"]
 ROOM = "/header/operation/room"
 CREATED = "/header/created_at"
-OPENING = example("ops.room_open")  # from US.CBP.AMO to FR.DGDDI.DNGCD
+# The second example: it is the room that the other ops.* examples are sent in.
+OPENING = example("ops.room_open", number=1)  # from US.CBP.AMO to FR.DGDDI.DNGCD
 ROOM_ID: str = OPENING["header"]["conversation"]["id"]
 STARTS = instant_ms(OPENING["payload"]["starts_at"])
 ENDS = instant_ms(OPENING["payload"]["ends_at"])
@@ -53,7 +54,7 @@ def test_a_message_that_opens_no_room_is_none() -> None:
 
 
 def test_a_room_has_the_id_of_its_conversation_and_that_of_its_message() -> None:
-    opening = changed("ops.room_open", {"/header/message_id": new_id(7)})
+    opening = changed("ops.room_open", {"/header/message_id": new_id(7)}, number=1)
     memory = Memory().add(opening)
 
     assert said(report(), memory=memory) == []
@@ -62,7 +63,7 @@ def test_a_room_has_the_id_of_its_conversation_and_that_of_its_message() -> None
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_type_is_allowed_or_belongs_to_every_room(side: Side) -> None:
-    only = changed("ops.room_open", {"/payload/allowed_types": ["seizure.report/1"]})
+    only = changed("ops.room_open", {"/payload/allowed_types": ["seizure.report/1"]}, number=1)
     memory = Memory().add(only)
 
     assert said(report(), side, memory) == ["/type"]
@@ -110,7 +111,7 @@ def test_the_close_may_come_a_day_after_the_end(side: Side) -> None:
 
 
 def test_everything_that_is_wrong_is_said() -> None:
-    only = changed("ops.room_open", {"/payload/allowed_types": ["seizure.report/1"]})
+    only = changed("ops.room_open", {"/payload/allowed_types": ["seizure.report/1"]}, number=1)
     document = report(**{SENDER: "FR.ONAF", CREATED: stamp(ENDS + 1)})
 
     assert said(document, memory=Memory().add(only)) == ["/type", SENDER, CREATED]
@@ -125,7 +126,9 @@ def test_outside_a_room_nothing_is_examined() -> None:
 
 
 def test_whoever_opens_a_room_may_name_its_operation() -> None:
-    within = changed("ops.room_open", {"/header/operation": {"code": "OP-CARBET26", "room": new_id(3)}})
+    within = changed(
+        "ops.room_open", {"/header/operation": {"code": "OP-CARBET26", "room": new_id(3)}}, number=1
+    )
 
     assert said(within, memory=Memory()) == []
 

@@ -177,3 +177,10 @@ def test_a_corrected_change_counts_as_corrected() -> None:
     now = instant_ms(EFFECTIVE) + DAY_MS
     assert terms(of, first, now_ms=now).use == TIGHT
     assert terms(of, first, correction, now_ms=now).use == MIDDLE
+
+
+def test_a_change_that_was_retracted_counts_no_more() -> None:
+    of = target()
+    first = change(of, use=TIGHT)
+
+    assert terms(of, first, about(first, "gov.retraction", {}, number=3)).use == MIDDLE
