@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from gateway.core.message.effect import Effect
 from gateway.core.message.retention import UNCHANGEABLE, Ending, Ground
 from gateway.core.states import State
 from gateway.ports import Erasure, Hold, MessageRow
@@ -29,6 +30,7 @@ from gateway.storage.tables import (
     Big,
     bundles,
     contents,
+    effects,
     endings,
     erasures,
     holds,
@@ -134,6 +136,25 @@ _SET_END: Final = Statement(
     .values(erase_ms=_bind("at"), ground=_bind("why")),
     row=("at", "why", "message"),
 )
+_correcting: Final = messages.alias("correcting")
+_CORRECTIONS: Final = ListStatement(
+    lambda items: (
+        sa.select(_m.number, _correcting.c.number)
+        .select_from(
+            messages.join(effects, effects.c.subject == _m.message_id).join(
+                _correcting, _correcting.c.number == effects.c.number
+            )
+        )
+        .where(
+            _m.number.in_(items),
+            effects.c.effect == sa.literal_column(str(int(Effect.CORRECTS))),
+            _correcting.c.outgoing == _m.outgoing,
+        )
+    )
+)
+_CARRIED: Final = frozenset({Ground.RETRACTION, Ground.CANCELLATION})
+"""Grounds on which a message takes its corrections along. They keep their own last day otherwise."""
+
 _DROP_ENDING: Final = Statement(
     sa.delete(endings).where(endings.c.target == _bind("of"), endings.c.by_id == _bind("by")),
     row=("of", "by"),
@@ -267,7 +288,7 @@ class SqlRemoval:
     def settle_endings(self, *, limit: int) -> int:
         """Apply what is ordered by messages that were received; return how many were settled."""
         rows = self._session.all(_SETTLED, most=limit)
-        changes: list[tuple[Any, ...]] = []
+        changes: list[tuple[int, int, int]] = []
         for target, by_id, erase_ms, ground, state, was, outgoing, number, target_outgoing, known in rows:
             del target
             if number is None or (by_id and not _stands(state, was)):
@@ -277,9 +298,23 @@ class SqlRemoval:
             if ground == Ground.USE_CHANGE and known in UNCHANGEABLE:
                 continue
             changes.append((erase_ms, ground, number))
+        changes += self._of_corrections(changes)
         self._session.many(_SET_END, changes)
         self._session.many(_DROP_ENDING, [(row[0], row[1]) for row in rows])
         return len(rows)
+
+    def _of_corrections(self, changes: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+        """Return the same ends for the corrections of messages: they hold values of what they correct.
+
+        Corrections of corrections included. An order names one message, and means that one.
+        """
+        found: list[tuple[int, int, int]] = []
+        by_number = {number: (at, why) for at, why, number in changes if why in _CARRIED}
+        while by_number:
+            rows = self._session.listed(_CORRECTIONS, by_number)
+            by_number = {correction: by_number[number] for number, correction in rows}
+            found += [(at, why, number) for number, (at, why) in by_number.items()]
+        return found
 
     def message_at(self, log_index: int, *, outgoing: bool) -> bytes | None:
         """Return the id of the message at an index of the own log, or of the mirror, or None."""

@@ -24,7 +24,7 @@ from gateway.node.custody import Kept, OnHoldError
 from gateway.node.inbox import NotFoundError
 from gateway.node.runtime import Phase
 from gateway.ports import Step
-from tests.messages import DAY_MS, INVESTIGATORS, acknowledgement, answer, intelligence, request
+from tests.messages import DAY_MS, INVESTIGATORS, acknowledgement, answer, correction, intelligence, request
 from tests.world import World, message_uuid, other
 
 OPERATOR = Actor(role=Role.OPERATOR, spki=b"o" * 32)
@@ -399,6 +399,29 @@ async def test_a_retraction_destroys_what_it_names_at_both_nodes(world: World) -
         assert await sealed(world, nation, order_id)
         entries = await world.until(lambda n=nation: erased_entries(world, n), bool)  # type: ignore[misc]
         assert [entry.origin for entry in entries] == ["us.gateway.test/exchange/fr"]
+    await world.settle()
+    await world.check()
+
+
+async def test_a_retraction_destroys_the_corrections_of_what_it_names_as_well(world: World) -> None:
+    message_id = await inform(world)
+    old, ids = "A synthetic summary.", []
+    for new in ("Another synthetic summary.", "A third synthetic summary."):
+        draft = correction("US", ids[-1] if ids else message_id, "/payload/summary", old, new)
+        if ids:  # a correction of the correction: its one patch says the new value
+            draft["payload"]["patches"][0]["path"] = "/payload/patches/0/new"
+        ids.append((await world.post("US", draft, agency="US.ICE.HSI")).message_id)
+        await world.until_state("US", ids[-1], "received", agency="US.ICE.HSI")
+        old = new
+    bystander = await inform(world)
+    await world.settle()
+
+    await retract(world, message_id)
+
+    for nation in ("FR", "US"):
+        for item in (message_id, *ids):
+            assert (await until_erased(world, nation, item)).row.ground is Ground.RETRACTION
+        assert await sealed(world, nation, bystander)
     await world.settle()
     await world.check()
 
