@@ -279,6 +279,7 @@ def modules() -> list[str]:
     return [name for name in names if name not in {"gateway.__main__", "gateway.storage.migrations.env"}]
 
 
+@pytest.mark.timeout(600)  # some 350 processes, one after the other
 def test_every_module_imports_alone() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
