@@ -405,7 +405,8 @@ async def test_a_retraction_destroys_what_it_names_at_both_nodes(world: World) -
 
 async def test_a_retraction_destroys_the_corrections_of_what_it_names_as_well(world: World) -> None:
     message_id = await inform(world)
-    old, ids = "A synthetic summary.", []
+    old = "A synthetic summary."
+    ids: list[bytes] = []
     for new in ("Another synthetic summary.", "A third synthetic summary."):
         draft = correction("US", ids[-1] if ids else message_id, "/payload/summary", old, new)
         if ids:  # a correction of the correction: its one patch says the new value
