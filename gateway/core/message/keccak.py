@@ -32,24 +32,38 @@ def _round_constants() -> tuple[int, ...]:
 _ROUND_CONSTANTS = _round_constants()
 
 
-def _rotate(lane: int, bits: int) -> int:
-    return (lane << bits | lane >> (64 - bits)) & _MASK
+# For each lane: where π moves it, the parity that θ adds to it, and its rotation by ρ.
+_MOVES = tuple(
+    (place // 5 + 5 * ((2 * (place % 5) + 3 * (place // 5)) % 5), place % 5, bits, 64 - bits)
+    for place, bits in enumerate(_ROTATIONS)
+)
+_ROWS = (0, 5, 10, 15, 20)
 
 
 def _permute(lanes: list[int]) -> list[int]:
-    """Return Keccak-f[1600] of 25 lanes."""
+    """Return Keccak-f[1600] of 25 lanes.
+
+    Written out where a loop would cost more than its body: an address takes one call of this.
+    """
+    moved = [0] * 25
     for constant in _ROUND_CONSTANTS:
-        columns = [lanes[x] ^ lanes[x + 5] ^ lanes[x + 10] ^ lanes[x + 15] ^ lanes[x + 20] for x in range(5)]
-        parities = [columns[(x - 1) % 5] ^ _rotate(columns[(x + 1) % 5], 1) for x in range(5)]
-        moved = [0] * 25
-        for place in range(25):
-            x, y = place % 5, place // 5
-            moved[y + 5 * ((2 * x + 3 * y) % 5)] = _rotate(lanes[place] ^ parities[x], _ROTATIONS[place])
-        lanes = [
-            moved[place]
-            ^ (~moved[(place % 5 + 1) % 5 + place // 5 * 5] & moved[(place % 5 + 2) % 5 + place // 5 * 5])
-            for place in range(25)
+        c0, c1, c2, c3, c4 = [
+            lanes[x] ^ lanes[x + 5] ^ lanes[x + 10] ^ lanes[x + 15] ^ lanes[x + 20] for x in range(5)
         ]
+        parities = (
+            c4 ^ ((c1 << 1 | c1 >> 63) & _MASK),
+            c0 ^ ((c2 << 1 | c2 >> 63) & _MASK),
+            c1 ^ ((c3 << 1 | c3 >> 63) & _MASK),
+            c2 ^ ((c4 << 1 | c4 >> 63) & _MASK),
+            c3 ^ ((c0 << 1 | c0 >> 63) & _MASK),
+        )
+        for lane, (target, x, left, right) in zip(lanes, _MOVES, strict=True):
+            mixed = lane ^ parities[x]
+            moved[target] = (mixed << left | mixed >> right) & _MASK
+        lanes = []
+        for row in _ROWS:
+            b0, b1, b2, b3, b4 = moved[row : row + 5]
+            lanes += (b0 ^ ~b1 & b2, b1 ^ ~b2 & b3, b2 ^ ~b3 & b4, b3 ^ ~b4 & b0, b4 ^ ~b0 & b1)
         lanes[0] ^= constant
     return lanes
 
