@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Final
 
 from gateway.core.entries import AgreementEntry
@@ -83,11 +85,16 @@ class Schedule:
         return found is not None and following is not None and found.digest == following.digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Announced:
     """The agreement entries of one log, in the order of the log."""
 
     entries: tuple[AgreementEntry, ...] = ()
+
+    @cached_property
+    def _states(self) -> tuple[tuple[int, Mapping[str, bytes]], ...]:
+        """When each entry takes effect, and its digests by type id."""
+        return tuple((entry.effective_ms, MappingProxyType(dict(entry.types))) for entry in self.entries)
 
     def at(self, now_ms: int) -> Mapping[str, bytes] | None:
         """Return digests by type id that hold at a time, or None if nothing was announced.
@@ -95,12 +102,10 @@ class Announced:
         The last entry that has taken effect counts: so a plan that was given up is taken back
         by naming the present types once more.
         """
-        if not self.entries:
-            return None
-        for entry in reversed(self.entries):
-            if entry.effective_ms <= now_ms:
-                return dict(entry.types)
-        return dict(self.entries[0].types)
+        for effective_ms, state in reversed(self._states):
+            if effective_ms <= now_ms:
+                return state
+        return self._states[0][1] if self._states else None
 
     def plans(self, now_ms: int) -> list[tuple[int, Mapping[str, bytes]]]:
         """Return (time, digests by type id) of every change that is still to come, in order of time."""
