@@ -7,6 +7,7 @@ every request reaches a handler.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ CHECKS = [
 def lines(context: Any, value: Any) -> bytes:
     """Send a generated text as it is: good lines are the business of other tests."""
     del context
-    return value.encode("utf-8", "replace") if isinstance(value, str) else orjson.dumps(value)
+    return value.encode("utf-8", "replace") if isinstance(value, str) else json.dumps(value).encode()
 
 
 class LiveSite:
