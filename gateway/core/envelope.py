@@ -51,6 +51,7 @@ _TEXT_ONLY: Final = frozenset({str})
 _PRECEDENCES: Final = tuple(Precedence)
 MAX_ADDRESSEES: Final = 8
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS: Final = 253_402_300_799_999
 
 
 @quick_value
@@ -216,6 +217,11 @@ def time_ms(text: str) -> int:
 
 @lru_cache(maxsize=256)
 def time_text(milliseconds: int) -> str:
-    """Return UTC milliseconds as RFC 3339 text with three decimals and Z."""
+    """Return UTC milliseconds as RFC 3339 text with three decimals and Z.
+
+    A deadline that was computed may lie after the year 9999, which no time stamp can say: it is
+    written as the last instant that one can.
+    """
+    milliseconds = min(milliseconds, _LAST_MS)
     moment = datetime.fromtimestamp(milliseconds // 1_000, tz=UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1_000:03d}Z"

@@ -16,11 +16,13 @@ MINUTE_MS: Final = 60 * SECOND_MS
 HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 
+_DATE: Final = len("1970-01-01")
 _WITHOUT_DECIMALS: Final = len("1970-01-01T00:00:00Z")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_WITHOUT_ZONE: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - written with Z, it is UTC
 _EPOCH_DAY: Final = _EPOCH.toordinal()
+_LAST_MS: Final = (date.max.toordinal() - _EPOCH_DAY + 1) * DAY_MS - 1
 
 
 def instant_ms(text: str) -> int:
@@ -34,9 +36,13 @@ def instant_ms(text: str) -> int:
 
 
 def instant_text(milliseconds: int) -> str:
-    """Return the time stamp of an instant: RFC 3339 in UTC with three decimals."""
+    """Return the time stamp of an instant: RFC 3339 in UTC with three decimals.
+
+    A deadline that was computed may lie after the year 9999, which no time stamp can say: it is
+    written as the last instant that one can.
+    """
     # Without a zone, because its offset would be written only to be cut off.
-    moment = _EPOCH_WITHOUT_ZONE + timedelta(0, 0, milliseconds * 1_000)
+    moment = _EPOCH_WITHOUT_ZONE + timedelta(0, 0, min(milliseconds, _LAST_MS) * 1_000)
     return f"{moment.isoformat('T', 'milliseconds')}Z"
 
 
@@ -60,6 +66,15 @@ def day_of_date(text: str) -> int:
         ValueError: The text is no date of the form ``YYYY-MM-DD``.
     """
     return date.fromisoformat(text).toordinal() - _EPOCH_DAY
+
+
+def deadline_ms(text: str) -> int:
+    """Return the instant of a deadline that a schema accepted: a day counts until it is over.
+
+    Args:
+        text: A time stamp, or a calendar date, which begins and ends in UTC.
+    """
+    return (day_of_date(text) + 1) * DAY_MS if len(text) == _DATE else instant_ms(text)
 
 
 def day_of_instant(milliseconds: int) -> int:

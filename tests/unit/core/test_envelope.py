@@ -197,3 +197,9 @@ def test_times_are_milliseconds_of_utc_without_a_float_between(text: str, millis
 def test_a_time_is_written_with_three_decimals_and_z() -> None:
     assert time_text(0) == "1970-01-01T00:00:00.000Z"
     assert time_text(1_793_607_300_007) == "2026-11-02T08:15:00.007Z"
+
+
+def test_a_time_after_the_year_9999_is_written_as_its_last_instant() -> None:
+    last = time_ms("9999-12-31T23:59:59.999Z")
+
+    assert [time_text(last), time_text(last + 1), time_text(2 * last)] == ["9999-12-31T23:59:59.999Z"] * 3

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.core.message.effect import CLOSING, Effect, NewEffect
-from gateway.core.message.instants import instant_ms
+from gateway.core.message.instants import deadline_ms, instant_ms
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.threads.corrections import corrected
 from gateway.core.message.threads.view import StoredMessage, ThreadView, uuid_bytes
@@ -48,9 +48,9 @@ class Reading:
         )
 
     def time_of(self, payload: Json) -> int | None:
-        """Return the time that goes with it, or None."""
+        """Return the time that goes with it, or None; a day lasts until its end."""
         time = None if self.time_field is None else payload.get(self.time_field)
-        return None if time is None else instant_ms(time)
+        return None if time is None else deadline_ms(time)
 
 
 ANSWERS: Final = Reading(otherwise=Effect.ANSWERS)

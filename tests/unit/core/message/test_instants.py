@@ -11,6 +11,7 @@ from gateway.core.message.instants import (
     day_of_date,
     day_of_instant,
     day_text,
+    deadline_ms,
     instant_ms,
     instant_text,
     sortable,
@@ -32,6 +33,16 @@ INSTANTS = st.integers(min_value=-30_610_224_000_000, max_value=253_402_300_799_
 )
 def test_instants_are_milliseconds_since_1970(text: str, expected: int) -> None:
     assert instant_ms(text) == expected
+
+
+def test_a_deadline_on_a_day_is_the_end_of_that_day() -> None:
+    assert deadline_ms("2026-12-01") == instant_ms("2026-12-02T00:00:00Z")
+    assert deadline_ms("2026-12-01T12:00:00Z") == instant_ms("2026-12-01T12:00:00Z")
+
+
+@pytest.mark.parametrize("later", [0, 1, DAY_MS, 100 * 366 * DAY_MS])
+def test_what_lies_after_the_year_9999_is_written_as_its_last_instant(later: int) -> None:
+    assert instant_text(deadline_ms("9999-12-31") - 1 + later) == "9999-12-31T23:59:59.999Z"
 
 
 @given(INSTANTS)

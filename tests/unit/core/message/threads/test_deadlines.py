@@ -73,11 +73,6 @@ def test_an_open_request_is_to_be_answered_by_those_who_were_asked() -> None:
     [
         ("assist.ack", {"expected_by": "2026-12-01T12:00:00Z", "status": "ACCEPTED"}, K.EXPECTED_BY),
         ("assist.reply", {"next_part_by": "2026-12-01T12:00:00Z", "status": "PARTIAL"}, K.NEXT_PART_BY),
-        (
-            "assist.refusal",
-            {"postponed_until": "2026-12-01T12:00:00Z", "kind": "POSTPONED"},
-            K.POSTPONED_UNTIL,
-        ),
     ],
 )
 def test_what_the_newest_answer_promised_is_due(
@@ -89,6 +84,14 @@ def test_what_the_newest_answer_promised_is_due(
     assert [(item.at_ms, item.agencies) for item in promised] == [(instant_ms(PROMISED), ("US.ICE.HSI",))]
     again = reply_to(REQUEST, "assist.ack", {"/payload/expected_by": ABSENT}, number=2)
     assert kind not in kinds(REQUEST, document, again)
+
+
+def test_a_postponement_lasts_until_the_end_of_its_day() -> None:
+    payload = {"/payload/kind": "POSTPONED", "/payload/postponed_until": "2026-12-01"}
+    refusal = reply_to(REQUEST, "assist.refusal", payload)
+
+    (postponed,) = (item for item in found(REQUEST, refusal) if item.kind is K.POSTPONED_UNTIL)
+    assert (postponed.at_ms, postponed.agencies) == (instant_ms("2026-12-02T00:00:00Z"), ("US.ICE.HSI",))
 
 
 def test_an_alert_that_is_acted_upon_promises_more() -> None:

@@ -67,6 +67,19 @@ def test_a_time_goes_with_an_answer() -> None:
     assert found.at_ms == instant_ms("2026-11-30T12:00:00Z")
 
 
+@pytest.mark.parametrize("type_id", [name for name, reading in READINGS.items() if reading.time_field])
+def test_the_time_of_an_answer_is_read_in_the_form_that_its_schema_demands(type_id: str) -> None:
+    reading = READINGS[type_id]
+    assert reading.time_field is not None
+    read = []
+    for time in ("2026-12-01", "2026-12-01T23:59:59.999Z"):
+        document = changed(type_id.split("/", maxsplit=1)[0], {f"/payload/{reading.time_field}": time})
+        if CATALOGUE.type(type_id).validator.is_valid(document):
+            read.append(reading.time_of(document["payload"]))
+
+    assert read in ([instant_ms("2026-12-02T00:00:00Z")], [instant_ms("2026-12-01T23:59:59.999Z")])
+
+
 @pytest.mark.parametrize(("deletes", "expected"), [(True, "CANCELS_AND_DELETES"), (False, "CANCELS")])
 def test_a_cancellation_says_whether_the_data_goes(deletes: bool, expected: str) -> None:
     document = changed(
