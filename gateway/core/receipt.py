@@ -35,6 +35,7 @@ class ExceptionCode(IntEnum):
     CONTENT_LOST = 14
     HELD_TOO_LONG = 15
     ERASED = 16
+    UNEXAMINED = 17
 
     @property
     def label(self) -> str:
@@ -172,6 +173,12 @@ EXCEPTION_TEXTS: Final = {
         meaning_fr="Le contenu a été effacé avant d'être remis.",
         next_en="Nothing to do.",
         next_fr="Rien à faire.",
+    ),
+    ExceptionCode.UNEXAMINED: ExceptionText(
+        meaning_en="The partner node failed at examining the message; the fault is in its program.",
+        meaning_fr="Le nœud partenaire a échoué à examiner le message ; l'erreur est dans son programme.",
+        next_en=_OPERATORS_EN,
+        next_fr=_OPERATORS_FR,
     ),
 }
 

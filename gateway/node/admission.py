@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import orjson
@@ -30,6 +31,7 @@ from gateway.core.sealing import ContentKey
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError, RejectedError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
+from gateway.node.defects import UnexaminedError, contained
 from gateway.node.gate import Gate, RecoveringError
 from gateway.node.pair import Pair
 from gateway.node.preparation import Candidate, Preparation, Principal, RefusedError, Submission
@@ -261,14 +263,18 @@ class Admission:
                     msg = "the idempotency key was used before with another body"
                     outcomes.append(IdempotencyConflictError(msg))
                 continue
-            violations = self._settle(candidate, memory)
-            if violations:
-                outcomes.append(RefusedError(violations))
-                continue
             content_key = ContentKey(keys[32 * position : 32 * position + 32])
             agency = candidate.principal.agency
-            index = indexes.setdefault(agency, first + len(indexes))
-            row, message = self._row(candidate, memory, content_key, now_ms, index)
+            index = indexes.get(agency, first + len(indexes))
+            try:
+                row, message = contained(
+                    candidate.message_id,
+                    partial(self._decided, candidate, memory, content_key, now_ms, index),
+                )
+            except (RefusedError, UnexaminedError) as error:
+                outcomes.append(error)
+                continue
+            indexes[agency] = index
             memory.add(row, candidate.document)
             used[candidate.key] = (candidate.digest, candidate.message_id)
             accepted.append((position, candidate, row, message))
@@ -286,6 +292,24 @@ class Admission:
         for position, message_id in repeats:
             outcomes[position] = self._repeated(tx, candidates[position].principal, message_id)
         return cast("list[Outcome]", outcomes)
+
+    def _decided(
+        self,
+        candidate: Candidate,
+        memory: ThreadMemory,
+        content_key: ContentKey,
+        now_ms: int,
+        audit_index: int,
+    ) -> tuple[NewMessage, bytes]:
+        """Return the row and the JSON of a message that its conversation accepts.
+
+        Raises:
+            RefusedError: It does not.
+        """
+        violations = self._settle(candidate, memory)
+        if violations:
+            raise RefusedError(violations)
+        return self._row(candidate, memory, content_key, now_ms, audit_index)
 
     def _settle(self, candidate: Candidate, memory: ThreadMemory) -> Sequence[Violation]:
         """Give the message its number if it has none, and check it against its conversation."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gateway.core.bundle import Bundle
@@ -26,6 +27,7 @@ from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
 from gateway.errors import MalformedError
+from gateway.node.defects import UnexaminedError, contained
 from gateway.node.pair import Pair
 
 
@@ -176,7 +178,13 @@ class Opener:
             checked = _check_ciphertext(entry, ciphertext)
             key = boxes.key_of(entry)
             body = _decrypt(checked, key, entry)
-            document = self._check_message(body, header, catalogue, now_ms)
+            document = contained(
+                header.message_id,
+                partial(self._check_message, body, header, catalogue, now_ms),
+                _ExceptedError,
+            )
+        except UnexaminedError:
+            return Refused(index=index, message_id=header.message_id, code=ExceptionCode.UNEXAMINED)
         except _ExceptedError as error:
             return Refused(index=index, message_id=header.message_id, code=error.exception, rule=error.rule)
         return Opened(

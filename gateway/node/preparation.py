@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from gateway.core.message.violation import Violation
 from gateway.core.quick import quick_value
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
+from gateway.node.defects import UnexaminedError, contained
 from gateway.node.identifiers import new_uuid7
 from gateway.node.pair import Pair
 from gateway.node.thread_memory import ThreadMemory
@@ -177,7 +179,7 @@ class Preparation:
                 results.append(
                     item if isinstance(item, GatewayError) else await self._with_parent(principal, item)
                 )
-            except RejectedError as error:
+            except (RejectedError, UnexaminedError) as error:
                 results.append(error)
         return results
 
@@ -190,8 +192,8 @@ class Preparation:
         for place in sorted(range(len(submissions)), key=lambda place: submissions[place].body[:_TYPE_BYTES]):
             body, key = submissions[place].body, submissions[place].key
             try:
-                results[place] = self._examine(principal, body, key, strict=False)
-            except RejectedError as error:
+                results[place] = contained(None, partial(self._examine, principal, body, key, strict=False))
+            except (RejectedError, UnexaminedError) as error:
                 results[place] = error
         return [results[place] for place in range(len(submissions))]
 
@@ -228,8 +230,12 @@ class Preparation:
         parent, content = await self._store.read(find)
         if parent is None:
             raise RefusedError((violation("RF-OPEN", "/header/conversation/in_reply_to"),))
-        return self._complete(
-            principal, item.document, item.key, item.digest, parent=(parent, content), strict=False
+        found = (parent, content)
+        return contained(
+            None,
+            lambda: self._complete(
+                principal, item.document, item.key, item.digest, parent=found, strict=False
+            ),
         )
 
     def _complete(

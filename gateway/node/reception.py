@@ -11,6 +11,7 @@ Spec: docs/spec/exchange.md, "Receiving", checks 9 and 10, and "Conversations".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from gateway.core.entries import ReceiptException
 from gateway.core.envelope import time_ms
@@ -26,6 +27,7 @@ from gateway.core.message.threads import (
 )
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 from gateway.core.states import State
+from gateway.node.defects import UnexaminedError, contained
 from gateway.node.opening import Opened, Refused
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
@@ -77,16 +79,16 @@ class Reception:
             elif isinstance(message, Refused):
                 code, rule = message.code, message.rule
             else:
-                verdict = examine_thread(
-                    message.document, catalogue=message.catalogue, threads=memory, side="receiver"
-                )
-                if verdict.violations:
-                    code = ExceptionCode.RULE
-                    rule = rule_number(verdict.violations[0].rule)
+                try:
+                    decided = contained(message_id, partial(self._decided, message, memory, now_ms))
+                except UnexaminedError:
+                    code = ExceptionCode.UNEXAMINED
                 else:
-                    row = self._row(message, memory, verdict.flags, now_ms)
-                    memory.add(row, message.document)
-                    rows.append(row)
+                    if isinstance(decided, str):
+                        code, rule = ExceptionCode.RULE, rule_number(decided)
+                    else:
+                        memory.add(decided, message.document)
+                        rows.append(decided)
             if message_id is not None:
                 known.add(message_id)
             if code is not None:
@@ -96,6 +98,15 @@ class Reception:
         if refused:
             tx.inbox.put_refused(list(dict.fromkeys(refused)))
         return rows, exceptions
+
+    def _decided(self, message: Opened, memory: ThreadMemory, now_ms: int) -> NewMessage | str:
+        """Return the row of a message that its conversation accepts, else the id of the first broken rule."""
+        verdict = examine_thread(
+            message.document, catalogue=message.catalogue, threads=memory, side="receiver"
+        )
+        if verdict.violations:
+            return verdict.violations[0].rule
+        return self._row(message, memory, verdict.flags, now_ms)
 
     def _row(self, message: Opened, memory: ThreadMemory, flags: frozenset[str], now_ms: int) -> NewMessage:
         header = message.header

@@ -358,6 +358,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Le nœud a échoué sur cette requête. Son exploitant la trouvera dans le journal.",
             ),
             _problem(
+                "unexamined",
+                500,
+                "Not examined",
+                "The node failed at examining this message; the fault is in its program. Nothing was "
+                "kept. Its operator finds the place in the log.",
+                "Non examiné",
+                "Le nœud a échoué à examiner ce message ; l'erreur est dans son programme. Rien n'a été "
+                "conservé. Son exploitant en trouvera l'endroit dans le journal.",
+            ),
+            _problem(
                 "unavailable",
                 503,
                 "Not available",

@@ -36,6 +36,7 @@ def test_the_numbers_travel_and_never_change() -> None:
         (14, "content-lost"),
         (15, "held-too-long"),
         (16, "erased"),
+        (17, "unexamined"),
     ]
 
 
