@@ -22,7 +22,7 @@ import orjson
 
 from gateway.core.envelope import header_of, time_ms
 from gateway.core.message.retention import ending_of, retention_of
-from gateway.core.message.rule import rule_number
+from gateway.core.message.rule import rule_number, violation
 from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.threads import CLOSING, awaits, effects_of, examine_thread
 from gateway.core.message.violation import Violation
@@ -45,8 +45,11 @@ MAX_GROUP = 128
 courier's short writes behind them."""
 
 
-class IdempotencyConflictError(RejectedError):
-    """The idempotency key was used before with another body."""
+class IdempotencyConflictError(RefusedError):
+    """The idempotency key was used before with another body.
+
+    If that was a message of the same id, RF-DUP is broken as well; if not, no rule is.
+    """
 
     code = "idempotency-conflict"
 
@@ -260,8 +263,9 @@ class Admission:
                     repeats.append((position, known[1]))
                     outcomes.append(None)
                 else:
-                    msg = "the idempotency key was used before with another body"
-                    outcomes.append(IdempotencyConflictError(msg))
+                    same = known[1] == candidate.message_id
+                    broken = (violation("RF-DUP", "/header/message_id"),) if same else ()
+                    outcomes.append(IdempotencyConflictError(broken))
                 continue
             content_key = ContentKey(keys[32 * position : 32 * position + 32])
             agency = candidate.principal.agency

@@ -73,7 +73,7 @@ def document_of(error: BaseException, language: Language) -> dict[str, Any]:
         "status": problem.status,
         "detail": problem.detail.text(language),
     }
-    if isinstance(error, RefusedError):
+    if isinstance(error, RefusedError) and error.violations:
         document["errors"] = [
             {
                 "pointer": violation.pointer,

@@ -215,6 +215,14 @@ async def test_without_a_key_the_message_id_is_the_key(site: AgencySite) -> None
         assert again.message_id == first.message_id
         assert again.audit == first.audit
 
+        whole["header"]["precedence"] = "FLASH"
+        with pytest.raises(ProblemError) as raised:
+            await sarc.send(whole)
+        assert (raised.value.status, raised.value.problem) == (409, "idempotency-conflict")
+        assert [(item.rule, item.pointer) for item in raised.value.errors] == [
+            ("RF-DUP", "/header/message_id")
+        ]
+
 
 @pytest.mark.parametrize("key", ["", "a b", "k" * 129, "clé"])
 async def test_a_key_of_another_form_is_refused(site: AgencySite, key: str) -> None:
