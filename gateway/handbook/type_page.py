@@ -124,7 +124,12 @@ def _deadline(voice: Voice, terms: TypeTerms) -> Html | str:
         by_code = (f"{value} {duration(voice, minutes)}" for value, minutes in rule.minutes.items())
         times = voice.word("by_field", field=_name(rule.field), times=", ".join(by_code))
     if rule.not_after is not None:
-        times += "; " + voice.word("not_after", field=_name(rule.not_after))
+        field = _name(rule.not_after)
+        if rule.margin_minutes:
+            margin = duration(voice, rule.margin_minutes)
+            times += "; " + voice.word("not_after_margin", field=field, margin=margin)
+        else:
+            times += "; " + voice.word("not_after", field=field)
     return voice.word("awaits", times=times)
 
 

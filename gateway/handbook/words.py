@@ -118,6 +118,9 @@ WORDS: Final[Mapping[str, Wording]] = {
         fr="L'émetteur attend une réponse et indique reply_by. Un projet sans ce champ reçoit {times}.",
     ),
     "by_field": Wording(en="by {field}: {times}", fr="selon {field} : {times}"),
+    "not_after_margin": Wording(
+        en="at the latest {margin} before {field}", fr="au plus tard {margin} avant {field}"
+    ),
     "not_after": Wording(en="at the latest {field}", fr="au plus tard {field}"),
     "awaits_nothing": Wording(
         en="No deadline: nothing is awaited.",

@@ -180,6 +180,20 @@ def test_a_type_s_own_rules_come_before_those_of_its_parts(pages: dict[str, Read
     assert named[-1] == "rules.html#ID-ISO3166"
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("en/invest.controlled_delivery_request-1.html", "at the latest 12 h before window_from"),
+        ("fr/invest.controlled_delivery_request-1.html", "au plus tard 12 h avant window_from"),
+        ("en/alert.urgent-1.html", "at the latest act_before"),
+    ],
+)
+def test_a_deadline_is_told_with_its_margin(book: Handbook, page: str, said: str) -> None:
+    found = book.page(page)
+    assert found is not None
+    assert said in found.body.decode()
+
+
 def test_blocks_and_forms_name_the_rules_that_follow_them(pages: dict[str, Reader]) -> None:
     blocks, forms = pages["en/blocks.html"].links, pages["en/formats.html"].links
 
