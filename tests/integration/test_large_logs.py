@@ -22,13 +22,14 @@ MILLION = 1_000_000
 MOST_BYTES = 200 * 1024 * 1024
 
 MEASURED = """
-import json, resource, sys
+import json, re, sys
 from pathlib import Path
 from gateway.audit.trust import read_trust
 from gateway.audit.verify import verify_folder
 report = verify_folder(Path(sys.argv[1]), trust=read_trust(Path(sys.argv[2])))
-usage = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"headline": report.headline, "bytes": usage.ru_maxrss * 1024, "cpu_s": usage.ru_utime}))
+# Of this program alone: getrusage counts what the process was before, a copy of the tests.
+peak_kib = re.search("VmHWM:[^0-9]*([0-9]+)", Path("/proc/self/status").read_text())[1]
+print(json.dumps({"headline": report.headline, "bytes": int(peak_kib) * 1024}))
 """
 
 
