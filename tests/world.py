@@ -451,6 +451,8 @@ def _due(tx: Transaction) -> list[str]:
         reasons.append("a collection is due")
     if tx.outbox.most_urgent() is not None:
         reasons.append("a message waits")
+    if tx.removal.due_entries(limit=1):
+        reasons.append("the log has to name an erasure")
     return reasons
 
 
