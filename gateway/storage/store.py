@@ -6,6 +6,7 @@ Spec: docs/storage.md.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -56,6 +57,7 @@ class SqlStore:
         self._readers = readers
         self._places = asyncio.Semaphore(MAX_WAITING)
         self._closed = False
+        self._scrubbing = threading.Lock()
 
     @classmethod
     def open(
@@ -140,7 +142,7 @@ class SqlStore:
             False if it could not be done right now, because somebody reads; ask again.
         """
         self._check_open()
-        return await asyncio.to_thread(self._database.scrub)
+        return await asyncio.to_thread(self._scrub)
 
     async def close(self) -> None:
         """Finish what is queued, close every connection, let another process in."""
@@ -165,9 +167,16 @@ class SqlStore:
             msg = "the store is closed"
             raise StoreError(msg)
 
+    def _scrub(self) -> bool:
+        with self._scrubbing:
+            return not self._closed and self._database.scrub()
+
     def _stop(self) -> None:
+        # A caller may have given up while its scrubbing goes on, with a connection of its own:
+        # that one has to be gone before anybody else may have the files.
+        with self._scrubbing:
+            self._readers.stop()
         # The writer closes last: SQLite then folds its log into the database.
-        self._readers.stop()
         if self._writer is not None:
             self._writer.stop()
             self._database.release()
