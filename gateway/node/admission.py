@@ -20,11 +20,9 @@ from typing import cast
 
 import orjson
 
-from gateway.core.envelope import header_of, time_ms
-from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number, violation
 from gateway.core.message.schedule import Announced, Schedule
-from gateway.core.message.threads import CLOSING, awaits, effects_of, examine_thread
+from gateway.core.message.threads import effects_of, examine_thread
 from gateway.core.message.violation import Violation
 from gateway.core.quick import quick_value
 from gateway.core.sealing import ContentKey
@@ -33,6 +31,7 @@ from gateway.errors import GatewayError, RejectedError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.gate import Gate, RecoveringError
+from gateway.node.message_rows import new_message
 from gateway.node.pair import Pair
 from gateway.node.preparation import Candidate, Preparation, Principal, RefusedError, Submission
 from gateway.node.thread_memory import ThreadMemory
@@ -317,9 +316,10 @@ class Admission:
 
     def _settle(self, candidate: Candidate, memory: ThreadMemory) -> Sequence[Violation]:
         """Give the message its number if it has none, and check it against its conversation."""
-        if candidate.seq_missing:
+        if candidate.message is None:
             header = candidate.document["header"]
-            last = memory.last_seq(candidate.conversation_id, candidate.principal.agency)
+            conversation_id = candidate.derived.header.conversation_id
+            last = memory.last_seq(conversation_id, candidate.principal.agency)
             header["conversation"]["seq"] = last + 1
         verdict = examine_thread(
             candidate.document, catalogue=candidate.catalogue, threads=memory, side="sender"
@@ -334,47 +334,22 @@ class Admission:
         now_ms: int,
         audit_index: int,
     ) -> tuple[NewMessage, bytes]:
-        document = candidate.document
-        header = header_of(
-            document,
-            from_node=self._pair.node,
-            to_node=self._pair.peer_node,
-            type_digest=candidate.catalogue.type(document["type"]).digest,
-        )
-        header_bytes = header.encode()
-        message = orjson.dumps(document)
+        document, derived = candidate.document, candidate.derived
+        message = candidate.message or orjson.dumps(document)
         ciphertext, wrapped_key = self._vault.seal(
-            message, content_key=content_key, header=header_bytes, message_id=header.message_id
+            message,
+            content_key=content_key,
+            header=derived.header_bytes,
+            message_id=candidate.message_id,
         )
-        reply_by = document["header"].get("reply_by")
-        effects = effects_of(document, catalogue=candidate.catalogue, threads=memory)
-        row = NewMessage(
-            outgoing=True,
-            state=State.ACCEPTED,
-            message_id=header.message_id,
-            header=header_bytes,
-            type=header.type,
-            from_agency=header.from_agency,
-            to_agencies=header.to_agencies,
-            conversation_id=header.conversation_id,
+        row = new_message(
+            derived,
             seq=document["header"]["conversation"]["seq"],
-            in_reply_to=candidate.in_reply_to,
-            purpose=document["header"]["purpose"]["code"],
-            reply_by_ms=None if reply_by is None else time_ms(reply_by),
-            closes=any(new.effect in CLOSING for new in effects),
-            rank=int(header.precedence),
-            created_ms=header.created_ms,
-            expires_ms=header.expires_ms,
+            effects=effects_of(document, catalogue=candidate.catalogue, threads=memory),
             arrived_ms=now_ms,
-            log_index=None,
             audit_index=audit_index,
-            flags="",
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
-            retention=retention_of(document, candidate.catalogue.type(header.type).terms),
-            ending=ending_of(document),
-            awaits=awaits(document, candidate.catalogue),
-            effects=effects,
         )
         return row, message
 
@@ -430,7 +405,7 @@ class Admission:
         what was done to these before.
         """
         found = set() if row.message_id == row.conversation_id else {row.conversation_id}
-        for subject in candidate.subjects:
+        for subject in candidate.derived.subjects:
             ids = [subject, *(applied.message_id for applied in memory.effects(subject))]
             stored = (memory.find(message_id) for message_id in ids if message_id != row.message_id)
             found.update(message.conversation_id for message in stored if message is not None)
@@ -453,9 +428,9 @@ class Admission:
         memory = ThreadMemory(tx, open_content=self._vault.document)
         memory.fetch(
             message_ids=[candidate.message_id for candidate in candidates],
-            answered=[c.in_reply_to for c in candidates if c.in_reply_to is not None],
-            conversations=[candidate.conversation_id for candidate in candidates],
-            subjects=[subject for candidate in candidates for subject in candidate.subjects],
+            answered=[c.derived.in_reply_to for c in candidates if c.derived.in_reply_to is not None],
+            conversations=[candidate.derived.header.conversation_id for candidate in candidates],
+            subjects=[subject for candidate in candidates for subject in candidate.derived.subjects],
         )
         return memory
 
