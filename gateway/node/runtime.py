@@ -219,7 +219,7 @@ class Node:
             clock=clock,
             workers=self._workers,
             gate=gate,
-            on_collected=self._due,
+            on_collected=self._courier.notify_later,
         )
         self.peer_service = PeerService(
             pair=pair,
