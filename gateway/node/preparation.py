@@ -19,12 +19,14 @@ from gateway.core.digest import digest_of
 from gateway.core.entries import Role
 from gateway.core.message.draft import Completed, Sender, complete
 from gateway.core.message.examine import examine_document
+from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.message.threads import StoredMessage, subjects_of, uuid_bytes
 from gateway.core.message.violation import Violation
+from gateway.core.message.warning import ValueWarning, warnings_of
 from gateway.core.quick import quick_value
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
@@ -115,6 +117,7 @@ class Candidate:
         key: (agency, idempotency key); the default key is the message id.
         catalogue: By which it was judged, and under which it is sent.
         subjects: Messages and rooms that it is about.
+        warnings: Values of it that are in no reference list.
     """
 
     principal: Principal
@@ -127,6 +130,7 @@ class Candidate:
     in_reply_to: bytes | None
     conversation_id: bytes
     subjects: tuple[bytes, ...]
+    warnings: tuple[ValueWarning, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +157,11 @@ class Preparation:
         entropy: Entropy,
         workers: Workers,
         peer: Callable[[], Announced],
+        lists: ReferenceLists,
     ) -> None:
         """Wire the stage; ``peer`` says what the peer has announced of its catalogue."""
         self._peer = peer
+        self._lists = lists
         self._pair = pair
         self._schedule = schedule
         self._store = store
@@ -287,6 +293,7 @@ class Preparation:
             in_reply_to=None if reply is None else uuid_bytes(reply),
             conversation_id=uuid_bytes(conversation["id"]),
             subjects=subjects_of(completed.document),
+            warnings=warnings_of(completed.document, catalogue.type(type_id), self._lists),
         )
 
 
