@@ -255,6 +255,8 @@ def _print_terms(item: MessageType, language: Language) -> None:
         typer.echo(f"answered by:  {reply} within {deadline.text(language)}")
     typer.echo(f"purposes:     {' '.join(sorted(terms.purposes))}")
     typer.echo(f"kept:         {terms.keep_days} days at most")
+    if terms.daily_limit is not None:
+        typer.echo(f"limit:        {terms.daily_limit} an agency and UTC day")
 
 
 def _fields(item: MessageType, language: Language) -> list[tuple[str, bool, str]]:

@@ -14,6 +14,7 @@ room it belongs to: at the receiver it is flagged as crossed and accepted.
 - ``targets``: a message about another, by its type (RF-OPEN, RF-OWN, RF-THEIRS);
 - ``corrections``: corrections, and the values in force (CX-PATCH);
 - ``use_changes``: use changes, and the terms in force (CX-USECHANGE);
+- ``quotas``: how many messages of a type an agency may send on a day (RF-QUOTA);
 - ``rooms``: operation rooms: members, types, end (RF-ROOM);
 - ``effects``: what an accepted message does to earlier ones, and what closes what;
 - ``in_force``: what became of a message: values, terms, retraction, consents;
