@@ -25,7 +25,7 @@ from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number, violation
 from gateway.core.message.schedule import Announced, Schedule
-from gateway.core.message.threads import CLOSING, awaits, effects_of, examine_thread
+from gateway.core.message.threads import CLOSING, awaits, effects_of, end_with_target, examine_thread
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning
 from gateway.core.quick import quick_value
@@ -393,7 +393,7 @@ class Admission:
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
             retention=retention_of(document, candidate.catalogue.type(header.type).terms),
-            ending=ending_of(document),
+            ending=ending_of(document) or end_with_target(document, memory),
             awaits=awaits(document, candidate.catalogue),
             effects=effects,
         )

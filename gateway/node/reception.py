@@ -21,6 +21,7 @@ from gateway.core.message.threads import (
     CLOSING,
     awaits,
     effects_of,
+    end_with_target,
     examine_thread,
     subjects_of,
     uuid_bytes,
@@ -138,7 +139,7 @@ class Reception:
             # The box is not kept: from here on the content key lives under our storage key.
             wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
             retention=retention_of(document, message.catalogue.type(header.type).terms),
-            ending=ending_of(document),
+            ending=ending_of(document) or end_with_target(document, memory),
             awaits=awaits(document, message.catalogue),
             effects=effects,
         )

@@ -25,6 +25,7 @@ Spec: docs/spec/rules.md, "Conversations".
 """
 
 from gateway.core.message.effect import CLOSING, Effect, NewEffect
+from gateway.core.message.threads.corrections import end_with_target
 from gateway.core.message.threads.effects import closes, effects_of, subjects_of
 from gateway.core.message.threads.examination import examine_thread
 from gateway.core.message.threads.progress import awaits
@@ -53,6 +54,7 @@ __all__ = [
     "awaits",
     "closes",
     "effects_of",
+    "end_with_target",
     "examine_thread",
     "nation_of",
     "subjects_of",
