@@ -181,6 +181,17 @@ class AgreementSection(_Section):
         return self
 
 
+class ListsSection(_Section):
+    """Which reference lists a node looks values up in, to warn of those that are not there.
+
+    Attributes:
+        folder: Folder with lists, ``NAME.json``, that replace those of the installation; it may
+            be absent. See docs/reference-lists.md.
+    """
+
+    folder: Path = Path("lists")
+
+
 class LogSection(_Section):
     """What the node says on standard error.
 
@@ -209,6 +220,7 @@ class Config(BaseSettings):
     bundle: BundleSection = BundleSection()
     retention: RetentionSection = RetentionSection()
     agreement: AgreementSection = AgreementSection()
+    lists: ListsSection = ListsSection()
     log: LogSection = LogSection()
 
     @classmethod

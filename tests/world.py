@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
-from gateway.catalogue import read_catalogue
+from gateway.catalogue import read_catalogue, read_lists
 from gateway.core.entries import Entry, EventEntry, Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
 from gateway.core.merkle import Hash, hash_leaf, root_of
@@ -188,7 +188,7 @@ class World:
             link=WorldLink(self, nation),
             clock=self.clock,
             entropy=self.entropy,
-            config=NodeConfig(courier=self.config),
+            config=NodeConfig(courier=self.config, lists=read_lists()),
         )
         side.task = asyncio.create_task(side.node.run(), name=f"node {nation}")
 

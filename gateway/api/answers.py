@@ -9,7 +9,7 @@ Spec: docs/api.md, "Answers".
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -17,10 +17,11 @@ import orjson
 from gateway.core.envelope import decode_header, time_text
 from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.rule import find_rule, rule_by_number
+from gateway.core.message.warning import ValueWarning
 from gateway.core.message.wording import Language
 from gateway.core.receipt import exception_label, exception_text
 from gateway.core.states import Precedence, State
-from gateway.node.admission import Acceptance
+from gateway.node.admission import Acceptance, Checked
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow, MessageRow
@@ -37,17 +38,38 @@ def time_or_none(milliseconds: int | None) -> str | None:
     return None if milliseconds is None else time_text(milliseconds)
 
 
-def acceptance_json(acceptance: Acceptance, *, audit_origin: str) -> bytes:
+def acceptance_json(acceptance: Acceptance, language: Language, *, audit_origin: str) -> bytes:
     """Return the body of a 202."""
     return (
         (
             f'{{"message_id":"{uuid_text(acceptance.message_id)}","status":"{acceptance.state.label}",'
             f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{audit_origin}",'
-            f'"index":{acceptance.audit_index}}},"message":'
+            f'"index":{acceptance.audit_index}}},"warnings":'
         ).encode("ascii")
+        + _warnings_json(acceptance.warnings, language)
+        + b',"message":'
         + acceptance.message
         + b"}"
     )
+
+
+def checked_json(checked: Checked, language: Language, *, mode: str) -> bytes:
+    """Return the answer to a message that would be accepted."""
+    warnings = warning_documents(checked.warnings, language)
+    return raw_member({"mode": mode, "warnings": warnings}, "message", checked.message)
+
+
+def warning_documents(warnings: Iterable[ValueWarning], language: Language) -> list[dict[str, str]]:
+    """Return warnings in the reader's language."""
+    return [
+        {"pointer": warning.pointer, "warning": warning.warning, "message": warning.text(language)}
+        for warning in warnings
+    ]
+
+
+def _warnings_json(warnings: Sequence[ValueWarning], language: Language) -> bytes:
+    """Return the same as JSON; nearly always there are none."""
+    return orjson.dumps(warning_documents(warnings, language)) if warnings else b"[]"
 
 
 def summary(row: MessageRow) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -22,11 +22,14 @@ import typer
 
 from gateway.app import Opened
 from gateway.app import open_home as open_node
+from gateway.catalogue import read_lists
 from gateway.cli.health import ask_health
 from gateway.cli.home_logs import open_home as open_logs
 from gateway.cli.init import now
 from gateway.config import load_config, resolve
 from gateway.core.entries import AgreementEntry, Kind, decode_entry
+from gateway.core.message.reference_lists import ReferenceLists, absent, stale
+from gateway.core.message.warning import LISTS
 from gateway.errors import GatewayError
 from gateway.keyring.files import read_public
 from gateway.keyring.home import NodeHome, audit_origin
@@ -48,6 +51,7 @@ _WHEN_REFUSED: Final = {
     "keys": "docs/keys.md, When something goes wrong",
     "certificates": "docs/keys.md, When something goes wrong",
     "revocation lists": "docs/keys.md, When something goes wrong",
+    "reference lists": "mend or remove the file: the list of the installation counts again",
     "database": "entente log list says more; keep the files as they are",
     "peer": "ask the peer's operators whether their node runs; check address, line and revocation lists",
 }
@@ -119,6 +123,7 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
         "keys": lambda: _keys(home),
         "certificates": lambda: _certificates(home, now),
         "revocation lists": lambda: _lists(home, now),
+        "reference lists": lambda: _reference_lists(path, now),
         "disk": lambda: _disk(path),
         "database": lambda: _database(path),
         "clock": lambda: _clock(path, now),
@@ -188,6 +193,22 @@ def _ending(
     if ends[first] - now < warning:
         return Finding(check=check, state=State.WARN, says=says, do=does)
     return Finding(check=check, state=State.OK, says=says)
+
+
+def _reference_lists(path: Path, now: datetime) -> Finding:
+    return list_finding(read_lists(resolve(path, load_config(path).lists.folder)), today=now.date())
+
+
+def list_finding(lists: ReferenceLists, *, today: date) -> Finding:
+    """Return what these lists are worth on a day; none of it refuses a message."""
+    missing, old = absent(lists, LISTS), stale(lists, today=today)
+    says = ", ".join(f"{name} {lists[name].edition.name}" for name in sorted(lists)) or "none"
+    if not missing and not old:
+        return Finding(check="reference lists", state=State.OK, says=says)
+    says += "".join(f"; {name} is not there" for name in missing)
+    says += "".join(f"; {name} is old" for name in old)
+    does = "put a newer NAME.json into the folder of lists; nothing is refused (docs/reference-lists.md)"
+    return Finding(check="reference lists", state=State.WARN, says=says, do=does)
 
 
 def _disk(path: Path) -> Finding:

@@ -20,10 +20,12 @@ from typing import cast
 
 import orjson
 
+from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.rule import rule_number, violation
 from gateway.core.message.schedule import Announced, Schedule
-from gateway.core.message.threads import effects_of, examine_thread
+from gateway.core.message.threads import effects_of, end_with_target, examine_thread
 from gateway.core.message.violation import Violation
+from gateway.core.message.warning import ValueWarning
 from gateway.core.quick import quick_value
 from gateway.core.sealing import ContentKey
 from gateway.core.states import Precedence, State
@@ -75,6 +77,7 @@ class Acceptance:
         accepted_ms: UTC milliseconds.
         message: The completed document as JSON bytes.
         audit_index: Index of the event in the audit log.
+        warnings: Values of it that are in no reference list.
     """
 
     message_id: bytes
@@ -82,6 +85,20 @@ class Acceptance:
     accepted_ms: int
     message: bytes
     audit_index: int
+    warnings: tuple[ValueWarning, ...] = ()
+
+
+@quick_value
+class Checked:
+    """The answer to a message that would be accepted.
+
+    Attributes:
+        message: The completed document as JSON bytes.
+        warnings: Values of it that are in no reference list.
+    """
+
+    message: bytes
+    warnings: tuple[ValueWarning, ...] = ()
 
 
 Outcome = Acceptance | GatewayError
@@ -103,6 +120,7 @@ class Admission:
         workers: Workers,
         gate: Gate,
         peer: Callable[[], Announced],
+        lists: ReferenceLists = NO_LISTS,
         max_waiting: int = 20_000,
         on_accepted: Callable[[int], None] = lambda _rank: None,
     ) -> None:
@@ -119,6 +137,7 @@ class Admission:
             workers: Threads for batches and large bodies.
             gate: Stands before everything that shows content.
             peer: Says what the peer has announced of its catalogue.
+            lists: Reference lists; values that are not in them are warned of.
             max_waiting: Messages that may wait for a transaction; beyond it, 429.
             on_accepted: Told the most urgent precedence number of each accepted group.
         """
@@ -131,6 +150,7 @@ class Admission:
             entropy=entropy,
             workers=workers,
             peer=peer,
+            lists=lists,
         )
         self._pair = pair
         self._store = store
@@ -196,8 +216,8 @@ class Admission:
         finally:
             self._outstanding -= len(submissions)
 
-    async def check(self, principal: Principal, body: bytes, *, strict: bool) -> bytes:
-        """Return the completed message as JSON, if it would be accepted now.
+    async def check(self, principal: Principal, body: bytes, *, strict: bool) -> Checked:
+        """Return the completed message and its warnings, if it would be accepted now.
 
         Args:
             principal: The caller.
@@ -210,12 +230,12 @@ class Admission:
         await self._gate.passed()
         candidate = await self._preparation.examine(principal, body, strict=strict)
 
-        def look(tx: Transaction) -> bytes:
+        def look(tx: Transaction) -> Checked:
             memory = self._memory(tx, [candidate])
             violations = self._settle(candidate, memory)
             if violations:
                 raise RefusedError(violations)
-            return orjson.dumps(candidate.document)
+            return Checked(message=orjson.dumps(candidate.document), warnings=candidate.warnings)
 
         return await self._store.read(look)
 
@@ -291,9 +311,10 @@ class Admission:
                 accepted_ms=now_ms,
                 message=message,
                 audit_index=indexes[candidate.principal.agency],
+                warnings=candidate.warnings,
             )
         for position, message_id in repeats:
-            outcomes[position] = self._repeated(tx, candidates[position].principal, message_id)
+            outcomes[position] = self._repeated(tx, candidates[position], message_id)
         return cast("list[Outcome]", outcomes)
 
     def _decided(
@@ -350,6 +371,7 @@ class Admission:
             audit_index=audit_index,
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
+            ending=derived.ending or end_with_target(document, memory),
         )
         return row, message
 
@@ -411,8 +433,8 @@ class Admission:
             found.update(message.conversation_id for message in stored if message is not None)
         return found
 
-    def _repeated(self, tx: Transaction, principal: Principal, message_id: bytes) -> Outcome:
-        row = tx.outbox.find(message_id, principal.agency)
+    def _repeated(self, tx: Transaction, candidate: Candidate, message_id: bytes) -> Outcome:
+        row = tx.outbox.find(message_id, candidate.principal.agency)
         stored = tx.threads.content(message_id)
         if row is None or stored is None:
             return ErasedError("the message of this idempotency key was erased")
@@ -422,6 +444,7 @@ class Admission:
             accepted_ms=row.arrived_ms,
             message=orjson.dumps(self._vault.document(*stored)),
             audit_index=row.audit_index or 0,
+            warnings=candidate.warnings,
         )
 
     def _memory(self, tx: Transaction, candidates: Sequence[Candidate]) -> ThreadMemory:

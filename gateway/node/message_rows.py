@@ -77,6 +77,7 @@ def new_message(
     *,
     seq: int,
     effects: Sequence[NewEffect],
+    ending: Ending | None,
     arrived_ms: int,
     ciphertext: bytes,
     wrapped_key: bytes,
@@ -114,7 +115,7 @@ def new_message(
         ciphertext=ciphertext,
         wrapped_key=wrapped_key,
         retention=derived.retention,
-        ending=derived.ending,
+        ending=ending,
         awaits=derived.awaits,
         effects=tuple(effects),
     )

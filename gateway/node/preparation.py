@@ -22,12 +22,14 @@ from gateway.core.entries import Role
 from gateway.core.envelope import header_of
 from gateway.core.message.draft import Completed, Sender, complete
 from gateway.core.message.examine import examine_document
+from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.message.threads import StoredMessage
 from gateway.core.message.violation import Violation
+from gateway.core.message.warning import ValueWarning, warnings_of
 from gateway.core.quick import quick_value
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
@@ -121,6 +123,7 @@ class Candidate:
         catalogue: By which it was judged, and under which it is sent.
         derived: What follows from the document.
         message: The document as JSON bytes; None while its number is missing.
+        warnings: Values of it that are in no reference list.
     """
 
     principal: Principal
@@ -130,6 +133,7 @@ class Candidate:
     catalogue: Catalogue
     derived: Derived
     message: bytes | None
+    warnings: tuple[ValueWarning, ...]
 
     @property
     def message_id(self) -> bytes:
@@ -161,9 +165,11 @@ class Preparation:
         entropy: Entropy,
         workers: Workers,
         peer: Callable[[], Announced],
+        lists: ReferenceLists,
     ) -> None:
         """Wire the stage; ``peer`` says what the peer has announced of its catalogue."""
         self._peer = peer
+        self._lists = lists
         self._pair = pair
         self._schedule = schedule
         self._store = store
@@ -297,6 +303,7 @@ class Preparation:
                 completed.document, catalogue=catalogue, header=header, header_bytes=header.encode()
             ),
             message=None if completed.seq_missing else orjson.dumps(completed.document),
+            warnings=warnings_of(completed.document, catalogue.type(type_id), self._lists),
         )
 
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from gateway.core.entries import ReceiptException
 from gateway.core.message.rule import rule_number
-from gateway.core.message.threads import effects_of, examine_thread
+from gateway.core.message.threads import effects_of, end_with_target, examine_thread
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.message_rows import new_message
@@ -111,4 +111,5 @@ class Reception:
             ciphertext=message.ciphertext,
             # The box is not kept: from here on the content key lives under our storage key.
             wrapped_key=self._vault.wrap(message.content_key, message_id=derived.header.message_id),
+            ending=derived.ending or end_with_target(document, memory),
         )

@@ -16,6 +16,7 @@ from enum import StrEnum
 
 import structlog
 
+from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
 from gateway.core.states import State
@@ -73,6 +74,7 @@ class NodeConfig:
 
     courier: CourierConfig = field(default_factory=CourierConfig)
     max_waiting: int = 20_000
+    lists: ReferenceLists = field(default_factory=lambda: NO_LISTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +199,7 @@ class Node:
             workers=self._workers,
             gate=gate,
             peer=lambda: self._reader.announced,
+            lists=config.lists,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
         )

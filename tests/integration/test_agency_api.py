@@ -185,11 +185,11 @@ async def test_a_batch_has_a_limit_of_lines(site: AgencySite) -> None:
 async def test_checking_keeps_nothing(site: AgencySite) -> None:
     async with site.client(SARC) as sarc:
         completed = await sarc.check(draft(site))
-        assert completed["header"]["conversation"]["seq"] == 1
+        assert completed.message["header"]["conversation"]["seq"] == 1
         with pytest.raises(ProblemError) as raised:
             await sarc.check(draft(site), strict=True)
         assert raised.value.problem == "message-refused"
-        assert await sarc.check(completed, strict=True) == completed
+        assert await sarc.check(completed.message, strict=True) == completed
         assert [item async for item in sarc.sent()] == []
 
 
@@ -209,7 +209,7 @@ async def test_the_same_key_and_body_get_the_same_answer_and_another_body_a_conf
 
 async def test_without_a_key_the_message_id_is_the_key(site: AgencySite) -> None:
     async with site.client(SARC) as sarc:
-        whole = await sarc.check(draft(site))
+        whole = (await sarc.check(draft(site))).message
         first = await sarc.send(whole)
         again = await sarc.send(whole)
         assert again.message_id == first.message_id
@@ -504,7 +504,7 @@ async def test_every_violation_comes_at_once_with_rule_and_place_and_no_value(si
 
 async def test_an_expired_message_is_refused(site: AgencySite) -> None:
     async with site.client(SARC) as sarc:
-        whole = await sarc.check(draft(site))
+        whole = (await sarc.check(draft(site))).message
     now_ms = site.world.clock.now_ms()
     whole["header"]["expires_at"] = time_text(now_ms - 1_000)
 

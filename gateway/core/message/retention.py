@@ -49,6 +49,10 @@ UNCHANGEABLE: Final = frozenset({Ground.RETRACTION, Ground.CANCELLATION, Ground.
 """Grounds that no change of the terms of use takes back."""
 
 
+CARRIED: Final = frozenset({Ground.RETRACTION, Ground.CANCELLATION})
+"""Grounds on which a message takes its corrections along. They keep their own last day otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """When the content of a message is to be destroyed, and on what ground.
