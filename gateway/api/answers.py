@@ -44,10 +44,10 @@ def acceptance_json(acceptance: Acceptance, language: Language, *, audit_origin:
         (
             f'{{"message_id":"{uuid_text(acceptance.message_id)}","status":"{acceptance.state.label}",'
             f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{audit_origin}",'
-            f'"index":{acceptance.audit_index}}},"warnings":'
+            f'"index":{acceptance.audit_index}}},'
         ).encode("ascii")
-        + _warnings_json(acceptance.warnings, language)
-        + b',"message":'
+        + _warnings_member(acceptance.warnings, language)
+        + b'"message":'
         + acceptance.message
         + b"}"
     )
@@ -55,11 +55,13 @@ def acceptance_json(acceptance: Acceptance, language: Language, *, audit_origin:
 
 def checked_json(checked: Checked, language: Language, *, mode: str) -> bytes:
     """Return the answer to a message that would be accepted."""
-    warnings = warning_documents(checked.warnings, language)
-    return raw_member({"mode": mode, "warnings": warnings}, "message", checked.message)
+    document: dict[str, Any] = {"mode": mode}
+    if checked.warnings:
+        document["warnings"] = _warning_documents(checked.warnings, language)
+    return raw_member(document, "message", checked.message)
 
 
-def warning_documents(warnings: Iterable[ValueWarning], language: Language) -> list[dict[str, str]]:
+def _warning_documents(warnings: Iterable[ValueWarning], language: Language) -> list[dict[str, str]]:
     """Return warnings in the reader's language."""
     return [
         {"pointer": warning.pointer, "warning": warning.warning, "message": warning.text(language)}
@@ -67,9 +69,11 @@ def warning_documents(warnings: Iterable[ValueWarning], language: Language) -> l
     ]
 
 
-def _warnings_json(warnings: Sequence[ValueWarning], language: Language) -> bytes:
-    """Return the same as JSON; nearly always there are none."""
-    return orjson.dumps(warning_documents(warnings, language)) if warnings else b"[]"
+def _warnings_member(warnings: Sequence[ValueWarning], language: Language) -> bytes:
+    """Return them as a member of a JSON object; nothing if there are none, as nearly always."""
+    if not warnings:
+        return b""
+    return b'"warnings":' + orjson.dumps(_warning_documents(warnings, language)) + b","
 
 
 def summary(row: MessageRow) -> dict[str, Any]:

@@ -144,14 +144,16 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
                 "audit": _PLACE,
                 "warnings": _WARNINGS,
                 "message": _OBJECT,
-            }
+            },
+            optional=("warnings",),
         ),
         "Checked": _closed(
             {
                 "mode": {"type": "string", "enum": ["draft", "strict"]},
                 "warnings": _WARNINGS,
                 "message": _OBJECT,
-            }
+            },
+            optional=("warnings",),
         ),
         "Warning": _warning(language),
         "MessageList": _page("messages", _closed(own)),

@@ -67,7 +67,7 @@ class Accepted:
         accepted_at: When.
         audit: Where the node's audit log has it.
         message: The completed document.
-        warnings: Values of it that are in no reference list; none from a node of before them.
+        warnings: Values of it that are in no reference list.
     """
 
     message_id: str

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
-from gateway.client import AsyncClient, IdentityError, NotReachableError, ProblemError
+from gateway.client import Accepted, AsyncClient, IdentityError, NotReachableError, ProblemError
 from gateway.core.envelope import time_text
 from gateway.ports import Step
 from tests.agency_site import AgencySite, open_site
@@ -191,6 +191,24 @@ async def test_checking_keeps_nothing(site: AgencySite) -> None:
         assert raised.value.problem == "message-refused"
         assert await sarc.check(completed.message, strict=True) == completed
         assert [item async for item in sarc.sent()] == []
+
+
+async def test_a_place_in_no_list_is_accepted_and_its_sender_warned(site: AgencySite) -> None:
+    document = draft(site)
+    document["payload"]["place"] = {"unlocode": "FRQ99"}
+    async with site.client(SARC) as sarc:
+        checked = await sarc.check(document)
+        accepted = await sarc.send(document)
+        (in_batch,) = await sarc.send_batch([document])
+        plain = await sarc.send(draft(site))
+
+    assert isinstance(in_batch, Accepted)
+    for warnings in (checked.warnings, accepted.warnings, in_batch.warnings):
+        assert [(item.warning, item.pointer) for item in warnings] == [
+            ("W-LOCODE", "/payload/place/unlocode")
+        ]
+        assert "FRQ99" not in warnings[0].message
+    assert plain.warnings == ()
 
 
 async def test_the_same_key_and_body_get_the_same_answer_and_another_body_a_conflict(

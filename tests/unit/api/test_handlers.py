@@ -107,7 +107,6 @@ async def test_the_message_stands_in_the_answer_byte_for_byte() -> None:
         "status": "accepted",
         "accepted_at": "2026-11-18T11:06:40.123Z",
         "audit": {"origin": "fr.gateway.test/audit", "index": 9},
-        "warnings": [],
         "message": {"type": "é", "n": [1, 2]},
     }
     assert services.asked == [("submit", "FR.DGDDI.SARC", Submission(body=b"body", key="k"))]
@@ -185,9 +184,12 @@ async def test_warnings_stand_beside_an_acceptance_in_the_readers_words(
     assert (posted.language, checked.language) == (language, language)
 
 
-async def test_an_answer_without_warnings_has_no_language() -> None:
+async def test_an_answer_without_warnings_does_not_speak_of_them_and_has_no_language() -> None:
     services = FakeServices(outcomes=[acceptance()])
-    assert (await ask(services, "post_message", body=b"x", language="fr")).language is None
+    for name in ("post_message", "check_message"):
+        reply = await ask(services, name, body=b"x", language="fr")
+        assert "warnings" not in json_of(reply)
+        assert reply.language is None
 
 
 # --- following ---------------------------------------------------------------------------------------
