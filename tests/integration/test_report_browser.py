@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.figures_html import render_html
-from tests.unit.audit.test_overdue import DISPOSITION, FR, REFERRAL, REFERRAL_MS, START_MS, US, count, said
+from tests.unit.audit.making import FR, US
+from tests.unit.audit.test_overdue import DISPOSITION, REFERRAL, REFERRAL_MS, START_MS, count, said
 
 pytestmark = pytest.mark.browser
 
