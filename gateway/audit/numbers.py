@@ -6,6 +6,10 @@ a log in which number 9 is void has to show the other eight, each as a message o
 Fewer prove that messages below it are not in the log: they still wait at the sender, or were
 kept from it. One copy of one log cannot tell which, so this is said and not failed.
 
+A message that the receiver refused is shown twice, by its entry and by the void of its number,
+and nothing in the log says which belong together. So there may be more shown than numbers, and a
+refused message may hide a number that is missing; what is reported missing always is.
+
 The log is read a second time, and only if it holds void entries: which conversations matter is
 known at its end, and remembering all of them would take memory that grows with the log.
 
@@ -90,7 +94,7 @@ def check_numbers(log: AuditedLog, size: int, voided: Voided) -> Check:
         if missing > 0:
             gaps.append((numbers[highest], highest, missing))
     if not gaps:
-        detail = f"{voided.count} are void, and what is below them is shown"
+        detail = f"{voided.count} are void, and as many are shown as there are below them"
         return Check(name=name, outcome=Outcome.HELD, detail=detail)
     index, highest, missing = min(gaps)
     more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""

@@ -93,7 +93,10 @@ def test_a_log_that_shows_every_number_below_a_void_one_is_complete(tmp_path: Pa
     entries = [numbered(n, attachments=attachments) for n in (1, 2)]
     report = verify(tmp_path, *entries, void(3, 4), numbered(9, attachments=attachments), void(6))
     check = only(report.checks, "numbers")
-    assert (check.outcome, check.detail) == (Outcome.HELD, "3 are void, and what is below them is shown")
+    assert (check.outcome, check.detail) == (
+        Outcome.HELD,
+        "3 are void, and as many are shown as there are below them",
+    )
 
 
 def test_the_first_number_that_is_not_accounted_for_is_named(tmp_path: Path) -> None:
