@@ -20,13 +20,15 @@ from typing import Final
 import structlog
 
 from gateway.api.app import agency_app
+from gateway.audit.stamps import read_authority
 from gateway.catalogue import read_catalogue, read_lists
 from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
 from gateway.console.custody import custody_routes
 from gateway.console.local import tell_health
 from gateway.core.message.schedule import Schedule
-from gateway.errors import ConfigError, GatewayError
+from gateway.core.witness import parse_witness_key
+from gateway.errors import ConfigError, GatewayError, MalformedError
 from gateway.keyring import tls
 from gateway.keyring.access import Doorkeeper
 from gateway.keyring.home import NodeHome
@@ -36,7 +38,9 @@ from gateway.keyring.registry import Holder, SpkiDigest
 from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
 from gateway.link.server import peer_app
+from gateway.link.third_parties import HttpTimeAuthority, HttpWitness
 from gateway.logs import configure_logs
+from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.pair import Pair
 from gateway.node.runtime import Node, NodeConfig
@@ -131,6 +135,60 @@ def read_schedule(home: Path, config: Config) -> Schedule:
     )
 
 
+def third_parties(home: Path, config: Config) -> tuple[ThirdParties, ...]:
+    """Return the third parties that the configuration names, each to be asked by itself.
+
+    Raises:
+        ConfigError: A file with keys or certificates cannot be read; the text names the setting.
+    """
+    found: list[ThirdParties] = []
+    if config.stamps is not None:
+        authority = HttpTimeAuthority(
+            name="tsa",
+            url=config.stamps.url,
+            authority=read_authority(_file(home, config.stamps.certificate_file, "stamps.certificate_file")),
+            context=_trusting(home, config.stamps.ca_file, "stamps.ca_file"),
+        )
+        found.append(ThirdParties(authorities=(authority,), every_s=config.stamps.every_s))
+    for name, section in config.witnesses.items():
+        data = _file(home, section.key_file, f"witnesses.{name}.key_file")
+        try:
+            key = parse_witness_key(data.decode("utf-8").strip())
+        except (MalformedError, ValueError) as error:
+            msg = f"witnesses.{name}.key_file holds no verifier key of a witness (Ed25519, type 0x04)"
+            raise ConfigError(msg) from error
+        witness = HttpWitness(
+            name=name,
+            url=section.url,
+            key=key,
+            context=_trusting(home, section.ca_file, f"witnesses.{name}.ca_file"),
+        )
+        found.append(ThirdParties(witnesses=(witness,), every_s=section.every_s))
+    return tuple(found)
+
+
+def _file(home: Path, path: Path, setting: str) -> bytes:
+    try:
+        return resolve(home, path).read_bytes()
+    except OSError as error:
+        msg = f"{setting} cannot be read ({error.strerror})"
+        raise ConfigError(msg) from error
+
+
+def _trusting(home: Path, path: Path | None, setting: str) -> ssl.SSLContext | None:
+    """Return a TLS context that trusts one authority alone; None for plain HTTP."""
+    if path is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cadata=_file(home, path, setting).decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:
+        msg = f"{setting} is no PEM file with certificates"
+        raise ConfigError(msg) from error
+    return context
+
+
 async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
     """Run the node of a home until ``stop`` is set.
 
@@ -175,6 +233,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 ),
                 max_waiting=config.limits.max_waiting,
                 lists=read_lists(resolve(home, config.lists.folder)),
+                third_parties=third_parties(home, config),
             ),
         )
         _tune_collector()

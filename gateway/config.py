@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -38,10 +38,26 @@ Listen = Annotated[str, StringConstraints(pattern=rf"^{_ADDRESS}(,{_ADDRESS})*:[
 HttpsUrl = Annotated[
     str, StringConstraints(pattern=r"^https://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?/?$")
 ]
+AnyUrl = Annotated[
+    str,
+    StringConstraints(pattern=r"^https?://(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[!-~]*)?$"),
+]
+PartyName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound="StampsSection | WitnessSection")
+
+
+def _need_ca(section: S) -> S:
+    """Refuse HTTPS without the authority of its certificate: those of the system are never loaded."""
+    if section.url.startswith("https:") and section.ca_file is None:
+        msg = "ca_file is needed for an https address"
+        raise ValueError(msg)
+    return section
 
 
 class NodeSection(_Section):
@@ -192,6 +208,42 @@ class ListsSection(_Section):
     folder: Path = Path("lists")
 
 
+class StampsSection(_Section):
+    """A time-stamp authority (RFC 3161) that stamps the checkpoints of this node's logs.
+
+    Attributes:
+        url: Where it is asked, by ``http`` or ``https``; what it answers is signed.
+        certificate_file: PEM file with its root and what lies between that and its signing key.
+        ca_file: PEM file with the authority of its HTTPS certificate; needed for ``https``.
+        every_s: How often a log that has grown is stamped, seconds.
+    """
+
+    url: AnyUrl
+    certificate_file: Path
+    ca_file: Path | None = None
+    every_s: int = Field(default=3_600, ge=1, le=86_400)
+
+    _https = model_validator(mode="after")(_need_ca)
+
+
+class WitnessSection(_Section):
+    """A C2SP witness outside both nations that cosigns the checkpoints of this node's logs.
+
+    Attributes:
+        url: Its submission prefix, by ``http`` or ``https``; ``add-checkpoint`` is appended.
+        key_file: File with its verifier key, one line (Ed25519, type 0x04).
+        ca_file: PEM file with the authority of its HTTPS certificate; needed for ``https``.
+        every_s: How often a log that has grown is shown to it, seconds.
+    """
+
+    url: AnyUrl
+    key_file: Path
+    ca_file: Path | None = None
+    every_s: int = Field(default=3_600, ge=1, le=86_400)
+
+    _https = model_validator(mode="after")(_need_ca)
+
+
 class LogSection(_Section):
     """What the node says on standard error.
 
@@ -222,6 +274,8 @@ class Config(BaseSettings):
     agreement: AgreementSection = AgreementSection()
     lists: ListsSection = ListsSection()
     log: LogSection = LogSection()
+    stamps: StampsSection | None = None
+    witnesses: dict[PartyName, WitnessSection] = Field(default_factory=dict, max_length=8)
 
     @classmethod
     def settings_customise_sources(

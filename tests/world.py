@@ -28,6 +28,7 @@ from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.message.schedule import Schedule
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
 from gateway.node.admission import Acceptance
+from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.runtime import Node, NodeConfig, Phase
@@ -154,6 +155,8 @@ class World:
         self.catalogue = read_catalogue()
         # Of a nation whose node has another catalogue, or is to change it; read at its start.
         self.schedules: dict[str, Schedule] = {}
+        # Whom a nation's node shows its checkpoints to; read at its start.
+        self.third_parties: dict[str, tuple[ThirdParties, ...]] = {}
         self.config = config or CourierConfig(pace_ms=0, first_wait_s=0.02, longest_wait_s=0.2)
         self.sides = {
             nation: Side(nation=nation, folder=folder / nation, keyring=WorldKeyring(nation))
@@ -188,7 +191,11 @@ class World:
             link=WorldLink(self, nation),
             clock=self.clock,
             entropy=self.entropy,
-            config=NodeConfig(courier=self.config, lists=read_lists()),
+            config=NodeConfig(
+                courier=self.config,
+                lists=read_lists(),
+                third_parties=self.third_parties.get(nation, ()),
+            ),
         )
         side.task = asyncio.create_task(side.node.run(), name=f"node {nation}")
 

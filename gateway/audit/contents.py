@@ -14,22 +14,25 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from gateway.audit.numbers import Voided
 from gateway.audit.statement import Statement, read_statement
 from gateway.core.entries import (
     AnchorEntry,
     CollectedEntry,
     Entry,
+    EventEntry,
     IncidentEntry,
     IncidentKind,
     KeyStatementEntry,
     Kind,
     MessageEntry,
     ReceiptEntry,
-    decode_entry,
+    VoidEntry,
+    decode_entries,
 )
-from gateway.core.envelope import FROM_NODE, TO_NODE, header_fields
+from gateway.core.envelope import FROM_NODE, TO_NODE, batch_header_fields
 from gateway.core.merkle import HASH_BYTES, Hash
 from gateway.errors import MalformedError
 
@@ -38,10 +41,17 @@ _AUDIT: Final = frozenset(map(int, (Kind.KEY_STATEMENT, Kind.ANCHOR, Kind.INCIDE
 _REWINDING: Final = frozenset({IncidentKind.RECOVERY, IncidentKind.PEER_ROLLBACK})
 """Incidents after which sizes of the other log may be smaller than before."""
 
+_REWINDING_EVENTS: Final = frozenset({"log.recovered", "mirror.rolled_back", "peer.rolled_back"})
+"""The same, as an audit log says it."""
+
+_REFILLED: Final = "log.recovered"
+"""Its details: from which size to which the exchange log was refilled from the peer's mirror."""
+
 MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
 
 MAX_AGENCIES: Final = 10_000
+MAX_REFILLED: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -132,6 +142,12 @@ class LogContents:
         self.anchored: dict[str, Claims] = {}
         self.receipted: dict[str, Claims] = {}
         self.answers: dict[str, Answers] = {}
+        self.voided = Voided()
+        # Between which sizes one bundle of messages ended and the next one had not begun.
+        self.run_ends = array("Q")
+        self.run_starts = array("Q")
+        self.refilled: list[tuple[int, int]] = []
+        self._message_end = 0
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
         self._rewound = False
         self._box: tuple[bytes, bytes, bytes] | None = None
@@ -139,24 +155,25 @@ class LogContents:
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
-        for data in entries:
-            index = self.size
-            self.size += 1
-            try:
-                entry = decode_entry(data)
-            except MalformedError:
+        found = decode_entries(entries)
+        messages = [entry.header for entry in found if type(entry) is MessageEntry]
+        headers = iter(batch_header_fields(messages))
+        for index, (data, entry) in enumerate(zip(entries, found, strict=True), self.size):
+            if entry is None:
                 self.malformed.add(index, "is not an entry of this protocol")
                 continue
             # The kind as a plain number: hashing a member of an enumeration takes as long as
             # hashing the leaf.
             kind = data[1]
             self.kinds[kind] += 1
+            header = next(headers) if type(entry) is MessageEntry else None
             if kind not in self._allowed:
                 self.malformed.add(index, "is of a kind that does not belong into this log")
-            elif isinstance(entry, MessageEntry):
-                self._message(index, entry)
+            elif type(entry) is MessageEntry:
+                self._message(index, entry, header)
             else:
                 self._other(index, entry)
+        self.size += len(entries)
 
     def _other(self, index: int, entry: Entry) -> None:
         match entry:
@@ -174,13 +191,15 @@ class LogContents:
                 self._statement(index, entry)
             case IncidentEntry():
                 self._rewound = self._rewound or entry.incident in _REWINDING
+            case VoidEntry():
+                self.voided.add(index, entry, rewound=self._rewound)
+            case EventEntry():
+                self._event(entry)
             case _:
-                pass  # KEM keys, events, agreements and voids stand by themselves
+                pass  # KEM keys and agreements stand by themselves
 
-    def _message(self, index: int, entry: MessageEntry) -> None:
-        try:
-            header = header_fields(entry.header)
-        except MalformedError:
+    def _message(self, index: int, entry: MessageEntry, header: tuple[Any, ...] | None) -> None:
+        if header is None:
             self.malformed.add(index, "holds a header that is not one")
             return
         if header[FROM_NODE] != self.node or header[TO_NODE] == self.node:
@@ -190,6 +209,10 @@ class LogContents:
             self._slot += 1
         else:
             self._slot = 0
+            if self._box is not None:
+                self.run_ends.append(self._message_end)
+                self.run_starts.append(index)
+        self._message_end = index + 1
         if entry.slot != self._slot or (self._slot and box != self._box):
             self.messages.add(index, "does not stand at the next slot of its key box")
             self._slot = entry.slot
@@ -239,6 +262,15 @@ class LogContents:
             elif size == last and root != last_root:
                 problems.add(index, "names another root for the same size than an entry before it")
         claims.add(index, size, root)
+
+    def _event(self, entry: EventEntry) -> None:
+        if entry.event not in _REWINDING_EVENTS:
+            return
+        self._rewound = True
+        if entry.event == _REFILLED and len(entry.details) == 2 and len(self.refilled) < MAX_REFILLED:
+            start, end = entry.details
+            if isinstance(start, int) and isinstance(end, int):
+                self.refilled.append((start, end))
 
     def _statement(self, index: int, entry: KeyStatementEntry) -> None:
         try:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from gateway.audit.completeness import check_anchored, check_answered
 from gateway.audit.contents import Answers, Claims, LogContents, Problems
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader
@@ -62,6 +63,7 @@ def compare_logs(
         compared += _root_checks("receipts", speaker.contents.receipted, speaker, largest)
         compared += _answer_checks(speaker, largest)
         compared += _root_checks("anchors", speaker.contents.anchored, speaker, largest)
+        compared += _completeness_checks(speaker, largest)
     logs = tuple(item.report for item in verifications)
     return SetReport(title=title, logs=logs, checks=(*checks, *compared))
 
@@ -219,6 +221,26 @@ def _compare_answers(answers: Answers, subject: _Known, problems: Problems) -> i
         elif agencies[collector] not in decode_header(entry.header).to_agencies:
             problems.add(index, "was collected by an agency that it is not addressed to")
     return later
+
+
+def _completeness_checks(speaker: _Known, known: dict[str, _Known]) -> list[Check]:
+    """Check that receipts and anchors leave nothing out of the logs that are at hand."""
+    checks: list[Check] = []
+    for origin, answers in sorted(speaker.contents.answers.items()):
+        subject = known.get(origin)
+        if subject is None or not answers.ranges:
+            continue
+        name = f"messages answered in {speaker.contents.origin}"
+        try:
+            checks.append(check_answered(name, answers, log=subject.log, contents=subject.contents))
+        except GatewayError as error:
+            checks.append(Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}"))
+    if speaker.contents.is_audit:
+        name = f"bundles anchored in {speaker.contents.origin}"
+        for _, subject in sorted(known.items()):
+            if subject.contents.is_exchange:
+                checks.append(check_anchored(name, speaker.contents, subject.contents))
+    return checks
 
 
 def _check(name: str, problems: Problems, held: str) -> Check:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 from gateway.audit.log import AuditedLog
+from gateway.audit.overdue import Replies, ReplyTerms
 from gateway.audit.report import LogReport
 from gateway.audit.statement import read_statement
 from gateway.audit.trust import Trust
@@ -34,6 +35,7 @@ from gateway.core.entries import (
     decode_entry,
 )
 from gateway.core.envelope import decode_header
+from gateway.core.message.rule import rule_by_number
 from gateway.core.receipt import exception_label
 from gateway.errors import MalformedError
 
@@ -91,6 +93,7 @@ class Figures:
         disclosed: Files of evidence that were handed out with their content key.
         erased: Messages whose content was erased.
         unlisted: Things that were counted but not listed.
+        replies: What became of replies that were due.
         logs: What was verified.
     """
 
@@ -111,6 +114,7 @@ class Figures:
     disclosed: int = 0
     erased: int = 0
     unlisted: int = 0
+    replies: Replies = field(default_factory=lambda: Replies(terms={}))
     logs: list[LogReport] = field(default_factory=list)
 
     def wait_ms(self, share: float) -> int | None:
@@ -127,6 +131,7 @@ def count_logs(
     *,
     trust: Trust,
     progress: Callable[[str], Progress],
+    terms: Mapping[str, ReplyTerms] | None = None,
 ) -> Figures:
     """Verify logs and count what they say about a period.
 
@@ -135,8 +140,9 @@ def count_logs(
         period: Which period.
         trust: Keys that the auditor trusts.
         progress: Gives, for the title of a log, what is told how far the work is.
+        terms: What the catalogue says of replies; without it none is known to be due.
     """
-    figures = Figures(period=period)
+    figures = Figures(period=period, replies=Replies(terms=terms or {}))
     created: dict[str, array[int]] = {}
     answers: list[ReceiptEntry] = []
     seen: set[str] = set()
@@ -148,6 +154,7 @@ def count_logs(
 
         found = verify_tree(log, title=title, trust=trust, reader=reader, progress=progress(title))
         figures.logs.append(found.report)
+        figures.replies.signed(found.report.title, found.report.signed_s)
         seen.add(found.report.title)
     for receipt in answers:
         _answered(receipt, figures, created.get(receipt.origin, array("q")))
@@ -166,7 +173,7 @@ def _answered(receipt: ReceiptEntry, figures: Figures, created: array[int]) -> N
         if refused is None:
             figures.received[receipt.origin] += 1
         else:
-            rule = "" if refused.rule is None else f" {refused.rule}"
+            rule = "" if refused.rule is None else f" {_rule(refused.rule)}"
             _add(figures.refused, f"{exception_label(refused.code)}{rule}")
 
 
@@ -197,7 +204,7 @@ class _Counting:
                 try:
                     entry = decode_entry(data)
                     if isinstance(entry, MessageEntry):
-                        at_ms = self._message(entry)
+                        at_ms = self._message(index, entry)
                     else:
                         self._other(index, entry)
                 except MalformedError:
@@ -205,10 +212,12 @@ class _Counting:
                 self._created.append(at_ms)
         self._size += len(entries)
 
-    def _message(self, entry: MessageEntry) -> int:
+    def _message(self, index: int, entry: MessageEntry) -> int:
         header = decode_header(entry.header)
         figures = self._figures
-        if header.created_ms in figures.period:
+        in_period = header.created_ms in figures.period
+        figures.replies.message(self._origin, index, header, in_period=in_period)
+        if in_period:
             figures.by_log[self._origin] += 1
             _add(figures.by_type, header.type)
             _add(figures.by_agency, header.from_agency)
@@ -221,6 +230,7 @@ class _Counting:
         match entry:
             case ReceiptEntry():
                 self._answers.append(entry)
+                figures.replies.receipt(entry)
             case CollectedEntry():
                 for item in entry.collections:
                     if item.at_ms in period:
@@ -244,7 +254,7 @@ class _Counting:
     def _event(self, index: int, entry: EventEntry) -> None:
         figures = self._figures
         if entry.event == "message.refused":
-            rules = [str(number) for number in entry.details if isinstance(number, int)] or [""]
+            rules = [_rule(number) for number in entry.details if isinstance(number, int)] or [""]
             for rule in rules:
                 _add(figures.refused_at_home, f"{entry.outcome} {rule}".strip())
         elif entry.event == "message.erased":
@@ -260,6 +270,11 @@ class _Counting:
             self._figures.unlisted += 1
             return
         where.append(Listed(at_ms=at_ms, origin=self._origin, index=index, what=what))
+
+
+def _rule(number: int) -> str:
+    """Return the id of a rule; one that this version does not know gets its number."""
+    return rule_by_number(number) or str(number)
 
 
 def _add(counter: Counter[str], name: str) -> None:

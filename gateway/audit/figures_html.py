@@ -9,11 +9,13 @@ Spec: docs/auditing.md, "A report for people".
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Final
 
-from gateway.audit.figures import Figures, Listed
+from gateway.audit.figures import MAX_LISTED, Figures, Listed
+from gateway.audit.overdue import Due, Fate
 from gateway.audit.report import LogReport, time_text
 
 _BAR: Final = 420
@@ -28,7 +30,7 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}td.w{word-break:break-al
 .good{color:#0a5c2b}.bad{color:#9b1c1c;font-weight:bold}.verdict{font-size:1.1rem;font-weight:bold}
 svg text{font:13px system-ui,sans-serif;fill:#1a1a1a}svg rect{fill:#2b5c8a}
 code,pre{font:13px ui-monospace,monospace}
-@media print{body{margin:0;max-width:none}h2{break-after:avoid}table,svg{break-inside:avoid}}
+@media print{body{margin:0;max-width:none}h2,h3{break-after:avoid}tr,svg{break-inside:avoid}}
 """
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -81,6 +83,36 @@ _WORDS: Final = {
     "time": ("time", "heure"),
     "place": ("log and index", "journal et rang"),
     "what": ("what", "quoi"),
+    "due": ("Replies that were due", "Réponses attendues"),
+    "in-time": ("answered in time", "ont reçu réponse dans le délai"),
+    "late": ("answered late", "ont reçu réponse en retard"),
+    "absent": ("overdue: no answer in the logs", "en retard : aucune réponse dans les journaux"),
+    "not-due": ("not due yet when the logs were signed", "pas encore échues à la signature des journaux"),
+    "cancelled": ("cancelled by those who asked", "annulées par le demandeur"),
+    "unknown": (
+        "unknown: the other nation's log, or the terms of that time, are not at hand",
+        "indéterminé : le journal de l'autre nation ou les délais d'alors manquent",
+    ),
+    "due_text": (
+        (
+            "Times are those of the agreement for the type and precedence of each request; where they "
+            "depend on the content, the longest. An agency may have asked for another time in its message, "
+            "which no log shows. An answer is the first message of the other nation in the same "
+            "conversation whose type answers the request."
+        ),
+        (
+            "Les délais sont ceux de l'accord pour le type et la précédence de chaque demande ; s'ils "
+            "dépendent du contenu, le plus long. Un service a pu demander un autre délai dans son "
+            "message, qu'aucun journal ne montre. Une réponse est le premier message de l'autre "
+            "nation, dans la même conversation, dont le type répond à la demande."
+        ),
+    ),
+    "late_list": ("Late or absent replies", "Réponses tardives ou absentes"),
+    "asked_by": ("asked by", "demandé par"),
+    "due_at": ("due", "échéance"),
+    "answered": ("answered", "réponse"),
+    "no_answer": ("none", "aucune"),
+    "cosigned_by": ("cosigned by", "cosigné par"),
     "checked": ("What was verified", "Ce qui a été vérifié"),
     "log": ("log", "journal"),
     "size": ("entries", "inscriptions"),
@@ -103,13 +135,13 @@ _WORDS: Final = {
     "limits": ("What this report does not show", "Ce que ce rapport ne montre pas"),
     "limits_text": (
         (
-            "Contents and deadlines of messages are not in the logs, so neither are overdue replies. "
+            "Contents of messages are not in the logs, nor are deadlines that agencies set themselves. "
             "Entries of incidents and key statements state no time: all that the logs hold are "
             "listed. Whether anything was withheld is seen by reconciling both nations' exports."
         ),
         (
-            "Ni le contenu ni les échéances des messages ne sont dans les journaux ; les réponses en "
-            "retard n'y sont donc pas non plus. Les inscriptions d'incidents et de déclarations de "
+            "Ni le contenu des messages ni les échéances fixées par les services eux-mêmes ne sont "
+            "dans les journaux. Les inscriptions d'incidents et de déclarations de "
             "clés ne portent pas d'heure : toutes sont listées. Le rapprochement des exports des deux"
             " nations montre si quelque chose a été retenu."
         ),
@@ -163,6 +195,7 @@ class _Page:
             ("by_collector", _largest(figures.collected)),
         ):
             yield f"<h2>{self._say(name)}</h2>{self._chart(counter)}"
+        yield from self._replies()
         for name, items in (
             ("incidents", figures.incidents),
             ("operators", figures.operators),
@@ -183,7 +216,8 @@ class _Page:
             ("disclosed", figures.disclosed),
             ("erased", figures.erased),
         ]
-        rows += [("unlisted", figures.unlisted)] if figures.unlisted else []
+        unlisted = figures.unlisted + figures.replies.unfollowed
+        rows += [("unlisted", unlisted)] if unlisted else []
         body = "".join(
             f'<tr><td class="n">{self._number(n)}</td><td>{self._say(name)}</td></tr>' for name, n in rows
         )
@@ -201,6 +235,40 @@ class _Page:
             f'<tr><td>{self._say(name)}</td><td class="n">{self._seconds(ms)}</td></tr>' for name, ms in waits
         )
         yield f"<table>{body}</table>"
+
+    def _replies(self) -> Iterator[str]:
+        due = self._figures.replies.conclude()
+        yield f"<h2>{self._say('due')}</h2>"
+        if not due:
+            yield f"<p>{self._say('none')}</p>"
+            return
+        counts = Counter(item.fate for item in due)
+        body = "".join(
+            f'<tr><td class="n">{self._number(counts[fate])}</td><td>{self._say(fate)}</td></tr>'
+            for fate in Fate
+            if counts[fate] or fate in {Fate.IN_TIME, Fate.LATE, Fate.ABSENT}
+        )
+        yield f"<table>{body}</table><p>{self._say('due_text')}</p>"
+        missed = [item for item in due if item.fate in {Fate.LATE, Fate.ABSENT}]
+        if not missed:
+            return
+        head = "".join(
+            f"<th>{self._say(name)}</th>" for name in ("due_at", "answered", "what", "asked_by", "place")
+        )
+        body = "".join(map(self._missed, missed[:MAX_LISTED]))
+        more = len(missed) - MAX_LISTED
+        rest = f"<p>{self._number(more)} {self._say('unlisted')}</p>" if more > 0 else ""
+        yield f"<h3>{self._say('late_list')}</h3><table><tr>{head}</tr>{body}</table>{rest}"
+
+    def _missed(self, item: Due) -> str:
+        due = "" if item.due_ms is None else time_text(item.due_ms // 1_000)
+        answered = item.answered_ms
+        said = self._say("no_answer") if answered is None else time_text(answered // 1_000)
+        return (
+            f'<tr><td>{due}</td><td class="{"bad" if answered is None else ""}">{said}</td>'
+            f"<td>{escape(_plain(item.type))}</td><td>{escape(_plain(item.agency))}</td>"
+            f"<td>{escape(_plain(item.origin))} {item.index}</td></tr>"
+        )
 
     def _chart(self, counts: Mapping[str, int]) -> str:
         """Return bars with their numbers; a printer and a screen reader both read them."""
@@ -231,7 +299,10 @@ class _Page:
         return f"<table><tr>{head}</tr>{body}</table>"
 
     def _verified(self) -> Iterator[str]:
-        head = "".join(f"<th>{self._say(name)}</th>" for name in ("log", "size", "root", "signed", "result"))
+        head = "".join(
+            f"<th>{self._say(name)}</th>"
+            for name in ("log", "size", "root", "signed", "cosigned_by", "result")
+        )
         body = "".join(self._log(log) for log in self._figures.logs)
         yield (
             f"<h2>{self._say('checked')}</h2><table><tr>{head}</tr>{body}</table>"
@@ -244,12 +315,14 @@ class _Page:
         size = "" if checkpoint is None else self._number(checkpoint.size)
         root = "" if checkpoint is None else b64encode(checkpoint.root).decode()
         signed = "" if log.signed_s is None else time_text(log.signed_s)
+        cosigned = ", ".join(escape(_plain(item.name)) for item in log.cosigned)
         word = self._say("verified" if log.is_verified else "not_verified")
         reason = "" if log.reason is None else f": {escape(_plain(log.reason))}"
         return (
             f'<tr><td>{escape(_plain(log.title))}</td><td class="n">{size}</td>'
             f'<td class="w"><code>{root}</code></td>'
-            f'<td>{signed}</td><td class="{"good" if log.is_verified else "bad"}">{word}{reason}</td></tr>'
+            f"<td>{signed}</td><td>{cosigned}</td>"
+            f'<td class="{"good" if log.is_verified else "bad"}">{word}{reason}</td></tr>'
         )
 
     def _say(self, name: str) -> str:

@@ -8,11 +8,11 @@ In this order, because each step decides what the next may believe:
 3. **files** - the folder holds the files of a log of this size and no other;
 4. **tree** - the entries lead to the signed root;
 5. **tiles** - every stored hash is the one that follows from the entries;
-6. **entries**, **key statement**, **messages**, **receipts**, **anchors** - what the
-   entries say is in the specified form and does not contradict itself.
+6. **entries**, **key statement**, **messages**, **receipts**, **anchors**, **numbers** - what
+   the entries say is in the specified form and does not contradict itself.
 
 Memory does not grow with the log: one bundle of entries is held at a time, and a few
-numbers for each receipt and anchor.
+numbers for each receipt, anchor and bundle of messages.
 
 Spec: docs/auditing.md, "What is checked".
 """
@@ -27,6 +27,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from gateway.audit.contents import LogContents, Problems
 from gateway.audit.folder import LogFolder, shown
 from gateway.audit.log import AuditedLog
+from gateway.audit.numbers import check_numbers
 from gateway.audit.report import Check, Cosigned, LogReport, Outcome
 from gateway.audit.stack import Tile, TileStack
 from gateway.audit.statement import Statement
@@ -110,6 +111,8 @@ def verify_log(
     if contents is None or verifier is None:
         return Verification(report=found.report)
     checks = (*found.report.checks, *_content_checks(contents, verifier, trust))
+    if contents.is_exchange:
+        checks = (*checks, check_numbers(log, contents.size, contents.voided))
     return Verification(
         report=replace(found.report, checks=checks, kinds=_kinds(contents)), log=log, contents=contents
     )

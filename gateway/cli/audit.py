@@ -26,6 +26,7 @@ from gateway.cli.audit_questions import find_command, reconcile_command, report_
 from gateway.cli.auditing import JsonOption, print_table, trusted
 from gateway.cli.home_logs import StoredLog, open_home
 from gateway.cli.log import progress_bar
+from gateway.cli.outside import Outside
 from gateway.cli.remote_logs import NodePort, RemoteLog
 from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.merkle import Hash
@@ -83,6 +84,24 @@ def verify(
         list[Path] | None,
         typer.Option("--since", help="Saved checkpoint that its log has to begin with; may be repeated."),
     ] = None,
+    parties: Annotated[
+        Path | None,
+        typer.Option(
+            "--third-parties",
+            help="What `log export --third-parties` wrote: time stamps and witnesses.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    tsa: Annotated[
+        Path | None,
+        typer.Option(
+            "--tsa",
+            help="PEM file with the certificates of the time-stamp authority.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Recompute a log from its entries and say whether all of it is as it was signed.
@@ -92,14 +111,22 @@ def verify(
     entente audit verify --home var/demo/fr
 
     entente audit verify --url https://127.0.0.1:9443 --as var/demo/fr/operators/AUDITOR --trust keys
+
+    entente audit verify /media/stick/fr-us --trust keys --third-parties /media/stick/stamps --tsa tsa.pem
     """
     paths = folders or []
     _check_usage(paths, trust, home, url, identity)
+    if (parties is not None or tsa is not None) and url is not None:
+        msg = "--third-parties and --tsa go with exported logs or --home"
+        raise typer.BadParameter(msg)
     if names and url is None:
         msg = "--log goes with --url"
         raise typer.BadParameter(msg)
     saved = _saved(since or [])
-    _conclude(lambda: _verify(paths, trust, home, url, identity, names, saved), json_output=json_output)
+    outside = Outside(parties, tsa)
+    _conclude(
+        lambda: _verify(paths, trust, home, url, identity, names, saved, outside), json_output=json_output
+    )
 
 
 @app.command()
@@ -187,14 +214,16 @@ def _verify(
     identity: Path | None,
     names: list[str] | None,
     saved: list[SavedNote],
+    outside: Outside,
 ) -> Report:
     if not paths and url is None and home is not None:
-        return _verify_home(home, saved)
-    keys = read_trust(trust if trust is not None else _trust_of(home))
+        return _verify_home(home, saved, outside)
+    keys_in = trust if trust is not None else _trust_of(home)
+    keys = read_trust(keys_in)
     if url is not None and identity is not None:
         return _verify_node(url, identity, names, keys, saved)
     found = [_verify_one(LogFolder(path), shown(path.resolve().name), keys) for path in paths]
-    checks = _since_checks(saved, found, keys)
+    checks = [*_since_checks(saved, found, keys), *outside.checks(found, keys, keys_in=keys_in)]
     if len(found) == 1:
         report = found[0].report
         return replace(report, checks=(*report.checks, *checks))
@@ -235,7 +264,7 @@ def _trust_of(home: Path | None) -> Path:
     return (home or Path()) / "trust"
 
 
-def _verify_home(home: Path, saved: list[SavedNote]) -> SetReport:
+def _verify_home(home: Path, saved: list[SavedNote], outside: Outside) -> SetReport:
     """Verify every log of a node, what they say of each other, and what the node signed before."""
     trust = read_trust(_trust_of(home))
     with open_home(home) as logs:
@@ -255,6 +284,7 @@ def _verify_home(home: Path, saved: list[SavedNote]) -> SetReport:
                 checks.append(_unsigned(stored.name, log.unsigned))
         checks += _high_water_checks(logs.marks, known)
         checks += _since_checks(saved, found, trust)
+        checks += outside.checks(found, trust, keys_in=_trust_of(home), home=logs)
         return compare_logs(found, title=logs.config.node.name, checks=checks)
 
 

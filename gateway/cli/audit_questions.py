@@ -17,10 +17,12 @@ from gateway.audit.figures import Period, count_logs
 from gateway.audit.figures_html import render_html
 from gateway.audit.find import Answer, Question, find_entries
 from gateway.audit.folder import shown
+from gateway.audit.overdue import reply_terms
 from gateway.audit.reconcile import NamedLog, Reconciliation, reconcile
 from gateway.audit.report import Check, LogReport, Outcome
 from gateway.audit.trust import read_trust
 from gateway.audit.verify import Progress
+from gateway.catalogue import read_catalogue
 from gateway.cli.agency import answering
 from gateway.cli.auditing import HomeOption, JsonOption, TrustOption, print_table, trusted
 from gateway.cli.log import progress_bar
@@ -154,6 +156,15 @@ def report_command(
     trust: TrustOption = None,
     home: HomeOption = None,
     language: Annotated[str, typer.Option("--language", help="en or fr.")] = "en",
+    schemas: Annotated[
+        Path | None,
+        typer.Option(
+            "--schemas",
+            help="Catalogue that says when replies were due; that of this installation if absent.",
+            file_okay=False,
+            exists=True,
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Write what happened in a period as an HTML page for people, with what was verified.
@@ -170,7 +181,8 @@ def report_command(
     with answering(), _bars() as progress:
         keys = read_trust(keys_in)
         logs = [item for folder in folders for item in exported_logs(folder)]
-        figures = count_logs(logs, period, trust=keys, progress=progress)
+        terms = reply_terms(read_catalogue(schemas))
+        figures = count_logs(logs, period, trust=keys, progress=progress, terms=terms)
     try:
         out.write_text(render_html(figures, language=language), encoding="utf-8")
     except OSError as error:
@@ -179,7 +191,9 @@ def report_command(
     verified = all(log.is_verified for log in figures.logs)
     messages = sum(figures.by_log.values())
     if json_output:
-        typer.echo(json.dumps({"file": str(out), "messages": messages, "verified": verified}))
+        replies = {str(fate): count for fate, count in sorted(figures.replies.counts().items())}
+        found = {"file": str(out), "messages": messages, "verified": verified, "replies": replies}
+        typer.echo(json.dumps(found))
     else:
         typer.echo(f"{'VERIFIED' if verified else 'NOT VERIFIED'}: {messages} messages, written to {out}")
     if not verified:

@@ -66,6 +66,7 @@ class HomeLogs:
 
     def __init__(self, home: Path, config: Config, runner: asyncio.Runner) -> None:
         """Use `open_home`."""
+        self.path = home
         self._runner = runner
         self.config = config
         # Read before the database: a mark is never ahead of what was written before it.

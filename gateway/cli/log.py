@@ -21,8 +21,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gateway.audit.describe import describe_entry
 from gateway.audit.export import export_log
 from gateway.audit.report import time_text
+from gateway.audit.third_parties import write_claims
 from gateway.audit.trust import TrustUnreadableError, read_trust
 from gateway.cli.home_logs import HomeLogs, StoredLog, log_origin, open_home
+from gateway.cli.outside import claims_of
 from gateway.config import load_config
 from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.note import parse_note
@@ -55,6 +57,12 @@ def export(
         int | None,
         typer.Option("--up-to", min=0, help="Only up to the newest kept checkpoint of at most N entries."),
     ] = None,
+    parties: Annotated[
+        Path | None,
+        typer.Option(
+            "--third-parties", help="Folder for time stamps and notes of witnesses.", file_okay=False
+        ),
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Write a log as a C2SP tlog-tiles folder; a second export adds what is new.
@@ -68,6 +76,10 @@ def export(
         with progress_bar(f"exporting {log}") as report:
             written = _Count(size, report)
             done = export_log(source, folder, progress=written.add)
+        said = 0
+        if parties is not None:
+            origin = done.checkpoint.origin
+            said = write_claims(claims_of(logs, origin, at_most=done.checkpoint.size), parties)
     checkpoint = done.checkpoint
     if json_output:
         _print_json(
@@ -77,11 +89,14 @@ def export(
                 "root": checkpoint.root.hex(),
                 "added": checkpoint.size - done.old_size,
                 "files": done.files,
+                "third_parties": said,
             }
         )
         return
     added = checkpoint.size - done.old_size
     typer.echo(f"{checkpoint.origin}: {checkpoint.size} entries, {added} of them new, in {folder}")
+    if parties is not None:
+        typer.echo(f"{said} time stamps and notes of witnesses in {parties}")
     if up_to is not None and source.unsigned:
         typer.echo(f"{source.unsigned} later entries were left out, as --up-to asks")
     elif source.unsigned:

@@ -140,7 +140,7 @@ def cosignature_lines(
     classical, post_quantum = cosigner.verifier.verifier_keys(cosigner=True)
     message = cosigned_message(checkpoint, name=cosigner.name, time_s=time_s)
     return (
-        classical.signature(_u64(time_s) + cosigner.sign_ed25519(_cosigned_text(checkpoint, time_s))),
+        classical.signature(_u64(time_s) + cosigner.sign_ed25519(cosigned_text(checkpoint, time_s))),
         post_quantum.signature(_u64(time_s) + cosigner.sign_mldsa87(message)),
     )
 
@@ -218,7 +218,7 @@ def verify_cosignature(note: bytes, *, cosigner: HybridVerifier) -> int:
     message = cosigned_message(checkpoint, name=cosigner.name, time_s=time_s)
     valid = (
         text_time_s == time_s,
-        cosigner.is_ed25519_valid(signature, _cosigned_text(checkpoint, text_time_s)),
+        cosigner.is_ed25519_valid(signature, cosigned_text(checkpoint, text_time_s)),
         cosigner.is_mldsa87_valid(timed, message),
     )
     if not all(valid):
@@ -283,7 +283,7 @@ def _timed(blob: bytes) -> tuple[int, bytes]:
     return time_s, blob[_TIME_BYTES:]
 
 
-def _cosigned_text(checkpoint: Checkpoint, time_s: int) -> bytes:
+def cosigned_text(checkpoint: Checkpoint, time_s: int) -> bytes:
     """Return what an Ed25519 cosignature (0x04) signs."""
     return f"cosignature/v1\ntime {time_s}\n{format_checkpoint(checkpoint)}".encode()
 

@@ -36,6 +36,11 @@ MIN_INTEGER: Final = -(2**63)
 _SMALL_BYTES: Final = 65_536
 """Up to this length the worst case in memory (about 32 times the input) does no harm."""
 
+MAX_BATCH_BYTES: Final = 262_144
+"""Encodings that are decoded at once hold at most this many bytes together: about 8 MiB at worst."""
+
+_BATCH_ITEMS: Final = 4_096
+
 _FEW: Final = 16
 
 _SCALARS: Final = frozenset({int, bytes, str, bool, type(None)})
@@ -103,6 +108,42 @@ def decode(data: bytes, *, max_bytes: int, max_values: int = MAX_VALUES) -> Valu
         msg = "the bytes are not the shortest encoding of their value"
         raise MalformedError(msg)
     return value
+
+
+def decode_batch(items: Sequence[bytes]) -> Sequence[Value] | None:
+    """Return what each of many encodings holds, in half the time that `decode` takes for them.
+
+    All are read in one step and written again one by one: an item that is its value written
+    again is the one encoding of it, however it was read. What is written again and is still no
+    value of the protocol (a float, the empty map, an extension without content) is *not*
+    refused here: the caller compares the exact type of everything that it takes, as those
+    who read entries and headers do anyway.
+
+    Args:
+        items: Encodings, each of one value.
+
+    Returns:
+        The values in the same order, or None if at least one item may not be canonical, or all
+        together are too long to be read at once. `decode` then says which, and why.
+
+    Spec: docs/spec/encoding.md, "Reading".
+    """
+    joined = b"".join(items)
+    if not 0 < len(items) <= _BATCH_ITEMS or len(joined) > MAX_BATCH_BYTES:
+        return None
+    try:
+        values: Sequence[Value] = msgpack.unpackb(  # noqa: TID251 - this is the module that may
+            b"\xdc" + len(items).to_bytes(2, "big") + joined,
+            raw=False,
+            use_list=False,
+            max_map_len=0,
+            max_ext_len=0,
+            max_array_len=MAX_VALUES,
+        )
+        canonical = list(map(_pack, values)) == list(items)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return values if canonical else None
 
 
 def expect_array(

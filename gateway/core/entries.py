@@ -10,12 +10,13 @@ Spec: docs/spec/log.md, "Entries".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 from typing import Any, ClassVar, Final
 
-from gateway.core.encoding import Value, decode, encode
+from gateway.core.encoding import Value, decode, decode_batch, encode
 from gateway.core.quick import quick_value
 from gateway.errors import MalformedError
 
@@ -359,7 +360,31 @@ def decode_entry(data: bytes) -> Entry:
     Raises:
         MalformedError: Unknown kind, wrong fields, too large, or not canonical.
     """
-    value = decode(data, max_bytes=MAX_STATEMENT_BYTES)
+    return _read_entry(decode(data, max_bytes=MAX_STATEMENT_BYTES), len(data))
+
+
+def decode_entries(batch: Sequence[bytes]) -> list[Entry | None]:
+    """Return what `decode_entry` returns for each of many entries; None where it raises.
+
+    For whoever reads millions of them.
+    """
+    values = decode_batch(batch)
+    found: list[Entry | None] = []
+    for place, data in enumerate(batch):
+        try:
+            entry = decode_entry(data) if values is None else _read_entry(values[place], len(data))
+        except MalformedError:
+            entry = None
+        found.append(entry)
+    return found
+
+
+def _read_entry(value: Value, size: int) -> Entry:
+    """Return the entry that a canonical value of ``size`` bytes is.
+
+    Every reader compares the exact type of each field, so nothing that only looks like a value
+    of the protocol gets through (`gateway.core.encoding.decode_batch`).
+    """
     if not isinstance(value, tuple) or not value or type(value[0]) is not int:
         msg = "an entry is an array that begins with its kind"
         raise MalformedError(msg)
@@ -367,7 +392,7 @@ def decode_entry(data: bytes) -> Entry:
     if reader is None:
         msg = "an entry of unknown kind"
         raise MalformedError(msg)
-    if len(data) > _limit(value[0]):
+    if size > _limit(value[0]):
         msg = "an entry is larger than its kind allows"
         raise MalformedError(msg)
     try:
@@ -429,14 +454,26 @@ def _fields(value: Any, count: int) -> tuple[Any, ...]:
 def _message(
     header: Any, key_id: Any, bundle_id: Any, slot: Any, box: Any, digest: Any, length: Any, /
 ) -> MessageEntry:
+    # In one step, and not field by field as below: nearly all entries of a log are messages.
+    if (
+        type(header) is not bytes
+        or not type(key_id) is type(bundle_id) is type(box) is type(digest) is bytes
+        or not type(slot) is type(length) is int
+        or len(key_id) != KEM_KEY_ID_BYTES
+        or len(bundle_id) != BUNDLE_ID_BYTES
+        or not len(box) == len(digest) == DIGEST_BYTES
+        or not 0 <= slot <= MAX_INDEX
+        or not 0 <= length <= MAX_INDEX
+    ):
+        raise ValueError
     return MessageEntry(
-        header=_bytes(header),
-        kem_key_id=_bytes(key_id, KEM_KEY_ID_BYTES),
-        bundle_id=_bytes(bundle_id, BUNDLE_ID_BYTES),
-        slot=_int(slot),
-        box_digest=_bytes(box, DIGEST_BYTES),
-        ciphertext_digest=_bytes(digest, DIGEST_BYTES),
-        ciphertext_bytes=_int(length),
+        header=header,
+        kem_key_id=key_id,
+        bundle_id=bundle_id,
+        slot=slot,
+        box_digest=box,
+        ciphertext_digest=digest,
+        ciphertext_bytes=length,
     )
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, cast
 
-from gateway.core.encoding import decode, encode
+from gateway.core.encoding import Value, decode, decode_batch, encode
 from gateway.core.quick import quick_value
 from gateway.core.states import Precedence
 from gateway.errors import MalformedError
@@ -145,7 +145,28 @@ def header_fields(data: bytes) -> tuple[Any, ...]:
     Raises:
         MalformedError: As for `decode_header`.
     """
-    value = decode(data, max_bytes=MAX_HEADER_BYTES)
+    return _checked_fields(decode(data, max_bytes=MAX_HEADER_BYTES))
+
+
+def batch_header_fields(batch: Sequence[bytes]) -> list[tuple[Any, ...] | None]:
+    """Return what `header_fields` returns for each of many headers; None where it raises."""
+    values = decode_batch(batch)
+    found: list[tuple[Any, ...] | None] = []
+    for place, data in enumerate(batch):
+        try:
+            if values is None or len(data) > MAX_HEADER_BYTES:
+                fields = header_fields(data)
+            else:
+                fields = _checked_fields(values[place])
+        except MalformedError:
+            found.append(None)
+        else:
+            found.append(fields)
+    return found
+
+
+def _checked_fields(value: Value) -> tuple[Any, ...]:
+    """Return the fields of a canonical value if it is a header; each type is compared exactly."""
     if not isinstance(value, tuple) or len(value) != _FIELDS:
         msg = f"a header is an array of {_FIELDS} fields"
         raise MalformedError(msg)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.core.entries import EventEntry, KeyStatementEntry, Kind, Role, encode_entry
+from gateway.core.entries import AnchorEntry, EventEntry, KeyStatementEntry, Kind, Role, encode_entry
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.pair import Pair
-from gateway.ports import LogKind, Transaction
+from gateway.ports import LogHead, LogKind, Transaction
 
 MAX_OBJECTS = 500
 """Ids in one event; longer lists are split over several events."""
@@ -83,6 +83,15 @@ class AuditLog:
             entry = encode_entry(KeyStatementEntry(statement=statement))
             extend_log(tx, head, [entry])
             tx.logs.put_control(self.origin, Kind.KEY_STATEMENT, 0, entry)
+
+    def anchor(self, tx: Transaction, head: LogHead) -> None:
+        """Record where an exchange log or a mirror ends, in the transaction that made it so.
+
+        Between the anchors of two bundles nothing can be put in later, and none can be left
+        out: whoever rewrites the exchange log has to rewrite this log too.
+        """
+        entry = AnchorEntry(origin=head.origin, size=head.size, root=head.edge.root())
+        self.append(tx, [encode_entry(entry)])
 
     def next_index(self, tx: Transaction) -> int:
         """Return the index that the next event of this transaction will have."""

@@ -34,6 +34,7 @@ from gateway.errors import (
     RootMismatchError,
     UnavailableError,
 )
+from gateway.node.audit_log import AuditLog
 from gateway.node.forks import FROZEN, Checked, Forks
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
@@ -127,6 +128,7 @@ class Intake:
         self._on_kem_key_gone = on_kem_key_gone
         self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private)
         self._reception = Reception(vault=vault)
+        self._audit = AuditLog(pair)
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
         self._turn = asyncio.Lock()
         self._taking: set[asyncio.Task[Contents | None]] = set()
@@ -365,6 +367,7 @@ class Intake:
         for index, entry in enumerate(new, start=head.size):
             if kind_of(entry) in _CONTROL_KINDS and index not in contents.malformed:
                 tx.logs.put_control(head.origin, kind_of(entry), index, entry)
+        self._audit.anchor(tx, grown)
         effects = self._reader.keep(tx, contents.others, contents.malformed, now_ms)
         rows, exceptions = self._reception.receive(tx, contents.messages, now_ms)
         if rows:

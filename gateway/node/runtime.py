@@ -23,6 +23,7 @@ from gateway.core.states import State
 from gateway.errors import OperatorError
 from gateway.node.admission import Admission
 from gateway.node.agreements import AgreementState, agreement_state
+from gateway.node.attestations import Attestations, ThirdParties
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
@@ -73,6 +74,7 @@ class NodeConfig:
     """What an operator can set of a node's behaviour."""
 
     courier: CourierConfig = field(default_factory=CourierConfig)
+    third_parties: tuple[ThirdParties, ...] = ()
     max_waiting: int = 20_000
     lists: ReferenceLists = field(default_factory=lambda: NO_LISTS)
 
@@ -261,6 +263,18 @@ class Node:
             on_due=self._due,
             on_expired=self.tracking.moved,
         )
+        # Each third party is asked by a task of its own, so that none waits for another.
+        self._attestations = tuple(
+            Attestations(
+                pair=pair,
+                store=store,
+                keyring=keyring,
+                clock=clock,
+                parties=parties,
+                may_show=lambda: self._housekeeping.may_sign,
+            )
+            for parties in config.third_parties
+        )
         self._recovery = Recovery(
             pair=pair,
             store=store,
@@ -359,6 +373,8 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._housekeeping.run(), name="housekeeping")
             tasks.create_task(self._ship(), name="courier")
+            for number, attestations in enumerate(self._attestations):
+                tasks.create_task(attestations.run(), name=f"attestations {number}")
 
     async def _ship(self) -> None:
         """Settle where our log is, then ship it; again when the peer turns out to hold more of it."""

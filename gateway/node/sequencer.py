@@ -43,7 +43,7 @@ from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Schedule
 from gateway.node.announcements import Announcements
-from gateway.node.audit_log import AUDIT_CLOSED
+from gateway.node.audit_log import AUDIT_CLOSED, AuditLog
 from gateway.node.log_writer import LogHashes, ensure_log, extend_log, note_time_s, put_controls
 from gateway.node.pair import Pair
 from gateway.node.vault import Vault
@@ -126,6 +126,7 @@ class Sequencer:
             origin=self._origin, schedule=schedule, keyring=keyring, clock=clock
         )
         self._last_note_s = 0
+        self._audit = AuditLog(pair)
         self._peer_key: PeerKey | None = None
         self._pending: list[bytes] = []
 
@@ -258,6 +259,7 @@ class Sequencer:
             messages=len(waiting),
         )
         tx.outbox.put_bundle(stored)
+        self._audit.anchor(tx, grown)
         return stored, Bundle(
             start=head.size,
             entries=tuple(entries),

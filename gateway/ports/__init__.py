@@ -23,9 +23,13 @@ from gateway.ports.outside import (
     OrderKind,
     PeerLink,
     PeerView,
+    TimeAuthority,
+    Witness,
 )
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
+    Attestation,
+    AttestationKind,
     CollectionRow,
     EffectRow,
     Erasure,
@@ -54,6 +58,8 @@ from gateway.ports.store import (
 )
 
 __all__ = [
+    "Attestation",
+    "AttestationKind",
     "BundleAnswer",
     "Clock",
     "CollectionRow",
@@ -86,6 +92,8 @@ __all__ = [
     "Store",
     "StoredNote",
     "Threads",
+    "TimeAuthority",
     "Transaction",
     "Waiting",
+    "Witness",
 ]

@@ -11,6 +11,7 @@ from gateway.core.keybox import KemPrivateKey
 from gateway.core.merkle import Hash
 from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridSigner, HybridVerifier
+from gateway.core.witness import WitnessKey
 
 
 class Clock(Protocol):
@@ -161,6 +162,48 @@ class PeerLink(Protocol):
 
     async def add_checkpoint(self, body: bytes) -> bytes:
         """Ask for a cosignature of the audit log's checkpoint (C2SP tlog-witness)."""
+        ...
+
+
+class TimeAuthority(Protocol):
+    """An authority that signs when it saw a text (RFC 3161). It is no part of either nation.
+
+    Raises of the call:
+        UnavailableError: Not reachable, overloaded, or no answer in time.
+        PeerError: It refuses, or its answer does not prove what was asked.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name by which its stamps are kept."""
+        ...
+
+    async def stamp(self, text: bytes) -> bytes:
+        """Return its verified response over a text; it sees a hash of it alone."""
+        ...
+
+
+class Witness(Protocol):
+    """Somebody who cosigns checkpoints and sees no entry (C2SP tlog-witness).
+
+    Raises of the call:
+        UnavailableError: Not reachable, overloaded, or no answer in time.
+        PeerConflictError: It has signed another size (the error holds it).
+        PeerError: It refuses for another reason.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the name by which its cosignatures are kept."""
+        ...
+
+    @property
+    def key(self) -> WitnessKey:
+        """Return the public key that its lines have to be of."""
+        ...
+
+    async def add_checkpoint(self, body: bytes) -> bytes:
+        """Ask for its line; return what it answers, not verified."""
         ...
 
 

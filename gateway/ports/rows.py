@@ -25,6 +25,7 @@ class Step(StrEnum):
     DELIVERED = "delivered"
     MIRRORED = "mirrored"
     COSIGNED = "cosigned"
+    ATTESTED = "attested"
     COLLECTED = "collected"
     EXPIRED = "expired"
     ERASED = "erased"
@@ -70,6 +71,39 @@ class StoredNote:
     at_ms: int
     note: bytes | None
     cosigned: bool = False
+
+
+class AttestationKind(StrEnum):
+    """How a third party vouches for a checkpoint."""
+
+    STAMP = "stamp"
+    """A time-stamp authority (RFC 3161): the evidence is its response over the note's text."""
+
+    WITNESS = "witness"
+    """A C2SP witness: the evidence is the note of the log with the witness's line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attestation:
+    """What somebody who belongs to neither nation says of a checkpoint of an own log.
+
+    Attributes:
+        origin: Log.
+        size: Size that the checkpoint names.
+        root: Root that it names.
+        kind: How it is said.
+        name: Name of the authority or witness, as the configuration has it.
+        at_ms: When it reached this node, UTC milliseconds.
+        evidence: What proves it.
+    """
+
+    origin: str
+    size: int
+    root: Hash
+    kind: AttestationKind
+    name: str
+    at_ms: int
+    evidence: bytes
 
 
 @quick_value

@@ -10,6 +10,8 @@ from gateway.core.merkle import MAX_TREE_SIZE, Hash, RightEdge, TileHash
 from gateway.core.states import State
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
+    Attestation,
+    AttestationKind,
     CollectionRow,
     EffectRow,
     InboxRow,
@@ -373,6 +375,18 @@ class Facts(Protocol):
 
     def incidents(self, *, limit: int) -> list[Incident]:
         """Return incidents, newest first."""
+        ...
+
+    def put_attestation(self, attestation: Attestation) -> None:
+        """Keep what a third party says of a checkpoint; a newer word on the same size replaces it."""
+        ...
+
+    def attestations(self, origin: str) -> Sequence[Attestation]:
+        """Return everything that third parties said of a log, by kind, name and size."""
+        ...
+
+    def attested_size(self, origin: str, kind: AttestationKind, name: str) -> int:
+        """Return the largest size of a log that a third party has vouched for, or 0."""
         ...
 
     def get(self, key: str) -> str | None:

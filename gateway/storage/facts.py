@@ -11,11 +11,12 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from gateway.ports import Incident
+from gateway.core.merkle import Hash
+from gateway.ports import Attestation, AttestationKind, Incident
 from gateway.storage.engine import replace_row
 from gateway.storage.session import Session
 from gateway.storage.statements import ListStatement, Statement
-from gateway.storage.tables import Big, idempotency, incidents, settings
+from gateway.storage.tables import Big, attestations, idempotency, incidents, settings
 
 _bind: Final = sa.bindparam
 
@@ -30,6 +31,19 @@ _LAST_INCIDENT: Final = Statement(sa.select(sa.func.max(incidents.c.number)))
 _PUT_INCIDENT: Final = Statement(sa.insert(incidents), row=[column.name for column in incidents.columns])
 _INCIDENTS: Final = Statement(
     sa.select(*_INCIDENT_COLUMNS).order_by(incidents.c.number.desc()).limit(_bind("most", type_=Big))
+)
+_ATTESTED: Final = Statement(replace_row(attestations), row=[column.name for column in attestations.columns])
+_ATTESTATIONS: Final = Statement(
+    sa.select(*attestations.columns)
+    .where(attestations.c.origin == _bind("of"))
+    .order_by(attestations.c.kind, attestations.c.name, attestations.c.size)
+)
+_ATTESTED_SIZE: Final = Statement(
+    sa.select(sa.func.max(attestations.c.size)).where(
+        attestations.c.origin == _bind("of"),
+        attestations.c.kind == _bind("how"),
+        attestations.c.name == _bind("by"),
+    )
 )
 _GET: Final = Statement(sa.select(settings.c.value).where(settings.c.key == _bind("name")))
 _PUT: Final = Statement(replace_row(settings), row=("key", "value"))
@@ -81,6 +95,39 @@ class SqlFacts:
             )
             for kind, origin, size, root, at_ms, note_a, note_b in self._session.all(_INCIDENTS, most=limit)
         ]
+
+    def put_attestation(self, attestation: Attestation) -> None:
+        """Keep what a third party says of a checkpoint; a newer word on the same size replaces it."""
+        row = (
+            attestation.origin,
+            str(attestation.kind),
+            attestation.name,
+            attestation.size,
+            attestation.root,
+            attestation.at_ms,
+            attestation.evidence,
+        )
+        self._session.many(_ATTESTED, [row])
+
+    def attestations(self, origin: str) -> list[Attestation]:
+        """Return everything that third parties said of a log, by kind, name and size."""
+        return [
+            Attestation(
+                origin=log,
+                kind=AttestationKind(kind),
+                name=name,
+                size=size,
+                root=Hash(root),
+                at_ms=at_ms,
+                evidence=evidence,
+            )
+            for log, kind, name, size, root, at_ms, evidence in self._session.all(_ATTESTATIONS, of=origin)
+        ]
+
+    def attested_size(self, origin: str, kind: AttestationKind, name: str) -> int:
+        """Return the largest size of a log that a third party has vouched for, or 0."""
+        row = self._session.first(_ATTESTED_SIZE, of=origin, how=str(kind), by=name)
+        return 0 if row is None or row[0] is None else int(row[0])
 
     def get(self, key: str) -> str | None:
         """Return a setting."""

@@ -14,7 +14,8 @@ Three families:
   message or an operator orders about the content of another message), `holds` (what may
   not be erased). When content ends stands in `messages`: a row of `contents` is written
   once and deleted once, so that no second copy of it stays behind in the file.
-- **Facts**: `idempotency`, `incidents`, `settings`, `lease`.
+- **Facts**: `idempotency`, `incidents`, `attestations` (what third parties say of checkpoints),
+  `settings`, `lease`.
 
 Every search that runs while messages flow has an index that holds only the rows it can
 find: the waiting ones, those in flight, those not collected yet. They stay small however
@@ -34,7 +35,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0003"
+SCHEMA_REVISION: Final = "0005"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -414,6 +415,20 @@ idempotency: Final = sa.Table(
     _column("message_id", Bytes()),
     _column("at_ms", Big),
     sa.Index("ix_idempotency_message", "message_id"),
+    sqlite_with_rowid=False,
+)
+
+attestations: Final = sa.Table(
+    "attestations",
+    metadata,
+    _key("origin", sa.Text()),
+    _key("kind", sa.Text()),
+    _key("name", sa.Text()),
+    _key("size", Big),
+    _column("root", Bytes()),
+    _column("at_ms", Big),
+    # A response of RFC 3161, or a note with the line of a witness.
+    _column("evidence", Bytes()),
     sqlite_with_rowid=False,
 )
 

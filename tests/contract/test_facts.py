@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.merkle import Hash
 from gateway.errors import StoreError
-from gateway.ports import Incident, Step
+from gateway.ports import Attestation, AttestationKind, Incident, Step
 from gateway.storage.store import SqlStore
 from tests.contract.builders import LYON, NICE, OWN, digest, identifier
 
@@ -48,3 +49,30 @@ async def test_a_setting_is_stored_replaced_and_removed(store: SqlStore) -> None
     for value in ("frozen", "thawed", None, None):
         await store.write(Step.SETUP, lambda tx, v=value: tx.facts.put("pair", v))  # type: ignore[misc]
         assert await store.read(lambda tx: tx.facts.get("pair")) == value
+
+
+async def test_what_third_parties_say_is_kept_by_log_kind_name_and_size(store: SqlStore) -> None:
+    def said(kind: AttestationKind, size: int, evidence: bytes, *, origin: str = OWN) -> Attestation:
+        return Attestation(
+            origin=origin,
+            size=size,
+            root=Hash(digest(size)),
+            kind=kind,
+            name="x",
+            at_ms=size,
+            evidence=evidence,
+        )
+
+    stamps = [said(AttestationKind.STAMP, size, b"stamp") for size in (7, 9)]
+    witness = said(AttestationKind.WITNESS, 8, b"note")
+    foreign = said(AttestationKind.STAMP, 99, b"stamp", origin="other.gateway.test/audit")
+    for item in (stamps[1], witness, stamps[0], foreign):
+        await store.write(Step.ATTESTED, lambda tx, i=item: tx.facts.put_attestation(i))  # type: ignore[misc]
+    assert await store.read(lambda tx: tx.facts.attestations(OWN)) == [*stamps, witness]
+    assert await store.read(lambda tx: tx.facts.attested_size(OWN, AttestationKind.STAMP, "x")) == 9
+    assert await store.read(lambda tx: tx.facts.attested_size(OWN, AttestationKind.WITNESS, "x")) == 8
+    assert await store.read(lambda tx: tx.facts.attested_size(OWN, AttestationKind.WITNESS, "y")) == 0
+
+    newer = said(AttestationKind.WITNESS, 8, b"a later note")
+    await store.write(Step.ATTESTED, lambda tx: tx.facts.put_attestation(newer))
+    assert await store.read(lambda tx: tx.facts.attestations(OWN)) == [*stamps, newer]

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.core.encoding import decode, encode
+from gateway.core.encoding import decode, decode_batch, encode
 from gateway.errors import MalformedError
 
 UNICODE = st.characters(codec="utf-8")
@@ -77,3 +77,33 @@ def test_a_truncated_or_extended_encoding_is_refused(value: Any, data: st.DataOb
 
     assert read(encoded[:end]) is MalformedError
     assert read(encoded + data.draw(st.binary(min_size=1, max_size=5))) is MalformedError
+
+
+@given(st.lists(VALUES, min_size=1, max_size=20))
+def test_many_are_read_as_each_of_them(values: list[Any]) -> None:
+    assert decode_batch([encode(value) for value in values]) == tuple(values)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=6), st.data())
+def test_what_is_read_together_is_what_each_would_be_alone(values: list[Any], data: st.DataObject) -> None:
+    # Bytes are altered, and moved over the border between two items: together they may still be readable.
+    items = [encode(value) for value in values]
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(items) - 1))
+        cut = data.draw(st.integers(0, len(items[place])))
+        moved, items[place] = items[place][cut:], items[place][:cut] + data.draw(st.binary(max_size=2))
+        items[(place + 1) % len(items)] = moved + items[(place + 1) % len(items)]
+    together = decode_batch(items)
+
+    if together is not None:
+        assert all(encode_or_none(value) in (item, None) for value, item in zip(together, items, strict=True))
+    if all(read(item) is not MalformedError for item in items):
+        assert together == tuple(map(read, items))
+
+
+def encode_or_none(value: Any) -> bytes | None:
+    """Return the encoding, or None for what only looks like a value: a float, the empty map."""
+    try:
+        return encode(value)
+    except TypeError:
+        return None

@@ -21,6 +21,7 @@ from gateway.core.entries import (
     ReceiptEntry,
     ReceiptException,
     VoidEntry,
+    decode_entries,
     decode_entry,
     encode_entry,
     kind_of,
@@ -147,3 +148,32 @@ def test_a_field_of_any_other_shape_is_refused_or_says_exactly_its_bytes(
         return
 
     assert encode_entry(read) == other
+
+
+FOREIGN = st.sampled_from([b"\xcb\x3f\xf0" + bytes(6), b"\xca\x3f\x80\x00\x00", b"\x80", b"\xc7\x00\x05"])
+"""What looks like a value when it is read and written again: floats, the empty map, an empty extension."""
+
+
+@given(st.lists(ENTRIES, min_size=1, max_size=5), FOREIGN, st.data())
+def test_many_entries_are_read_as_each_of_them(
+    entries: list[Entry], foreign: bytes, data: st.DataObject
+) -> None:
+    batch = [encode_entry(entry) for entry in entries]
+    match data.draw(st.sampled_from(["as they are", "altered", "foreign"])):
+        case "as they are":
+            pass
+        case "altered":
+            batch[-1] = data.draw(altered(batch[-1]))
+        case _:
+            # In the place of a field, or of one within it: of a byte string that begins there.
+            marks = [at for at in range(1, len(batch[0])) if batch[0][at] < 0x80]
+            at = data.draw(st.sampled_from(marks))
+            batch[0] = batch[0][:at] + foreign + batch[0][at + 1 :]
+    alone: list[Entry | None] = []
+    for item in batch:
+        try:
+            alone.append(decode_entry(item))
+        except MalformedError:
+            alone.append(None)
+
+    assert decode_entries(batch) == alone

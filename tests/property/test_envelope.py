@@ -9,7 +9,9 @@ from gateway.core.envelope import (
     MARKING_LEVELS,
     MAX_NUMBER,
     Header,
+    batch_header_fields,
     decode_header,
+    header_fields,
     time_ms,
     time_text,
 )
@@ -54,6 +56,21 @@ def test_an_altered_header_is_refused_or_says_exactly_its_bytes(header: Header, 
 
     assert read.encode() == other
     assert read != header
+
+
+@given(st.lists(HEADERS, min_size=1, max_size=5), st.data())
+def test_many_headers_are_read_as_each_of_them(headers: list[Header], data: st.DataObject) -> None:
+    batch = [header.encode() for header in headers]
+    if data.draw(st.booleans()):
+        batch[-1] = data.draw(altered(batch[-1]))
+    alone: list[object] = []
+    for item in batch:
+        try:
+            alone.append(header_fields(item))
+        except MalformedError:
+            alone.append(None)
+
+    assert batch_header_fields(batch) == alone
 
 
 @given(st.integers(min_value=0, max_value=253_402_300_799_999))

@@ -74,6 +74,9 @@ def test_logs_that_agree_are_verified_together(tmp_path: Path) -> None:
         f"3 agree with {US_FR}",
         f"2 exceptions and 3 collections name messages of {US_FR}",
         f"2 agree with {US_FR}",
+        f"every message of {US_FR} below 600 has a receipt",
+        "it holds no anchor of fr.gateway.test/exchange/us",
+        f"it holds no anchor of {US_FR}",
     ]
 
 
@@ -110,6 +113,7 @@ def test_what_lies_beyond_the_copy_at_hand_is_counted(tmp_path: Path) -> None:
     assert [check.detail for check in report.checks] == [
         f"1 agree with {US_FR}; 1 lie beyond the copy at hand",
         f"1 exceptions and 2 collections name messages of {US_FR}; 2 lie beyond the copy at hand",
+        f"every message of {US_FR} below 300 has a receipt",
     ]
 
 

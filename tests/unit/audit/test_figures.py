@@ -69,8 +69,8 @@ def test_a_period_is_counted_from_verified_logs(tmp_path: Path) -> None:
     assert figures.by_agency == {AGENCY[FR]: 297}
     assert figures.by_precedence == {"ROUTINE": 297}
     assert figures.by_day == {"2026-11-18": 297}
-    assert (figures.received, figures.refused) == ({FR_US: 296}, {"rule 7": 1})
-    assert figures.refused_at_home == {"message-refused 7": 1, "message-refused 12": 1}
+    assert (figures.received, figures.refused) == ({FR_US: 296}, {"rule H-05": 1})
+    assert figures.refused_at_home == {"message-refused H-05": 1, "message-refused H-10": 1}
     assert figures.collected == {AGENCY[US]: 2}
     assert (figures.wait_ms(0.0), figures.wait_ms(1.0)) == (1_704, 2_000)
     assert [item.what for item in figures.incidents] == [f"peer-rollback {FR_US} 7"]

@@ -80,6 +80,7 @@ def test_an_exchange_log_is_verified_in_every_respect(tmp_path: Path) -> None:
     assert [check.name for check in report.checks] == [
         *("signatures", "cosignature", "files", "tree", "tiles", "entries"),
         *("key statement", "national root", "messages", "receipts", "anchors"),
+        "numbers",
     ]
     assert dict(report.kinds) == {"message": 297, "kem-key": 1, "key-statement": 1, "agreement": 1}
 

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from gateway.core.encoding import (
+    MAX_BATCH_BYTES,
     MAX_DEPTH,
     decode,
+    decode_batch,
     encode,
     expect_array,
     expect_bytes,
@@ -174,3 +176,22 @@ def test_no_error_repeats_the_input() -> None:
         decode(encode("passport 12AB34567") + b"\x00", max_bytes=100)
 
     assert "passport" not in str(caught.value)
+
+
+def test_what_is_no_encoding_is_not_read_together_either() -> None:
+    good = encode((1, b"two", "three"))
+
+    assert decode_batch([good, good]) == ((1, b"two", "three"),) * 2
+    assert decode_batch([]) is None
+    assert decode_batch([good, good[:-1]]) is None
+    # Each border is wrong, and all bytes together are two values.
+    assert decode_batch([good[:-1], good[-1:] + good]) is None
+    assert decode_batch([good, b"\xcd\x00\x01"]) is None, "a number in a longer form"
+    assert decode_batch([good, b"\x81\x01\x01"]) is None, "a map"
+
+
+def test_more_than_a_batch_holds_is_left_to_be_read_one_by_one() -> None:
+    large = encode(bytes(MAX_BATCH_BYTES))
+
+    assert decode_batch([large]) is None
+    assert decode_batch([b"\x01"] * 5_000) is None

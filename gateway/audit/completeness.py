@@ -1,0 +1,100 @@
+"""Whether anything is missing between logs: messages without an answer, bundles without an anchor.
+
+A log that is as it was signed can still leave something out. What another log says of it shows
+that: the receiver's receipts follow each other, so a message below the last one has to be in
+one of them; and a node's audit log anchors every bundle that the node sent or mirrored, in
+the transaction that did so, so between two bundles there has to be an anchor.
+
+Spec: docs/spec/log.md, "Audit log"; docs/auditing.md, "Two logs side by side".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from gateway.audit.contents import Answers, Claims, LogContents
+from gateway.audit.log import AuditedLog
+from gateway.audit.reader import LogReader
+from gateway.audit.report import Check, Outcome
+from gateway.core.entries import Kind, kind_of
+
+
+def check_answered(name: str, answers: Answers, *, log: AuditedLog, contents: LogContents) -> Check:
+    """Check that every message below the last receipt has one.
+
+    Args:
+        name: Name of the check.
+        answers: What the receiver's log says of the sender's.
+        log: The sender's log.
+        contents: What its entries say.
+
+    Raises:
+        GatewayError: The sender's log cannot be read.
+    """
+    reader = LogReader(log, contents.size)
+    end = min(answers.last_end, contents.size)
+    missing, first = 0, 0
+    for index in _gaps(answers, end):
+        if kind_of(reader.entry(index)) == Kind.MESSAGE:
+            first = first if missing else index
+            missing += 1
+    if missing:
+        more = f" (and {missing - 1} more)" if missing > 1 else ""
+        detail = f"message {first} of {contents.origin} was skipped by receipts{more}"
+        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+    detail = f"every message of {contents.origin} below {end} has a receipt"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def check_anchored(name: str, audit: LogContents, subject: LogContents) -> Check:
+    """Check that an audit log anchors every bundle of messages of a log that its node sent or mirrored.
+
+    Args:
+        name: Name of the check.
+        audit: What the audit log says.
+        subject: What the other log says.
+    """
+    claims = audit.anchored.get(subject.origin)
+    if claims is None:
+        detail = f"it holds no anchor of {subject.origin}"
+        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+    sizes = sorted(claims.sizes)
+    refilled = _refilled(audit, subject)
+    anchored = beyond = 0
+    for end, next_start in zip(subject.run_ends, subject.run_starts, strict=True):
+        if end < sizes[0]:
+            continue  # before this audit log began, or before nodes anchored
+        at = bisect_left(sizes, end)
+        if at == len(sizes):
+            beyond += 1
+        elif sizes[at] > next_start and not any(start <= end <= until for start, until in refilled):
+            detail = (
+                f"the bundle that ends {subject.origin} at size {end} is not anchored, "
+                f"the next anchor is at {sizes[at]}: {_entry_of(claims, sizes[at])}"
+            )
+            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        else:
+            anchored += 1
+    later = f"; {beyond} lie beyond the copy at hand" if beyond else ""
+    detail = f"each of {anchored} bundles of {subject.origin} since size {sizes[0]}{later}"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def _gaps(answers: Answers, end: int) -> Iterator[int]:
+    """Yield the indexes below ``end`` that no receipt covers; ranges may overlap after a recovery."""
+    ranges = sorted(zip(answers.ranges[::2], answers.ranges[1::2], strict=True))
+    at = 0
+    for start, until in ranges:
+        yield from range(at, min(start, end))
+        at = max(at, until)
+    yield from range(at, end)
+
+
+def _refilled(audit: LogContents, subject: LogContents) -> Sequence[tuple[int, int]]:
+    """Return ranges that came back from the peer's mirror in one step; only the own log does."""
+    return audit.refilled if subject.node == audit.node else ()
+
+
+def _entry_of(claims: Claims, size: int) -> str:
+    return next(f"entry {index}" for index, said, _ in claims if said == size)
