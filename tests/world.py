@@ -393,24 +393,43 @@ class World:
                 side.task.result()
 
     async def settle(self) -> None:
-        """Wait until both logs are mirrored whole and nothing is due any more."""
-        await self.until(self._unsettled, lambda reasons: not reasons)
+        """Wait until both logs are mirrored whole and nothing is due any more.
 
-    async def _unsettled(self) -> list[str]:
+        One look reads the nodes one after the other, and something may happen in between. So
+        it counts only if the next one finds every log where it was: then all was quiet at the
+        moment when the second began.
+        """
+        before: list[int] = []
+
+        async def look() -> list[str]:
+            nonlocal before
+            reasons, sizes = await self._unsettled()
+            if not reasons and sizes != before:
+                reasons = [f"logs have moved from {before} to {sizes}"]
+            before = sizes
+            return reasons
+
+        await self.until(look, lambda reasons: not reasons)
+
+    async def _unsettled(self) -> tuple[list[str], list[int]]:
+        """Return what is not quiet, and the sizes of both exchange logs."""
         reasons: list[str] = []
+        found: list[int] = []
         for nation in NATIONS:
             side = self.sides[nation]
             peer = self.sides[other(nation)]
             assert side.store is not None
             assert peer.store is not None
             origin = side.keyring.pair.exchange_origin
-            own = await side.store.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
-            mirror = await peer.store.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
-            sizes = (own and own.size, mirror and mirror.size)
-            if sizes[0] in {None, 0} or sizes[0] != sizes[1]:
-                reasons.append(f"{origin}: log and mirror {sizes}")
-            reasons += await side.store.read(_due)
-        return reasons
+            # Size and what is due belong together: an entry takes from the one what it adds to
+            # the other.
+            own, due = await side.store.read(lambda tx, o=origin: (_size(tx, o), _due(tx)))  # type: ignore[misc]
+            mirror = await peer.store.read(lambda tx, o=origin: _size(tx, o))  # type: ignore[misc]
+            if own == 0 or own != mirror:
+                reasons.append(f"{origin}: log and mirror {(own, mirror)}")
+            reasons += due
+            found.append(own)
+        return reasons, found
 
     # --- what must be true at any time -----------------------------------------------
 
@@ -441,6 +460,11 @@ class World:
         rows = await store.read(lambda tx: tx.threads.rows(list(logged)))
         for message_id, row in rows.items():
             assert row.log_index in logged[message_id]
+
+
+def _size(tx: Transaction, origin: str) -> int:
+    head = tx.logs.head(origin)
+    return 0 if head is None else head.size
 
 
 def _due(tx: Transaction) -> list[str]:

@@ -31,6 +31,7 @@ from gateway.node.evidence import EvidenceRoom
 from gateway.node.gate import Gate
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
+from gateway.node.inspection import Inspection
 from gateway.node.intake import Arrival, Intake
 from gateway.node.log_files import LogFiles
 from gateway.node.mirror import MirrorReader
@@ -92,6 +93,7 @@ class Health:
         mirror: Head of the peer's log, or None.
         not_agreed: Types of which the two nodes hold different versions; empty while the peer
             has announced none.
+        damaged: Logs that the database does not hold as they were appended.
     """
 
     phase: Phase
@@ -105,6 +107,7 @@ class Health:
     own: LogHead | None
     mirror: LogHead | None
     not_agreed: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 class Node:
@@ -258,6 +261,7 @@ class Node:
             on_due=self._due,
             on_expired=self.tracking.moved,
         )
+        self._inspection = Inspection(store=store, audit=self._audit, clock=clock)
         self._recovery = Recovery(
             pair=pair,
             store=store,
@@ -318,6 +322,7 @@ class Node:
             own=own,
             mirror=mirror,
             not_agreed=self.agreement().not_agreed,
+            damaged=self._inspection.damaged,
         )
 
     @property
@@ -345,6 +350,7 @@ class Node:
 
     async def _exchange(self) -> None:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
+        await self._inspection.check_ends()
         await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
         await self.record("node.started")
         await self._eraser.open()
@@ -355,6 +361,7 @@ class Node:
             self._frozen()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._housekeeping.run(), name="housekeeping")
+            tasks.create_task(self._inspection.run(), name="inspection")
             tasks.create_task(self._ship(), name="courier")
 
     async def _ship(self) -> None:

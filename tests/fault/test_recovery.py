@@ -369,6 +369,27 @@ async def test_marks_beyond_database_and_peer_stop_the_node(world: World) -> Non
     assert "neither in its database nor at the peer" in str(error)
 
 
+async def test_an_entry_that_was_signed_and_did_not_leave_before_the_restore_stops_the_node(
+    world: World,
+) -> None:
+    (message_id,) = await deliver(world, "US")
+    copy = world.backup("FR")
+    own = await head(world, "FR")
+    faults = world.sides["FR"].faults
+    # What this node sends is on its way and does not arrive.
+    faults.gate = asyncio.Event()
+    await world.node("FR").inbox.acknowledge(world.principal("FR"), message_id)
+    await world.until(lambda: _marked(world, "FR", own.origin), lambda marked: marked > own.size)
+
+    await world.restore("FR", copy)
+    await world.start("FR")
+
+    # Of this entry nothing is left but the mark: whatever is signed at its place contradicts it.
+    error = await stopped_with(world, "FR")
+    assert isinstance(error, UnprovenHistoryError)
+    assert "neither in its database nor at the peer" in str(error)
+
+
 async def test_a_database_with_another_history_than_was_signed_stops_the_node(world: World) -> None:
     await deliver(world, "US")
     own = await head(world, "US")
