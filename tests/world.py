@@ -24,6 +24,7 @@ import orjson
 from gateway.catalogue import read_catalogue
 from gateway.core.entries import Entry, EventEntry, Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
+from gateway.core.generation import origin_of
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.message.schedule import Schedule
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
@@ -31,7 +32,7 @@ from gateway.node.admission import Acceptance
 from gateway.node.courier import CourierConfig
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.runtime import Node, NodeConfig, Phase
-from gateway.ports import BundleAnswer, Incident, PeerView, Step, Transaction
+from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
@@ -88,6 +89,11 @@ class WorldLink:
 
     async def view(self) -> PeerView:
         return await self._ask("view", lambda node: node.peer_service.view())
+
+    async def standing(self) -> Standing:
+        if self._world.sides[self._nation].faults.impostor is not None:
+            return Standing()
+        return await self._ask("standing", lambda node: node.peer_service.standing())
 
     async def entries(self, log: str, start: int, end: int) -> Sequence[bytes]:
         return await self._ask("entries", lambda node: node.peer_service.entries(log, start, end))
@@ -360,9 +366,9 @@ class World:
 
         return [decode_entry(data) for data in await side.store.read(load)]
 
-    async def events(self, nation: str) -> list[EventEntry]:
-        """Return the events of a node's audit log."""
-        entries = await self.log(nation, self.sides[nation].keyring.pair.audit_origin)
+    async def events(self, nation: str, *, generation: int = 1) -> list[EventEntry]:
+        """Return the events of a generation of a node's audit log."""
+        entries = await self.log(nation, origin_of(self.sides[nation].keyring.pair.audit_origin, generation))
         return [entry for entry in entries if isinstance(entry, EventEntry)]
 
     async def incidents(self, nation: str) -> list[Incident]:

@@ -39,6 +39,7 @@ from gateway.node.pair import Pair
 from gateway.node.peer_service import PeerService
 from gateway.node.recovery import Recovery
 from gateway.node.sequencer import Sequencer
+from gateway.node.succession import Succession
 from gateway.node.tracking import Tracking
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
@@ -138,7 +139,6 @@ class Node:
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
         gate = Gate()
-        self._statement = keyring.statement
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
             pair=pair,
@@ -146,9 +146,19 @@ class Node:
             store=store,
             keyring=keyring,
             vault=vault,
+            audit=self._audit,
             high_water=high_water,
             clock=clock,
             entropy=entropy,
+            workers=self._workers,
+        )
+        self._succession = Succession(
+            pair=pair,
+            store=store,
+            keyring=keyring,
+            high_water=high_water,
+            audit=self._audit,
+            clock=clock,
             workers=self._workers,
         )
         self._reader = MirrorReader(pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key)
@@ -247,7 +257,6 @@ class Node:
             store=store, orders=orders, audit=self._audit, eraser=self._eraser, clock=clock
         )
         self._housekeeping = Housekeeping(
-            pair=pair,
             store=store,
             keyring=keyring,
             sequencer=self._sequencer,
@@ -268,6 +277,7 @@ class Node:
             keyring=keyring,
             high_water=high_water,
             audit=self._audit,
+            succession=self._succession,
             link=link,
             clock=clock,
             entropy=entropy,
@@ -351,7 +361,7 @@ class Node:
     async def _exchange(self) -> None:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
         await self._inspection.check_ends()
-        await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
+        await self._succession.open()
         await self.record("node.started")
         await self._eraser.open()
         await self._intake.open()

@@ -23,6 +23,7 @@ from gateway.ports.outside import (
     OrderKind,
     PeerLink,
     PeerView,
+    Standing,
 )
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
@@ -82,6 +83,7 @@ __all__ = [
     "ReceiptDue",
     "Removal",
     "SentBundle",
+    "Standing",
     "Step",
     "Store",
     "StoredNote",

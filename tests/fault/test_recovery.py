@@ -702,34 +702,6 @@ async def test_both_nodes_are_restored_at_once_and_meet_again(world: World) -> N
     await is_whole(world)
 
 
-# --- the audit log -----------------------------------------------------------------------
-
-
-async def test_an_audit_log_that_was_rolled_back_is_not_signed_again_and_says_so(world: World) -> None:
-    await deliver(world, "US")
-    origin = world.sides["US"].keyring.pair.audit_origin
-    copy = world.backup("US")
-    await deliver(world, "US", 2)
-    world.clock.advance(1.5)
-    size = (await head(world, "US", origin)).size
-    signed = await world.until(lambda: _marked(world, "US", origin), lambda marked: marked >= size)
-    await world.restore("US", copy)
-    await world.start("US")
-    await world.until_phase("US", Phase.RUNNING)
-
-    await deliver(world, "US", 3)
-    world.clock.advance(5)
-    await world.until(lambda: world.incidents("US"), lambda kept: origin in [item.origin for item in kept])
-
-    store = world.sides["US"].store
-    assert store is not None
-    note = await store.read(lambda tx: tx.logs.newest_note(origin))
-    assert note is None or note.size < signed
-    assert await _marked(world, "US", origin) == signed
-    assert (await head(world, "US", origin)).size > signed
-    await is_whole(world)
-
-
 async def _marked(world: World, nation: str, origin: str) -> int:
     high_water = world.sides[nation].high_water
     assert high_water is not None
