@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.core.envelope import decode_header, time_text
+from gateway.core.generation import located
 from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.rule import find_rule, rule_by_number
 from gateway.core.message.warning import ValueWarning
@@ -40,11 +41,12 @@ def time_or_none(milliseconds: int | None) -> str | None:
 
 def acceptance_json(acceptance: Acceptance, language: Language, *, audit_origin: str) -> bytes:
     """Return the body of a 202."""
+    origin, index = located(audit_origin, acceptance.audit_index)
     return (
         (
             f'{{"message_id":"{uuid_text(acceptance.message_id)}","status":"{acceptance.state.label}",'
-            f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{audit_origin}",'
-            f'"index":{acceptance.audit_index}}},'
+            f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{origin}",'
+            f'"index":{index}}},'
         ).encode("ascii")
         + _warnings_member(acceptance.warnings, language)
         + b'"message":'

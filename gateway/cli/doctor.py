@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -28,6 +28,7 @@ from gateway.cli.home_logs import open_home as open_logs
 from gateway.cli.init import now
 from gateway.config import load_config, resolve
 from gateway.core.entries import AgreementEntry, Kind, decode_entry
+from gateway.core.generation import first_of, generation_of
 from gateway.core.message.reference_lists import ReferenceLists, absent, stale
 from gateway.core.message.warning import LISTS
 from gateway.errors import GatewayError
@@ -238,7 +239,7 @@ def _database(path: Path) -> Finding:
     behind = [
         origin
         for origin, (size, _) in logs.marks.items()
-        if size > heads.get(origin, 0) and origin != witnessed
+        if size > heads.get(origin, 0) and first_of(origin) != witnessed and not _is_closed(origin, heads)
     ]
     if behind:
         says = f"older than what this node has signed: {', '.join(sorted(behind))}"
@@ -246,6 +247,12 @@ def _database(path: Path) -> Finding:
         return Finding(check="database", state=State.FAIL, says=says, do=does)
     says = f"{len(heads)} logs, nothing missing; entente audit verify checks every entry"
     return Finding(check="database", state=State.OK, says=says)
+
+
+def _is_closed(origin: str, heads: Mapping[str, int]) -> bool:
+    """Return whether a later generation of a log is there: what the earlier one lacks is lost and said."""
+    first = first_of(origin)
+    return any((generation_of(first, other) or 0) > (generation_of(first, origin) or 0) for other in heads)
 
 
 def _clock(path: Path, now: datetime) -> Finding:

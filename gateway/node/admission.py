@@ -76,7 +76,7 @@ class Acceptance:
         state: *accepted*, or where it is now for a repeated post.
         accepted_ms: UTC milliseconds.
         message: The completed document as JSON bytes.
-        audit_index: Index of the event in the audit log.
+        audit_index: Place of the event in the audit log (`gateway.core.generation`).
         warnings: Values of it that are in no reference list.
     """
 
@@ -268,7 +268,7 @@ class Admission:
         memory = self._memory(tx, candidates)
         keys = self._entropy.bytes(32 * len(candidates))
         # The acceptances of a group stand first among its events, one an agency.
-        first = self._audit.next_index(tx)
+        first = self._audit.next_place(tx)
         indexes: dict[str, int] = {}
         outcomes: list[Outcome | None] = []
         accepted: list[tuple[int, Candidate, NewMessage, bytes]] = []
