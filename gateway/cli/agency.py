@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from gateway.client import Client, ProblemError
 from gateway.client.transport import Language
+from gateway.core.message.wording import Wording
 from gateway.errors import GatewayError
 
 AsOption = Annotated[
@@ -122,6 +123,11 @@ def table(title: str | None, *columns: str) -> Table:
     for name in columns:
         made.add_column(name, no_wrap=True)
     return made
+
+
+def spoken_table(columns: Iterable[Wording], spoken: Language) -> Table:
+    """Return an empty table whose columns are named in the reader's language."""
+    return table(None, *(column.text(spoken) for column in columns))
 
 
 def moment(value: datetime | None) -> str:

@@ -162,6 +162,8 @@ class Courier:
         self._may_ship = asyncio.Event()
         self._may_ship.set()
         self.breaker = Breaker.CLOSED
+        # Code of the error that the last try ended with; empty while the peer works.
+        self.trouble = ""
 
     @property
     def reachable(self) -> bool:
@@ -179,6 +181,10 @@ class Courier:
         """Try again soon: the peer called us, so it is there. A frozen pair waits for people."""
         if self.breaker is Breaker.OPEN:
             self._thawed.set()
+
+    def hasten(self) -> None:
+        """Try again within a second, because an operator says so, however long the wait would be."""
+        self._thawed.set()
 
     def _hurry(self) -> None:
         """Let the loop go on at once, wherever it waits."""
@@ -241,6 +247,7 @@ class Courier:
         if self._failures:
             log.info("peer.reached", peer=self._pair.peer_node, mirrored_size=self._peer_size)
         self._failures = 0
+        self.trouble = ""
         self.breaker = Breaker.CLOSED
 
     async def _take_view(self, view: PeerView) -> None:
@@ -445,6 +452,7 @@ class Courier:
     async def _back_off(self, error: GatewayError) -> None:
         """Wait with full jitter; the bound doubles with each failure in a row."""
         self._failures += 1
+        self.trouble = error.code
         frozen = isinstance(error, PairFrozenError)
         if frozen:
             self.breaker = Breaker.FROZEN

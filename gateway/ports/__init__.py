@@ -15,6 +15,8 @@ from __future__ import annotations
 from gateway.ports.outside import (
     BundleAnswer,
     Clock,
+    Disk,
+    DiskSpace,
     Entropy,
     HighWater,
     Keyring,
@@ -24,6 +26,7 @@ from gateway.ports.outside import (
     PeerLink,
     PeerView,
 )
+from gateway.ports.queue import Queue
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
     CollectionRow,
@@ -41,6 +44,7 @@ from gateway.ports.rows import (
     SentBundle,
     Step,
     StoredNote,
+    StoreStats,
     Waiting,
 )
 from gateway.ports.store import (
@@ -57,6 +61,8 @@ __all__ = [
     "BundleAnswer",
     "Clock",
     "CollectionRow",
+    "Disk",
+    "DiskSpace",
     "EffectRow",
     "Entropy",
     "Erasure",
@@ -79,11 +85,13 @@ __all__ = [
     "Outbox",
     "PeerLink",
     "PeerView",
+    "Queue",
     "ReceiptDue",
     "Removal",
     "SentBundle",
     "Step",
     "Store",
+    "StoreStats",
     "StoredNote",
     "Threads",
     "Transaction",
