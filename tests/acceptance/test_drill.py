@@ -39,10 +39,10 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
 FILL = """\
-import os
+import os, sys
 with open("/disk/ballast", "wb", buffering=0) as file:
     block = bytes(65_536)
-    while True:
+    while os.statvfs("/disk").f_bavail * os.statvfs("/disk").f_frsize > int(sys.argv[1]):
         try:
             file.write(block)
         except OSError:
@@ -51,6 +51,7 @@ with open("/disk/ballast", "wb", buffering=0) as file:
             block = block[: len(block) // 2]
 print(os.path.getsize("/disk/ballast"))
 """
+EMPTY = "import os; os.unlink('/disk/ballast')"
 EXPORT = """\
 import subprocess, sys
 for log in sys.argv[2:]:
@@ -107,13 +108,34 @@ def test_nodes_that_are_restarted_one_after_the_other_drain(stack: Stack) -> Non
     stack.until_traffic_flows()
 
 
-def test_a_full_disk_stops_a_node_before_it_accepts_and_room_starts_it_again(stack: Stack) -> None:
-    disk = stack.container("us-disk")
-    run("docker", "exec", disk, "python", "-c", FILL)
-    before = stack.inspect("US")["RestartCount"]
-    stack.until(lambda: stack.inspect("US")["RestartCount"] > before, "a node whose disk is full stops")
-    run("docker", "exec", disk, "python", "-c", "import os; os.unlink('/disk/ballast')")
+def test_a_disk_that_fills_up_closes_the_door_and_the_node_runs_on(stack: Stack) -> None:
+    disk, before = stack.container("us-disk"), stack.inspect("US")["RestartCount"]
+    # Below the reserve of 12 MiB, an eighth of this disk, and below half of it.
+    run("docker", "exec", disk, "python", "-c", FILL, str(4 * 2**20))
+    stack.until(lambda: _says(stack, "US", "disk-low"), "a node whose disk fills up says so")
+    stack.until_peer("FR", reachable=False)
+    assert stack.inspect("US")["RestartCount"] == before
+    run("docker", "exec", disk, "python", "-c", EMPTY)
     stack.until_traffic_flows()
+    assert stack.inspect("US")["RestartCount"] == before
+
+
+def test_a_disk_that_is_full_at_once_loses_nothing_and_room_lets_the_node_go_on(stack: Stack) -> None:
+    disk, before = stack.container("us-disk"), stack.inspect("US")["RestartCount"]
+    run("docker", "exec", disk, "python", "-c", FILL, "0")
+    # Whichever comes first: a write that fails, which ends the node, or the look at the disk.
+    stack.until(
+        lambda: stack.inspect("US")["RestartCount"] > before or _says(stack, "US", "disk-low"),
+        "a node whose disk is full stops, or refuses",
+    )
+    run("docker", "exec", disk, "python", "-c", EMPTY)
+    stack.until_traffic_flows()
+
+
+def _says(stack: Stack, nation: str, code: str) -> bool:
+    """Tell whether a node names this as a reason."""
+    health = stack.health(nation)
+    return health is not None and code in {reason["code"] for reason in health["reasons"]}
 
 
 def test_messages_of_a_node_whose_clock_is_wrong_are_refused_by_rule_and_flow_again(
