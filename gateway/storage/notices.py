@@ -83,7 +83,7 @@ def _read(path: Path) -> Notice | None:
             event=document["event"],
             details=tuple(bytes.fromhex(detail) for detail in document["details"]),
         )
+        is_known = notice.event in EVENTS
     except (KeyError, TypeError, ValueError):
         return None
-    is_known = notice.event in EVENTS and all(len(detail) == _DIGEST_BYTES for detail in notice.details)
-    return notice if is_known else None
+    return notice if is_known and all(len(detail) == _DIGEST_BYTES for detail in notice.details) else None
