@@ -47,8 +47,10 @@ from gateway.node.pair import Pair
 from gateway.node.quotas import Quota
 from gateway.node.room import MIB
 from gateway.node.runtime import Node, NodeConfig
+from gateway.storage import notices
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
+from gateway.storage.snapshot import remove_leftovers
 from gateway.storage.store import SqlStore
 from gateway.system import SystemClock, SystemDisk, SystemEntropy
 from gateway.web.limits import Limits
@@ -107,6 +109,7 @@ def open_store(home: Path, config: Config, *, read_only: bool = False) -> SqlSto
         path = resolve(home, Path(url.removeprefix("sqlite:///")))
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path)
         url = f"sqlite:///{path}"
     elif config.store.password_file is not None:
         secret = resolve(home, config.store.password_file).read_text(encoding="utf-8").strip()
@@ -306,9 +309,11 @@ async def _run(
                     serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
                 )
             watching = asyncio.create_task(_watch_trust(opened, opened_ports, contexts, link, node))
+            noticing = asyncio.create_task(_record_notices(home, node))
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            noticing.cancel()
+            await asyncio.gather(watching, noticing, return_exceptions=True)
         # The ports have drained: what was in work is answered. Only now does the node stop.
         if not running.done():
             await node.close_books()
@@ -320,6 +325,23 @@ async def _run(
         # What only an operator can mend; anything else is a defect, and must not look like an end.
         raise results[0]
     log.info("node.stopped", node=node.pair.node)
+
+
+async def _record_notices(home: NodeHome, node: Node) -> None:
+    """Log what commands did beside the node: backups that were made, the one it was restored from."""
+    while True:
+        await asyncio.sleep(TRUST_WATCH_S)
+        try:
+            for path, notice in notices.waiting(home.data):
+                if notice is None:
+                    log.error("notice.refused", file=path.name)
+                else:
+                    await node.record(notice.event, details=notice.details)
+                    log.info(notice.event)
+                # After the record: a crash in between writes it twice, never not at all.
+                path.unlink()
+        except OSError as error:
+            log.error("notice.refused", error=type(error).__name__)  # noqa: TRY400
 
 
 async def _watch_trust(

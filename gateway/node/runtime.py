@@ -11,6 +11,7 @@ Spec: docs/spec/exchange.md, "Start".
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -367,9 +368,17 @@ class Node:
         """Return type by type whether both nodes hold the same, and what is planned."""
         return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())
 
-    async def record(self, event: str, *, outcome: str = "ok") -> None:
-        """Write an event of the node itself to the audit log."""
-        entries = self._audit.event(at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome)
+    async def record(self, event: str, *, outcome: str = "ok", details: Sequence[bytes] = ()) -> None:
+        """Write an event of the node itself to the audit log.
+
+        Args:
+            event: Its name.
+            outcome: Code of how it went.
+            details: Digests that belong to it.
+        """
+        entries = self._audit.event(
+            at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome, details=details
+        )
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
     async def close_books(self) -> None:

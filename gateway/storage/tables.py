@@ -35,7 +35,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0008"
+SCHEMA_REVISION: Final = "0005"
 """Newest migration; a database of another one is migrated or refused."""
 
 

@@ -11,8 +11,9 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0008"
-down_revision: Final = "0005"
+revision: Final = "0005"
+down_revision: Final = "0004"
+STEP: Final = "pre"
 
 # States 6 and 7 are refused and expired.
 _FAILED: Final = sa.text("state IN (6, 7)")
