@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ssl
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from gateway.console.app import ops_app
 from gateway.console.custody import custody_routes
 from gateway.console.local import tell_health
 from gateway.core.message.schedule import Schedule
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError
 from gateway.keyring import tls
 from gateway.keyring.access import Doorkeeper
 from gateway.keyring.home import NodeHome
@@ -44,13 +42,11 @@ from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 from gateway.system import SystemClock, SystemEntropy
+from gateway.trust_watch import ContextMaker, TlsEnds, TrustWatch, end_times
 from gateway.web.limits import Limits
 from gateway.web.server import Port, serve
 
 log = structlog.get_logger(__name__)
-
-TRUST_WATCH_S: Final = 1.0
-"""Seconds between two looks at the files that TLS contexts are built from."""
 
 DRAIN_S: Final = 10.0
 
@@ -203,7 +199,7 @@ async def _run(
     )
     agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES))
     operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS))
-    contexts: dict[str, Callable[[], ssl.SSLContext]] = {
+    contexts: dict[str, ContextMaker] = {
         "peer": lambda: tls.peer_server(home, keyring.peer_identity()),
         "agency": lambda: tls.agency_server(home, keyring.server_identity()),
         "ops": lambda: tls.operator_server(home, keyring.server_identity()),
@@ -211,7 +207,10 @@ async def _run(
     apps = {
         "peer": (peer_app(node.peer_service, keyring.peer_pins), config.peer_api),
         "agency": (agency_app(node, agencies), config.agency_api),
-        "ops": (ops_app(node, operators, more=custody_routes(node.custody)), config.ops_api),
+        "ops": (
+            ops_app(node, operators, ends=lambda: end_times(home), more=custody_routes(node.custody)),
+            config.ops_api,
+        ),
     }
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -223,7 +222,9 @@ async def _run(
                 opened_ports[name] = await ports.enter_async_context(
                     serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
                 )
-            watching = asyncio.create_task(_watch_trust(opened, opened_ports, contexts, link, node))
+            ends = TlsEnds(ports=opened_ports, contexts=contexts, link=link)
+            watch = TrustWatch(home, keyring, node, ends, clock=clock)
+            watching = asyncio.create_task(watch.run(), name="trust")
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -238,46 +239,3 @@ async def _run(
         # What only an operator can mend; anything else is a defect, and must not look like an end.
         raise results[0]
     log.info("node.stopped", node=node.pair.node)
-
-
-async def _watch_trust(
-    opened: Opened,
-    ports: dict[str, Port],
-    contexts: dict[str, Callable[[], ssl.SSLContext]],
-    link: HttpPeerLink,
-    node: Node,
-) -> None:
-    """Rebuild TLS contexts when a certificate or revocation list is replaced, and end what is open.
-
-    A live context never sees a newer revocation list, so this is how a revocation counts.
-    """
-    home, keyring = opened.home, opened.keyring
-    files = {
-        "peer": tls.context_files(home.peer, Authority.NODES, home.own.peer_chain),
-        "agency": tls.context_files(home.own, Authority.AGENCIES, home.own.server_chain),
-        "ops": tls.context_files(home.own, Authority.OPERATORS, home.own.server_chain),
-    }
-    stamps = {name: tls.trust_stamp(paths) for name, paths in files.items()}
-    registry = home.registry.read_bytes()
-    while True:
-        await asyncio.sleep(TRUST_WATCH_S)
-        # The registry itself is asked with every request; here its change is put on record.
-        if home.registry.exists() and (found := home.registry.read_bytes()) != registry:
-            registry = found
-            await node.record("registry.changed")
-            log.info("registry.changed")
-        for name, paths in files.items():
-            try:
-                stamp = tls.trust_stamp(paths)
-                if stamp == stamps[name]:
-                    continue
-                ports[name].replace_context(contexts[name]())
-                if name == "peer":
-                    await link.replace_context(tls.peer_client(home, keyring.peer_identity()))
-            except (OSError, GatewayError, ssl.SSLError) as error:
-                # Half-written files are looked at again at the next tick; what is open
-                # stays as it was, and the operator is told.
-                log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400
-                continue
-            stamps[name] = stamp
-            log.info("trust.renewed", port=name)

@@ -8,7 +8,7 @@ Spec: docs/operating.md, "Operator port".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -23,23 +23,31 @@ from gateway.web.app import App
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def render_metrics(health: Health, ports: Sequence[App]) -> bytes:
-    """Return the metrics in Prometheus' text format."""
+def render_metrics(health: Health, ports: Sequence[App], ends: Mapping[str, float] | None = None) -> bytes:
+    """Return the metrics in Prometheus' text format.
+
+    Args:
+        health: How the node is.
+        ports: Applications whose counters are shown.
+        ends: When certificates and revocation lists end, POSIX seconds by file.
+    """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(_Snapshot(health, ports))
+    registry.register(_Snapshot(health, ports, ends or {}))
     return generate_latest(registry)
 
 
 class _Snapshot(Collector):
     """Hands out the metrics of one moment."""
 
-    def __init__(self, health: Health, ports: Sequence[App]) -> None:
+    def __init__(self, health: Health, ports: Sequence[App], ends: Mapping[str, float]) -> None:
         self._health = health
         self._ports = ports
+        self._ends = ends
 
     def collect(self) -> Iterator[Metric]:
         yield from self._node()
+        yield from self._trust()
         yield from self._http()
 
     def _node(self) -> Iterator[Metric]:
@@ -75,6 +83,16 @@ class _Snapshot(Collector):
             if head is not None:
                 sizes.add_metric([head.origin], head.size)
         yield sizes
+
+    def _trust(self) -> Iterator[Metric]:
+        ends = GaugeMetricFamily(
+            "entente_trust_ends_timestamp_seconds",
+            "When a certificate or revocation list ends, seconds since 1970.",
+            labels=["file"],
+        )
+        for file, seconds in sorted(self._ends.items()):
+            ends.add_metric([file], seconds)
+        yield ends
 
     def _http(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
