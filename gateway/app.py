@@ -26,7 +26,7 @@ from gateway.console.local import tell_health
 from gateway.core.message.schedule import Schedule
 from gateway.errors import ConfigError
 from gateway.keyring import tls
-from gateway.keyring.access import Doorkeeper
+from gateway.keyring.access import Doorkeeper, RevocationWatch
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
@@ -42,7 +42,7 @@ from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 from gateway.system import SystemClock, SystemEntropy
-from gateway.trust_watch import ContextMaker, TlsEnds, TrustWatch, end_times
+from gateway.trust_watch import ContextMaker, TlsEnds, TrustWatch, end_times, revocation_check
 from gateway.web.limits import Limits
 from gateway.web.server import Port, serve
 
@@ -212,6 +212,13 @@ async def _run(
             config.ops_api,
         ),
     }
+    for name, trust, authority in (
+        ("peer", home.peer, Authority.NODES),
+        ("agency", home.own, Authority.AGENCIES),
+        ("ops", home.own, Authority.OPERATORS),
+    ):
+        watch = RevocationWatch(trust, authority)
+        apps[name][0].check_certificates(revocation_check(watch, port=name))
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
@@ -223,8 +230,8 @@ async def _run(
                     serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
                 )
             ends = TlsEnds(ports=opened_ports, contexts=contexts, link=link)
-            watch = TrustWatch(home, keyring, node, ends, clock=clock)
-            watching = asyncio.create_task(watch.run(), name="trust")
+            trust_watch = TrustWatch(home, keyring, node, ends, clock=clock)
+            watching = asyncio.create_task(trust_watch.run(), name="trust")
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

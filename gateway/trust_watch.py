@@ -9,6 +9,7 @@ Spec: docs/spec/keys.md, "Revocation", "Warnings".
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,13 +21,17 @@ import structlog
 
 from gateway.errors import GatewayError
 from gateway.keyring import tls
+from gateway.keyring.access import RevocationWatch
 from gateway.keyring.expiry import Ending, ExpiryWatch, endings
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
+from gateway.keyring.refusals import KeyFileError, TrustError
 from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
 from gateway.node.runtime import Node
 from gateway.ports import Clock
+from gateway.web.app import CertificateCheck
+from gateway.web.identity import Certificate, CertificateRevokedError
 from gateway.web.server import Port
 
 log = structlog.get_logger(__name__)
@@ -68,6 +73,26 @@ def end_times(home: NodeHome) -> dict[str, float]:
         return {}
 
 
+def revocation_check(watch: RevocationWatch, *, port: str) -> CertificateCheck:
+    """Return the check of a port's certificates against the newest revocation list on the disk.
+
+    OpenSSL asks at the handshake only; this asks with every request, so that neither a revocation
+    nor the end of a list waits until connections are opened anew.
+    """
+
+    def check(certificate: Certificate, now_ms: int) -> None:
+        try:
+            good = watch.is_good(certificate.serial, now=datetime.fromtimestamp(now_ms / 1_000, UTC))
+        except (KeyFileError, TrustError) as error:
+            log.error("trust.refused", port=port, error=type(error).__name__)  # noqa: TRY400
+            good = False
+        if not good:
+            msg = "the certificate is revoked, or the revocation list cannot tell"
+            raise CertificateRevokedError(msg)
+
+    return check
+
+
 class TrustWatch:
     """Looks at the trust folder of a running node. One task owns `run`."""
 
@@ -86,6 +111,11 @@ class TrustWatch:
             "ops": tls.context_files(home.own, Authority.OPERATORS, home.own.server_chain),
         }
         self._stamps = {name: tls.trust_stamp(paths) for name, paths in self._files.items()}
+        self._statements = {
+            "own": (home.own.statement, self._restate),
+            "peer": (home.peer.pin, self._reload_peer),
+        }
+        self._said = {name: tls.trust_stamp((path,)) for name, (path, _) in self._statements.items()}
         self._registry = home.registry.read_bytes()
         self._expiry = ExpiryWatch()
         self._expiry_at_s = 0.0
@@ -94,6 +124,8 @@ class TrustWatch:
         """Look until cancelled."""
         while True:
             await self._look_at_registry()
+            for name in self._statements:
+                await self._look_at_statement(name)
             for name in self._files:
                 await self._look_at_context(name)
             if self._clock.monotonic_s() >= self._expiry_at_s:
@@ -108,6 +140,27 @@ class TrustWatch:
             self._registry = found
             await self._node.record("registry.changed")
             log.info("registry.changed")
+
+    async def _look_at_statement(self, name: str) -> None:
+        """Take up new keys of ours, or of the peer as an operator has imported them."""
+        path, take_up = self._statements[name]
+        try:
+            stamp = tls.trust_stamp((path,))
+            if stamp == self._said[name]:
+                return
+            await take_up()
+        except (OSError, KeyFileError, TrustError) as error:
+            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400
+            return
+        self._said[name] = stamp
+
+    async def _restate(self) -> None:
+        if await asyncio.to_thread(self._keyring.reload_own):
+            await self._node.restate()
+            log.info("keys.changed", version=self._keyring.own_statement.version)
+
+    async def _reload_peer(self) -> None:
+        await asyncio.to_thread(self._keyring.reload_peer)
 
     async def _look_at_context(self, name: str) -> None:
         try:

@@ -41,6 +41,9 @@ _REWINDING: Final = frozenset({IncidentKind.RECOVERY, IncidentKind.PEER_ROLLBACK
 MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
 
+MAX_STATEMENTS: Final = 1_000
+"""Six a year are usual; each is held in memory until the end of the verification."""
+
 MAX_AGENCIES: Final = 10_000
 
 
@@ -126,8 +129,7 @@ class LogContents:
         self.messages = Problems()
         self.receipts = Problems()
         self.anchors = Problems()
-        self.first_statement: Statement | None = None
-        self.last_statement: Statement | None = None
+        self.stated: list[tuple[int, Statement]] = []
         self.statements = Problems()
         self.anchored: dict[str, Claims] = {}
         self.receipted: dict[str, Claims] = {}
@@ -136,6 +138,20 @@ class LogContents:
         self._rewound = False
         self._box: tuple[bytes, bytes, bytes] | None = None
         self._slot = 0
+
+    @property
+    def first_statement(self) -> Statement | None:
+        """Return the key statement at index 0, or None if there is none."""
+        return self.stated[0][1] if self.stated and self.stated[0][0] == 0 else None
+
+    @property
+    def last_statement(self) -> Statement | None:
+        """Return the newest key statement, or None if the log holds none."""
+        return self.stated[-1][1] if self.stated else None
+
+    def statement_at(self, size: int) -> Statement | None:
+        """Return the key statement whose keys are valid for the checkpoint of a size, or None."""
+        return next((statement for index, statement in reversed(self.stated) if index < size), None)
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
@@ -251,6 +267,7 @@ class LogContents:
         last = self.last_statement
         if last is not None and statement.version <= last.version and statement.note != last.note:
             self.statements.add(index, "is a key statement whose version does not grow")
-        if index == 0:
-            self.first_statement = statement
-        self.last_statement = statement
+        if len(self.stated) == MAX_STATEMENTS:
+            self.statements.add(index, "is one key statement too many")
+            return
+        self.stated.append((index, statement))

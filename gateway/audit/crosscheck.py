@@ -23,7 +23,7 @@ from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint
-from gateway.core.cosignature import verify_cosignature, verify_log_note
+from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
 from gateway.core.merkle import Hash, edge_at
@@ -85,13 +85,18 @@ def check_cosigned_note(verification: Verification, note: bytes, *, trust: Trust
         return None
     origin = known.checkpoint.origin
     name = f"cosigned part of {origin}"
-    verifier = trust.log(origin)
+    keys = trust.log_keys(origin)
     cosigners = trust.foreign_cosigners(origin)
-    if verifier is None or not cosigners:
+    if not keys or not cosigners:
         return Check(name=name, outcome=Outcome.NOT_CHECKED, detail="no key of another node is trusted")
     try:
-        checkpoint = verify_log_note(note, verifier=verifier).checkpoint
+        signer = signing_key(note, keys)
+        checkpoint = verify_log_note(note, verifier=signer).checkpoint
         by = _verify_any(note, cosigners)
+        stated = known.contents.statement_at(checkpoint.size)
+        if stated is not None and not stated.names(signer):
+            detail = "it is signed by keys that are not those of its size"
+            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
         if checkpoint.size > known.checkpoint.size:
             return Check(name=name, outcome=Outcome.FAILED, detail="it is larger than the log")
         root = edge_at(checkpoint.size, reader=LogReader(known.log, known.contents.size)).root()

@@ -18,7 +18,7 @@ from gateway.audit.report import Check, Outcome, SetReport, time_text
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import verify_log_note
+from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.merkle import edge_at
 from gateway.core.note import parse_note
 from gateway.errors import GatewayError
@@ -99,11 +99,11 @@ def _signed(saved: SavedNote, trust: Trust) -> tuple[_Signed | None, Check]:
     name = f"note {saved.label}"
     try:
         origin = parse_checkpoint(parse_note(saved.note).text).origin
-        verifier = trust.log(origin)
-        if verifier is None:
+        keys = trust.log_keys(origin)
+        if not keys:
             detail = f"no trusted keys for the log {origin}"
             return None, Check(name=name, outcome=Outcome.FAILED, detail=detail)
-        verified = verify_log_note(saved.note, verifier=verifier)
+        verified = verify_log_note(saved.note, verifier=signing_key(saved.note, keys))
     except GatewayError as error:
         return None, Check(name=name, outcome=Outcome.FAILED, detail=str(error))
     checkpoint = verified.checkpoint

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import merge_signatures, sign_checkpoint, verify_cosignature
+from gateway.core.cosignature import merge_signatures, sign_checkpoint, signing_key, verify_cosignature
 from gateway.core.entries import IncidentKind
 from gateway.core.merkle import RightEdge, consistency_proof, edge_at
 from gateway.core.note import parse_note, parse_signatures
@@ -26,6 +26,7 @@ from gateway.node.intake import Intake
 from gateway.node.log_writer import LogHashes, note_time_s
 from gateway.node.pair import Pair
 from gateway.node.sequencer import Sequencer
+from gateway.node.signing_keys import newest_statement
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
@@ -176,7 +177,11 @@ class Housekeeping:
         copy from which the audit log could be refilled.
         """
         origin = self._pair.audit_origin
-        head = await self._store.read(lambda tx: tx.logs.head(origin))
+
+        def load(tx: Transaction) -> tuple[LogHead | None, bytes]:
+            return tx.logs.head(origin), newest_statement(tx, origin) or self._keyring.statement
+
+        head, statement = await self._store.read(load)
         if head is None or head.size in {0, self._signed_size} or not self.may_sign:
             return
         if self._is_audit_whole is None:
@@ -188,7 +193,7 @@ class Housekeeping:
         note = await self._workers.sign(
             sign_checkpoint,
             Checkpoint(origin=origin, size=head.size, root=root),
-            signer=self._keyring.log_signer(origin),
+            signer=self._keyring.log_signer(origin, statement),
             time_s=self._note_s,
         )
         kept = StoredNote(origin=origin, size=head.size, root=root, at_ms=self._clock.now_ms(), note=note)
@@ -212,7 +217,7 @@ class Housekeeping:
 
         ours, newest = await self._store.read(load)
         if newest is not None:
-            self._note_s = note_time_s(newest, self._keyring.own_verifier(origin))
+            self._note_s = note_time_s(newest, self._keyring.own_verifiers(origin))
         if ours == root:
             return True
         incident = Incident(
@@ -264,7 +269,8 @@ class Housekeeping:
             lines = await self._submit(newest, note, conflict.size)
         # Malformed lines are refused here, before anything is stored.
         cosigned = merge_signatures(note, parse_signatures(lines))
-        verify_cosignature(cosigned, cosigner=self._keyring.peer_cosigner_verifier)
+        peer = signing_key(cosigned, self._keyring.peer_cosigners, cosigner=True)
+        verify_cosignature(cosigned, cosigner=peer)
         kept = StoredNote(
             origin=origin,
             size=newest.size,

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import cosign, only_signatures, verify_log_note
+from gateway.core.cosignature import cosign, only_signatures, signing_key, verify_log_note
 from gateway.core.entries import IncidentKind
 from gateway.core.merkle import EMPTY_ROOT, Hash, verify_consistency
 from gateway.core.note import parse_note
+from gateway.core.signature import HybridVerifier
 from gateway.errors import MalformedError, PeerConflictError, PeerError
 from gateway.node.intake import Intake
 from gateway.node.log_writer import ensure_log
@@ -157,7 +158,7 @@ class PeerService:
         if parse_checkpoint(parse_note(request.note).text).origin != origin:
             msg = "no such log is cosigned here"
             raise UnknownLogError(msg)
-        verifier = self._keyring.peer_log_verifier(origin)
+        verifier = await self._audit_key(origin, request.note)
         verified = await self._workers.sign(verify_log_note, request.note, verifier=verifier)
         checkpoint = verified.checkpoint
         if request.old_size > checkpoint.size:
@@ -201,6 +202,20 @@ class PeerService:
         cosigner = self._keyring.cosigner
         cosigned = await self._workers.sign(cosign, request.note, cosigner=cosigner, time_s=now_s)
         return only_signatures(cosigned, verifier=cosigner.verifier)
+
+    async def _audit_key(self, origin: str, note: bytes) -> HybridVerifier:
+        """Return the key that has to have signed a checkpoint of the peer's audit log.
+
+        Of that log this node holds no entries, so it does not know where the new key begins. Once
+        it has seen the new one, it never goes back to the one before.
+        """
+        newest, *earlier = self._keyring.peer_log_verifiers(origin)
+        last = await self._store.read(lambda tx: tx.logs.newest_note(origin))
+        if earlier and last is not None and last.note is not None:
+            known = signing_key(last.note, (*earlier, newest))
+            if known == newest:
+                return newest
+        return signing_key(note, (newest, *earlier))
 
     async def _keep_fork(self, checkpoint: Checkpoint, note: bytes, known: StoredNote | None) -> None:
         """Keep both notes of one size and two roots: the peer rewrote its audit log.

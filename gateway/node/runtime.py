@@ -135,7 +135,7 @@ class Node:
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
         gate = Gate()
-        self._statement = keyring.statement
+        self._keyring = keyring
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
             pair=pair,
@@ -334,6 +334,17 @@ class Node:
         entries = self._audit.event(at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome)
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
+    async def restate(self) -> None:
+        """Put a newer key statement of the keyring into both logs; from there on its keys sign.
+
+        The audit log at once, the exchange log with its own bundle, behind what is in flight.
+        """
+        statement = self._keyring.statement
+        await self._store.write(Step.AUDITED, lambda tx: self._audit.open(tx, statement))
+        await self.record("keys.changed")
+        self._sequencer.statement_due = True
+        self._courier.notify()
+
     async def close_books(self) -> None:
         """Record that the node stops, and sign the audit log up to and with that event.
 
@@ -345,7 +356,7 @@ class Node:
 
     async def _exchange(self) -> None:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
-        await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
+        await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._keyring.statement))
         await self.record("node.started")
         await self._eraser.open()
         await self._intake.open()
