@@ -59,7 +59,7 @@ async def test_both_directions_are_anchored_bundle_by_bundle(world: World) -> No
         entries = await entries_of(world, origin)
         check = check_anchored("anchored", audit, contents(origin, entries))
         assert check.outcome is Outcome.HELD
-        assert check.detail.startswith(f"each of 2 bundles of {origin}"), check.detail
+        assert check.detail.startswith(f"each of 3 bundles of {origin}"), check.detail
         anchored = [entry for entry in await world.log("FR", at.audit) if isinstance(entry, AnchorEntry)]
         assert max(entry.size for entry in anchored if entry.origin == origin) == len(entries)
 
