@@ -21,7 +21,7 @@ import structlog
 
 from gateway.api.app import agency_app
 from gateway.audit.stamps import read_authority
-from gateway.catalogue import read_catalogue
+from gateway.catalogue import read_catalogue, read_lists
 from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
 from gateway.console.custody import custody_routes
@@ -232,6 +232,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                     pace_ms=config.bundle.pace_ms, longest_wait_s=config.bundle.longest_wait_s
                 ),
                 max_waiting=config.limits.max_waiting,
+                lists=read_lists(resolve(home, config.lists.folder)),
                 third_parties=third_parties(home, config),
             ),
         )

@@ -197,6 +197,17 @@ class AgreementSection(_Section):
         return self
 
 
+class ListsSection(_Section):
+    """Which reference lists a node looks values up in, to warn of those that are not there.
+
+    Attributes:
+        folder: Folder with lists, ``NAME.json``, that replace those of the installation; it may
+            be absent. See docs/reference-lists.md.
+    """
+
+    folder: Path = Path("lists")
+
+
 class StampsSection(_Section):
     """A time-stamp authority (RFC 3161) that stamps the checkpoints of this node's logs.
 
@@ -261,6 +272,7 @@ class Config(BaseSettings):
     bundle: BundleSection = BundleSection()
     retention: RetentionSection = RetentionSection()
     agreement: AgreementSection = AgreementSection()
+    lists: ListsSection = ListsSection()
     log: LogSection = LogSection()
     stamps: StampsSection | None = None
     witnesses: dict[PartyName, WitnessSection] = Field(default_factory=dict, max_length=8)

@@ -21,9 +21,10 @@ from typing import Any, Self, TypeVar
 
 import orjson
 
-from gateway.catalogue import read_catalogue
+from gateway.catalogue import read_catalogue, read_lists
 from gateway.core.entries import Entry, EventEntry, Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
+from gateway.core.generation import origin_of
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.message.schedule import Schedule
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
@@ -32,7 +33,7 @@ from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.runtime import Node, NodeConfig, Phase
-from gateway.ports import BundleAnswer, Incident, PeerView, Step, Transaction
+from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
@@ -89,6 +90,11 @@ class WorldLink:
 
     async def view(self) -> PeerView:
         return await self._ask("view", lambda node: node.peer_service.view())
+
+    async def standing(self) -> Standing:
+        if self._world.sides[self._nation].faults.impostor is not None:
+            return Standing()
+        return await self._ask("standing", lambda node: node.peer_service.standing())
 
     async def entries(self, log: str, start: int, end: int) -> Sequence[bytes]:
         return await self._ask("entries", lambda node: node.peer_service.entries(log, start, end))
@@ -191,7 +197,11 @@ class World:
             link=WorldLink(self, nation),
             clock=self.clock,
             entropy=self.entropy,
-            config=NodeConfig(courier=self.config, third_parties=self.third_parties.get(nation, ())),
+            config=NodeConfig(
+                courier=self.config,
+                lists=read_lists(),
+                third_parties=self.third_parties.get(nation, ()),
+            ),
         )
         side.task = asyncio.create_task(side.node.run(), name=f"node {nation}")
 
@@ -363,9 +373,9 @@ class World:
 
         return [decode_entry(data) for data in await side.store.read(load)]
 
-    async def events(self, nation: str) -> list[EventEntry]:
-        """Return the events of a node's audit log."""
-        entries = await self.log(nation, self.sides[nation].keyring.pair.audit_origin)
+    async def events(self, nation: str, *, generation: int = 1) -> list[EventEntry]:
+        """Return the events of a generation of a node's audit log."""
+        entries = await self.log(nation, origin_of(self.sides[nation].keyring.pair.audit_origin, generation))
         return [entry for entry in entries if isinstance(entry, EventEntry)]
 
     async def incidents(self, nation: str) -> list[Incident]:
@@ -396,24 +406,43 @@ class World:
                 side.task.result()
 
     async def settle(self) -> None:
-        """Wait until both logs are mirrored whole and nothing is due any more."""
-        await self.until(self._unsettled, lambda reasons: not reasons)
+        """Wait until both logs are mirrored whole and nothing is due any more.
 
-    async def _unsettled(self) -> list[str]:
+        One look reads the nodes one after the other, and something may happen in between. So
+        it counts only if the next one finds every log where it was: then all was quiet at the
+        moment when the second began.
+        """
+        before: list[int] = []
+
+        async def look() -> list[str]:
+            nonlocal before
+            reasons, sizes = await self._unsettled()
+            if not reasons and sizes != before:
+                reasons = [f"logs have moved from {before} to {sizes}"]
+            before = sizes
+            return reasons
+
+        await self.until(look, lambda reasons: not reasons)
+
+    async def _unsettled(self) -> tuple[list[str], list[int]]:
+        """Return what is not quiet, and the sizes of both exchange logs."""
         reasons: list[str] = []
+        found: list[int] = []
         for nation in NATIONS:
             side = self.sides[nation]
             peer = self.sides[other(nation)]
             assert side.store is not None
             assert peer.store is not None
             origin = side.keyring.pair.exchange_origin
-            own = await side.store.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
-            mirror = await peer.store.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
-            sizes = (own and own.size, mirror and mirror.size)
-            if sizes[0] in {None, 0} or sizes[0] != sizes[1]:
-                reasons.append(f"{origin}: log and mirror {sizes}")
-            reasons += await side.store.read(_due)
-        return reasons
+            # Size and what is due belong together: an entry takes from the one what it adds to
+            # the other.
+            own, due = await side.store.read(lambda tx, o=origin: (_size(tx, o), _due(tx)))  # type: ignore[misc]
+            mirror = await peer.store.read(lambda tx, o=origin: _size(tx, o))  # type: ignore[misc]
+            if own == 0 or own != mirror:
+                reasons.append(f"{origin}: log and mirror {(own, mirror)}")
+            reasons += due
+            found.append(own)
+        return reasons, found
 
     # --- what must be true at any time -----------------------------------------------
 
@@ -444,6 +473,11 @@ class World:
         rows = await store.read(lambda tx: tx.threads.rows(list(logged)))
         for message_id, row in rows.items():
             assert row.log_index in logged[message_id]
+
+
+def _size(tx: Transaction, origin: str) -> int:
+    head = tx.logs.head(origin)
+    return 0 if head is None else head.size
 
 
 def _due(tx: Transaction) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from gateway.core.envelope import time_text
+from gateway.core.generation import generation_of
 from gateway.core.keybox import KemPrivateKey, kem_key_id
 from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridSigner, HybridVerifier, SoftwareSigner
@@ -85,9 +86,9 @@ class WorldEntropy:
         return self.jitter
 
 
-def _signer(name: str) -> SoftwareSigner:
-    seed = hashlib.sha512(f"test key {name}".encode()).digest()
-    return SoftwareSigner(name=name, ed25519_seed=seed[:32], mldsa87_seed=seed[32:])
+def _signer(key: str, *, name: str | None = None) -> SoftwareSigner:
+    seed = hashlib.sha512(f"test key {key}".encode()).digest()
+    return SoftwareSigner(name=name or key, ed25519_seed=seed[:32], mldsa87_seed=seed[32:])
 
 
 class WorldKeyring:
@@ -114,10 +115,14 @@ class WorldKeyring:
         return self._peer.cosigner
 
     def log_signer(self, origin: str) -> HybridSigner:
-        return self._signers[origin]
+        for first, signer in self._signers.items():
+            # The key of a log signs its successors, under their names.
+            if generation_of(first, origin) is not None:
+                return signer if origin == first else _signer(first, name=origin)
+        raise KeyError(origin)
 
     def own_verifier(self, origin: str) -> HybridVerifier:
-        return self._signers[origin].verifier
+        return self.log_signer(origin).verifier
 
     def peer_log_verifier(self, origin: str) -> HybridVerifier:
         return self._peer.log(origin)

@@ -9,18 +9,20 @@ Spec: docs/api.md, "Answers".
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 
 from gateway.core.envelope import decode_header, time_text
+from gateway.core.generation import located
 from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.rule import find_rule, rule_by_number
+from gateway.core.message.warning import ValueWarning
 from gateway.core.message.wording import Language
 from gateway.core.receipt import exception_label, exception_text
 from gateway.core.states import Precedence, State
-from gateway.node.admission import Acceptance
+from gateway.node.admission import Acceptance, Checked
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow, MessageRow
@@ -37,17 +39,43 @@ def time_or_none(milliseconds: int | None) -> str | None:
     return None if milliseconds is None else time_text(milliseconds)
 
 
-def acceptance_json(acceptance: Acceptance, *, audit_origin: str) -> bytes:
+def acceptance_json(acceptance: Acceptance, language: Language, *, audit_origin: str) -> bytes:
     """Return the body of a 202."""
+    origin, index = located(audit_origin, acceptance.audit_index)
     return (
         (
             f'{{"message_id":"{uuid_text(acceptance.message_id)}","status":"{acceptance.state.label}",'
-            f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{audit_origin}",'
-            f'"index":{acceptance.audit_index}}},"message":'
+            f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{origin}",'
+            f'"index":{index}}},'
         ).encode("ascii")
+        + _warnings_member(acceptance.warnings, language)
+        + b'"message":'
         + acceptance.message
         + b"}"
     )
+
+
+def checked_json(checked: Checked, language: Language, *, mode: str) -> bytes:
+    """Return the answer to a message that would be accepted."""
+    document: dict[str, Any] = {"mode": mode}
+    if checked.warnings:
+        document["warnings"] = _warning_documents(checked.warnings, language)
+    return raw_member(document, "message", checked.message)
+
+
+def _warning_documents(warnings: Iterable[ValueWarning], language: Language) -> list[dict[str, str]]:
+    """Return warnings in the reader's language."""
+    return [
+        {"pointer": warning.pointer, "warning": warning.warning, "message": warning.text(language)}
+        for warning in warnings
+    ]
+
+
+def _warnings_member(warnings: Sequence[ValueWarning], language: Language) -> bytes:
+    """Return them as a member of a JSON object; nothing if there are none, as nearly always."""
+    if not warnings:
+        return b""
+    return b'"warnings":' + orjson.dumps(_warning_documents(warnings, language)) + b","
 
 
 def summary(row: MessageRow) -> dict[str, Any]:

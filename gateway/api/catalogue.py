@@ -125,6 +125,7 @@ def type_document(message_type: MessageType, language: Language) -> dict[str, An
             "evaluation": terms.evaluation,
             "no_personal_data": terms.no_personal_data,
             "flash": terms.flash,
+            "daily_limit": terms.daily_limit,
         },
     }
 

@@ -11,9 +11,9 @@ import orjson
 
 from gateway.api.answers import (
     acceptance_json,
+    checked_json,
     listing_json,
     own_summary,
-    raw_member,
     tracked_json,
     uuid_text,
 )
@@ -21,7 +21,7 @@ from gateway.api.callers import Caller
 from gateway.api.cursors import CURSOR, MESSAGES, decode_place, encode_place
 from gateway.api.services import Services
 from gateway.core.envelope import time_text
-from gateway.core.message.wording import Wording
+from gateway.core.message.wording import Language, Wording
 from gateway.core.states import State
 from gateway.errors import GatewayError
 from gateway.node.admission import Acceptance
@@ -62,7 +62,9 @@ class MessageHandlers:
         if isinstance(outcome, GatewayError):
             raise outcome
         location = f"/v1/messages/{uuid_text(outcome.message_id)}"
-        return Reply(status=202, body=self._accepted(outcome), headers=(("Location", location),))
+        body = self._accepted(outcome, request.language)
+        language = request.language if outcome.warnings else None
+        return Reply(status=202, body=body, headers=(("Location", location),), language=language)
 
     async def batch(self, request: Request[Caller]) -> Reply:
         """Decide about each line by itself; one result a line, in order."""
@@ -86,17 +88,18 @@ class MessageHandlers:
                 body = body_of(outcome, request.language)
                 results.append(b'{"status":%d,"problem":%b}\n' % (status, body))
             else:
-                results.append(b'{"status":202,"result":%b}\n' % self._accepted(outcome))
+                results.append(b'{"status":202,"result":%b}\n' % self._accepted(outcome, request.language))
         return Reply(body=b"".join(results), media_type=NDJSON, language=request.language)
 
     async def check(self, request: Request[Caller]) -> Reply:
         """Say what posting would say, and keep nothing."""
         mode = request.query.choice("mode", default="draft", choices=("draft", "strict"))
         request.query.done()
-        message = await self._services.admission.check(
+        checked = await self._services.admission.check(
             request.caller.principal, request.body, strict=mode == "strict"
         )
-        return Reply(body=raw_member({"mode": mode}, "message", message))
+        body = checked_json(checked, request.language, mode=mode)
+        return Reply(body=body, language=request.language if checked.warnings else None)
 
     async def listing(self, request: Request[Caller]) -> Reply:
         """List own messages, newest first."""
@@ -162,8 +165,8 @@ class MessageHandlers:
         name = f'attachment; filename="evidence-{request.names["id"]}.zip"'
         return Reply(body=archive, media_type=ZIP, headers=(("Content-Disposition", name),))
 
-    def _accepted(self, acceptance: Acceptance) -> bytes:
-        return acceptance_json(acceptance, audit_origin=self._audit_origin)
+    def _accepted(self, acceptance: Acceptance, language: Language) -> bytes:
+        return acceptance_json(acceptance, language, audit_origin=self._audit_origin)
 
 
 def place_of(kind: bytes, cursor: str) -> int:

@@ -14,6 +14,7 @@ from gateway.api.conversation_answers import CHANGES
 from gateway.core.message.retention import Ground
 from gateway.core.message.threads.deadlines import DeadlineKind
 from gateway.core.message.threads.progress import RequestState
+from gateway.core.message.warning import KINDS
 from gateway.core.message.wording import Language, Wording
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import Precedence, State
@@ -48,6 +49,7 @@ _CHANGE: Final[Schema] = {
 _NEXT: Final[Schema] = {"type": ["string", "null"]}
 _PLACE: Final[Schema] = {"$ref": "#/components/schemas/LogPlace"}
 _RETENTION: Final[Schema] = {"$ref": "#/components/schemas/Retention"}
+_WARNINGS: Final[Schema] = {"type": "array", "items": {"$ref": "#/components/schemas/Warning"}}
 _PLACE_OR_NULL: Final[Schema] = {"anyOf": [_PLACE, {"type": "null"}]}
 
 _DRAFT: Final = Wording(
@@ -58,6 +60,13 @@ _DRAFT: Final = Wording(
     "identifiants, heures, `from`, la conversation d'une ouverture, mention par défaut, manipulation, "
     "base légale, conservation, garanties. `GET /v1/types/{name}/{version}` donne le schéma de chaque "
     "type.",
+)
+_WARNING: Final = Wording(
+    en="A value that is well formed and in no reference list of this node. It refuses nothing: lists "
+    "age. `message` is in French or English by Accept-Language and never repeats the value.",
+    fr="Une valeur bien formée qui ne figure dans aucune liste de référence de ce nœud. Elle ne fait rien "
+    "refuser : les listes vieillissent. `message` est en français ou en anglais selon Accept-Language et "
+    "ne répète jamais la valeur.",
 )
 _LINES: Final = Wording(en="One JSON value a line.", fr="Une valeur JSON par ligne.")
 
@@ -133,10 +142,20 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
                 "status": _STATE,
                 "accepted_at": _TIME,
                 "audit": _PLACE,
+                "warnings": _WARNINGS,
                 "message": _OBJECT,
-            }
+            },
+            optional=("warnings",),
         ),
-        "Checked": _closed({"mode": {"type": "string", "enum": ["draft", "strict"]}, "message": _OBJECT}),
+        "Checked": _closed(
+            {
+                "mode": {"type": "string", "enum": ["draft", "strict"]},
+                "warnings": _WARNINGS,
+                "message": _OBJECT,
+            },
+            optional=("warnings",),
+        ),
+        "Warning": _warning(language),
         "MessageList": _page("messages", _closed(own)),
         "Tracked": _tracked(own),
         "Withdrawn": _closed({"message_id": _UUID, "status": _STATE, "withdrawn_at": _TIME}),
@@ -207,6 +226,18 @@ def problem_schema(language: Language) -> Schema:
         optional=("errors",),
     )
     schema["description"] = text.text(language)
+    return schema
+
+
+def _warning(language: Language) -> Schema:
+    schema = _closed(
+        {
+            "pointer": _TEXT,
+            "warning": {"type": "string", "enum": [kind.id for kind in KINDS]},
+            "message": _TEXT,
+        }
+    )
+    schema["description"] = _WARNING.text(language)
     return schema
 
 

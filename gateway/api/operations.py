@@ -143,9 +143,11 @@ OPERATIONS: Final = (
         title=Wording(en="Post a message or a draft", fr="Déposer un message ou un brouillon"),
         text=Wording(
             en="202 means: complete, valid, stored durably, and it will be sent. `message` is the "
-            "completed document. A draft may leave out whatever the node or the agreement can fill in.",
+            "completed document. A draft may leave out whatever the node or the agreement can fill in. "
+            "`warnings`, if there are any, names values that are in no reference list of the node.",
             fr="202 signifie : complet, valide, enregistré durablement, et il sera envoyé. `message` est "
-            "le document complété. Un brouillon peut omettre ce que le nœud ou l'accord complète.",
+            "le document complété. Un brouillon peut omettre ce que le nœud ou l'accord complète. "
+            "`warnings`, s'il y en a, signale les valeurs absentes des listes de référence du nœud.",
         ),
         parameters=(_KEY,),
         media_type=JSON_MEDIA_TYPE,

@@ -8,7 +8,7 @@ from typing import Protocol
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.threads.progress import RequestState
 from gateway.errors import GatewayError
-from gateway.node.admission import Acceptance
+from gateway.node.admission import Acceptance, Checked
 from gateway.node.agreements import AgreementState
 from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, Verification
@@ -27,8 +27,8 @@ class AdmissionCalls(Protocol):
         """Decide about posts, each on its own."""
         ...
 
-    async def check(self, principal: Principal, body: bytes, *, strict: bool) -> bytes:
-        """Return the completed message, if it would be accepted now."""
+    async def check(self, principal: Principal, body: bytes, *, strict: bool) -> Checked:
+        """Return the completed message and its warnings, if it would be accepted now."""
         ...
 
 

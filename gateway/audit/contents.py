@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from gateway.audit.numbers import Voided
 from gateway.audit.statement import Statement, read_statement
+from gateway.audit.succession import Citation, read_citation
 from gateway.core.entries import (
     AnchorEntry,
     CollectedEntry,
@@ -33,6 +34,7 @@ from gateway.core.entries import (
     decode_entries,
 )
 from gateway.core.envelope import FROM_NODE, TO_NODE, batch_header_fields
+from gateway.core.generation import predecessor_of
 from gateway.core.merkle import HASH_BYTES, Hash
 from gateway.errors import MalformedError
 
@@ -139,6 +141,8 @@ class LogContents:
         self.first_statement: Statement | None = None
         self.last_statement: Statement | None = None
         self.statements = Problems()
+        self.is_successor = predecessor_of(origin) is not None
+        self.citation: Citation | None = None
         self.anchored: dict[str, Claims] = {}
         self.receipted: dict[str, Claims] = {}
         self.answers: dict[str, Answers] = {}
@@ -177,6 +181,8 @@ class LogContents:
         self.size += len(entries)
 
     def _other(self, index: int, entry: Entry) -> None:
+        if index == 0 and self.is_successor:
+            self.citation = read_citation(self.origin, entry)
         match entry:
             case ReceiptEntry():
                 self._receipt(index, entry)
@@ -284,6 +290,6 @@ class LogContents:
         last = self.last_statement
         if last is not None and statement.version <= last.version and statement.note != last.note:
             self.statements.add(index, "is a key statement whose version does not grow")
-        if index == 0:
+        if index == 0 or (self.is_successor and self.first_statement is None):
             self.first_statement = statement
         self.last_statement = statement

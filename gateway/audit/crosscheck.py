@@ -21,6 +21,7 @@ from gateway.audit.contents import Answers, Claims, LogContents, Problems
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome, SetReport
+from gateway.audit.succession import succession_check
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint
@@ -59,7 +60,10 @@ def compare_logs(
             copies.setdefault(known.checkpoint.origin, []).append(known)
     largest = {origin: max(logs, key=lambda log: log.checkpoint.size) for origin, logs in copies.items()}
     compared = [_copies_check(largest[origin], logs) for origin, logs in copies.items() if len(logs) > 1]
+    at_hand = {origin: (log.log, log.checkpoint.size) for origin, log in largest.items()}
     for speaker in largest.values():
+        if speaker.contents.citation is not None:
+            compared.append(succession_check(speaker.contents.origin, speaker.contents.citation, at_hand))
         compared += _root_checks("receipts", speaker.contents.receipted, speaker, largest)
         compared += _answer_checks(speaker, largest)
         compared += _root_checks("anchors", speaker.contents.anchored, speaker, largest)

@@ -261,6 +261,7 @@ def _content_checks(contents: LogContents, verifier: HybridVerifier, trust: Trus
     anchors = sum(len(claims) for claims in contents.anchored.values())
     return [
         _entries_check(contents),
+        *_citation_checks(contents),
         *_statement_checks(contents, verifier, trust),
         _check(
             "messages", contents.messages, f"{contents.kinds[Kind.MESSAGE]}, each at its place in its key box"
@@ -276,12 +277,25 @@ def _entries_check(contents: LogContents) -> Check:
     return _check("entries", contents.malformed, f"{contents.size}, all canonical and of known kinds")
 
 
+def _citation_checks(contents: LogContents) -> list[Check]:
+    """Return whether a successor begins by saying what it follows; nothing for a first generation."""
+    if not contents.is_successor or not contents.size:
+        return []
+    cited = contents.citation
+    if cited is None:
+        return [_failed("succession", "entry 0 does not cite the log that this one follows")]
+    return [_held("succession", f"entry 0 cites {cited.stored.origin} at {cited.stored.size} entries")]
+
+
 def _statement_checks(contents: LogContents, verifier: HybridVerifier, trust: Trust) -> list[Check]:
     name = "key statement"
     if contents.statements.count:
         return [_failed(name, contents.statements.text())]
     if contents.is_exchange and contents.size and contents.first_statement is None:
-        return [_failed(name, "entry 0 is not the key statement")]
+        what = (
+            "no key statement stands in it" if contents.is_successor else "entry 0 is not the key statement"
+        )
+        return [_failed(name, what)]
     last = contents.last_statement
     if last is None:
         return [_not_checked(name, "this log holds none")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gateway.client import Client, ProblemError
+from gateway.client import Client, ProblemError, ValueWarning
 from gateway.client.transport import Language
 from gateway.errors import GatewayError
 
@@ -98,6 +98,12 @@ def problem_document(problem: ProblemError) -> dict[str, Any]:
             {"rule": item.rule, "pointer": item.pointer, "message": item.message} for item in problem.errors
         ],
     }
+
+
+def print_warnings(warnings: Iterable[ValueWarning]) -> None:
+    """Print what is in no reference list, a line each."""
+    for item in warnings:
+        typer.echo(f"  {item.warning:<10} {item.pointer}: {item.message}")
 
 
 def print_json(value: Any) -> None:

@@ -20,6 +20,7 @@ from gateway.audit.folder import LogFolder, shown
 from gateway.audit.log import AuditedLog
 from gateway.audit.notes import SavedNote, check_notes, check_since
 from gateway.audit.report import Check, LogReport, Outcome, SetReport
+from gateway.audit.succession import Cited
 from gateway.audit.trust import Trust, read_trust
 from gateway.audit.verify import Verification, verify_log
 from gateway.cli.audit_questions import find_command, reconcile_command, report_command
@@ -282,7 +283,7 @@ def _verify_home(home: Path, saved: list[SavedNote], outside: Outside) -> SetRep
                 checks += [] if check is None else [check]
             if log.unsigned:
                 checks.append(_unsigned(stored.name, log.unsigned))
-        checks += _high_water_checks(logs.marks, known)
+        checks += _high_water_checks(logs.marks, known, _lost(found))
         checks += _since_checks(saved, found, trust)
         checks += outside.checks(found, trust, keys_in=_trust_of(home), home=logs)
         return compare_logs(found, title=logs.config.node.name, checks=checks)
@@ -298,8 +299,22 @@ def _unsigned(name: str, entries: int) -> Check:
     return Check(name=f"end of {name}", outcome=Outcome.NOT_CHECKED, detail=what)
 
 
-def _high_water_checks(marks: Mapping[str, tuple[int, Hash]], logs: Sequence[StoredLog]) -> list[Check]:
-    """Compare the database with what the high-water file says was signed or cosigned."""
+def _lost(found: Sequence[Verification]) -> set[Cited]:
+    """Return the states that verified successors of audit logs cite as signed and lost."""
+    return {
+        item.contents.citation.signed
+        for item in found
+        if item.report.is_verified and item.contents is not None and item.contents.citation is not None
+    }
+
+
+def _high_water_checks(
+    marks: Mapping[str, tuple[int, Hash]], logs: Sequence[StoredLog], lost: set[Cited]
+) -> list[Check]:
+    """Compare the database with what the high-water file says was signed or cosigned.
+
+    What is missing of an audit log is no surprise where its successor says the same.
+    """
     checks: list[Check] = []
     for log in logs:
         origin = log.head.origin
@@ -309,6 +324,10 @@ def _high_water_checks(marks: Mapping[str, tuple[int, Hash]], logs: Sequence[Sto
         signed = 0 if log.newest is None else log.newest.size
         # An audit log's mark is recorded before its note, every other one after it.
         held = log.head.size if log.head.kind is LogKind.AUDIT else min(log.head.size, signed)
+        if held < size and Cited(origin=origin, size=size, root=root) in lost:
+            what = f"{size} entries were signed, {held} are left: it was closed, its successor says so"
+            checks.append(Check(name=f"high water of {origin}", outcome=Outcome.NOT_CHECKED, detail=what))
+            continue
         if held < size:
             detail = f"{size} entries were signed, but the database knows of {held}: it was rolled back"
         elif log.newest is not None and signed == size and log.newest.root != root:

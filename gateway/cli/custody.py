@@ -48,7 +48,7 @@ def erase_command(
         print_json(found)
         return
     erased = found["erased"]
-    typer.echo(f"erased at {erased['at']}: audit log, index {erased['audit_index']}")
+    typer.echo(f"erased at {erased['at']}: log {erased['audit_log']}, index {erased['audit_index']}")
 
 
 @app.command(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -22,11 +22,15 @@ import typer
 
 from gateway.app import Opened
 from gateway.app import open_home as open_node
+from gateway.catalogue import read_lists
 from gateway.cli.health import ask_health
 from gateway.cli.home_logs import open_home as open_logs
 from gateway.cli.init import now
 from gateway.config import load_config, resolve
 from gateway.core.entries import AgreementEntry, Kind, decode_entry
+from gateway.core.generation import first_of, generation_of
+from gateway.core.message.reference_lists import ReferenceLists, absent, stale
+from gateway.core.message.warning import LISTS
 from gateway.errors import GatewayError
 from gateway.keyring.files import read_public
 from gateway.keyring.home import NodeHome, audit_origin
@@ -48,6 +52,7 @@ _WHEN_REFUSED: Final = {
     "keys": "docs/keys.md, When something goes wrong",
     "certificates": "docs/keys.md, When something goes wrong",
     "revocation lists": "docs/keys.md, When something goes wrong",
+    "reference lists": "mend or remove the file: the list of the installation counts again",
     "database": "entente log list says more; keep the files as they are",
     "peer": "ask the peer's operators whether their node runs; check address, line and revocation lists",
 }
@@ -119,6 +124,7 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
         "keys": lambda: _keys(home),
         "certificates": lambda: _certificates(home, now),
         "revocation lists": lambda: _lists(home, now),
+        "reference lists": lambda: _reference_lists(path, now),
         "disk": lambda: _disk(path),
         "database": lambda: _database(path),
         "clock": lambda: _clock(path, now),
@@ -190,6 +196,22 @@ def _ending(
     return Finding(check=check, state=State.OK, says=says)
 
 
+def _reference_lists(path: Path, now: datetime) -> Finding:
+    return list_finding(read_lists(resolve(path, load_config(path).lists.folder)), today=now.date())
+
+
+def list_finding(lists: ReferenceLists, *, today: date) -> Finding:
+    """Return what these lists are worth on a day; none of it refuses a message."""
+    missing, old = absent(lists, LISTS), stale(lists, today=today)
+    says = ", ".join(f"{name} {lists[name].edition.name}" for name in sorted(lists)) or "none"
+    if not missing and not old:
+        return Finding(check="reference lists", state=State.OK, says=says)
+    says += "".join(f"; {name} is not there" for name in missing)
+    says += "".join(f"; {name} is old" for name in old)
+    does = "put a newer NAME.json into the folder of lists; nothing is refused (docs/reference-lists.md)"
+    return Finding(check="reference lists", state=State.WARN, says=says, do=does)
+
+
 def _disk(path: Path) -> Finding:
     high_water = resolve(path, load_config(path).store.high_water_file).parent
     return disk_finding(
@@ -217,7 +239,7 @@ def _database(path: Path) -> Finding:
     behind = [
         origin
         for origin, (size, _) in logs.marks.items()
-        if size > heads.get(origin, 0) and origin != witnessed
+        if size > heads.get(origin, 0) and first_of(origin) != witnessed and not _is_closed(origin, heads)
     ]
     if behind:
         says = f"older than what this node has signed: {', '.join(sorted(behind))}"
@@ -225,6 +247,12 @@ def _database(path: Path) -> Finding:
         return Finding(check="database", state=State.FAIL, says=says, do=does)
     says = f"{len(heads)} logs, nothing missing; entente audit verify checks every entry"
     return Finding(check="database", state=State.OK, says=says)
+
+
+def _is_closed(origin: str, heads: Mapping[str, int]) -> bool:
+    """Return whether a later generation of a log is there: what the earlier one lacks is lost and said."""
+    first = first_of(origin)
+    return any((generation_of(first, other) or 0) > (generation_of(first, origin) or 0) for other in heads)
 
 
 def _clock(path: Path, now: datetime) -> Finding:

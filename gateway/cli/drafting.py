@@ -17,10 +17,12 @@ import orjson
 from gateway.core.message.draft import Sender, complete
 from gateway.core.message.examine import examine_document
 from gateway.core.message.instants import day_of_instant
+from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.strict_json import JsonRefusedError, MessageTooLargeError, parse_json
 from gateway.core.message.threads import StoredMessage
 from gateway.core.message.violation import RULE_JSON, Violation
+from gateway.core.message.warning import ValueWarning, warnings_of
 from gateway.core.message.wording import Wording
 
 Json = dict[str, Any]
@@ -66,10 +68,12 @@ class Judgement:
     Attributes:
         document: The document, completed if it was a draft; None if it cannot be read.
         violations: Everything wrong with it.
+        warnings: Values of a good document that are in no reference list.
     """
 
     document: Json | None
     violations: tuple[Violation, ...]
+    warnings: tuple[ValueWarning, ...] = ()
 
 
 def judge(
@@ -80,6 +84,7 @@ def judge(
     now_ms: int,
     draft: bool,
     nation: str | None = None,
+    lists: ReferenceLists = NO_LISTS,
 ) -> Judgement:
     """Judge a message as a node would.
 
@@ -91,6 +96,7 @@ def judge(
         draft: Complete it first, as the node of its sender would. A reply is completed as
             if the message it answers were there and had asked for it.
         nation: Nation of the sender, where a draft does not tell.
+        lists: Reference lists to look values up in.
     """
     try:
         document = parse_json(body)
@@ -106,9 +112,9 @@ def judge(
         if sender is not None:
             parent = _parent_of_draft(document, catalogue, sender)
             document = _complete(document, sender, catalogue=catalogue, now_ms=at_ms, parent=parent)
-    return Judgement(
-        document=document, violations=examine_document(document, catalogue=catalogue, now_ms=at_ms)
-    )
+    violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
+    warnings = () if violations else warnings_of(document, catalogue.type(document["type"]), lists)
+    return Judgement(document=document, violations=violations, warnings=warnings)
 
 
 def created_ms(document: Json) -> int | None:

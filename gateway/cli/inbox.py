@@ -24,6 +24,7 @@ from gateway.cli.agency import (
 )
 from gateway.client import Client, ProblemError, Received
 from gateway.core.message.banner import banner, equivalent
+from gateway.core.message.defang import defanged
 
 
 def inbox_command(
@@ -43,6 +44,9 @@ def inbox_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the inbox by precedence, then arrival; or show or store messages.
+
+    Web addresses in a message that is shown are defanged (hxxps://host[.]example); with --json and
+    --out it is as it was sent.
 
     Example: entente inbox --as agencies/US.CBP.NTC --wait 30 --out received --ack
     """
@@ -111,7 +115,7 @@ def print_messages(messages: tuple[Received, ...]) -> None:
 
 
 def print_message(received: Received, *, as_json: bool) -> None:
-    """Print one message with what was verified, between its banners."""
+    """Print one message with what was verified, between its banners, web addresses defanged."""
     if as_json:
         print_json(asdict(received))
         return
@@ -143,10 +147,10 @@ def print_message(received: Received, *, as_json: bool) -> None:
     # Above and below the text, as on paper: what is torn off stays marked.
     line = _line(_marking(received))
     typer.echo(f"\n{line}\n")
-    typer.echo(json.dumps(received.message, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(defanged(received.message), indent=2, ensure_ascii=False))
     if received.in_force is not None:
         typer.echo("\nin force now:")
-        typer.echo(json.dumps(received.in_force, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(defanged(received.in_force), indent=2, ensure_ascii=False))
     typer.echo(f"\n{line}")
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.catalogue import catalogue_folder, read_catalogue
+from gateway.catalogue import catalogue_folder, read_catalogue, read_lists
 from gateway.cli.agency import (
     JsonOption,
     LanguageOption,
@@ -92,12 +92,17 @@ def check_command(
     nation: Annotated[
         str | None, typer.Option("--nation", help="Nation of the sender, where a draft does not tell.")
     ] = None,
+    lists: Annotated[
+        Path | None,
+        typer.Option("--lists", metavar="DIR", help="Reference lists that replace those installed."),
+    ] = None,
     language: LanguageOption = "en",
     as_json: JsonOption = False,
 ) -> None:
     """Check messages as a node would: JSON, schema, and every rule that needs no other message.
 
-    With --draft a reply is judged as if the message it answers were there. Exit status 0 if all
+    What stands below an accepted message are warnings: values that are in no reference list. With
+    --draft a reply is judged as if the message it answers were there. Exit status 0 if all
     would be accepted, 1 if any would be refused, 2 for wrong usage.
 
     Example: entente schema check message.json --at created --json
@@ -107,10 +112,17 @@ def check_command(
     at_ms = _time_of(at, now_ms)
     with answering():
         catalogue = read_catalogue()
+        known = read_lists(lists)
     refused = False
     for name in files:
         judgement = judge(
-            _read(name), catalogue=catalogue, at_ms=at_ms, now_ms=now_ms, draft=draft, nation=nation
+            _read(name),
+            catalogue=catalogue,
+            at_ms=at_ms,
+            now_ms=now_ms,
+            draft=draft,
+            nation=nation,
+            lists=known,
         )
         refused |= bool(judgement.violations)
         _print_judgement(name, judgement, spoken, as_json=as_json)
@@ -218,13 +230,20 @@ def _print_judgement(name: str, judgement: Judgement, language: Language, *, as_
         {"rule": item.rule, "pointer": item.pointer, "message": item.text(language)}
         for item in judgement.violations
     ]
+    warnings = [
+        {"warning": item.warning, "pointer": item.pointer, "message": item.text(language)}
+        for item in judgement.warnings
+    ]
     if as_json:
-        print_json({"file": name, "verdict": verdict, "errors": errors})
+        line: dict[str, Any] = {"file": name, "verdict": verdict, "errors": errors}
+        print_json({**line, "warnings": warnings} if warnings else line)
         return
     shown = "" if errors or judgement.document is None else f"  {banner_line(judgement.document)}"
     typer.echo(f"{verdict:<9} {name}{shown}")
     for error in errors:
         typer.echo(f"  {error['rule']:<10} {error['pointer'] or '/'}: {error['message']}")
+    for warning in warnings:
+        typer.echo(f"  {warning['warning']:<10} {warning['pointer']}: {warning['message']}")
 
 
 def _print_terms(item: MessageType, language: Language) -> None:
@@ -236,6 +255,8 @@ def _print_terms(item: MessageType, language: Language) -> None:
         typer.echo(f"answered by:  {reply} within {deadline.text(language)}")
     typer.echo(f"purposes:     {' '.join(sorted(terms.purposes))}")
     typer.echo(f"kept:         {terms.keep_days} days at most")
+    if terms.daily_limit is not None:
+        typer.echo(f"limit:        {terms.daily_limit} an agency and UTC day")
 
 
 def _fields(item: MessageType, language: Language) -> list[tuple[str, bool, str]]:

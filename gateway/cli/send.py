@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -20,9 +20,10 @@ from gateway.cli.agency import (
     moment,
     print_json,
     print_problem,
+    print_warnings,
     problem_document,
 )
-from gateway.client import Accepted, Client, ProblemError
+from gateway.client import Accepted, Checked, Client, ProblemError
 
 STDIN: Final = "-"
 BATCH: Final = 500
@@ -44,7 +45,8 @@ def send_command(
 ) -> None:
     """Post messages or drafts; print one line for each.
 
-    A file holds one JSON document, or one a line. Exit status 1 if any is refused.
+    A file holds one JSON document, or one a line. Below an accepted message stand warnings of
+    values that are in no reference list of the node. Exit status 1 if any is refused.
 
     Example: entente send draft.json --as agencies/FR.DGDDI.SARC --url https://127.0.0.1:9441
     """
@@ -116,7 +118,7 @@ def _is_one(content: bytes) -> bool:
 
 def _results(
     client: Client, documents: list[tuple[str, bytes]], *, check: bool
-) -> Iterator[tuple[str, Accepted | ProblemError | dict[str, Any]]]:
+) -> Iterator[tuple[str, Accepted | Checked | ProblemError]]:
     """Yield what the node says of each document; many go as batches."""
     if check:
         for source, document in documents:
@@ -150,7 +152,7 @@ def _batches(documents: list[tuple[str, bytes]]) -> Iterator[list[tuple[str, byt
         yield batch
 
 
-def _print(source: str, result: Accepted | ProblemError | dict[str, Any], *, as_json: bool) -> None:
+def _print(source: str, result: Accepted | Checked | ProblemError, *, as_json: bool) -> None:
     if isinstance(result, ProblemError):
         if as_json:
             print_json({"file": source, "problem": problem_document(result)})
@@ -162,7 +164,9 @@ def _print(source: str, result: Accepted | ProblemError | dict[str, Any], *, as_
             print_json({"file": source, **asdict(result)})
         else:
             typer.echo(f"{result.status:<9} {result.message_id}  {result.message['type']}  {source}")
+            print_warnings(result.warnings)
     elif as_json:
-        print_json({"file": source, "message": result})
+        print_json({"file": source, **asdict(result)})
     else:
-        typer.echo(f"good      {source}  {result['type']}")
+        typer.echo(f"good      {source}  {result.message['type']}")
+        print_warnings(result.warnings)

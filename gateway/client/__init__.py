@@ -17,6 +17,7 @@ from gateway.client.identity import open_context, stored_url
 from gateway.client.model import (
     Accepted,
     Change,
+    Checked,
     Conversation,
     Deadline,
     InboxPage,
@@ -30,6 +31,7 @@ from gateway.client.model import (
     Summary,
     TimelineEvent,
     Tracked,
+    ValueWarning,
     Verification,
     WhoAmI,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "AnswerUnreadableError",
     "AsyncClient",
     "Change",
+    "Checked",
     "Client",
     "Conversation",
     "Deadline",
@@ -60,6 +63,7 @@ __all__ = [
     "Summary",
     "TimelineEvent",
     "Tracked",
+    "ValueWarning",
     "Verification",
     "WhoAmI",
     "open_context",

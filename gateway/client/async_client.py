@@ -29,6 +29,7 @@ from gateway.client.errors import ProblemError
 from gateway.client.identity import known_url, open_context
 from gateway.client.model import (
     Accepted,
+    Checked,
     Conversation,
     InboxPage,
     MessageType,
@@ -146,8 +147,8 @@ class AsyncClient:
         )
         return reading.read_lines(answer, len(messages), reading.accepted)
 
-    async def check(self, message: Message, *, strict: bool = False) -> dict[str, Any]:
-        """Return the completed message if it would be accepted now; nothing is kept.
+    async def check(self, message: Message, *, strict: bool = False) -> Checked:
+        """Return the completed message, and warnings, if it would be accepted now; nothing is kept.
 
         Args:
             message: A message or a draft.
@@ -155,7 +156,7 @@ class AsyncClient:
         """
         path = "/v1/messages:check" + ("?mode=strict" if strict else "")
         answer = await self._transport.call(Call(method="POST", path=path, body=_json(message)))
-        return reading.read_answer(answer, lambda document: reading.plain(document["message"]))
+        return reading.read_answer(answer, reading.checked)
 
     # --- following -------------------------------------------------------------------
 

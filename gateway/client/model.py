@@ -30,6 +30,34 @@ class LogPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValueWarning:
+    """A value of a message that is well formed and in no reference list of the node.
+
+    Attributes:
+        warning: Id of its kind, such as ``W-LOCODE``.
+        pointer: JSON Pointer of the value.
+        message: What to do, in the client's language.
+    """
+
+    warning: str
+    pointer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A message that the node would accept now.
+
+    Attributes:
+        message: The completed document.
+        warnings: Values of it that are in no reference list.
+    """
+
+    message: Json
+    warnings: tuple[ValueWarning, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """A message that the node has accepted.
 
@@ -39,6 +67,7 @@ class Accepted:
         accepted_at: When.
         audit: Where the node's audit log has it.
         message: The completed document.
+        warnings: Values of it that are in no reference list.
     """
 
     message_id: str
@@ -46,6 +75,7 @@ class Accepted:
     accepted_at: datetime
     audit: LogPlace
     message: Json
+    warnings: tuple[ValueWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from gateway.client.errors import AnswerUnreadableError, ProblemError, problem_f
 from gateway.client.model import (
     Accepted,
     Change,
+    Checked,
     Conversation,
     Deadline,
     InboxPage,
@@ -25,6 +26,7 @@ from gateway.client.model import (
     Summary,
     TimelineEvent,
     Tracked,
+    ValueWarning,
     Verification,
     WhoAmI,
 )
@@ -77,6 +79,21 @@ def accepted(document: Mapping[str, Any]) -> Accepted:
         accepted_at=_time(document["accepted_at"]),
         audit=_place(document["audit"]),
         message=_object(document, "message"),
+        warnings=_warnings(document),
+    )
+
+
+def checked(document: Mapping[str, Any]) -> Checked:
+    """Read the answer to a message that would be accepted."""
+    return Checked(message=_object(document, "message"), warnings=_warnings(document))
+
+
+def _warnings(document: Mapping[str, Any]) -> tuple[ValueWarning, ...]:
+    return tuple(
+        ValueWarning(
+            warning=_text(item, "warning"), pointer=_text(item, "pointer"), message=_text(item, "message")
+        )
+        for item in document.get("warnings", ())
     )
 
 

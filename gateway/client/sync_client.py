@@ -20,6 +20,7 @@ from gateway.client.errors import ProblemError
 from gateway.client.identity import known_url, open_context
 from gateway.client.model import (
     Accepted,
+    Checked,
     Conversation,
     InboxPage,
     MessageType,
@@ -94,8 +95,8 @@ class Client:
         """Post many messages at once; results are in order, refusals as values."""
         return self._run(self._client.send_batch(messages, key=key))
 
-    def check(self, message: Message, *, strict: bool = False) -> dict[str, Any]:
-        """Return the completed message if it would be accepted now; nothing is kept."""
+    def check(self, message: Message, *, strict: bool = False) -> Checked:
+        """Return the completed message, and warnings, if it would be accepted now; nothing is kept."""
         return self._run(self._client.check(message, strict=strict))
 
     def status(self, message_id: str, *, wait_s: float = 0.0, known_events: int | None = None) -> Tracked:

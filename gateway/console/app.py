@@ -97,6 +97,7 @@ def health_document(health: Health) -> dict[str, Any]:
         "admission": health.admission,
         "held": health.held,
         "not_agreed": list(health.not_agreed),
+        "damaged": list(health.damaged),
         "erasure": "done" if health.scrubbed else "pending",
         "log": _head(health.own),
         "mirror": _head(health.mirror),

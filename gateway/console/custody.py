@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from gateway.console.decisions import Decision, actor_of, json_reply, read_decision
 from gateway.console.officials import Official
 from gateway.core.envelope import time_text
+from gateway.core.generation import located
 from gateway.node.audit_log import Actor
 from gateway.node.custody import Kept
 from gateway.ports import Hold
@@ -129,7 +130,8 @@ def kept_document(kept: Kept) -> dict[str, Any]:
         else {
             "at": time_text(erasure.at_ms),
             "was": None if row.was is None else row.was.label,
-            "audit_index": erasure.audit_index,
+            "audit_log": located("audit", erasure.audit_index)[0],
+            "audit_index": located("audit", erasure.audit_index)[1],
             "log_index": erasure.log_index,
         },
     }

@@ -70,6 +70,11 @@ class _Snapshot(Collector):
         )
         differing.add_metric([], len(health.not_agreed))
         yield differing
+        damaged = GaugeMetricFamily(
+            "entente_logs_damaged", "Logs that the database does not hold as they were appended."
+        )
+        damaged.add_metric([], len(health.damaged))
+        yield damaged
         sizes = GaugeMetricFamily("entente_log_size", "Entries of a log.", labels=["origin"])
         for head in (health.own, health.mirror):
             if head is not None:

@@ -65,6 +65,7 @@ class IncidentKind(IntEnum):
     MALFORMED_ENTRY = 6
     CLOCK = 7
     RECEIPT_CONFLICT = 8
+    DAMAGED = 9
 
 
 class Role(IntEnum):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gateway.core.message.banner import banner, equivalent
+from gateway.core.message.defang import defanged
 from gateway.core.message.registry import MessageType
 from gateway.core.message.rules.definition import Rule
 from gateway.core.message.terms import TypeTerms
@@ -110,8 +111,15 @@ def _terms(subject: Subject, voice: Voice, terms: TypeTerms) -> Html:
             (voice.word("retention"), voice.word("days", days=terms.keep_days)),
             (voice.word("evaluation"), voice.word("eval_required" if terms.evaluation else "eval_optional")),
             (voice.word("precedence"), voice.word("flash_yes" if terms.flash else "flash_no")),
+            *_limit(voice, terms),
         )
     )
+
+
+def _limit(voice: Voice, terms: TypeTerms) -> Iterator[tuple[str, str]]:
+    """Yield how many may be sent, if that is limited."""
+    if terms.daily_limit is not None:
+        yield voice.word("limit"), voice.word("a_day", count=terms.daily_limit)
 
 
 def _deadline(voice: Voice, terms: TypeTerms) -> Html | str:
@@ -198,11 +206,14 @@ def _example(subject: Subject, voice: Voice, item: MessageType) -> Iterator[Html
     example = subject.examples.get(item.id)
     if example is None:
         return
+    shown = defanged(example)
+    if shown != example:
+        yield el("p", el("small", voice.word("defanged")))
     marking = example["header"]["marking"]
     line = el("p", banner(marking), " ", el("small", f"= {equivalent(marking)}"), class_="banner")
     yield line
-    yield json_text(example["payload"])
-    yield el("details", el("summary", voice.word("whole_message")), json_text(example))
+    yield json_text(shown["payload"])
+    yield el("details", el("summary", voice.word("whole_message")), json_text(shown))
     yield line
 
 

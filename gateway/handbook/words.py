@@ -143,6 +143,11 @@ WORDS: Final[Mapping[str, Wording]] = {
     "pd_same": Wording(en="as in the message it is about", fr="comme dans le message visé"),
     "retention": Wording(en="Retention", fr="Conservation"),
     "days": Wording(en="{days} days at most", fr="{days} jours au plus"),
+    "limit": Wording(en="Limit", fr="Limite"),
+    "a_day": Wording(
+        en="{count} messages an agency and UTC day; what is over it is refused at both nodes (RF-QUOTA)",
+        fr="{count} messages par service et par jour UTC ; au-delà, refus aux deux nœuds (RF-QUOTA)",
+    ),
     "evaluation": Wording(en="Evaluation", fr="Cotation"),
     "eval_required": Wording(
         en="of source and information, required",
@@ -188,6 +193,13 @@ WORDS: Final[Mapping[str, Wording]] = {
     "example_note": Wording(
         en="Invented, and made of specimen data. For a draft to fill in: {command}",
         fr="Inventé de toutes pièces, avec des données fictives. Pour un projet à remplir : {command}",
+    ),
+    "defanged": Wording(
+        en="Web addresses are shown defanged, so that nothing opens them by accident: where this page says "
+        "hxxps://host[.]example, a message says the address itself. The node never changes a message.",
+        fr="Les adresses web sont affichées désamorcées, afin que rien ne les ouvre par mégarde : là où "
+        "cette page indique hxxps://hôte[.]example, un message porte l'adresse elle-même. Le nœud ne "
+        "modifie jamais un message.",
     ),
     "whole_message": Wording(
         en="The whole message, with its header",

@@ -37,13 +37,15 @@ from gateway.link.wire import (
     MAX_SMALL_BYTES,
     MSGPACK,
     SIZE,
+    STANDING_PATH,
     VIEW_PATH,
     decode_answer,
     decode_entries,
     decode_size,
+    decode_standing,
     decode_view,
 )
-from gateway.ports import BundleAnswer, PeerView
+from gateway.ports import BundleAnswer, PeerView, Standing
 from gateway.web.limits import MIB
 
 POOL: Final = 6
@@ -133,6 +135,13 @@ class HttpPeerLink:
         """Ask what the peer holds; see `gateway.ports.PeerLink`."""
         body = await self._call("GET", VIEW_PATH, answer=MSGPACK, max_bytes=MAX_SMALL_BYTES, total_s=VIEW_S)
         return decode_view(body)
+
+    async def standing(self) -> Standing:
+        """Ask which generations the peer knows; see `gateway.ports.PeerLink`."""
+        body = await self._call(
+            "GET", STANDING_PATH, answer=MSGPACK, max_bytes=MAX_SMALL_BYTES, total_s=VIEW_S
+        )
+        return decode_standing(body)
 
     async def entries(self, log: str, start: int, end: int) -> tuple[bytes, ...]:
         """Ask for entries, one at least, fewer than asked for if they are large."""

@@ -1,4 +1,4 @@
-"""The peer port: four calls, for one caller.
+"""The peer port: five calls, for one caller.
 
 Bytes go to `gateway.node.peer_service` and come back; nothing here judges a message. Who
 is not the peer by a pinned key gets 403 and learns nothing.
@@ -26,13 +26,15 @@ from gateway.link.wire import (
     MAX_SIZE,
     MSGPACK,
     SIZE,
+    STANDING_PATH,
     VIEW_PATH,
     encode_answer,
     encode_entries,
     encode_size,
+    encode_standing,
     encode_view,
 )
-from gateway.ports import BundleAnswer, PeerView
+from gateway.ports import BundleAnswer, PeerView, Standing
 from gateway.web.app import App
 from gateway.web.exchange import Reply, Request
 from gateway.web.identity import Certificate
@@ -61,6 +63,10 @@ class PeerCalls(Protocol):
 
     async def view(self) -> PeerView:
         """Return what this node holds."""
+        ...
+
+    async def standing(self) -> Standing:
+        """Return which generations this node knows."""
         ...
 
     async def entries(self, log: str, start: int, end: int) -> list[bytes]:
@@ -99,6 +105,7 @@ def peer_app(calls: PeerCalls, pins: Pins) -> App:
                 deadline_s=BUNDLE_DEADLINE_S,
             ),
             Route(name="view", method="GET", path=VIEW_PATH, parts={}, handler=handlers.view),
+            Route(name="standing", method="GET", path=STANDING_PATH, parts={}, handler=handlers.standing),
             Route(
                 name="entries",
                 method="GET",
@@ -137,6 +144,10 @@ class _Handlers:
     async def view(self, request: Request[object]) -> Reply:
         del request
         return Reply(body=encode_view(await self._calls.view()), media_type=MSGPACK)
+
+    async def standing(self, request: Request[object]) -> Reply:
+        del request
+        return Reply(body=encode_standing(await self._calls.standing()), media_type=MSGPACK)
 
     async def entries(self, request: Request[object]) -> Reply:
         query = request.query

@@ -23,8 +23,9 @@ from gateway.core.encoding import (
     expect_int,
 )
 from gateway.core.envelope import PROTOCOL_VERSION
+from gateway.core.generation import MAX_GENERATION
 from gateway.errors import MalformedError
-from gateway.ports import BundleAnswer, PeerView
+from gateway.ports import BundleAnswer, PeerView, Standing
 
 MSGPACK: Final = "application/msgpack"
 """Media type of bundles and of every answer in MessagePack (registered with IANA as
@@ -38,6 +39,7 @@ SIZE: Final = "text/x.tlog.size"
 
 BUNDLES_PATH: Final = "/peer/v1/bundles"
 VIEW_PATH: Final = "/peer/v1/view"
+STANDING_PATH: Final = "/peer/v1/standing"
 ENTRIES_PATH: Final = "/peer/v1/entries"
 ADD_CHECKPOINT_PATH: Final = "/peer/v1/add-checkpoint"
 
@@ -86,6 +88,29 @@ def decode_view(body: bytes) -> PeerView:
         mirrored_size=_size(mirrored_size),
         own=_note(own),
         own_size=_size(own_size),
+    )
+
+
+def encode_standing(standing: Standing) -> bytes:
+    """Return the body of a standing.
+
+    array(version, newest note of your audit log or nil, generation of the exchange logs,
+    generation that was signed off for, or 0).
+    """
+    return encode((PROTOCOL_VERSION, standing.witnessed, standing.generation, standing.resumes))
+
+
+def decode_standing(body: bytes) -> Standing:
+    """Return a standing.
+
+    Raises:
+        MalformedError: Not the one encoding of a standing.
+    """
+    witnessed, generation, resumes = _fields(body, 3, max_bytes=MAX_SMALL_BYTES)
+    return Standing(
+        witnessed=_note(witnessed),
+        generation=expect_int(generation, field="generation", minimum=1, maximum=MAX_GENERATION),
+        resumes=expect_int(resumes, field="resumes", maximum=MAX_GENERATION),
     )
 
 

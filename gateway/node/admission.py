@@ -20,12 +20,12 @@ from typing import cast
 
 import orjson
 
-from gateway.core.envelope import header_of, time_ms
-from gateway.core.message.retention import ending_of, retention_of
+from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.rule import rule_number, violation
 from gateway.core.message.schedule import Announced, Schedule
-from gateway.core.message.threads import CLOSING, awaits, effects_of, examine_thread
+from gateway.core.message.threads import effects_of, end_with_target, examine_thread
 from gateway.core.message.violation import Violation
+from gateway.core.message.warning import ValueWarning
 from gateway.core.quick import quick_value
 from gateway.core.sealing import ContentKey
 from gateway.core.states import Precedence, State
@@ -33,6 +33,7 @@ from gateway.errors import GatewayError, RejectedError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.gate import Gate, RecoveringError
+from gateway.node.message_rows import new_message
 from gateway.node.pair import Pair
 from gateway.node.preparation import Candidate, Preparation, Principal, RefusedError, Submission
 from gateway.node.thread_memory import ThreadMemory
@@ -75,7 +76,8 @@ class Acceptance:
         state: *accepted*, or where it is now for a repeated post.
         accepted_ms: UTC milliseconds.
         message: The completed document as JSON bytes.
-        audit_index: Index of the event in the audit log.
+        audit_index: Place of the event in the audit log (`gateway.core.generation`).
+        warnings: Values of it that are in no reference list.
     """
 
     message_id: bytes
@@ -83,6 +85,20 @@ class Acceptance:
     accepted_ms: int
     message: bytes
     audit_index: int
+    warnings: tuple[ValueWarning, ...] = ()
+
+
+@quick_value
+class Checked:
+    """The answer to a message that would be accepted.
+
+    Attributes:
+        message: The completed document as JSON bytes.
+        warnings: Values of it that are in no reference list.
+    """
+
+    message: bytes
+    warnings: tuple[ValueWarning, ...] = ()
 
 
 Outcome = Acceptance | GatewayError
@@ -104,6 +120,7 @@ class Admission:
         workers: Workers,
         gate: Gate,
         peer: Callable[[], Announced],
+        lists: ReferenceLists = NO_LISTS,
         max_waiting: int = 20_000,
         on_accepted: Callable[[int], None] = lambda _rank: None,
     ) -> None:
@@ -120,6 +137,7 @@ class Admission:
             workers: Threads for batches and large bodies.
             gate: Stands before everything that shows content.
             peer: Says what the peer has announced of its catalogue.
+            lists: Reference lists; values that are not in them are warned of.
             max_waiting: Messages that may wait for a transaction; beyond it, 429.
             on_accepted: Told the most urgent precedence number of each accepted group.
         """
@@ -132,6 +150,7 @@ class Admission:
             entropy=entropy,
             workers=workers,
             peer=peer,
+            lists=lists,
         )
         self._pair = pair
         self._store = store
@@ -197,8 +216,8 @@ class Admission:
         finally:
             self._outstanding -= len(submissions)
 
-    async def check(self, principal: Principal, body: bytes, *, strict: bool) -> bytes:
-        """Return the completed message as JSON, if it would be accepted now.
+    async def check(self, principal: Principal, body: bytes, *, strict: bool) -> Checked:
+        """Return the completed message and its warnings, if it would be accepted now.
 
         Args:
             principal: The caller.
@@ -211,12 +230,12 @@ class Admission:
         await self._gate.passed()
         candidate = await self._preparation.examine(principal, body, strict=strict)
 
-        def look(tx: Transaction) -> bytes:
+        def look(tx: Transaction) -> Checked:
             memory = self._memory(tx, [candidate])
             violations = self._settle(candidate, memory)
             if violations:
                 raise RefusedError(violations)
-            return orjson.dumps(candidate.document)
+            return Checked(message=orjson.dumps(candidate.document), warnings=candidate.warnings)
 
         return await self._store.read(look)
 
@@ -249,7 +268,7 @@ class Admission:
         memory = self._memory(tx, candidates)
         keys = self._entropy.bytes(32 * len(candidates))
         # The acceptances of a group stand first among its events, one an agency.
-        first = self._audit.next_index(tx)
+        first = self._audit.next_place(tx)
         indexes: dict[str, int] = {}
         outcomes: list[Outcome | None] = []
         accepted: list[tuple[int, Candidate, NewMessage, bytes]] = []
@@ -292,9 +311,10 @@ class Admission:
                 accepted_ms=now_ms,
                 message=message,
                 audit_index=indexes[candidate.principal.agency],
+                warnings=candidate.warnings,
             )
         for position, message_id in repeats:
-            outcomes[position] = self._repeated(tx, candidates[position].principal, message_id)
+            outcomes[position] = self._repeated(tx, candidates[position], message_id)
         return cast("list[Outcome]", outcomes)
 
     def _decided(
@@ -317,9 +337,10 @@ class Admission:
 
     def _settle(self, candidate: Candidate, memory: ThreadMemory) -> Sequence[Violation]:
         """Give the message its number if it has none, and check it against its conversation."""
-        if candidate.seq_missing:
+        if candidate.message is None:
             header = candidate.document["header"]
-            last = memory.last_seq(candidate.conversation_id, candidate.principal.agency)
+            conversation_id = candidate.derived.header.conversation_id
+            last = memory.last_seq(conversation_id, candidate.principal.agency)
             header["conversation"]["seq"] = last + 1
         verdict = examine_thread(
             candidate.document, catalogue=candidate.catalogue, threads=memory, side="sender"
@@ -334,47 +355,23 @@ class Admission:
         now_ms: int,
         audit_index: int,
     ) -> tuple[NewMessage, bytes]:
-        document = candidate.document
-        header = header_of(
-            document,
-            from_node=self._pair.node,
-            to_node=self._pair.peer_node,
-            type_digest=candidate.catalogue.type(document["type"]).digest,
-        )
-        header_bytes = header.encode()
-        message = orjson.dumps(document)
+        document, derived = candidate.document, candidate.derived
+        message = candidate.message or orjson.dumps(document)
         ciphertext, wrapped_key = self._vault.seal(
-            message, content_key=content_key, header=header_bytes, message_id=header.message_id
+            message,
+            content_key=content_key,
+            header=derived.header_bytes,
+            message_id=candidate.message_id,
         )
-        reply_by = document["header"].get("reply_by")
-        effects = effects_of(document, catalogue=candidate.catalogue, threads=memory)
-        row = NewMessage(
-            outgoing=True,
-            state=State.ACCEPTED,
-            message_id=header.message_id,
-            header=header_bytes,
-            type=header.type,
-            from_agency=header.from_agency,
-            to_agencies=header.to_agencies,
-            conversation_id=header.conversation_id,
+        row = new_message(
+            derived,
             seq=document["header"]["conversation"]["seq"],
-            in_reply_to=candidate.in_reply_to,
-            purpose=document["header"]["purpose"]["code"],
-            reply_by_ms=None if reply_by is None else time_ms(reply_by),
-            closes=any(new.effect in CLOSING for new in effects),
-            rank=int(header.precedence),
-            created_ms=header.created_ms,
-            expires_ms=header.expires_ms,
+            effects=effects_of(document, catalogue=candidate.catalogue, threads=memory),
             arrived_ms=now_ms,
-            log_index=None,
             audit_index=audit_index,
-            flags="",
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
-            retention=retention_of(document, candidate.catalogue.type(header.type).terms),
-            ending=ending_of(document),
-            awaits=awaits(document, candidate.catalogue),
-            effects=effects,
+            ending=derived.ending or end_with_target(document, memory),
         )
         return row, message
 
@@ -430,14 +427,14 @@ class Admission:
         what was done to these before.
         """
         found = set() if row.message_id == row.conversation_id else {row.conversation_id}
-        for subject in candidate.subjects:
+        for subject in candidate.derived.subjects:
             ids = [subject, *(applied.message_id for applied in memory.effects(subject))]
             stored = (memory.find(message_id) for message_id in ids if message_id != row.message_id)
             found.update(message.conversation_id for message in stored if message is not None)
         return found
 
-    def _repeated(self, tx: Transaction, principal: Principal, message_id: bytes) -> Outcome:
-        row = tx.outbox.find(message_id, principal.agency)
+    def _repeated(self, tx: Transaction, candidate: Candidate, message_id: bytes) -> Outcome:
+        row = tx.outbox.find(message_id, candidate.principal.agency)
         stored = tx.threads.content(message_id)
         if row is None or stored is None:
             return ErasedError("the message of this idempotency key was erased")
@@ -447,15 +444,16 @@ class Admission:
             accepted_ms=row.arrived_ms,
             message=orjson.dumps(self._vault.document(*stored)),
             audit_index=row.audit_index or 0,
+            warnings=candidate.warnings,
         )
 
     def _memory(self, tx: Transaction, candidates: Sequence[Candidate]) -> ThreadMemory:
         memory = ThreadMemory(tx, open_content=self._vault.document)
         memory.fetch(
             message_ids=[candidate.message_id for candidate in candidates],
-            answered=[c.in_reply_to for c in candidates if c.in_reply_to is not None],
-            conversations=[candidate.conversation_id for candidate in candidates],
-            subjects=[subject for candidate in candidates for subject in candidate.subjects],
+            answered=[c.derived.in_reply_to for c in candidates if c.derived.in_reply_to is not None],
+            conversations=[candidate.derived.header.conversation_id for candidate in candidates],
+            subjects=[subject for candidate in candidates for subject in candidate.derived.subjects],
         )
         return memory
 

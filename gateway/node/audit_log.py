@@ -13,16 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.core.entries import AnchorEntry, EventEntry, KeyStatementEntry, Kind, Role, encode_entry
+from gateway.core.generation import first_place, located, origin_of
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.pair import Pair
 from gateway.ports import LogHead, LogKind, Transaction
 
 MAX_OBJECTS = 500
 """Ids in one event; longer lists are split over several events."""
-
-
-AUDIT_CLOSED = "audit-closed"
-"""Setting: size at which the audit log was found to be rolled back. It is not signed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +40,26 @@ PEER = Actor(role=Role.PEER)
 
 
 class AuditLog:
-    """Writes events of one node."""
+    """Writes events of one node, into the newest generation of its audit log.
+
+    Attributes:
+        generation: Which one that is. It changes in the transaction that opens a successor,
+            so an event stands before the change or behind it, never in a closed log.
+    """
 
     def __init__(self, pair: Pair) -> None:
         """Write to the audit log of ``pair``."""
-        self.origin = pair.audit_origin
+        self.first_origin = pair.audit_origin
+        self.generation = 1
+
+    @property
+    def origin(self) -> str:
+        """Return the origin of the log that events go to now."""
+        return origin_of(self.first_origin, self.generation)
+
+    def located(self, place: int) -> tuple[str, int]:
+        """Return origin and index of an event's place."""
+        return located(self.first_origin, place)
 
     def event(
         self,
@@ -93,12 +105,12 @@ class AuditLog:
         entry = AnchorEntry(origin=head.origin, size=head.size, root=head.edge.root())
         self.append(tx, [encode_entry(entry)])
 
-    def next_index(self, tx: Transaction) -> int:
-        """Return the index that the next event of this transaction will have."""
-        return ensure_log(tx, self.origin, LogKind.AUDIT).size
+    def next_place(self, tx: Transaction) -> int:
+        """Return the place that the next event of this transaction will have."""
+        return first_place(self.generation) + ensure_log(tx, self.origin, LogKind.AUDIT).size
 
     def append(self, tx: Transaction, entries: Sequence[bytes]) -> int:
-        """Append encoded events and return the index of the first."""
+        """Append encoded events and return the place of the first."""
         head = ensure_log(tx, self.origin, LogKind.AUDIT)
         extend_log(tx, head, entries)
-        return head.size
+        return first_place(self.generation) + head.size

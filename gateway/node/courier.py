@@ -65,6 +65,10 @@ COSIGN_EVERY_S: Final = 60.0
 THAW_S: Final = 1.0
 """Least wait after a failure, even if the peer calls meanwhile."""
 
+GATHER_S: Final = 0.2
+"""How long an acknowledgement waits for something to travel with. Nobody's next step waits for
+it, and a bundle of its own for each would double what a quiet exchange costs both nodes."""
+
 BREAKER_FAILURES: Final = 5
 """Failures in a row after which the breaker opens: the peer is only asked, not sent to."""
 
@@ -161,6 +165,7 @@ class Courier:
         self._in_doubt = False
         self._may_ship = asyncio.Event()
         self._may_ship.set()
+        self._gathering: asyncio.Task[None] | None = None
         self.breaker = Breaker.CLOSED
 
     @property
@@ -174,6 +179,21 @@ class Courier:
             self._hurry()
         else:
             self._work.set()
+
+    def notify_later(self) -> None:
+        """Say that something is due that can wait a little: the next bundle takes it along."""
+        if self._gathering is None:
+            self._gathering = asyncio.create_task(self._gather())
+
+    async def _gather(self) -> None:
+        await wait_for(self._clock, GATHER_S)
+        self._gathering = None
+        self._work.set()
+
+    def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
     def thaw(self) -> None:
         """Try again soon: the peer called us, so it is there. A frozen pair waits for people."""
@@ -210,6 +230,7 @@ class Courier:
                     await self._land(cancel=True)
                     await self._back_off(error)
         finally:
+            self._stop_gathering()
             await self._land(cancel=True)
 
     # --- agreeing on where the peer is -------------------------------------------------
@@ -292,6 +313,8 @@ class Courier:
         await self._pace()
         self._raise_failure()
         limit = 0 if self._sequencer.peer_key is None else self._bundle_limit
+        # It takes along what was waiting for it.
+        self._stop_gathering()
         shipment = await self._sequencer.next_shipment(max_messages=limit)
         if shipment is not None:
             self._last_bundle_s = self._clock.monotonic_s()

@@ -16,23 +16,19 @@ import structlog
 
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import merge_signatures, sign_checkpoint, verify_cosignature
-from gateway.core.entries import IncidentKind
-from gateway.core.merkle import RightEdge, consistency_proof, edge_at
+from gateway.core.merkle import consistency_proof
 from gateway.core.note import parse_note, parse_signatures
 from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError, UnavailableError
-from gateway.node.audit_log import AUDIT_CLOSED, NODE, AuditLog
+from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.eraser import Eraser
 from gateway.node.intake import Intake
 from gateway.node.log_writer import LogHashes, note_time_s
-from gateway.node.pair import Pair
 from gateway.node.sequencer import Sequencer
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
     HighWater,
-    Incident,
     Keyring,
-    LogHead,
     PeerLink,
     Step,
     Store,
@@ -54,7 +50,6 @@ class Housekeeping:
     def __init__(
         self,
         *,
-        pair: Pair,
         store: Store,
         keyring: Keyring,
         sequencer: Sequencer,
@@ -71,7 +66,6 @@ class Housekeeping:
         """Wire the rounds.
 
         Args:
-            pair: Names of the two nodes.
             store: Where messages and logs are kept.
             keyring: Signs the audit log, holds KEM keys.
             sequencer: Announces KEM keys.
@@ -85,7 +79,6 @@ class Housekeeping:
             on_due: Told when the exchange log has something to say.
             on_expired: Told when messages expired.
         """
-        self._pair = pair
         self._store = store
         self._keyring = keyring
         self._sequencer = sequencer
@@ -98,6 +91,7 @@ class Housekeeping:
         self._workers = workers
         self._on_due = on_due
         self._on_expired = on_expired
+        self._signed_origin = ""
         self._signed_size = -1
         self._note_s = 0
         self._cosigned_size = 0
@@ -105,7 +99,6 @@ class Housekeeping:
         self._cosign_at_s = 0.0
         # False until our exchange log is known to be whole: until then nothing is signed.
         self.may_sign = False
-        self._is_audit_whole: bool | None = None
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -171,17 +164,18 @@ class Housekeeping:
     async def sign_audit(self) -> None:
         """Sign the audit log within a second of its growth.
 
-        Not while it is unknown whether the exchange log is whole, and never again once the
-        database was restored from a backup: that would make a second history. Nobody holds a
-        copy from which the audit log could be refilled.
+        Not while it is unknown whether the exchange log and the audit log are whole.
         """
-        origin = self._pair.audit_origin
-        head = await self._store.read(lambda tx: tx.logs.head(origin))
-        if head is None or head.size in {0, self._signed_size} or not self.may_sign:
+        origin = self._audit.origin
+        if not self.may_sign:
             return
-        if self._is_audit_whole is None:
-            self._is_audit_whole = await self._check_audit(head)
-        if not self._is_audit_whole:
+        head, newest = await self._store.read(lambda tx: (tx.logs.head(origin), tx.logs.newest_note(origin)))
+        if origin != self._signed_origin:
+            # The first signature of this process, or of a successor that has just opened.
+            self._signed_origin, self._signed_size, self._cosigned_size = origin, -1, 0
+            if newest is not None:
+                self._note_s = max(self._note_s, note_time_s(newest, self._keyring.own_verifier(origin)))
+        if head is None or head.size in {0, self._signed_size}:
             return
         self._note_s = max(self._clock.now_ms() // 1_000, self._note_s)
         root = head.edge.root()
@@ -195,41 +189,6 @@ class Housekeeping:
         await self._high_water.record({origin: (head.size, root)})
         await self._store.write(Step.SIGNED, lambda tx: tx.logs.put_note(kept))
         self._signed_size = head.size
-
-    async def _check_audit(self, head: LogHead) -> bool:
-        """Return whether the audit log is the one that was signed before; if not, report it.
-
-        Called before the first signature of a process. It also finds the time below which the
-        next note may not go.
-        """
-        origin = self._pair.audit_origin
-        size, root = self._high_water.read().get(origin, (0, RightEdge.EMPTY.root()))
-
-        def load(tx: Transaction) -> tuple[bytes | None, StoredNote | None]:
-            reader = LogHashes(tx.logs, origin)
-            ours = edge_at(size, reader=reader).root() if size <= head.size else None
-            return ours, tx.logs.newest_note(origin)
-
-        ours, newest = await self._store.read(load)
-        if newest is not None:
-            self._note_s = note_time_s(newest, self._keyring.own_verifier(origin))
-        if ours == root:
-            return True
-        incident = Incident(
-            kind=IncidentKind.RECOVERY,
-            origin=origin,
-            size=head.size,
-            root=head.edge.root(),
-            at_ms=self._clock.now_ms(),
-        )
-
-        def close(tx: Transaction) -> None:
-            tx.facts.put_incident(incident)
-            tx.facts.put(AUDIT_CLOSED, str(head.size))
-
-        await self._store.write(Step.RECOVERED, close)
-        log.critical("audit.rolled_back", origin=origin, size=head.size, marked=size)
-        return False
 
     async def _keep_mirror_note(self) -> None:
         """Keep a note of the mirror with our own cosignature, for those who export it here."""
@@ -250,7 +209,7 @@ class Housekeeping:
 
     async def _ask_cosignature(self) -> None:
         """Let the peer cosign the audit log's newest checkpoint; it sees no entry."""
-        origin = self._pair.audit_origin
+        origin = self._audit.origin
         newest = await self._store.read(lambda tx: tx.logs.newest_note(origin))
         if newest is None or newest.note is None or newest.size <= self._cosigned_size:
             return
@@ -259,6 +218,7 @@ class Housekeeping:
             lines = await self._submit(newest, note, self._cosigned_size)
         except PeerConflictError as conflict:
             if conflict.size > newest.size:
+                # A claim without our signature closes no log; with it, the start has found it.
                 log.critical("audit.rollback", peer_size=conflict.size, size=newest.size)
                 raise
             lines = await self._submit(newest, note, conflict.size)

@@ -28,6 +28,7 @@ from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
 from gateway.errors import MalformedError
 from gateway.node.defects import UnexaminedError, contained
+from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
 
 
@@ -37,21 +38,24 @@ class Opened:
 
     Attributes:
         index: Of its entry in the sender's log.
-        header: Of the entry.
-        entry: The entry.
         document: The message.
         catalogue: By which it was judged.
+        derived: What follows from the document.
         ciphertext: As it arrived.
         content_key: Opens it.
     """
 
     index: int
-    header: Header
-    entry: MessageEntry
     document: dict[str, Any]
     catalogue: Catalogue
+    derived: Derived
     ciphertext: bytes
     content_key: ContentKey
+
+    @property
+    def message_id(self) -> bytes:
+        """Return the id of the message, 16 bytes."""
+        return self.derived.header.message_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,9 +182,9 @@ class Opener:
             checked = _check_ciphertext(entry, ciphertext)
             key = boxes.key_of(entry)
             body = _decrypt(checked, key, entry)
-            document = contained(
+            document, derived = contained(
                 header.message_id,
-                partial(self._check_message, body, header, catalogue, now_ms),
+                partial(self._check_message, body, header, entry.header, catalogue, now_ms),
                 _ExceptedError,
             )
         except UnexaminedError:
@@ -189,10 +193,9 @@ class Opener:
             return Refused(index=index, message_id=header.message_id, code=error.exception, rule=error.rule)
         return Opened(
             index=index,
-            header=header,
-            entry=entry,
             document=document,
             catalogue=catalogue,
+            derived=derived,
             ciphertext=checked,
             content_key=key,
         )
@@ -214,8 +217,8 @@ class Opener:
         return catalogue
 
     def _check_message(
-        self, body: bytes, header: Header, catalogue: Catalogue, now_ms: int
-    ) -> dict[str, Any]:
+        self, body: bytes, header: Header, header_bytes: bytes, catalogue: Catalogue, now_ms: int
+    ) -> tuple[dict[str, Any], Derived]:
         """Check 9: JSON, schema, rules; every header field equals its counterpart."""
         examination = examine(body, catalogue=catalogue, now_ms=now_ms)
         if examination.violations:
@@ -234,7 +237,7 @@ class Opener:
         # A header has one encoding, so equal values are equal bytes.
         if counterpart != header:
             raise _ExceptedError(ExceptionCode.HEADER_MISMATCH)
-        return document
+        return document, derive(document, catalogue=catalogue, header=header, header_bytes=header_bytes)
 
 
 class _ExceptedError(Exception):

@@ -19,6 +19,7 @@ import structlog
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import cosign, only_signatures, verify_log_note
 from gateway.core.entries import IncidentKind
+from gateway.core.generation import generation_of, origin_of
 from gateway.core.merkle import EMPTY_ROOT, Hash, verify_consistency
 from gateway.core.note import parse_note
 from gateway.errors import MalformedError, PeerConflictError, PeerError
@@ -34,6 +35,7 @@ from gateway.ports import (
     Keyring,
     LogKind,
     PeerView,
+    Standing,
     Step,
     Store,
     StoredNote,
@@ -51,6 +53,12 @@ class UnknownLogError(PeerError):
     """The peer asks for a log that this node does not show it."""
 
     code = "unknown-log"
+
+
+class LogClosedError(PeerError):
+    """The log has a successor; what is signed of it now belongs to no history."""
+
+    code = "log-closed"
 
 
 class ProofRefusedError(PeerError):
@@ -153,8 +161,9 @@ class PeerService:
             ProofRefusedError: The proof does not hold, or the same size has another root.
         """
         request = _parse_request(body)
-        origin = self._pair.peer_audit_origin
-        if parse_checkpoint(parse_note(request.note).text).origin != origin:
+        origin = parse_checkpoint(parse_note(request.note).text).origin
+        generation = generation_of(self._pair.peer_audit_origin, origin)
+        if generation is None:
             msg = "no such log is cosigned here"
             raise UnknownLogError(msg)
         verifier = self._keyring.peer_log_verifier(origin)
@@ -164,6 +173,7 @@ class PeerService:
             msg = "the old size is above the size of the checkpoint"
             raise MalformedError(msg)
         async with self._witness:
+            await self._check_generation(origin, generation)
             last = await self._store.read(lambda tx: tx.logs.newest_note(origin))
             size, root = (0, EMPTY_ROOT) if last is None else (last.size, last.root)
             size, root = max((size, root), self._high_water.read().get(origin, (0, EMPTY_ROOT)))
@@ -192,8 +202,22 @@ class PeerService:
             )
 
             def keep(tx: Transaction) -> None:
+                is_new = tx.logs.head(origin) is None
                 ensure_log(tx, origin, LogKind.WITNESSED)
                 tx.logs.put_note(kept)
+                if is_new and generation > 1:
+                    # The peer says that it has lost entries of its audit log: our auditors hear of it too.
+                    tx.facts.put_incident(
+                        Incident(
+                            kind=IncidentKind.RECOVERY,
+                            origin=origin,
+                            size=checkpoint.size,
+                            root=checkpoint.root,
+                            at_ms=now_ms,
+                            note_a=request.note,
+                        )
+                    )
+                    log.error("peer.audit_succeeded", origin=origin)
 
             await self._store.write(Step.COSIGNED, keep)
             await self._high_water.record({origin: (checkpoint.size, checkpoint.root)})
@@ -201,6 +225,41 @@ class PeerService:
         cosigner = self._keyring.cosigner
         cosigned = await self._workers.sign(cosign, request.note, cosigner=cosigner, time_s=now_s)
         return only_signatures(cosigned, verifier=cosigner.verifier)
+
+    async def standing(self) -> Standing:
+        """Return the newest note of the peer's audit log that was cosigned here, cosigned anew.
+
+        None if the database was restored and has forgotten a later one that was cosigned: nobody
+        is told that an older state is the largest.
+        """
+        async with self._witness:
+            origin = origin_of(self._pair.peer_audit_origin, await self._witnessed_generation())
+            newest = await self._store.read(lambda tx: tx.logs.newest_note(origin))
+            marked = self._high_water.read().get(origin, (0, EMPTY_ROOT))[0]
+            if newest is None or newest.note is None or newest.size < marked:
+                return Standing()
+            now_s = self._last_cosign_s = max(self._clock.now_ms() // 1_000, self._last_cosign_s)
+        cosigner = self._keyring.cosigner
+        note = await self._workers.sign(cosign, newest.note, cosigner=cosigner, time_s=now_s)
+        return Standing(witnessed=note)
+
+    async def _witnessed_generation(self) -> int:
+        """Return the newest generation of the peer's audit log of which anything was cosigned."""
+        first = self._pair.peer_audit_origin
+        heads = await self._store.read(lambda tx: [head.origin for head in tx.logs.heads()])
+        known = [generation_of(first, origin) for origin in (*heads, *self._high_water.read())]
+        return max((generation for generation in known if generation is not None), default=1)
+
+    async def _check_generation(self, origin: str, generation: int) -> None:
+        """Refuse a log that was closed: its successor was cosigned already.
+
+        Raises:
+            LogClosedError: It was.
+        """
+        if generation < await self._witnessed_generation():
+            log.error("audit.reopened", origin=origin)
+            msg = "a successor of this log was cosigned already: it is closed"
+            raise LogClosedError(msg)
 
     async def _keep_fork(self, checkpoint: Checkpoint, note: bytes, known: StoredNote | None) -> None:
         """Keep both notes of one size and two roots: the peer rewrote its audit log.

@@ -15,21 +15,27 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
+
 from gateway.core.digest import digest_of
 from gateway.core.entries import Role
+from gateway.core.envelope import header_of
 from gateway.core.message.draft import Completed, Sender, complete
 from gateway.core.message.examine import examine_document
+from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
-from gateway.core.message.threads import StoredMessage, subjects_of, uuid_bytes
+from gateway.core.message.threads import StoredMessage
 from gateway.core.message.violation import Violation
+from gateway.core.message.warning import ValueWarning, warnings_of
 from gateway.core.quick import quick_value
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.identifiers import new_uuid7
+from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
@@ -113,8 +119,11 @@ class Candidate:
 
     Attributes:
         key: (agency, idempotency key); the default key is the message id.
+        digest: SHA-384 of the body as it was posted, 48 bytes.
         catalogue: By which it was judged, and under which it is sent.
-        subjects: Messages and rooms that it is about.
+        derived: What follows from the document.
+        message: The document as JSON bytes; None while its number is missing.
+        warnings: Values of it that are in no reference list.
     """
 
     principal: Principal
@@ -122,11 +131,14 @@ class Candidate:
     digest: bytes
     document: dict[str, Any]
     catalogue: Catalogue
-    seq_missing: bool
-    message_id: bytes
-    in_reply_to: bytes | None
-    conversation_id: bytes
-    subjects: tuple[bytes, ...]
+    derived: Derived
+    message: bytes | None
+    warnings: tuple[ValueWarning, ...]
+
+    @property
+    def message_id(self) -> bytes:
+        """Return the id of the message, 16 bytes."""
+        return self.derived.header.message_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +165,11 @@ class Preparation:
         entropy: Entropy,
         workers: Workers,
         peer: Callable[[], Announced],
+        lists: ReferenceLists,
     ) -> None:
         """Wire the stage; ``peer`` says what the peer has announced of its catalogue."""
         self._peer = peer
+        self._lists = lists
         self._pair = pair
         self._schedule = schedule
         self._store = store
@@ -273,20 +287,23 @@ class Preparation:
         type_id = completed.document["type"]
         if not self._peer().names(type_id, catalogue.type(type_id).digest, (now_ms,)):
             raise TypeNotAgreedError(type_id)
-        header = completed.document["header"]
-        conversation = header["conversation"]
-        reply = conversation.get("in_reply_to")
+        header = header_of(
+            completed.document,
+            from_node=self._pair.node,
+            to_node=self._pair.peer_node,
+            type_digest=catalogue.type(type_id).digest,
+        )
         return Candidate(
             principal=principal,
-            key=(principal.agency, key or header["message_id"]),
+            key=(principal.agency, key or completed.document["header"]["message_id"]),
             digest=digest,
             document=completed.document,
             catalogue=catalogue,
-            seq_missing=completed.seq_missing,
-            message_id=uuid_bytes(header["message_id"]),
-            in_reply_to=None if reply is None else uuid_bytes(reply),
-            conversation_id=uuid_bytes(conversation["id"]),
-            subjects=subjects_of(completed.document),
+            derived=derive(
+                completed.document, catalogue=catalogue, header=header, header_bytes=header.encode()
+            ),
+            message=None if completed.seq_missing else orjson.dumps(completed.document),
+            warnings=warnings_of(completed.document, catalogue.type(type_id), self._lists),
         )
 
 

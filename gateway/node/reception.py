@@ -14,20 +14,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from gateway.core.entries import ReceiptException
-from gateway.core.envelope import time_ms
-from gateway.core.message.retention import ending_of, retention_of
 from gateway.core.message.rule import rule_number
-from gateway.core.message.threads import (
-    CLOSING,
-    awaits,
-    effects_of,
-    examine_thread,
-    subjects_of,
-    uuid_bytes,
-)
+from gateway.core.message.threads import effects_of, end_with_target, examine_thread
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
-from gateway.core.states import State
 from gateway.node.defects import UnexaminedError, contained
+from gateway.node.message_rows import new_message
 from gateway.node.opening import Opened, Refused
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
@@ -61,12 +52,12 @@ class Reception:
         memory = ThreadMemory(tx, open_content=self._vault.document)
         opened = [message for message in messages if isinstance(message, Opened)]
         memory.fetch(
-            message_ids=[message.header.message_id for message in opened],
-            answered=[a for a in map(_answered, opened) if a is not None],
-            conversations=[message.header.conversation_id for message in opened],
-            subjects=[subject for message in opened for subject in subjects_of(message.document)],
+            message_ids=[message.message_id for message in opened],
+            answered=[m.derived.in_reply_to for m in opened if m.derived.in_reply_to is not None],
+            conversations=[message.derived.header.conversation_id for message in opened],
+            subjects=[subject for message in opened for subject in message.derived.subjects],
         )
-        ids = [m.message_id if isinstance(m, Refused) else m.header.message_id for m in messages]
+        ids = [message.message_id for message in messages]
         known = tx.inbox.known([item for item in ids if item is not None])
         rows: list[NewMessage] = []
         exceptions: list[ReceiptException] = []
@@ -109,41 +100,16 @@ class Reception:
         return self._row(message, memory, verdict.flags, now_ms)
 
     def _row(self, message: Opened, memory: ThreadMemory, flags: frozenset[str], now_ms: int) -> NewMessage:
-        header = message.header
-        document = message.document
-        reply_by = document["header"].get("reply_by")
-        effects = effects_of(document, catalogue=message.catalogue, threads=memory)
-        return NewMessage(
-            outgoing=False,
-            state=State.RECEIVED,
-            message_id=header.message_id,
-            header=message.entry.header,
-            type=header.type,
-            from_agency=header.from_agency,
-            to_agencies=header.to_agencies,
-            conversation_id=header.conversation_id,
+        document, derived = message.document, message.derived
+        return new_message(
+            derived,
             seq=document["header"]["conversation"]["seq"],
-            in_reply_to=_answered(message),
-            purpose=document["header"]["purpose"]["code"],
-            reply_by_ms=None if reply_by is None else time_ms(reply_by),
-            closes=any(new.effect in CLOSING for new in effects),
-            rank=int(header.precedence),
-            created_ms=header.created_ms,
-            expires_ms=header.expires_ms,
+            effects=effects_of(document, catalogue=message.catalogue, threads=memory),
             arrived_ms=now_ms,
             log_index=message.index,
-            audit_index=None,
             flags=" ".join(sorted(flags)),
             ciphertext=message.ciphertext,
             # The box is not kept: from here on the content key lives under our storage key.
-            wrapped_key=self._vault.wrap(message.content_key, message_id=header.message_id),
-            retention=retention_of(document, message.catalogue.type(header.type).terms),
-            ending=ending_of(document),
-            awaits=awaits(document, message.catalogue),
-            effects=effects,
+            wrapped_key=self._vault.wrap(message.content_key, message_id=derived.header.message_id),
+            ending=derived.ending or end_with_target(document, memory),
         )
-
-
-def _answered(message: Opened) -> bytes | None:
-    reply = message.document["header"]["conversation"].get("in_reply_to")
-    return None if reply is None else uuid_bytes(reply)

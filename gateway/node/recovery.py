@@ -32,6 +32,7 @@ from gateway.node.audit_log import NODE, PEER, AuditLog
 from gateway.node.log_writer import LogHashes, append_bundle, ensure_log
 from gateway.node.pair import Pair
 from gateway.node.refill import append_recovered
+from gateway.node.succession import Succession
 from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -44,6 +45,7 @@ from gateway.ports import (
     LogKind,
     PeerLink,
     PeerView,
+    Standing,
     Step,
     Store,
     StoredNote,
@@ -85,6 +87,7 @@ class Recovery:
         keyring: Keyring,
         high_water: HighWater,
         audit: AuditLog,
+        succession: Succession,
         link: PeerLink,
         clock: Clock,
         entropy: Entropy,
@@ -97,6 +100,7 @@ class Recovery:
         self._keyring = keyring
         self._high_water = high_water
         self._audit = audit
+        self._succession = succession
         self._link = link
         self._clock = clock
         self._entropy = entropy
@@ -116,10 +120,12 @@ class Recovery:
         while True:
             try:
                 await self._compare(await self._link.view(), on_recovering)
+                await self._succession.confirm((await self._standing()).witnessed)
             except (UnavailableError, PeerError) as error:
                 log.warning("recovery.waiting", peer=self._pair.peer_node, code=error.code)
             else:
                 await self._report_lost_mirror()
+                await self._store.write(Step.RECOVERED, self._succession.report)
                 return
             await wait_for(self._clock, wait_s * (0.5 + 0.5 * self._entropy.fraction()))
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
@@ -148,6 +154,14 @@ class Recovery:
 
         moved = await self._store.write(Step.RECOVERED, record)
         log.error("peer.rolled_back", peer=self._pair.peer_node, size=size, cosigned=cosigned, messages=moved)
+
+    async def _standing(self) -> Standing:
+        """Return what the peer knows of generations: nothing, if it is of an earlier release."""
+        try:
+            return await self._link.standing()
+        except PeerError as error:
+            log.warning("recovery.view_refused", peer=self._pair.peer_node, code=error.code)
+            return Standing()
 
     # --- comparing -------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 
 import structlog
 
+from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
 from gateway.core.states import State
@@ -32,6 +33,7 @@ from gateway.node.evidence import EvidenceRoom
 from gateway.node.gate import Gate
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
+from gateway.node.inspection import Inspection
 from gateway.node.intake import Arrival, Intake
 from gateway.node.log_files import LogFiles
 from gateway.node.mirror import MirrorReader
@@ -39,6 +41,7 @@ from gateway.node.pair import Pair
 from gateway.node.peer_service import PeerService
 from gateway.node.recovery import Recovery
 from gateway.node.sequencer import Sequencer
+from gateway.node.succession import Succession
 from gateway.node.tracking import Tracking
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
@@ -75,6 +78,7 @@ class NodeConfig:
     courier: CourierConfig = field(default_factory=CourierConfig)
     third_parties: tuple[ThirdParties, ...] = ()
     max_waiting: int = 20_000
+    lists: ReferenceLists = field(default_factory=lambda: NO_LISTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +98,7 @@ class Health:
         mirror: Head of the peer's log, or None.
         not_agreed: Types of which the two nodes hold different versions; empty while the peer
             has announced none.
+        damaged: Logs that the database does not hold as they were appended.
     """
 
     phase: Phase
@@ -107,6 +112,7 @@ class Health:
     own: LogHead | None
     mirror: LogHead | None
     not_agreed: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
 
 class Node:
@@ -137,7 +143,6 @@ class Node:
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
         gate = Gate()
-        self._statement = keyring.statement
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
             pair=pair,
@@ -145,9 +150,19 @@ class Node:
             store=store,
             keyring=keyring,
             vault=vault,
+            audit=self._audit,
             high_water=high_water,
             clock=clock,
             entropy=entropy,
+            workers=self._workers,
+        )
+        self._succession = Succession(
+            pair=pair,
+            store=store,
+            keyring=keyring,
+            high_water=high_water,
+            audit=self._audit,
+            clock=clock,
             workers=self._workers,
         )
         self._reader = MirrorReader(pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key)
@@ -199,6 +214,7 @@ class Node:
             workers=self._workers,
             gate=gate,
             peer=lambda: self._reader.announced,
+            lists=config.lists,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
         )
@@ -221,7 +237,7 @@ class Node:
             clock=clock,
             workers=self._workers,
             gate=gate,
-            on_collected=self._due,
+            on_collected=self._courier.notify_later,
         )
         self.peer_service = PeerService(
             pair=pair,
@@ -246,7 +262,6 @@ class Node:
             store=store, orders=orders, audit=self._audit, eraser=self._eraser, clock=clock
         )
         self._housekeeping = Housekeeping(
-            pair=pair,
             store=store,
             keyring=keyring,
             sequencer=self._sequencer,
@@ -272,12 +287,14 @@ class Node:
             )
             for parties in config.third_parties
         )
+        self._inspection = Inspection(store=store, audit=self._audit, clock=clock)
         self._recovery = Recovery(
             pair=pair,
             store=store,
             keyring=keyring,
             high_water=high_water,
             audit=self._audit,
+            succession=self._succession,
             link=link,
             clock=clock,
             entropy=entropy,
@@ -332,6 +349,7 @@ class Node:
             own=own,
             mirror=mirror,
             not_agreed=self.agreement().not_agreed,
+            damaged=self._inspection.damaged,
         )
 
     @property
@@ -359,7 +377,8 @@ class Node:
 
     async def _exchange(self) -> None:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
-        await self._store.write(Step.SETUP, lambda tx: self._audit.open(tx, self._statement))
+        await self._inspection.check_ends()
+        await self._succession.open()
         await self.record("node.started")
         await self._eraser.open()
         await self._intake.open()
@@ -369,6 +388,7 @@ class Node:
             self._frozen()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._housekeeping.run(), name="housekeeping")
+            tasks.create_task(self._inspection.run(), name="inspection")
             tasks.create_task(self._ship(), name="courier")
             for number, attestations in enumerate(self._attestations):
                 tasks.create_task(attestations.run(), name=f"attestations {number}")

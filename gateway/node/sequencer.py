@@ -43,7 +43,7 @@ from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Schedule
 from gateway.node.announcements import Announcements
-from gateway.node.audit_log import AUDIT_CLOSED, AuditLog
+from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import LogHashes, ensure_log, extend_log, note_time_s, put_controls
 from gateway.node.pair import Pair
 from gateway.node.vault import Vault
@@ -107,6 +107,7 @@ class Sequencer:
         store: Store,
         keyring: Keyring,
         vault: Vault,
+        audit: AuditLog,
         high_water: HighWater,
         clock: Clock,
         entropy: Entropy,
@@ -118,6 +119,7 @@ class Sequencer:
         self._store = store
         self._keyring = keyring
         self._vault = vault
+        self._audit = audit
         self._high_water = high_water
         self._clock = clock
         self._entropy = entropy
@@ -350,9 +352,7 @@ class Sequencer:
     def _anchors(self, tx: Transaction) -> list[bytes]:
         """Return anchors of the peer's log and of the audit log, as far as they have grown."""
         entries: list[bytes] = []
-        for origin in (self._pair.peer_origin, self._pair.audit_origin):
-            if origin == self._pair.audit_origin and tx.facts.get(AUDIT_CLOSED) is not None:
-                continue  # rolled back: it may not be signed, nor vouched for here
+        for origin in (self._pair.peer_origin, self._audit.origin):
             head = tx.logs.head(origin)
             key = f"anchored:{origin}"
             anchored = int(tx.facts.get(key) or 0)

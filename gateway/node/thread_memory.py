@@ -106,6 +106,7 @@ class ThreadMemory:
             closed=closer is not None,
             closed_by_nation=None if closer is None else nation_of(closer.from_agency),
             in_reply_to=row.in_reply_to,
+            ground=row.ground if isinstance(row, MessageRow) else None,
         )
 
     def last_seq(self, conversation_id: bytes, agency: str) -> int:

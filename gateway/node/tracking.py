@@ -106,13 +106,9 @@ class Tracking:
         row, addressees, erasure = found
         timeline = self._timeline(row, addressees)
         if erasure is not None:
+            origin, index = self._audit.located(erasure.audit_index)
             timeline += (
-                TimelineEvent(
-                    event=State.ERASED.label,
-                    at_ms=erasure.at_ms,
-                    origin=self._pair.audit_origin,
-                    index=erasure.audit_index,
-                ),
+                TimelineEvent(event=State.ERASED.label, at_ms=erasure.at_ms, origin=origin, index=index),
             )
         return Tracked(row=row, addressees=tuple(addressees), timeline=timeline)
 
@@ -164,14 +160,8 @@ class Tracking:
 
     def _timeline(self, row: MessageRow, addressees: Sequence[CollectionRow]) -> tuple[TimelineEvent, ...]:
         own, peer = self._pair.exchange_origin, self._pair.peer_origin
-        events = [
-            TimelineEvent(
-                event="accepted",
-                at_ms=row.arrived_ms,
-                origin=self._pair.audit_origin,
-                index=row.audit_index,
-            )
-        ]
+        origin, index = self._audit.located(row.audit_index or 0)
+        events = [TimelineEvent(event="accepted", at_ms=row.arrived_ms, origin=origin, index=index)]
         decision = self._decision(row)
         if decision is not None and decision.event == State.ACCEPTED.label:
             # A receipt asked for the message once more: what follows is the next sending.

@@ -23,6 +23,7 @@ from gateway.ports.outside import (
     OrderKind,
     PeerLink,
     PeerView,
+    Standing,
     TimeAuthority,
     Witness,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "ReceiptDue",
     "Removal",
     "SentBundle",
+    "Standing",
     "Step",
     "Store",
     "StoredNote",

@@ -138,6 +138,21 @@ class PeerView:
     own_size: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the peer says of generations: of our audit log, and of the pair's exchange logs.
+
+    Attributes:
+        witnessed: Newest note of our audit log that it has seen, cosigned, or None.
+        generation: Of the exchange logs at the peer.
+        resumes: Generation that the peer's operators have signed off for; 0 for none.
+    """
+
+    witnessed: bytes | None = None
+    generation: int = 1
+    resumes: int = 0
+
+
 class PeerLink(Protocol):
     """The peer node, as a caller sees it. Every call has a deadline of its own.
 
@@ -154,6 +169,10 @@ class PeerLink(Protocol):
 
     async def view(self) -> PeerView:
         """Ask what the peer holds."""
+        ...
+
+    async def standing(self) -> Standing:
+        """Ask which generations the peer knows. A peer of an earlier release refuses."""
         ...
 
     async def entries(self, log: str, start: int, end: int) -> Sequence[bytes]:

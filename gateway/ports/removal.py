@@ -30,7 +30,7 @@ class Removal(Protocol):
         Args:
             rows: As `due` returned them in this transaction.
             at_ms: Now, UTC milliseconds.
-            audit_index: Index of the event that records it.
+            audit_index: Place of the event that records it.
             logged: Whether the exchange log has to say it.
         """
         ...

@@ -122,7 +122,7 @@ class NewMessage:
         rank: Precedence number by which it is sent or shown.
         arrived_ms: When this node accepted or received it.
         log_index: Index of its entry in the mirror; None for an outgoing one.
-        audit_index: Index of its event in the audit log; None for an incoming one.
+        audit_index: Place of its event in the audit log; None for an incoming one.
         flags: Space-separated words such as ``crossed`` and ``gap``.
         ciphertext: Content as it is stored and sent.
         wrapped_key: Content key under this node's storage key.
@@ -221,7 +221,7 @@ class Erasure:
 
     Attributes:
         at_ms: When.
-        audit_index: Index of the event in the audit log.
+        audit_index: Place of the event in the audit log (`gateway.core.generation`).
         log_index: Index of the incident in the exchange log; None where that does not say it,
             or not yet.
     """

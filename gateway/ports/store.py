@@ -69,6 +69,10 @@ class Logs(Protocol):
         """Return stored roots of complete subtrees of height ``8 * level``, level 1 or more."""
         ...
 
+    def reaches_beyond(self, origin: str, size: int) -> bool:
+        """Return whether entries are stored at ``size`` or above, where none may be."""
+        ...
+
     def put_note(self, note: StoredNote) -> None:
         """Keep a note: the newest a log whole, one an hour whole, else size, root and time.
 

@@ -51,6 +51,11 @@ _ENTRIES: Final = Statement(
     )
     .order_by(entries.c.leaf_index)
 )
+_BEYOND: Final = Statement(
+    sa.select(entries.c.leaf_index)
+    .where(entries.c.log_id == _bind("log"), entries.c.leaf_index >= _bind("first"))
+    .limit(1)
+)
 _HASHES: Final = Statement(
     sa.select(tile_hashes.c.hash)
     .where(
@@ -174,6 +179,10 @@ class SqlLogs:
         """Return stored roots of complete subtrees of height ``8 * level``, level 1 or more."""
         rows = self._session.all(_HASHES, log=self._log_id(origin), at=level, first=start, stop=end)
         return [Hash(row[0]) for row in _whole(rows, end - start)]
+
+    def reaches_beyond(self, origin: str, size: int) -> bool:
+        """Return whether entries are stored at ``size`` or above, where none may be."""
+        return self._session.first(_BEYOND, log=self._log_id(origin), first=size) is not None
 
     def put_note(self, note: StoredNote) -> None:
         """Keep a note: the newest a log whole, one an hour whole, else size, root and time.

@@ -16,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from gateway.core.message.effect import Effect
-from gateway.core.message.retention import UNCHANGEABLE, Ending, Ground
+from gateway.core.message.retention import CARRIED, UNCHANGEABLE, Ending, Ground
 from gateway.core.states import State
 from gateway.ports import Erasure, Hold, MessageRow
 from gateway.storage.effects import undo_effects
@@ -152,9 +152,6 @@ _CORRECTIONS: Final = ListStatement(
         )
     )
 )
-_CARRIED: Final = frozenset({Ground.RETRACTION, Ground.CANCELLATION})
-"""Grounds on which a message takes its corrections along. They keep their own last day otherwise."""
-
 _DROP_ENDING: Final = Statement(
     sa.delete(endings).where(endings.c.target == _bind("of"), endings.c.by_id == _bind("by")),
     row=("of", "by"),
@@ -309,7 +306,7 @@ class SqlRemoval:
         Corrections of corrections included. An order names one message, and means that one.
         """
         found: list[tuple[int, int, int]] = []
-        by_number = {number: (at, why) for at, why, number in changes if why in _CARRIED}
+        by_number = {number: (at, why) for at, why, number in changes if why in CARRIED}
         while by_number:
             rows = self._session.listed(_CORRECTIONS, by_number)
             by_number = {correction: by_number[number] for number, correction in rows}

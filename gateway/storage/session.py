@@ -118,7 +118,7 @@ class Session:
         rows: list[Row] = []
         for chunk in _chunks(items):
             self._execute(*self._with_list(statement, chunk, values))
-            rows += self._cursor.fetchall()
+            rows += self._fetched()
         return rows
 
     def change_listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> int:
@@ -130,7 +130,14 @@ class Session:
         text, names, constants = statement.compiled(self._dialect)
         values |= constants
         self._execute(text, tuple([values[name] for name in names]))
-        rows: list[Row] = self._cursor.fetchall()
+        return self._fetched()
+
+    def _fetched(self) -> list[Row]:
+        """Return the rows of the last statement; reading them can fail as the statement can."""
+        try:
+            rows: list[Row] = self._cursor.fetchall()
+        except self._error as error:
+            raise self._failure(error) from error
         return rows
 
     def _with_list(self, statement: ListStatement, chunk: Row, values: dict[str, Any]) -> tuple[str, Row]:

@@ -301,6 +301,14 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Les entrées ne mènent pas à la racine que signe la note.",
             ),
             _problem(
+                "log-closed",
+                422,
+                "Log closed",
+                "A successor of this log was cosigned already; the log itself is closed.",
+                "Journal clos",
+                "Un successeur de ce journal a déjà été cosigné ; le journal lui-même est clos.",
+            ),
+            _problem(
                 "consistency-refused",
                 422,
                 "Not consistent",

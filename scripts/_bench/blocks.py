@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.catalogue import read_catalogue
+from gateway.catalogue import read_catalogue, read_lists
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import cosign, sign_checkpoint, verify_cosignature, verify_log_note
 from gateway.core.entries import MessageEntry, decode_entry, encode_entry
@@ -31,6 +31,7 @@ from gateway.core.merkle import EMPTY_ROOT, RightEdge, append, hash_leaf
 from gateway.core.message.draft import Sender, complete
 from gateway.core.message.examine import examine_document
 from gateway.core.message.strict_json import parse_json
+from gateway.core.message.warning import warnings_of
 from gateway.core.sealing import ContentKey, KeyWrap, StorageKey, open_content, seal_content
 from gateway.core.signature import SoftwareSigner
 from scripts._bench.apart import apart_blocks, apart_us
@@ -104,7 +105,7 @@ def _message_blocks() -> list[Block]:
     """Return the steps of a message, with the number of times both nodes do them."""
     now = datetime.now(UTC)
     now_ms = int(now.timestamp() * 1_000)
-    catalogue = read_catalogue()
+    catalogue, lists = read_catalogue(), read_lists()
     bodies = [body for _, _, body in stamped(make_templates("FR", now=now), BATCH)]
     documents = [parse_json(body) for body in bodies]
     types = [catalogue.type(document["type"]) for document in documents]
@@ -152,13 +153,17 @@ def _message_blocks() -> list[Block]:
     def check_schema(n: int) -> Any:
         return types[n % BATCH].validator.is_valid(documents[n % BATCH])
 
+    def check_all(n: int) -> Any:
+        found = examine_document(documents[n % BATCH], catalogue=catalogue, now_ms=now_ms)
+        return found or warnings_of(documents[n % BATCH], types[n % BATCH], lists)
+
     return [
         Block(name="json_decode", call=lambda n: orjson.loads(bodies[n % BATCH])),
         Block(name="schema", call=check_schema),
         Block(name="strict_json", call=lambda n: parse_json(bodies[n % BATCH]), per_message=2),
         Block(
             name="schema_and_rules",
-            call=lambda n: examine_document(documents[n % BATCH], catalogue=catalogue, now_ms=now_ms),
+            call=check_all,
             per_message=2,
         ),
         Block(name="complete_draft", call=finish, per_message=1),

@@ -22,6 +22,7 @@ from scripts._bench.records import ciphertext_bytes
 from scripts._bench.verification import verify
 
 OPEN: Final = (
+    Load(name="open-5", lines=1, connections=4, rate=5),
     Load(name="open-200", lines=1, connections=64, rate=200, arrivals="poisson"),
     Load(name="open-1000", lines=1, connections=128, rate=1_000, arrivals="poisson"),
     Load(name="open-3000-bulk", lines=100, connections=16, rate=3_000),

@@ -427,6 +427,33 @@ async def test_a_retraction_destroys_the_corrections_of_what_it_names_as_well(wo
     await world.check()
 
 
+async def test_a_correction_after_the_retraction_is_destroyed_too_and_so_is_its_own(world: World) -> None:
+    message_id = await inform(world)
+    bystander = await inform(world)
+    await retract(world, message_id)
+    for nation in ("FR", "US"):
+        await until_erased(world, nation, message_id)
+
+    late = correction("US", message_id, "/payload/summary", "A synthetic summary.", "Another one.")
+    late_id = (await world.post("US", late, agency="US.ICE.HSI")).message_id
+    # The sender destroys it once it has the receipt: by then it is known at the other side.
+    for nation in ("US", "FR"):
+        assert (await until_erased(world, nation, late_id)).row.ground is Ground.RETRACTION
+    later = correction("US", late_id, "/payload/patches/0/new", "Another one.", "A third one.")
+    other = correction("US", bystander, "/payload/summary", "A synthetic summary.", "Another one.")
+    later_id, other_id = [
+        (await world.post("US", draft, agency="US.ICE.HSI")).message_id for draft in (later, other)
+    ]
+
+    for nation in ("US", "FR"):
+        assert (await until_erased(world, nation, later_id)).row.ground is Ground.RETRACTION
+    await world.settle()
+    for nation in ("US", "FR"):
+        assert await sealed(world, nation, other_id)
+        assert (await kept(world, nation, other_id)).erasure is None
+    await world.check()
+
+
 async def test_a_retraction_that_does_not_ask_for_deletion_destroys_nothing(world: World) -> None:
     message_id = await inform(world)
     order_id = await retract(world, message_id, delete=False)

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
-from gateway.client import AsyncClient, IdentityError, NotReachableError, ProblemError
+from gateway.client import Accepted, AsyncClient, IdentityError, NotReachableError, ProblemError
 from gateway.core.envelope import time_text
 from gateway.ports import Step
 from tests.agency_site import AgencySite, open_site
@@ -185,12 +185,30 @@ async def test_a_batch_has_a_limit_of_lines(site: AgencySite) -> None:
 async def test_checking_keeps_nothing(site: AgencySite) -> None:
     async with site.client(SARC) as sarc:
         completed = await sarc.check(draft(site))
-        assert completed["header"]["conversation"]["seq"] == 1
+        assert completed.message["header"]["conversation"]["seq"] == 1
         with pytest.raises(ProblemError) as raised:
             await sarc.check(draft(site), strict=True)
         assert raised.value.problem == "message-refused"
-        assert await sarc.check(completed, strict=True) == completed
+        assert await sarc.check(completed.message, strict=True) == completed
         assert [item async for item in sarc.sent()] == []
+
+
+async def test_a_place_in_no_list_is_accepted_and_its_sender_warned(site: AgencySite) -> None:
+    document = draft(site)
+    document["payload"]["place"] = {"unlocode": "FRQ99"}
+    async with site.client(SARC) as sarc:
+        checked = await sarc.check(document)
+        accepted = await sarc.send(document)
+        (in_batch,) = await sarc.send_batch([document])
+        plain = await sarc.send(draft(site))
+
+    assert isinstance(in_batch, Accepted)
+    for warnings in (checked.warnings, accepted.warnings, in_batch.warnings):
+        assert [(item.warning, item.pointer) for item in warnings] == [
+            ("W-LOCODE", "/payload/place/unlocode")
+        ]
+        assert "FRQ99" not in warnings[0].message
+    assert plain.warnings == ()
 
 
 async def test_the_same_key_and_body_get_the_same_answer_and_another_body_a_conflict(
@@ -209,7 +227,7 @@ async def test_the_same_key_and_body_get_the_same_answer_and_another_body_a_conf
 
 async def test_without_a_key_the_message_id_is_the_key(site: AgencySite) -> None:
     async with site.client(SARC) as sarc:
-        whole = await sarc.check(draft(site))
+        whole = (await sarc.check(draft(site))).message
         first = await sarc.send(whole)
         again = await sarc.send(whole)
         assert again.message_id == first.message_id
@@ -504,7 +522,7 @@ async def test_every_violation_comes_at_once_with_rule_and_place_and_no_value(si
 
 async def test_an_expired_message_is_refused(site: AgencySite) -> None:
     async with site.client(SARC) as sarc:
-        whole = await sarc.check(draft(site))
+        whole = (await sarc.check(draft(site))).message
     now_ms = site.world.clock.now_ms()
     whole["header"]["expires_at"] = time_text(now_ms - 1_000)
 

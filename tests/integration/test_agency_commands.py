@@ -154,6 +154,22 @@ def test_checking_sends_nothing(terminal: Terminal) -> None:
     assert len(terminal.json("sent", "--limit", "1000")) == before
 
 
+def test_a_warning_stands_below_what_was_accepted(terminal: Terminal) -> None:
+    document = make_draft("FR", terminal.site.world.clock.now_ms())
+    document["payload"]["place"] = {"unlocode": "FRQ99"}
+    path = terminal.folder / "warned.json"
+    path.write_bytes(orjson.dumps(document))
+
+    for extra in ((), ("--check",)):
+        sent = terminal.run("send", str(path), *extra, "--language", "fr")
+        first, second = sent.stdout.splitlines()
+        assert sent.exit_code == 0
+        assert first.startswith(("accepted", "good"))
+        assert second.startswith("  W-LOCODE   /payload/place/unlocode: Ce lieu ne figure pas")
+    (found,) = terminal.json("send", str(path))
+    assert [item["warning"] for item in found["warnings"]] == ["W-LOCODE"]
+
+
 def test_what_is_not_there_is_a_no(terminal: Terminal) -> None:
     for arguments in (
         ("status", UNKNOWN),

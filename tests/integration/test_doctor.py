@@ -6,14 +6,23 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from gateway.catalogue import read_lists
 from gateway.cli import app
-from gateway.cli.doctor import DISK_FAILURE_BYTES, DISK_WARNING_BYTES, Finding, State, disk_finding, examine
+from gateway.cli.doctor import (
+    DISK_FAILURE_BYTES,
+    DISK_WARNING_BYTES,
+    Finding,
+    State,
+    disk_finding,
+    examine,
+    list_finding,
+)
 from gateway.keyring.tls_group import HYBRID_GROUPS
 from tests.processes import Processes
 
@@ -22,6 +31,7 @@ CHECKS = [
     "keys",
     "certificates",
     "revocation lists",
+    "reference lists",
     "disk",
     "database",
     "clock",
@@ -100,10 +110,16 @@ def _damage_a_list(home: Path) -> None:
     (home / "trust" / "own" / "agency-ca.crl").write_text("no list")
 
 
+def _put_no_reference_list(home: Path) -> None:
+    (home / "lists").mkdir()
+    (home / "lists" / "hs.json").write_text("{}")
+
+
 SPOILT: list[tuple[Callable[[Path], None], str]] = [
     (_lose_the_database, "database"),
     (_shorten_a_key, "keys"),
     (_damage_a_list, "revocation lists"),
+    (_put_no_reference_list, "reference lists"),
 ]
 
 
@@ -132,3 +148,17 @@ def test_a_disk_is_judged_by_what_is_free(free: int, state: State) -> None:
     found = disk_finding(free)
     assert found.state is state
     assert bool(found.do) is (state is not State.OK)
+
+
+def test_old_and_absent_reference_lists_are_named_with_the_editions_of_all() -> None:
+    lists = read_lists()
+    current = list_finding(lists, today=date(2023, 7, 31))
+    old = list_finding(lists, today=date(2028, 1, 1))
+    fewer = list_finding({"hs": lists["hs"]}, today=date(2023, 7, 31))
+
+    assert (current.state, current.do) == (State.OK, "")
+    assert "unlocode 2023-1" in current.says
+    assert old.state is fewer.state is State.WARN
+    assert "hs is old" in old.says
+    assert "unlocode is not there" in fewer.says
+    assert fewer.do

@@ -27,7 +27,7 @@ from gateway.link.client import HttpPeerLink
 from gateway.link.pinning import NotThePeerError
 from gateway.link.server import PEER_LIMITS, peer_app
 from gateway.node.peer_service import ProofRefusedError, UnknownLogError
-from gateway.ports import BundleAnswer, PeerView
+from gateway.ports import BundleAnswer, PeerView, Standing
 from gateway.system import SystemClock
 from gateway.web.server import Port, serve
 from tests.certificates import Authority, Leaf
@@ -59,6 +59,11 @@ class Answers:
         if self.error is not None:
             raise self.error
         return PeerView(mirrored=b"m", mirrored_size=3, own=None, own_size=0)
+
+    async def standing(self) -> Standing:
+        if self.error is not None:
+            raise self.error
+        return Standing(witnessed=b"w", generation=2, resumes=3)
 
     async def entries(self, log: str, start: int, end: int) -> list[bytes]:
         if self.error is not None:
@@ -146,6 +151,7 @@ async def test_the_four_calls_bring_what_the_node_answers(pki: Pki) -> None:
     async with open_pair(pki, answers) as (link, _):
         assert await link.post_bundle(b"bundle") == BundleAnswer(size=6, note=b"note")
         assert await link.view() == PeerView(mirrored=b"m", mirrored_size=3, own=None, own_size=0)
+        assert await link.standing() == Standing(witnessed=b"w", generation=2, resumes=3)
         assert await link.entries(LOG, 2, 4) == (b"entry 2", b"entry 3")
         assert await link.add_checkpoint(b"old 0\n\n") == b"lines for old 0\n\n"
         assert answers.received == [b"bundle"]

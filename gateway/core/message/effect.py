@@ -40,6 +40,8 @@ class Effect(IntEnum):
     # On a room, by its id.
     OPENS_ROOM = 17
     ENDS_ROOM = 18
+    # On the quota of an agency for a type and a day, by an id derived of these.
+    COUNTS = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class NewEffect:
     """An effect of a message that is being accepted.
 
     Attributes:
-        subject: Id of the message, or of the room, that it concerns, 16 bytes.
+        subject: Id of the message, the room or the quota that it concerns, 16 bytes.
         effect: What is done to it.
         at_ms: A time that goes with it, milliseconds since 1970, or None.
     """

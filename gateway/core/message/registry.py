@@ -40,6 +40,9 @@ __all__ = [
     "UnknownTypeError",
 ]
 
+LISTS_FOLDER: Final = "lists/"
+"""Holds the reference lists, which warn, age, and belong to no digest."""
+
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TYPE_FILE: Final = re.compile(r"([a-z][a-z0-9]*\.[a-z][a-z0-9_]*)/([1-9][0-9]*)\.json")
 _TABLE_FILE: Final = re.compile(r"tables/([a-z0-9_]+)\.json")
@@ -117,7 +120,7 @@ class Catalogue:
 
         Args:
             files: Content by path below ``schemas/``, with ``/`` as separator. Files that
-                are no JSON, and examples, are ignored.
+                are no JSON, examples and reference lists are ignored.
 
         Raises:
             CatalogueError: A file is missing, unreadable, not valid JSON Schema, or
@@ -166,7 +169,7 @@ class _Reader:
         self._files = {
             path: content
             for path, content in files.items()
-            if path.endswith(".json") and "/examples/" not in path
+            if path.endswith(".json") and "/examples/" not in path and not path.startswith(LISTS_FOLDER)
         }
         self._parsed = {path: _parse(path, content) for path, content in self._files.items()}
         self._documents: dict[str, Mapping[str, Any]] = {}

@@ -49,6 +49,10 @@ UNCHANGEABLE: Final = frozenset({Ground.RETRACTION, Ground.CANCELLATION, Ground.
 """Grounds that no change of the terms of use takes back."""
 
 
+CARRIED: Final = frozenset({Ground.RETRACTION, Ground.CANCELLATION})
+"""Grounds on which a message takes its corrections along. They keep their own last day otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
     """When the content of a message is to be destroyed, and on what ground.
@@ -86,17 +90,20 @@ def retention_of(document: Mapping[str, Any], terms: TypeTerms) -> Retention:
     """
     header = document["header"]
     created_ms = instant_ms(header["created_at"])
-    kept_days = day_of_instant(created_ms) + max(1, terms.keep_days)
-    dates = [Retention(erase_ms=_after(kept_days), ground=Ground.RETENTION)]
+    erase_ms = _after(day_of_instant(created_ms) + max(1, terms.keep_days))
+    ground = Ground.RETENTION
+    # Of equal dates the one that the message names says more than that of its type.
     protection = header["data_protection"]
     if protection["contains_personal_data"] and "delete_by" in protection:
-        last = day_of_date(protection["delete_by"])
-        dates.append(Retention(erase_ms=_after(last), ground=Ground.DELETE_BY))
+        last_ms = _after(day_of_date(protection["delete_by"]))
+        if last_ms <= erase_ms:
+            erase_ms, ground = last_ms, Ground.DELETE_BY
     hours = document["payload"].get("destroy_after_h")
     if hours is not None:
-        dates.append(Retention(erase_ms=created_ms + hours * HOUR_MS, ground=Ground.TOKENS))
-    # Of equal dates the one that the message names says more than that of its type.
-    return min(reversed(dates), key=lambda date: date.erase_ms)
+        tokens_ms = created_ms + hours * HOUR_MS
+        if tokens_ms <= erase_ms:
+            erase_ms, ground = tokens_ms, Ground.TOKENS
+    return Retention(erase_ms=erase_ms, ground=ground)
 
 
 def ending_of(document: Mapping[str, Any]) -> Ending | None:

@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from gateway.core.message.agreement import Agreement
 from gateway.core.message.registry import MessageType
 from gateway.core.message.rules import RESERVED, RULES
 from gateway.core.message.rules.definition import Facts, Json, MessageCheck, PartFunction, Rule, ValueTest
-from gateway.core.message.schema_documents import SCHEMA_BASE, Schema, follow
+from gateway.core.message.schema_documents import Held, Schema, held_by
 from gateway.core.message.violation import Violation
 
 _RULE_BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
@@ -172,7 +172,7 @@ class _Compiler:
         values: list[tuple[str, bool, Rule, ValueTest]] = []
         children: list[tuple[str, bool, _Part]] = []
         for name, field in schema.get("properties", {}).items():
-            held = self._follow(identifier, field)
+            held = held_by(self._documents, identifier, field)
             if held.format is not None:
                 tests = _format_tests(held.format)
                 values.extend((name, held.in_list, rule, test) for rule, test in tests)
@@ -183,24 +183,7 @@ class _Compiler:
         part.values = tuple(values)
         part.children = tuple(children)
 
-    def _follow(self, identifier: str, schema: Schema) -> _Held:
-        """Return what a field holds, through references and lists."""
-        block: str | None = None
-        in_list = False
-        while True:
-            if "$ref" in schema:
-                identifier, schema = follow(self._documents, identifier, schema["$ref"])
-                folder, _, file = identifier.removeprefix(SCHEMA_BASE).removesuffix(".json").rpartition("/")
-                if folder == "formats":
-                    return _Held(identifier, schema, in_list, None, file)
-                block = file if folder == "common" else None
-            elif "items" in schema:
-                schema = schema["items"]
-                in_list, block = True, None
-            else:
-                return _Held(identifier, schema, in_list, block, None)
-
-    def _child(self, held: _Held) -> _Part:
+    def _child(self, held: Held) -> _Part:
         """Return what concerns an object that a field holds; a block's is made once."""
         if held.block is None:
             part = _Part()
@@ -213,16 +196,6 @@ class _Compiler:
             self._fill(known, held.identifier, held.schema)
             self._blocks[held.block, held.in_list] = known
         return known
-
-
-class _Held(NamedTuple):
-    """What a field holds: objects of a building block, values of a format, or neither."""
-
-    identifier: str
-    schema: Schema
-    in_list: bool
-    block: str | None
-    format: str | None
 
 
 def _block_checks(block: str, *, in_list: bool) -> Iterator[tuple[Rule, PartFunction]]:

@@ -11,7 +11,7 @@ Spec: JSON Schema Core 2020-12, sections 8.2 and 9.3.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 SCHEMA_BASE: Final = "https://entente.example/schemas/"
 """Base of every ``$id``. A name, not an address: nothing is ever read from there."""
@@ -70,6 +70,48 @@ def follow(documents: Mapping[str, Schema], identifier: str, reference: str) -> 
     for step in fragment.split("/")[1:]:
         node = node[step.replace("~1", "/").replace("~0", "~")]
     return target, node
+
+
+class Held(NamedTuple):
+    """What a field holds: objects of a building block, values of a format, or neither.
+
+    Attributes:
+        identifier: ``$id`` of the document that describes it.
+        schema: The description.
+        in_list: Whether the field holds a list of it.
+        block: Name of the building block, of its file in ``common/``; None if it is none.
+        format: Name of the format, of its file in ``formats/``; None if it has none.
+    """
+
+    identifier: str
+    schema: Schema
+    in_list: bool
+    block: str | None
+    format: str | None
+
+
+def held_by(documents: Mapping[str, Schema], identifier: str, schema: Schema) -> Held:
+    """Return what a field holds, through references and lists.
+
+    Args:
+        documents: Documents by ``$id``; every reference leads into one of them.
+        identifier: ``$id`` of the document that describes the field.
+        schema: The description.
+    """
+    block: str | None = None
+    in_list = False
+    while True:
+        if "$ref" in schema:
+            identifier, schema = follow(documents, identifier, schema["$ref"])
+            folder, _, file = identifier.removeprefix(SCHEMA_BASE).removesuffix(".json").rpartition("/")
+            if folder == "formats":
+                return Held(identifier, schema, in_list, None, file)
+            block = file if folder == "common" else None
+        elif "items" in schema:
+            schema = schema["items"]
+            in_list, block = True, None
+        else:
+            return Held(identifier, schema, in_list, block, None)
 
 
 def bundle(schema: Schema, documents: Mapping[str, Schema]) -> dict[str, Any]:

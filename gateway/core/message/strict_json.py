@@ -126,7 +126,7 @@ def parse_json(
     Args:
         body: The body as received.
         max_bytes: Longest body.
-        max_depth: Deepest nesting; the root counts as 1. Checked before parsing.
+        max_depth: Deepest nesting; the root counts as 1.
         max_nodes: Most values.
 
     Raises:
@@ -137,27 +137,29 @@ def parse_json(
     """
     if len(body) > max_bytes:
         raise MessageTooLargeError(max_bytes=max_bytes)
-    _refuse_depth(body, max_depth)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        # The parser has a limit of its own, which keeps its stack safe; its error does not say so.
+        _refuse_depth(body, max_depth)
         raise _malformed(body, error) from None
     if type(document) is not dict:
         raise JsonRefusedError(_NOT_OBJECT)
     # Every value but the root takes two bytes at least: its own, and one of ``[,:`` before it.
     if len(body) > 2 * max_nodes:
         _refuse_many(document, max_nodes)
-    if _holds_no_float(document) and _is_canonical(document, body):
+    if _holds_no_float(document, max_depth) and _is_canonical(document, body):
         return document
+    # What the document does not show: a key that came twice may have held anything.
+    _refuse_depth(body, max_depth)
     _second_pass(body)
     return document
 
 
 def _refuse_depth(body: bytes, max_depth: int) -> None:
-    """Refuse nesting beyond ``max_depth`` in well-formed JSON.
+    """Refuse nesting beyond ``max_depth``, which the second pass and its stack could not bear.
 
-    In a malformed body the count may be off; the parser refuses that one, with a limit of
-    its own that keeps its stack safe.
+    In a malformed body the count may be off: then it is refused all the same, for that.
     """
     if body.count(b"[") + body.count(b"{") <= max_depth:
         return
@@ -198,21 +200,32 @@ def _refuse_many(document: dict[str, Any], max_nodes: int) -> None:
         waiting.extend([value for value in values if type(value) is dict or type(value) is list])
 
 
-def _holds_no_float(document: dict[str, Any]) -> bool:
+def _holds_no_float(document: dict[str, Any], max_depth: int) -> bool:
     """Return whether no value of the document is a float.
 
-    A list of containers still to visit replaces recursion: it is faster, and texts, which
-    most values are, cost one comparison.
+    It goes down level by level, so that the depth comes with it. Lists of the containers still
+    to visit replace recursion: that is faster, and texts, which most values are, cost one
+    comparison.
+
+    Raises:
+        JsonRefusedError: The document is nested deeper than ``max_depth``.
     """
-    waiting: list[Any] = [document]
-    for container in waiting:
-        for value in container.values() if type(container) is dict else container:
-            kind = type(value)
-            if kind is not str:
-                if kind is dict or kind is list:
-                    waiting.append(value)
-                elif kind is float:
-                    return False
+    level: list[Any] = [document]
+    depth = 0
+    while level:
+        depth += 1
+        if depth > max_depth:
+            raise JsonRefusedError(_TOO_DEEP, limit=max_depth)
+        below: list[Any] = []
+        for container in level:
+            for value in container.values() if type(container) is dict else container:
+                kind = type(value)
+                if kind is not str:
+                    if kind is dict or kind is list:
+                        below.append(value)
+                    elif kind is float:
+                        return False
+        level = below
     return True
 
 

@@ -55,6 +55,7 @@ class TypeTerms:
         no_personal_data: Personal data is forbidden.
         flash: FLASH is allowed.
         threads: ``in_reply_to`` is allowed on it as a mere link.
+        daily_limit: Messages of it that an agency may send on one UTC day; None is no limit.
     """
 
     pattern: str
@@ -71,6 +72,7 @@ class TypeTerms:
     no_personal_data: bool
     flash: bool
     threads: bool
+    daily_limit: int | None = None
 
 
 def build_terms(document: Mapping[str, Any]) -> TypeTerms:
@@ -106,4 +108,5 @@ def build_terms(document: Mapping[str, Any]) -> TypeTerms:
         no_personal_data=document["no_personal_data"],
         flash=document["flash"],
         threads=document["threads"],
+        daily_limit=document.get("daily_limit"),
     )

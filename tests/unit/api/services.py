@@ -14,7 +14,7 @@ from gateway.core.message.schedule import Announced, Schedule, digests_of
 from gateway.core.message.threads.progress import RequestState
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError
-from gateway.node.admission import Acceptance
+from gateway.node.admission import Acceptance, Checked
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, NotFoundError, Verification
@@ -87,7 +87,7 @@ class FakeServices:
     """Everything an agency can ask for; each call keeps what it was asked."""
 
     outcomes: list[Acceptance | GatewayError] = field(default_factory=list)
-    checked: bytes | GatewayError = b"{}"
+    checked: Checked | GatewayError = field(default_factory=lambda: Checked(message=b"{}"))
     deliveries: list[Delivery] = field(default_factory=list)
     verification: Verification | None = None
     tracked: Tracked | None = None
@@ -137,7 +137,7 @@ class FakeServices:
         self.asked.append(("submit", principal.agency, *submissions))
         return self.outcomes
 
-    async def check(self, principal: Principal, body: bytes, *, strict: bool) -> bytes:
+    async def check(self, principal: Principal, body: bytes, *, strict: bool) -> Checked:
         self.asked.append(("check", principal.agency, body, strict))
         if isinstance(self.checked, GatewayError):
             raise self.checked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +20,11 @@ from gateway.core.message.threads.in_force import Consent, InForce
 from gateway.core.message.threads.progress import Progress, RequestState
 from gateway.core.message.threads.rooms import Member, Room
 from gateway.core.message.threads.use_changes import TermsInForce
-from gateway.core.message.wording import Language
+from gateway.core.message.warning import ValueWarning
+from gateway.core.message.wording import Language, Wording
 from gateway.core.receipt import EXCEPTION_TEXTS, ExceptionCode
 from gateway.core.states import State
-from gateway.node.admission import Acceptance, ErasedError, OverloadedError
+from gateway.node.admission import Acceptance, Checked, ErasedError, OverloadedError
 from gateway.node.conversations import Place, RequestView, Thread, ThreadPage
 from gateway.node.inbox import Delivery, NotFoundError, Verification
 from gateway.node.preparation import Principal, Submission, agency_actor
@@ -153,10 +155,41 @@ async def test_a_refusal_of_the_whole_call_is_raised() -> None:
 
 @pytest.mark.parametrize(("query", "strict"), [("", False), ("mode=draft", False), ("mode=strict", True)])
 async def test_the_mode_of_a_check_is_passed_on(query: str, strict: bool) -> None:
-    services = FakeServices(checked=b'{"a":1}')
+    services = FakeServices(checked=Checked(message=b'{"a":1}'))
     reply = await ask(services, "check_message", body=b"x", query=query)
     assert services.asked == [("check", "FR.DGDDI.SARC", b"x", strict)]
     assert json_of(reply)["message"] == {"a": 1}
+
+
+WARNING = ValueWarning(
+    warning="W-HS", pointer="/payload/lines/0/hs", wording=Wording(en="Look it up.", fr="Recherchez-le.")
+)
+
+
+@pytest.mark.parametrize(("language", "text"), [("en", "Look it up."), ("fr", "Recherchez-le.")])
+async def test_warnings_stand_beside_an_acceptance_in_the_readers_words(
+    language: Language, text: str
+) -> None:
+    expected = [{"pointer": "/payload/lines/0/hs", "warning": "W-HS", "message": text}]
+    warned = replace(acceptance(), warnings=(WARNING,))
+    services = FakeServices(outcomes=[warned], checked=Checked(message=b"{}", warnings=(WARNING,)))
+
+    posted = await ask(services, "post_message", body=b"x", language=language)
+    batch = await ask(services, "post_batch", body=b"x", language=language)
+    checked = await ask(services, "check_message", body=b"x", language=language)
+
+    assert json_of(posted)["warnings"] == expected
+    assert json_of(batch)["result"]["warnings"] == expected
+    assert json_of(checked)["warnings"] == expected
+    assert (posted.language, checked.language) == (language, language)
+
+
+async def test_an_answer_without_warnings_does_not_speak_of_them_and_has_no_language() -> None:
+    services = FakeServices(outcomes=[acceptance()])
+    for name in ("post_message", "check_message"):
+        reply = await ask(services, name, body=b"x", language="fr")
+        assert "warnings" not in json_of(reply)
+        assert reply.language is None
 
 
 # --- following ---------------------------------------------------------------------------------------

@@ -118,3 +118,21 @@ def test_an_erased_message_has_no_banner(capsys: pytest.CaptureFixture[str]) -> 
     print_message(received(None), as_json=False)
 
     assert "REL TO" not in capsys.readouterr().out
+
+
+def test_web_addresses_are_defanged_for_people_and_whole_for_machines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = message()
+    content["payload"]["reasons"] = ["Sold at https://shop.example/item/1"]
+    changed = {"corrected_by": [], "payload": content["payload"], "terms": None}
+    item = replace(received(content), in_force={**changed, "retracted_by": None, "consents": []})
+
+    print_message(item, as_json=False)
+    shown = capsys.readouterr().out
+    print_message(item, as_json=True)
+    machine = capsys.readouterr().out
+
+    assert shown.count("Sold at hxxps://shop[.]example/item/1") == 2
+    assert "https://" not in shown
+    assert orjson.loads(machine)["message"] == content

@@ -71,6 +71,44 @@ def test_a_good_message_is_shown_with_its_banner_and_a_bad_one_without() -> None
     assert second == f"refused   {bad}"
 
 
+def with_unknown_place(tmp_path: Path) -> Path:
+    document = orjson.loads(next(path for path in VALID if path.name.startswith("valid-02-")).read_bytes())
+    document["payload"]["consignment"]["load"] = "ECZZZ"
+    path = tmp_path / "unknown-place.json"
+    path.write_bytes(orjson.dumps(document))
+    return path
+
+
+def test_a_place_in_no_list_is_accepted_with_a_warning(tmp_path: Path) -> None:
+    path = with_unknown_place(tmp_path)
+
+    shown = RUN.invoke(app, ["schema", "check", "--at", "created", "--language", "fr", str(path)])
+    machine = RUN.invoke(app, ["schema", "check", "--at", "created", "--json", str(path)])
+
+    assert (shown.exit_code, machine.exit_code) == (0, 0)
+    first, second = shown.stdout.splitlines()
+    assert first.startswith("accepted")
+    assert second.startswith("  W-LOCODE   /payload/consignment/load: Ce lieu ne figure pas")
+    (line,) = lines(machine.stdout)
+    assert (line["verdict"], line["errors"]) == ("accepted", [])
+    (warning,) = line["warnings"]
+    assert (warning["warning"], warning["pointer"]) == ("W-LOCODE", "/payload/consignment/load")
+    assert "ECZZZ" not in machine.stdout
+
+
+def test_a_check_looks_into_the_lists_that_it_is_given(tmp_path: Path) -> None:
+    document = json.loads((catalogue_folder() / "lists" / "unlocode.json").read_bytes())
+    document["groups"]["EC"] = "ZZZ"
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "unlocode.json").write_text(json.dumps(document))
+    path = with_unknown_place(tmp_path)
+
+    arguments = ["schema", "check", "--at", "created", "--json", "--lists", str(tmp_path / "lists")]
+    result = RUN.invoke(app, [*arguments, str(path)])
+
+    assert lines(result.stdout) == [{"file": str(path), "verdict": "accepted", "errors": []}]
+
+
 def test_docs_writes_a_handbook_that_opens_from_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "handbook"
 

@@ -102,6 +102,7 @@ async def test_a_running_node_is_live_and_ready() -> None:
         "admission": 2,
         "held": 4,
         "not_agreed": [],
+        "damaged": [],
         "erasure": "done",
         "log": {"origin": ORIGIN, "size": 1},
         "mirror": None,
@@ -131,6 +132,7 @@ async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
     waiting = families["entente_outbox_waiting"].samples[0]
     assert waiting.value == 3
     assert families["entente_types_not_agreed"].samples[0].value == 0
+    assert families["entente_logs_damaged"].samples[0].value == 0
     assert families["entente_messages_held"].samples[0].value == 4
     assert families["entente_erasure_pending"].samples[0].value == 0
     phases = {sample.labels["phase"]: sample.value for sample in families["entente_phase"].samples}

@@ -90,6 +90,7 @@ async def test_an_operator_erases_with_a_reason_and_is_told_where_it_is_on_recor
     assert answer["erased"] == {
         "at": "1970-01-01T00:00:01.000Z",
         "was": "received",
+        "audit_log": "audit",
         "audit_index": 7,
         "log_index": None,
     }

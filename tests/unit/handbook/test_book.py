@@ -258,3 +258,29 @@ def test_a_catalogue_without_examples_has_a_handbook_too(
     assert page is not None
     assert b'class="json"' not in page.body
     assert bare.page(FIRST_PAGE) is not None
+
+
+def test_web_addresses_in_an_example_are_defanged_and_the_reader_is_told(book: Handbook) -> None:
+    pages = dict(html_pages(book))
+    shown = pages[f"en/{type_file('ecom.seller_alert/1')}"]
+    plain = pages[f"en/{type_file('assist.ack/1')}"]
+    blocks = "".join(re.findall(r'<pre class="json">.*?</pre>', shown, re.DOTALL))
+
+    assert "hxxps://marketplace[.]example/" in blocks
+    assert "https://" not in blocks
+    assert "shown defanged" in shown
+    assert "shown defanged" not in plain
+
+
+def test_a_limited_type_says_how_often_it_may_be_sent_and_what_it_does_not_protect_against(
+    book: Handbook,
+) -> None:
+    pages = dict(html_pages(book))
+    english = pages[f"en/{type_file('match.query/1')}"]
+    french = pages[f"fr/{type_file('match.query/1')}"]
+
+    assert "200 messages an agency and UTC day" in english
+    assert "not against the partner" in english
+    assert "200 messages par service et par jour UTC" in french
+    assert "non contre le partenaire" in french
+    assert "an agency and UTC day" not in pages[f"en/{type_file('match.result/1')}"]

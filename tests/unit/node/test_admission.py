@@ -133,12 +133,31 @@ async def test_a_refused_post_does_not_use_its_key_up(world: World) -> None:
 async def test_checking_completes_and_keeps_nothing(world: World) -> None:
     checked = await admission(world).check(world.principal("US"), body(world), strict=False)
 
-    document = orjson.loads(checked)
+    document = orjson.loads(checked.message)
     assert document["header"]["conversation"]["seq"] == 1
     assert await waiting(world) == 0
     with pytest.raises(RefusedError):
         await admission(world).check(world.principal("US"), body(world), strict=True)
-    assert await admission(world).check(world.principal("US"), checked, strict=True) == checked
+    assert await admission(world).check(world.principal("US"), checked.message, strict=True) == checked
+
+
+async def test_a_value_in_no_list_is_warned_of_at_its_sender_and_does_not_hold_it_up(world: World) -> None:
+    draft = world.draft("US")
+    draft["payload"]["place"] = {"unlocode": "USQ99"}
+    principal, post = world.principal("US"), Submission(body=orjson.dumps(draft), key="k")
+
+    checked = await admission(world).check(principal, post.body, strict=False)
+    (first,) = await admission(world).submit(principal, [post])
+    (again,) = await admission(world).submit(principal, [post])
+    await world.settle()
+
+    assert isinstance(first, Acceptance)
+    assert isinstance(again, Acceptance)
+    for warnings in (checked.warnings, first.warnings, again.warnings):
+        assert [(item.warning, item.pointer) for item in warnings] == [
+            ("W-LOCODE", "/payload/place/unlocode")
+        ]
+    assert await world.state("US", first.message_id) == "received"
 
 
 async def test_checking_answers_what_posting_would(world: World) -> None:

@@ -53,7 +53,7 @@ async def test_the_log_begins_once_with_the_statement_and_grows_by_what_is_appen
     audit = AuditLog(pair)
     for _ in range(2):
         await store.write(Step.SETUP, lambda tx: audit.open(tx, b"statement"))
-    assert await store.write(Step.AUDITED, audit.next_index) == 1
+    assert await store.write(Step.AUDITED, audit.next_place) == 1
 
     event = audit.event(at_ms=1, actor=NODE, event="node.started")
     assert await store.write(Step.AUDITED, lambda tx: audit.append(tx, event)) == 1

@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway.core.entries import IncidentKind
 from gateway.errors import OperatorError, StoreError
 from gateway.node import housekeeping
-from gateway.node.audit_log import AUDIT_CLOSED
 from gateway.ports import Step
-from gateway.storage.highwater import FileHighWater
 from tests.world import World
 
 
@@ -103,51 +100,3 @@ async def test_nothing_is_signed_at_a_stop_before_the_log_was_known_to_be_whole(
 
     after = await side.store.read(lambda tx: tx.logs.newest_note(origin))
     assert (before and before.size) == (after and after.size)
-
-
-async def test_an_audit_log_that_the_mark_does_not_lie_on_is_closed_for_good(world: World) -> None:
-    await world.settle()
-    side = world.sides["US"]
-    origin = side.keyring.pair.audit_origin
-    await world.until(_marks(world), lambda marks: origin in marks)
-    await world.stop("US")
-    path = side.folder / "high-water"
-    marks = dict(FileHighWater(path).read())
-    path.unlink()
-    forged = FileHighWater(path)
-    size, root = marks[origin]
-    await forged.record({**marks, origin: (size, type(root)(bytes(32)))})
-    forged.close()
-
-    for _ in range(2):
-        await world.restart("US")
-        world.clock.advance(2)
-        found = await world.until(
-            lambda: world.incidents("US"), lambda items: any(item.origin == origin for item in items)
-        )
-        assert {item.kind for item in found if item.origin == origin} == {IncidentKind.RECOVERY}
-        assert side.store is not None
-        closed = await world.until(_fact(world), lambda value: value is not None)
-        assert closed is not None
-    message_id = await world.send("US")
-    await world.until_state("US", message_id, "received")
-
-
-def _fact(world: World) -> Any:
-    async def ask() -> str | None:
-        store = world.sides["US"].store
-        assert store is not None
-        return await store.read(lambda tx: tx.facts.get(AUDIT_CLOSED))
-
-    return ask
-
-
-def _marks(world: World) -> Any:
-    async def ask() -> Any:
-        world.clock.advance(1.1)
-        await asyncio.sleep(0.02)
-        high_water = world.sides["US"].high_water
-        assert high_water is not None
-        return high_water.read()
-
-    return ask

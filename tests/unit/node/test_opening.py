@@ -84,7 +84,7 @@ def test_messages_open_in_their_order_with_all_that_reception_needs(bench: Bench
     assert [item.index for item in contents.messages] == [7, 8, 9]
     for item, expected in zip(contents.messages, sent, strict=True):
         assert isinstance(item, Opened)
-        assert (item.header, item.document) == (expected.header, expected.document)
+        assert (item.derived.header, item.document) == (expected.header, expected.document)
         assert (item.ciphertext, item.content_key) == (expected.ciphertext, expected.content_key)
     assert contents.kem_key_ids == (bench.key_id,)
     assert (contents.others, contents.malformed) == ((), ())
@@ -111,7 +111,7 @@ def test_what_the_mirror_holds_already_is_skipped_with_its_ciphertext(bench: Ben
 
     assert [item.index for item in contents.messages] == [5]
     assert isinstance(contents.messages[0], Opened)
-    assert contents.messages[0].header == sent[2].header
+    assert contents.messages[0].derived.header == sent[2].header
     assert (last.messages, last.others, last.malformed) == ((), (), (7,))
 
 

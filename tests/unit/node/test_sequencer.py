@@ -24,7 +24,7 @@ from gateway.core.merkle import Hash
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
 from gateway.core.states import State
-from gateway.node.audit_log import AUDIT_CLOSED
+from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.pair import Pair
 from gateway.node.sequencer import ANCHOR_EVERY, MAX_MESSAGE_BYTES, Sequencer, _runs
@@ -54,12 +54,14 @@ class Bench:
         self.vault = Vault(keyring.storage_key)
         self.high_water = FileHighWater(marks)
         self.header = message(catalogue, clock.now_ms()).header.encode()
+        self.audit = AuditLog(pair)
         self.sequencer = Sequencer(
             pair=pair,
             schedule=Schedule(catalogue=catalogue),
             store=store,
             keyring=keyring,
             vault=self.vault,
+            audit=self.audit,
             high_water=self.high_water,
             clock=clock,
             entropy=WorldEntropy(),
@@ -320,18 +322,18 @@ async def test_anchors_ride_along_with_bundles_that_leave_anyway(bench: Bench) -
     assert len(shipment.bundle.entries) == 1, "what was anchored is not anchored again at once"
 
 
-async def test_an_audit_log_that_was_rolled_back_is_not_vouched_for(bench: Bench) -> None:
+async def test_of_the_audit_log_the_generation_is_anchored_that_is_written(bench: Bench) -> None:
     await bench.grow(bench.pair.audit_origin, ANCHOR_EVERY, LogKind.AUDIT)
-
-    def close(tx: Transaction) -> None:
-        tx.facts.put(AUDIT_CLOSED, "1")
-        tx.outbox.put_void(bytes(16), "FR.DGDDI.SARC", 1)
-
-    await bench.store.write(Step.EXPIRED, close)
+    successor = f"{bench.pair.audit_origin}/2"
+    root = await bench.grow(successor, ANCHOR_EVERY, LogKind.AUDIT)
+    bench.audit.generation = 2
+    await bench.store.write(Step.EXPIRED, lambda tx: tx.outbox.put_void(bytes(16), "FR.DGDDI.SARC", 1))
 
     shipment = await bench.sequencer.next_shipment(max_messages=0)
+
     assert shipment is not None
-    assert [type(entry) for entry in decoded(shipment.bundle.entries)] == [VoidEntry]
+    anchors = [item for item in decoded(shipment.bundle.entries) if isinstance(item, AnchorEntry)]
+    assert anchors == [AnchorEntry(origin=successor, size=ANCHOR_EVERY, root=root)]
 
 
 async def test_entries_of_messages_stand_behind_all_others(bench: Bench, peer_keyring: WorldKeyring) -> None:

@@ -144,6 +144,21 @@ _room_is_kept = Rule(
     ),
 )
 
+_quota_is_kept = Rule(
+    id="RF-QUOTA",
+    number=123,
+    pointer="/type",
+    stage=Stage.STATEFUL,
+    wording=Wording(
+        en="An agency sends no more messages of a type on one UTC day than the terms of the type allow "
+        "(daily_limit). Ask only what you need to know, put several values into one message, or wait until "
+        "tomorrow.",
+        fr="Un service n'envoie pas, en un jour UTC, plus de messages d'un type que ses conditions ne "
+        "l'admettent (daily_limit). Ne demandez que le nécessaire, réunissez plusieurs valeurs dans un "
+        "message, ou attendez demain.",
+    ),
+)
+
 _tightening_loosens_nothing = Rule(
     id="CX-USECHANGE",
     number=111,
@@ -185,6 +200,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _own_messages_are_changed,
     _theirs_are_asked_about,
     _room_is_kept,
+    _quota_is_kept,
     _tightening_loosens_nothing,
     _patches_fit,
 )

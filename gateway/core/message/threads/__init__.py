@@ -14,6 +14,7 @@ room it belongs to: at the receiver it is flagged as crossed and accepted.
 - ``targets``: a message about another, by its type (RF-OPEN, RF-OWN, RF-THEIRS);
 - ``corrections``: corrections, and the values in force (CX-PATCH);
 - ``use_changes``: use changes, and the terms in force (CX-USECHANGE);
+- ``quotas``: how many messages of a type an agency may send on a day (RF-QUOTA);
 - ``rooms``: operation rooms: members, types, end (RF-ROOM);
 - ``effects``: what an accepted message does to earlier ones, and what closes what;
 - ``in_force``: what became of a message: values, terms, retraction, consents;
@@ -24,6 +25,7 @@ Spec: docs/spec/rules.md, "Conversations".
 """
 
 from gateway.core.message.effect import CLOSING, Effect, NewEffect
+from gateway.core.message.threads.corrections import end_with_target
 from gateway.core.message.threads.effects import closes, effects_of, subjects_of
 from gateway.core.message.threads.examination import examine_thread
 from gateway.core.message.threads.progress import awaits
@@ -52,6 +54,7 @@ __all__ = [
     "awaits",
     "closes",
     "effects_of",
+    "end_with_target",
     "examine_thread",
     "nation_of",
     "subjects_of",

@@ -18,6 +18,7 @@ import orjson
 from gateway.core.message.effect import Effect
 from gateway.core.message.instants import instant_ms
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.retention import AT_ONCE, CARRIED, Ending, Retention
 from gateway.core.message.rule import stateless_violations
 from gateway.core.message.schema_check import schema_violations
 from gateway.core.message.threads.view import Broken, ThreadView, uuid_bytes
@@ -106,6 +107,25 @@ def apply_patches(document: Json, patches: Sequence[Json]) -> list[tuple[int, st
         for index, patch in enumerate(patches)
         if (failed := _apply_patch(document, patch)) is not None
     ]
+
+
+def end_with_target(document: Json, threads: ThreadView) -> Ending | None:
+    """Return that a correction of what a retraction or a cancellation destroyed goes at once as well.
+
+    It holds values of its target. Those that were there before go with it; this is for one that
+    was overtaken by the retraction, or sent in spite of it.
+
+    Args:
+        document: A message that every rule accepts.
+        threads: What this node has sent and accepted before this message.
+    """
+    if document["type"] != CORRECTION:
+        return None
+    target = threads.find(uuid_bytes(document["payload"]["target"]))
+    if target is None or target.ground not in CARRIED:
+        return None
+    own = uuid_bytes(document["header"]["message_id"])
+    return Ending(target=own, retention=Retention(erase_ms=AT_ONCE, ground=target.ground))
 
 
 def is_retracted(message_id: bytes, threads: ThreadView) -> bool:

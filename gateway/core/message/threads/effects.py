@@ -18,6 +18,7 @@ from gateway.core.message.effect import CLOSING, Effect, NewEffect
 from gateway.core.message.instants import deadline_ms, instant_ms
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.threads.corrections import corrected
+from gateway.core.message.threads.quotas import quota_of
 from gateway.core.message.threads.view import StoredMessage, ThreadView, uuid_bytes
 
 Json = dict[str, Any]
@@ -143,6 +144,9 @@ def effects_of(document: Json, *, catalogue: Catalogue, threads: ThreadView) -> 
     """
     type_id: str = document["type"]
     found: list[NewEffect] = []
+    known = catalogue.find(type_id)
+    if known is not None and known.terms.daily_limit is not None:
+        found.append(NewEffect(subject=quota_of(document), effect=Effect.COUNTS))
     answered = document["header"]["conversation"].get("in_reply_to")
     if answered is not None:
         effect = _effect_on_request(document, uuid_bytes(answered), catalogue, threads)

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
+from gateway.core.message.threads.quotas import examine_quota
 from gateway.core.message.threads.replies import examine_reply
 from gateway.core.message.threads.rooms import examine_room
 from gateway.core.message.threads.targets import examine_cancellation, examine_target
@@ -41,6 +42,7 @@ def examine_thread(document: Json, *, catalogue: Catalogue, threads: ThreadView,
         broken.append(("RF-DUP", "/header/message_id"))
     else:
         _examine_number(header, threads, side, broken, flags)
+    examine_quota(document, terms, threads, broken)
     in_reply_to = header["conversation"].get("in_reply_to")
     if terms.reply_to and in_reply_to is not None:
         examine_reply(document, terms, uuid_bytes(in_reply_to), threads, side, broken, flags)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from gateway.core.message.effect import Effect
+from gateway.core.message.retention import Ground
 from gateway.core.message.violation import Violation
 
 
@@ -53,6 +54,7 @@ class StoredMessage:
         closed: Whether an answer that closes it, or its withdrawal, was sent or accepted.
         closed_by_nation: Nation that closed it, or None while it is open.
         in_reply_to: Message that it answers or is linked to, or None.
+        ground: Why its content goes, or went; None while the group that it came with is decided.
     """
 
     message_id: bytes
@@ -66,6 +68,7 @@ class StoredMessage:
     closed: bool
     closed_by_nation: str | None
     in_reply_to: bytes | None = None
+    ground: Ground | None = None
 
 
 class ThreadView(Protocol):

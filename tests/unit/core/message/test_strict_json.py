@@ -72,6 +72,8 @@ REFUSALS: list[tuple[str, bytes, str]] = [
     ("65 levels of objects", b'{"a":' * 64 + b"{}" + b"}" * 64, DEEP),
     ("65 levels of lists", b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", DEEP),
     ("100,000 nested lists", b"[" * 100_000, DEEP),
+    ("1,000 levels beside a fraction", b'{"f":1.5,"a":' + b"[" * 1000 + b"]" * 1000 + b"}", DEEP),
+    ("1,000 levels under a key that comes twice", b'{"a":' + b"[" * 1000 + b"]" * 1000 + b',"a":1}', DEEP),
     ("65 levels after a text with escapes", b'{"q":"\\\\\\"[","a":' + b"[" * 64 + b"]" * 64 + b"}", DEEP),
 ]
 
