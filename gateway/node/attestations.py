@@ -26,6 +26,7 @@ from gateway.core.note import format_note, parse_note, parse_signatures
 from gateway.core.signature import HybridVerifier
 from gateway.core.witness import verify_witness, witness_request
 from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError
+from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
 from gateway.ports import (
@@ -69,6 +70,7 @@ class Attestations:
         self,
         *,
         pair: Pair,
+        audit: AuditLog,
         store: Store,
         keyring: Keyring,
         clock: Clock,
@@ -78,7 +80,8 @@ class Attestations:
         """Wire it.
 
         Args:
-            pair: Names of the own logs.
+            pair: Names the own exchange log.
+            audit: Names the newest generation of the audit log.
             store: Where notes are and attestations go.
             keyring: Tells which lines of a note are the log's own.
             clock: Time.
@@ -86,7 +89,8 @@ class Attestations:
             may_show: Tells whether the own logs are known to be whole. Before that nothing is
                 shown: a witness would remember a state that may have to be given up.
         """
-        self._origins = (pair.exchange_origin, pair.audit_origin)
+        self._exchange_origin = pair.exchange_origin
+        self._audit = audit
         self._store = store
         self._keyring = keyring
         self._clock = clock
@@ -106,7 +110,7 @@ class Attestations:
             StoreError: The store failed; nothing else ends the node.
         """
         complete = True
-        for origin in self._origins:
+        for origin in (self._exchange_origin, self._audit.origin):
             for authority in self._parties.authorities:
                 complete &= await self._ask(
                     origin, AttestationKind.STAMP, authority.name, partial(self._stamp, authority)
