@@ -26,6 +26,7 @@ from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
 from gateway.console.custody import custody_routes
 from gateway.console.local import tell_health
+from gateway.console.running import running_routes
 from gateway.core.message.schedule import Schedule
 from gateway.core.witness import parse_witness_key
 from gateway.errors import ConfigError, GatewayError, MalformedError
@@ -43,11 +44,15 @@ from gateway.logs import configure_logs
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.pair import Pair
+from gateway.node.quotas import Quota
+from gateway.node.room import MIB
 from gateway.node.runtime import Node, NodeConfig
+from gateway.storage import notices
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
+from gateway.storage.snapshot import remove_leftovers
 from gateway.storage.store import SqlStore
-from gateway.system import SystemClock, SystemEntropy
+from gateway.system import SystemClock, SystemDisk, SystemEntropy
 from gateway.web.limits import Limits
 from gateway.web.server import Port, serve
 
@@ -104,11 +109,21 @@ def open_store(home: Path, config: Config, *, read_only: bool = False) -> SqlSto
         path = resolve(home, Path(url.removeprefix("sqlite:///")))
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path)
         url = f"sqlite:///{path}"
     elif config.store.password_file is not None:
         secret = resolve(home, config.store.password_file).read_text(encoding="utf-8").strip()
         url = with_password(url, secret)
     return SqlStore.open(url, read_only=read_only)
+
+
+def written_folders(home: Path, config: Config) -> list[Path]:
+    """Return the folders of a home that a node writes to, each perhaps a disk of its own."""
+    files = [config.store.high_water_file, config.store.orders_file]
+    if config.store.url.startswith("sqlite:///"):
+        files.append(Path(config.store.url.removeprefix("sqlite:///")))
+    folders = [resolve(home, file).parent for file in files]
+    return [folder for folder in dict.fromkeys([NodeHome(path=home).data, *folders]) if folder.is_dir()]
 
 
 def with_password(url: str, secret: str) -> str:
@@ -227,6 +242,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
             link=link,
             clock=clock,
             entropy=SystemEntropy(),
+            disk=SystemDisk(written_folders(home, config)),
             config=NodeConfig(
                 courier=CourierConfig(
                     pace_ms=config.bundle.pace_ms, longest_wait_s=config.bundle.longest_wait_s
@@ -234,6 +250,12 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 max_waiting=config.limits.max_waiting,
                 lists=read_lists(resolve(home, config.lists.folder)),
                 third_parties=third_parties(home, config),
+                reserve_bytes=config.limits.disk_reserve_mib * MIB,
+                quota=Quota(
+                    per_minute=config.limits.messages_per_minute,
+                    waiting=config.limits.waiting_per_agency,
+                ),
+                idempotency_days=config.retention.idempotency_days,
             ),
         )
         _tune_collector()
@@ -268,10 +290,13 @@ async def _run(
         "agency": lambda: tls.agency_server(home, keyring.server_identity()),
         "ops": lambda: tls.operator_server(home, keyring.server_identity()),
     }
+    peer, agency = peer_app(node.peer_service, keyring.peer_pins), agency_app(node, agencies)
+    more = (*custody_routes(node.custody), *running_routes(node))
+    ops = ops_app(node, operators, ports=(peer, agency), more=more)
     apps = {
-        "peer": (peer_app(node.peer_service, keyring.peer_pins), config.peer_api),
-        "agency": (agency_app(node, agencies), config.agency_api),
-        "ops": (ops_app(node, operators, more=custody_routes(node.custody)), config.ops_api),
+        "peer": (peer, config.peer_api),
+        "agency": (agency, config.agency_api),
+        "ops": (ops, config.ops_api),
     }
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -284,9 +309,11 @@ async def _run(
                     serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
                 )
             watching = asyncio.create_task(_watch_trust(opened, opened_ports, contexts, link, node))
+            noticing = asyncio.create_task(_record_notices(home, node))
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            noticing.cancel()
+            await asyncio.gather(watching, noticing, return_exceptions=True)
         # The ports have drained: what was in work is answered. Only now does the node stop.
         if not running.done():
             await node.close_books()
@@ -298,6 +325,23 @@ async def _run(
         # What only an operator can mend; anything else is a defect, and must not look like an end.
         raise results[0]
     log.info("node.stopped", node=node.pair.node)
+
+
+async def _record_notices(home: NodeHome, node: Node) -> None:
+    """Log what commands did beside the node: backups that were made, the one it was restored from."""
+    while True:
+        await asyncio.sleep(TRUST_WATCH_S)
+        try:
+            for path, notice in notices.waiting(home.data):
+                if notice is None:
+                    log.error("notice.refused", file=path.name)
+                else:
+                    await node.record(notice.event, details=notice.details)
+                    log.info(notice.event)
+                # After the record: a crash in between writes it twice, never not at all.
+                path.unlink()
+        except OSError as error:
+            log.error("notice.refused", error=type(error).__name__)  # noqa: TRY400
 
 
 async def _watch_trust(

@@ -146,12 +146,19 @@ class LimitsSection(_Section):
         connections: Open connections a port.
         connections_per_agency: Open connections of one certificate.
         requests_per_agency: Requests of one certificate in work at once.
+        messages_per_minute: Messages that one agency may post in a minute; no limit if absent.
+        waiting_per_agency: Messages of one agency that may wait to be sent; no limit if absent.
+        disk_reserve_mib: Room on the disks, in MiB, below which nothing new is taken on; never
+            more than an eighth of a file system.
     """
 
     max_waiting: int = Field(default=20_000, ge=100, le=1_000_000)
     connections: int = Field(default=1_000, ge=4, le=100_000)
     connections_per_agency: int = Field(default=256, ge=1, le=10_000)
     requests_per_agency: int = Field(default=512, ge=1, le=10_000)
+    messages_per_minute: int | None = Field(default=None, ge=1, le=10_000_000)
+    waiting_per_agency: int | None = Field(default=None, ge=1, le=100_000_000)
+    disk_reserve_mib: int = Field(default=256, ge=16, le=1_000_000)
 
 
 class BundleSection(_Section):

@@ -1,11 +1,16 @@
-"""The clock and the randomness of the machine, as the node's ports want them."""
+"""Clock, randomness and disks of the machine, as the node's ports want them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import secrets
+import shutil
 import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.ports import DiskSpace
 
 
 class SystemClock:
@@ -34,3 +39,16 @@ class SystemEntropy:
     def fraction(self) -> float:
         """Return a number from 0 up to, not including, 1."""
         return secrets.randbits(53) / (1 << 53)
+
+
+class SystemDisk:
+    """Satisfies `gateway.ports.Disk` with the file systems of some folders."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        """Look at the file systems of these folders; they must exist."""
+        self._folders = tuple(dict.fromkeys(folders))
+
+    def spaces(self) -> Sequence[DiskSpace]:
+        """Return the room on each of them."""
+        usages = [shutil.disk_usage(folder) for folder in self._folders]
+        return [DiskSpace(free_bytes=usage.free, total_bytes=usage.total) for usage in usages]

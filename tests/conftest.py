@@ -45,6 +45,7 @@ NEEDS = {
     "browser": ("/usr/bin/chromium", "chromium"),
     "golang": ("/usr/share/gocode/src/golang.org/x/mod", "golang-go, golang-golang-x-mod-dev"),
     "nodejs": ("/usr/bin/npm", "nodejs, npm"),
+    "prometheus": ("/usr/bin/promtool", "prometheus"),
 }
 
 

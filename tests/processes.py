@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -19,9 +19,10 @@ import aiohttp
 
 from gateway.client import AsyncClient
 from gateway.keyring.config_file import Ports
-from gateway.keyring.demo import make_homes
+from gateway.keyring.demo import NODES, make_homes
 from gateway.keyring.home import NodeHome
 from gateway.keyring.tls import agency_client
+from tests.releases import Installed
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 40.0
@@ -39,22 +40,54 @@ def free_ports(count: int) -> list[int]:
             item.close()
 
 
+def free_port_base() -> int:
+    """Return a base from which the ports of both nodes are counted, all free right now."""
+    while True:
+        (base,) = free_ports(1)
+        ports = [Ports.from_base(base, nation) for nation in NODES]
+        numbers = [number for found in ports for number in (found.agency, found.peer, found.operator)]
+        with ExitStack() as sockets:
+            try:
+                for number in numbers:
+                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            except (OSError, OverflowError):
+                continue
+            return base
+
+
 class Processes:
     """A French and an American node, each a process that can be killed and started again."""
 
-    def __init__(self, base: Path, *, environment: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        base: Path,
+        *,
+        environment: Mapping[str, Mapping[str, str]] | None = None,
+        release: Installed | None = None,
+    ) -> None:
         """Make the homes; nothing runs yet.
 
         Args:
             base: Folder of the homes.
             environment: Settings by nation, such as ``ENTENTE_PEERS__US__URL``.
+            release: An earlier release that makes the homes and runs both nodes, each until it
+                is upgraded; the program of this tree if None.
         """
-        numbers = free_ports(6)
-        self.ports = {
-            nation: Ports(agency=chosen[0], peer=chosen[1], operator=chosen[2])
-            for nation, chosen in (("FR", numbers[:3]), ("US", numbers[3:]))
-        }
-        self.homes: dict[str, NodeHome] = make_homes(base, ports=self.ports, now=datetime.now(UTC))
+        self.homes: dict[str, NodeHome]
+        if release is None:
+            numbers = free_ports(6)
+            self.ports = {
+                nation: Ports(agency=chosen[0], peer=chosen[1], operator=chosen[2])
+                for nation, chosen in (("FR", numbers[:3]), ("US", numbers[3:]))
+            }
+            self.homes = make_homes(base, ports=self.ports, now=datetime.now(UTC))
+        else:
+            port_base = free_port_base()
+            self.ports = {nation: Ports.from_base(port_base, nation) for nation in NODES}
+            done = release.run("init", "--demo", "--home", base, "--port-base", str(port_base))
+            assert done.returncode == 0, done.stderr
+            self.homes = {nation: NodeHome(path=base / nation.lower()) for nation in NODES}
+        self._release: dict[str, Installed | None] = dict.fromkeys(self.homes, release)
         self.environment = {nation: dict((environment or {}).get(nation, {})) for nation in self.homes}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stack = AsyncExitStack()
@@ -80,15 +113,24 @@ class Processes:
 
     def start(self, nation: str) -> None:
         """Start a node on what its home holds."""
-        home = self.homes[nation].path
+        home, release = self.homes[nation].path, self._release[nation]
+        python, tree = (sys.executable, ROOT) if release is None else (release.python, release.tree)
         with (home / "node.log").open("ab") as log:
             self._running[nation] = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve", "--home", str(home)],
-                cwd=ROOT,
+                [str(python), "-m", "gateway", "serve", "--home", str(home)],
+                cwd=tree,
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 env={**os.environ, **self.environment[nation]},
             )
+
+    def upgrade(self, nation: str) -> None:
+        """Let the program of this tree run a node from its next start on."""
+        self._release[nation] = None
+
+    def downgrade(self, nation: str, release: Installed) -> None:
+        """Let an earlier release run a node from its next start on."""
+        self._release[nation] = release
 
     def kill(self, nation: str) -> None:
         """Kill a node with SIGKILL: nothing of it gets a chance to tidy up."""

@@ -31,8 +31,10 @@ from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
 from gateway.node.admission import Acceptance
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
+from gateway.node.health import Phase
 from gateway.node.preparation import Principal, Submission, agency_actor
-from gateway.node.runtime import Node, NodeConfig, Phase
+from gateway.node.quotas import Quota
+from gateway.node.runtime import Node, NodeConfig
 from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
@@ -46,6 +48,7 @@ from tests.world_parts import (
     FaultyOrders,
     FaultyStore,
     WorldClock,
+    WorldDisk,
     WorldEntropy,
     WorldKeyring,
     _signer,
@@ -136,6 +139,8 @@ class Side:
     folder: Path
     keyring: WorldKeyring
     faults: Faults = field(default_factory=Faults)
+    disk: WorldDisk = field(default_factory=WorldDisk)
+    quota: Quota = field(default_factory=Quota)
     node: Node | None = None
     store: SqlStore | None = None
     high_water: FileHighWater | None = None
@@ -197,10 +202,12 @@ class World:
             link=WorldLink(self, nation),
             clock=self.clock,
             entropy=self.entropy,
+            disk=side.disk,
             config=NodeConfig(
                 courier=self.config,
                 lists=read_lists(),
                 third_parties=self.third_parties.get(nation, ()),
+                quota=side.quota,
             ),
         )
         side.task = asyncio.create_task(side.node.run(), name=f"node {nation}")

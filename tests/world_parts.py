@@ -24,7 +24,7 @@ from gateway.core.signature import HybridSigner, HybridVerifier, SoftwareSigner
 from gateway.errors import GatewayError, StoreError
 from gateway.keyring.statement import KeyStatement, root_name, sign_statement, verify_statement
 from gateway.node.pair import Pair
-from gateway.ports import Order, Step, Transaction
+from gateway.ports import DiskSpace, Order, Step, StoreStats, Transaction
 from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 
@@ -72,6 +72,18 @@ class WorldClock:
         self._added_s += seconds
         jumped, self._jumped = self._jumped, asyncio.Event()
         jumped.set()
+
+
+class WorldDisk:
+    """A disk of a gibibyte that tests fill up."""
+
+    total_bytes = 2**30
+
+    def __init__(self) -> None:
+        self.free_bytes = self.total_bytes
+
+    def spaces(self) -> list[DiskSpace]:
+        return [DiskSpace(free_bytes=self.free_bytes, total_bytes=self.total_bytes)]
 
 
 class WorldEntropy:
@@ -272,6 +284,9 @@ class FaultyStore:
             self._die()
             raise CrashError(_DIED)
         return await self._store.scrub()
+
+    def stats(self) -> StoreStats:
+        return self._store.stats()
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._store.read(work)

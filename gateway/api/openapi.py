@@ -149,6 +149,6 @@ def _problem_response(status: int, language: Language) -> dict[str, Any]:
             }
         },
     }
-    if status in {429, 503}:
+    if status in {429, 503, 507}:
         response["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "required": True}}
     return response

@@ -156,7 +156,7 @@ OPERATIONS: Final = (
         body_schema="Draft",
         success=202,
         answer_schema="Acceptance",
-        problems=(409, 422),
+        problems=(409, 422, 507),
     ),
     Operation(
         name="post_batch",
@@ -177,6 +177,7 @@ OPERATIONS: Final = (
         body_schema="DraftLines",
         answer_type=NDJSON,
         answer_schema="ResultLines",
+        problems=(507,),
         deadline_s=90.0,
     ),
     Operation(

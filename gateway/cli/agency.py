@@ -17,6 +17,7 @@ from rich.table import Table
 
 from gateway.client import Client, ProblemError, ValueWarning
 from gateway.client.transport import Language
+from gateway.core.message.wording import Wording
 from gateway.errors import GatewayError
 
 AsOption = Annotated[
@@ -128,6 +129,11 @@ def table(title: str | None, *columns: str) -> Table:
     for name in columns:
         made.add_column(name, no_wrap=True)
     return made
+
+
+def spoken_table(columns: Iterable[Wording], spoken: Language) -> Table:
+    """Return an empty table whose columns are named in the reader's language."""
+    return table(None, *(column.text(spoken) for column in columns))
 
 
 def moment(value: datetime | None) -> str:

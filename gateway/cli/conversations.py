@@ -19,7 +19,7 @@ from gateway.cli.agency import (
     moment,
     print_json,
     show,
-    table,
+    spoken_table,
 )
 from gateway.client import Change, Conversation, Room
 from gateway.core.message.threads.progress import RequestState
@@ -154,7 +154,7 @@ def _list_all(found: Sequence[Conversation], spoken: Language) -> None:
     if not found:
         typer.echo(_NONE.text(spoken))
         return
-    rows = table(None, *(column.text(spoken) for column in _LIST))
+    rows = spoken_table(_LIST, spoken)
     for item in found:
         rows.add_row(
             _word(STATES, item.state, spoken),
@@ -178,7 +178,7 @@ def _show_one(conversation: Conversation, spoken: Language) -> None:
         _show_room(conversation.room, spoken)
     _show_messages(conversation, spoken)
     if conversation.requests:
-        rows = table(None, *(column.text(spoken) for column in _REQUESTS))
+        rows = spoken_table(_REQUESTS, spoken)
         for item in conversation.requests:
             rows.add_row(
                 item.type,
@@ -194,7 +194,7 @@ def _show_one(conversation: Conversation, spoken: Language) -> None:
 
 
 def _show_messages(conversation: Conversation, spoken: Language) -> None:
-    rows = table(None, *(column.text(spoken) for column in _MESSAGES))
+    rows = spoken_table(_MESSAGES, spoken)
     for item in conversation.messages:
         changes = conversation.changes.get(item.message_id, ())
         rows.add_row(
@@ -214,7 +214,7 @@ def _show_messages(conversation: Conversation, spoken: Language) -> None:
 def _show_deadlines(conversation: Conversation, spoken: Language) -> None:
     if not conversation.deadlines:
         return
-    rows = table(None, *(column.text(spoken) for column in _DUE))
+    rows = spoken_table(_DUE, spoken)
     for item in conversation.deadlines:
         notes = [note.text(spoken) for note in _notes(overdue=item.overdue, owed=item.owed)]
         rows.add_row(
@@ -239,7 +239,7 @@ def _show_room(room: Room, spoken: Language) -> None:
     )
     typer.echo(line.text(spoken))
     typer.echo(_TYPES.fill(types=" ".join(room.allowed_types)).text(spoken))
-    rows = table(None, *(column.text(spoken) for column in _MEMBERS))
+    rows = spoken_table(_MEMBERS, spoken)
     for agency, role in room.members.items():
         rows.add_row(agency, role)
     show(rows)

@@ -5,17 +5,22 @@ Both speak to a running node through its operator port.
 
 from __future__ import annotations
 
-from typing import Annotated
-from uuid import UUID
+from typing import Annotated, Any
 
 import typer
 
 from gateway.cli.agency import JsonOption, LanguageOption, print_json, show, table
-from gateway.cli.operator import OperatorOption, OperatorPort, OpsUrlOption, ReasonOption
+from gateway.cli.operator import (
+    IdArgument,
+    OperatorOption,
+    OperatorPort,
+    OpsUrlOption,
+    ReasonOption,
+    uuid_of,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Legal hold: keep content from being erased while it is needed.")
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a message.")]
 SubjectArgument = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="Id of a message.", show_default=False)
 ]
@@ -43,12 +48,10 @@ def erase_command(
     Example: entente erase ID --reason "Order 12/2026" --as operators/OPERATOR
     """
     port = OperatorPort(folder, url, language)
-    found = port.post(f"/ops/v1/messages/{_uuid(message_id)}:erase", {"reason": reason})
-    if as_json:
-        print_json(found)
-        return
+    found = port.post(f"/ops/v1/messages/{uuid_of(message_id)}:erase", {"reason": reason})
     erased = found["erased"]
-    typer.echo(f"erased at {erased['at']}: log {erased['audit_log']}, index {erased['audit_index']}")
+    text = f"erased at {erased['at']}: log {erased['audit_log']}, index {erased['audit_index']}"
+    _tell(found, text, as_json=as_json)
 
 
 @app.command(
@@ -65,12 +68,9 @@ def set_command(
     as_json: JsonOption = False,
 ) -> None:
     """Hold a message, or a conversation: its content is not erased until the hold is lifted."""
-    document = {**_subject(message_id, conversation), "reason": reason}
-    found = OperatorPort(folder, url, language).post("/ops/v1/holds", document)
-    if as_json:
-        print_json(found)
-        return
-    typer.echo(f"held: {found['kept']} messages with content")
+    port = OperatorPort(folder, url, language)
+    found = port.post("/ops/v1/holds", {**_subject(message_id, conversation), "reason": reason})
+    _tell(found, f"held: {found['kept']} messages with content", as_json=as_json)
 
 
 @app.command("lift", epilog='Example: entente hold lift ID --reason "Trial over" --as operators/OPERATOR')
@@ -84,12 +84,9 @@ def lift_command(
     as_json: JsonOption = False,
 ) -> None:
     """Lift a hold: what is over by now is erased within seconds."""
-    document = {**_subject(message_id, conversation), "reason": reason}
-    found = OperatorPort(folder, url, language).post("/ops/v1/holds:lift", document)
-    if as_json:
-        print_json(found)
-        return
-    typer.echo("lifted")
+    port = OperatorPort(folder, url, language)
+    found = port.post("/ops/v1/holds:lift", {**_subject(message_id, conversation), "reason": reason})
+    _tell(found, "lifted", as_json=as_json)
 
 
 @app.command("list", epilog="Example: entente hold list --as operators/AUDITOR")
@@ -112,20 +109,19 @@ def list_command(
     show(rows)
 
 
+def _tell(found: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print what the node answered, for machines or for people."""
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(text)
+
+
 def _subject(message_id: str | None, conversation: str | None) -> dict[str, str]:
     """Return what a hold is about, as the operator port takes it."""
     if (message_id is None) == (conversation is None):
         msg = "either the id of a message, or --conversation with the id of a conversation"
         raise typer.BadParameter(msg)
     if conversation is not None:
-        return {"conversation_id": _uuid(conversation)}
-    return {"message_id": _uuid(message_id or "")}
-
-
-def _uuid(text: str) -> str:
-    """Return an id in the one form that the operator port takes."""
-    try:
-        return str(UUID(text))
-    except ValueError as error:
-        msg = "an id is a UUID"
-        raise typer.BadParameter(msg) from error
+        return {"conversation_id": uuid_of(conversation)}
+    return {"message_id": uuid_of(message_id or "")}

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import typer
 
-from gateway.app import Opened
+from gateway.app import Opened, written_folders
 from gateway.app import open_home as open_node
 from gateway.catalogue import read_lists
 from gateway.cli.health import ask_health
@@ -39,13 +39,19 @@ from gateway.keyring.tls_group import HYBRID_GROUPS, negotiated_group
 from gateway.keyring.trust import crl_next_update, read_certificate, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
-from gateway.ports import LogKind, PeerView, Transaction
+from gateway.node.quotas import SETTING, read_quotas
+from gateway.node.room import MIB, RoomLeft, least_room
+from gateway.ports import Hold, LogKind, PeerView, Transaction
+from gateway.system import SystemDisk
 
 CERTIFICATE_WARNING: Final = timedelta(days=30)
 LIST_WARNING: Final = timedelta(days=3)
 CLOCK_TOLERANCE: Final = timedelta(seconds=2)
-DISK_WARNING_BYTES: Final = 2**30
-DISK_FAILURE_BYTES: Final = 64 * 2**20
+REFUSED_TOLERANCE: Final = timedelta(minutes=5)
+"""Clocks that differ by more let each node refuse what the other one sends."""
+
+DISK_WARNING: Final = 4
+"""Less free than so many times the reserve is a warning; less than the reserve a failure."""
 
 
 _WHEN_REFUSED: Final = {
@@ -54,6 +60,7 @@ _WHEN_REFUSED: Final = {
     "revocation lists": "docs/keys.md, When something goes wrong",
     "reference lists": "mend or remove the file: the list of the installation counts again",
     "database": "entente log list says more; keep the files as they are",
+    "clock of the peer": "as for the peer",
     "peer": "ask the peer's operators whether their node runs; check address, line and revocation lists",
 }
 """What to do when a check is refused what it wants to look at."""
@@ -89,7 +96,7 @@ def doctor_command(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check configuration, keys, certificates, clock, disk, database, agreement, node and peer.
+    """Check all that a node stands on: configuration, keys, disks, database, clocks, node, peer and more.
 
     One line each: ok, warn or fail, and what to do. Exit status 1 if anything failed.
 
@@ -99,9 +106,9 @@ def doctor_command(
     for finding in examine(home, now=now()):
         findings.append(finding)
         if not as_json:
-            typer.echo(f"{finding.state:<5} {finding.check:<17} {finding.says}")
+            typer.echo(f"{finding.state:<5} {finding.check:<18} {finding.says}")
             if finding.do:
-                typer.echo(f"{'':<24}{finding.do}")
+                typer.echo(f"{'':<25}{finding.do}")
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     if any(finding.state is State.FAIL for finding in findings):
@@ -116,6 +123,7 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
         now: Aware time.
     """
     home = NodeHome(path=path)
+    began_s = time.monotonic()
     configuration = _checked("configuration", lambda: _configuration(path))
     yield configuration
     if configuration.state is State.FAIL:
@@ -129,8 +137,11 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
         "database": lambda: _database(path),
         "clock": lambda: _clock(path, now),
         "agreement": lambda: _agreement(path),
+        "legal holds": lambda: _holds(path),
+        "quotas": lambda: _quotas(path),
         "node": lambda: _node(home),
         "peer": lambda: _peer(path),
+        "clock of the peer": lambda: _peer_clock(path, now + timedelta(seconds=time.monotonic() - began_s)),
     }
     for name, check in checks.items():
         yield _checked(name, check)
@@ -213,19 +224,19 @@ def list_finding(lists: ReferenceLists, *, today: date) -> Finding:
 
 
 def _disk(path: Path) -> Finding:
-    high_water = resolve(path, load_config(path).store.high_water_file).parent
-    return disk_finding(
-        min(shutil.disk_usage(folder).free for folder in (NodeHome(path=path).data, high_water))
-    )
+    config = load_config(path)
+    spaces = SystemDisk(written_folders(path, config)).spaces()
+    return disk_finding(least_room(spaces, reserve_bytes=config.limits.disk_reserve_mib * MIB))
 
 
-def disk_finding(free: int) -> Finding:
-    """Return what so many free bytes mean."""
-    says = f"{free / 2**20:,.0f} MiB free"
-    does = "make room: a node whose disk is full accepts nothing and stops"
-    if free < DISK_FAILURE_BYTES:
+def disk_finding(left: RoomLeft) -> Finding:
+    """Return what so much room on the disk means."""
+    says = f"{left.free_bytes / MIB:,.0f} MiB free, {left.reserve_bytes / MIB:,.0f} MiB of it in reserve"
+    if left.free_bytes < left.reserve_bytes:
+        does = "make room: agencies are refused until there is (docs/operating.md, A disk that fills up)"
         return Finding(check="disk", state=State.FAIL, says=says, do=does)
-    if free < DISK_WARNING_BYTES:
+    if left.free_bytes < DISK_WARNING * left.reserve_bytes:
+        does = "make room, or give the volume more: below the reserve nothing new is taken on"
         return Finding(check="disk", state=State.WARN, says=says, do=does)
     return Finding(check="disk", state=State.OK, says=says)
 
@@ -288,17 +299,55 @@ def _agreement(path: Path) -> Finding:
     return Finding(check="agreement", state=State.OK, says=f"the same {len(own)} types on both sides")
 
 
+def _holds(path: Path) -> Finding:
+    def load(tx: Transaction) -> tuple[list[Hold], int]:
+        return tx.removal.holds(), tx.removal.held()
+
+    with open_logs(path) as logs:
+        holds, held = logs.read(load)
+    if not holds:
+        return Finding(check="legal holds", state=State.OK, says="none; content goes when its time is over")
+    oldest = datetime.fromtimestamp(holds[0].at_ms / 1_000, tz=UTC)
+    says = (
+        f"{len(holds)}, the oldest of {oldest:%Y-%m-%d}, keep {held:,} messages; entente hold list names them"
+    )
+    return Finding(check="legal holds", state=State.OK, says=says)
+
+
+def _quotas(path: Path) -> Finding:
+    limits = load_config(path).limits
+    with open_logs(path) as logs:
+        own = read_quotas(logs.read(lambda tx: tx.facts.get(SETTING)))
+    default = (
+        f"{limits.messages_per_minute or 'any number of'} messages a minute, "
+        f"{limits.waiting_per_agency or 'any number'} waiting"
+    )
+    others = f"; other quotas for {', '.join(sorted(own))}" if own else ""
+    return Finding(check="quotas", state=State.OK, says=f"of each agency {default}{others}")
+
+
 def _node(home: NodeHome) -> Finding:
     try:
         answer = ask_health(home.health_socket)
     except (OSError, ValueError):
         does = f"entente serve --home {home.path}; its last line says why it stopped"
         return Finding(check="node", state=State.FAIL, says="does not run", do=does)
-    says = f"{answer['phase']}, {answer['waiting']} messages waiting to be sent"
-    if answer["status"] != "ready":
-        does = "starting, recovering: wait for the peer; frozen: docs/operating.md, pair.frozen"
-        return Finding(check="node", state=State.FAIL, says=says, do=does)
-    return Finding(check="node", state=State.OK, says=says)
+    return node_finding(answer)
+
+
+def node_finding(answer: Mapping[str, Any]) -> Finding:
+    """Return what a node says of itself: not to be ready is a failure, but for maintenance alone."""
+    reasons = answer["reasons"]
+    counts = f"{answer['waiting']} messages waiting to be sent, {answer['overdue']} requests overdue"
+    says = " ".join(
+        [f"{answer['status']}: {answer['phase']}, {counts}.", *(item["says"] for item in reasons)]
+    )
+    wanted = [item["code"] for item in reasons] == ["maintenance"]
+    if answer["status"] == "not-ready" and not wanted:
+        state = State.FAIL
+    else:
+        state = State.WARN if reasons else State.OK
+    return Finding(check="node", state=state, says=says, do=" ".join(item["do"] for item in reasons))
 
 
 def _peer(path: Path) -> Finding:
@@ -309,7 +358,7 @@ def _peer(path: Path) -> Finding:
     group = negotiated_group(
         address.hostname or "", address.port or 443, context, server_hostname=config.peer.name
     )
-    view = asyncio.run(_view(opened))
+    view, _ = asyncio.run(_view(opened))
     says = f"{config.peer.name} answers, mirrors {view.mirrored_size:,} of our entries; TLS group {group}"
     if group not in HYBRID_GROUPS:
         does = "the line is not post-quantum (content is): OpenSSL 3.5 or newer on both sides"
@@ -317,8 +366,35 @@ def _peer(path: Path) -> Finding:
     return Finding(check="peer", state=State.OK, says=says)
 
 
-async def _view(opened: Opened) -> PeerView:
-    """Ask the peer what it holds, with the pinned key checked as the node does."""
+def _peer_clock(path: Path, now: datetime) -> Finding:
+    began_s = time.monotonic()
+    _, peer_time = asyncio.run(_view(open_node(path)))
+    # Half of the way and of the work is a fair guess; the peer tells its time in whole seconds.
+    here = now + timedelta(seconds=(time.monotonic() - began_s) / 2)
+    return peer_clock_finding(None if peer_time is None else here - peer_time)
+
+
+def peer_clock_finding(ahead: timedelta | None) -> Finding:
+    """Return what it means that this node's clock is ahead of the peer's, or behind if that is negative.
+
+    Two seconds are tolerated, and the one that a time in whole seconds may hide.
+    """
+    check = "clock of the peer"
+    if ahead is None:
+        does = "compare both nodes' clocks with a time service"
+        return Finding(check=check, state=State.WARN, says="the peer does not tell its time", do=does)
+    seconds = ahead.total_seconds()
+    tolerance = CLOCK_TOLERANCE + timedelta(seconds=1)
+    if abs(ahead) <= tolerance:
+        return Finding(check=check, state=State.OK, says="tells the same time as this one, within 3 s")
+    says = f"this clock is {abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} the peer's"
+    does = "compare both nodes' clocks with a time service; over 5 minutes messages are refused"
+    state = State.FAIL if abs(ahead) > REFUSED_TOLERANCE else State.WARN
+    return Finding(check=check, state=state, says=says, do=does)
+
+
+async def _view(opened: Opened) -> tuple[PeerView, datetime | None]:
+    """Ask the peer what it holds, with the pinned key checked as the node does; and what time it is there."""
     link = HttpPeerLink(
         url=opened.config.peer.url,
         context=peer_client(opened.home, opened.keyring.peer_identity()),
@@ -326,4 +402,4 @@ async def _view(opened: Opened) -> PeerView:
         server_name=opened.config.peer.name,
     )
     async with link:
-        return await link.view()
+        return await link.view(), link.peer_time

@@ -27,6 +27,8 @@ def health_command(
 ) -> None:
     """Say whether the node of a home accepts, signs and writes. Exit status 0 if it does, else 1.
 
+    `degraded` is ready too: it says that somebody is needed, and a line each says for what.
+
     Run it on the node's machine as the node's user: it asks the socket in the data folder.
 
     Example: entente health --home var/demo/fr
@@ -41,7 +43,9 @@ def health_command(
     else:
         peer = "reached" if answer["peer"]["reachable"] else "not reached"
         typer.echo(f"{answer['status']}: {answer['phase']}, peer {peer}, {answer['waiting']} waiting")
-    if not live and answer["status"] != "ready":
+        for reason in answer["reasons"]:
+            typer.echo(f"  {reason['code']}: {reason['says']} {reason['do']}")
+    if not live and answer["status"] == "not-ready":
         raise typer.Exit(1)
 
 

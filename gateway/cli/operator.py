@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
+from uuid import UUID
 
 import orjson
 import typer
@@ -40,6 +41,22 @@ ReasonOption = Annotated[
 ]
 
 
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a message.")]
+
+
+def uuid_of(text: str) -> str:
+    """Return an id in the one form that the operator port takes.
+
+    Raises:
+        typer.BadParameter: It is no UUID.
+    """
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        msg = "an id is a UUID"
+        raise typer.BadParameter(msg) from error
+
+
 class OperatorPort:
     """The operator port of a running node, for one command."""
 
@@ -53,7 +70,7 @@ class OperatorPort:
         """Return what the node answers; a refusal ends the command with exit status 1."""
         return self._call(Call(method="GET", path=path))
 
-    def post(self, path: str, document: Mapping[str, str]) -> dict[str, Any]:
+    def post(self, path: str, document: Mapping[str, str | int | None]) -> dict[str, Any]:
         """Send a decision and return the answer; a refusal ends the command with exit status 1."""
         return self._call(Call(method="POST", path=path, body=orjson.dumps(dict(document))))
 

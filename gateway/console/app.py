@@ -1,7 +1,8 @@
 """The application of the operator port: health, metrics and logs, for operators and auditors.
 
 ``/health/live`` says that the process answers; ``/health/ready`` that the node accepts,
-signs and writes (503 while it does not); ``/metrics`` is for Prometheus; ``/logs`` is for
+signs and writes (503 while it does not), and in words what keeps it from that or asks for
+somebody; ``/metrics`` is for Prometheus; ``/logs`` is for
 auditors (`gateway.console.log_files`).
 
 Spec: docs/operating.md, "Operator port".
@@ -17,8 +18,12 @@ import orjson
 from gateway.console.log_files import LogCalls, log_routes
 from gateway.console.metrics import MEDIA_TYPE, render_metrics
 from gateway.console.officials import Official, identify_officials
+from gateway.console.words import HEALTH
+from gateway.core.envelope import time_text
+from gateway.core.message.wording import Language
+from gateway.core.states import State
 from gateway.node.agreements import AgreementState, standing_document
-from gateway.node.runtime import Health
+from gateway.node.health import Health
 from gateway.ports import LogHead
 from gateway.web.app import App
 from gateway.web.exchange import Reply, Request
@@ -66,9 +71,9 @@ def ops_routes(node: HealthCalls, ports: Sequence[App]) -> tuple[Route, ...]:
         return Reply(body=b'{"status":"live"}')
 
     async def ready(request: Request[Official]) -> Reply:
-        del request
         health = await node.health()
-        return Reply(status=200 if health.ready else 503, body=orjson.dumps(health_document(health)))
+        body = orjson.dumps(health_document(health, request.language))
+        return Reply(status=200 if health.ready else 503, body=body, language=request.language)
 
     async def metrics(request: Request[Official]) -> Reply:
         del request
@@ -87,21 +92,37 @@ def ops_routes(node: HealthCalls, ports: Sequence[App]) -> tuple[Route, ...]:
     )
 
 
-def health_document(health: Health) -> dict[str, Any]:
-    """Return the health of a node as JSON."""
+def health_document(health: Health, language: Language = "en") -> dict[str, Any]:
+    """Return the health of a node as JSON, with what is the matter in words."""
+    vitals, room = health.vitals, health.room
     return {
-        "status": "ready" if health.ready else "not-ready",
+        "status": health.status,
         "phase": health.phase.value,
+        "reasons": [_reason(code, language) for code in (*health.obstacles, *health.troubles)],
         "peer": {"reachable": health.reachable, "breaker": health.peer.value},
-        "waiting": health.waiting,
+        "waiting": vitals.states.get(State.ACCEPTED, 0),
+        "overdue": vitals.overdue,
         "admission": health.admission,
-        "held": health.held,
+        "held": vitals.held,
+        "holds": vitals.holds,
         "not_agreed": list(health.not_agreed),
         "damaged": list(health.damaged),
         "erasure": "done" if health.scrubbed else "pending",
-        "log": _head(health.own),
-        "mirror": _head(health.mirror),
+        "maintenance": {
+            "since": None if health.draining.since is None else time_text(health.draining.since.at_ms),
+            "drained": health.draining.is_drained,
+        },
+        "disk": None
+        if room is None
+        else {"free_bytes": room.free_bytes, "reserve_bytes": room.reserve_bytes},
+        "log": _head(vitals.own),
+        "mirror": _head(vitals.mirror),
     }
+
+
+def _reason(code: str, language: Language) -> dict[str, str]:
+    advice = HEALTH[code]
+    return {"code": code, "says": advice.says.text(language), "do": advice.do.text(language)}
 
 
 def _head(head: LogHead | None) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,6 +46,19 @@ class Decision:
     value: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field of a change, besides its reason.
+
+    Attributes:
+        expected: What it has to be, in words.
+        fits: Says whether a value is that.
+    """
+
+    expected: Wording
+    fits: Callable[[Any], bool]
+
+
 def actor_of(official: Official) -> Actor:
     """Return who decides.
 
@@ -64,14 +77,8 @@ def read_decision(body: bytes, subjects: Sequence[str]) -> Decision:
     Raises:
         ParameterError: It is not as documented; the error names every field.
     """
-    try:
-        document = parse_json(body)
-    except JsonRefusedError as error:
-        raise ParameterError([BadParameter(name="", expected=_OBJECT)]) from error
-    bad: list[BadParameter] = []
+    document, bad = _document(body)
     reason = document.get("reason")
-    if not isinstance(reason, str) or _REASON.fullmatch(reason) is None:
-        bad.append(BadParameter(name="reason", expected=_REASON_EXPECTED))
     named = [name for name in subjects if name in document]
     value = document.get(named[0]) if len(named) == 1 else None
     if subjects and (not isinstance(value, str) or _UUID.fullmatch(value) is None):
@@ -81,6 +88,37 @@ def read_decision(body: bytes, subjects: Sequence[str]) -> Decision:
     if bad:
         raise ParameterError(bad)
     return Decision(reason=str(reason), field=named[0] if named else "", value=str(value or ""))
+
+
+def read_change(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Return the fields of a change, all of which must be there, and its ``reason``.
+
+    Raises:
+        ParameterError: It is not as documented; the error names every field.
+    """
+    document, bad = _document(body)
+    bad += [
+        BadParameter(name=name, expected=field.expected)
+        for name, field in fields.items()
+        if name not in document or not field.fits(document[name])
+    ]
+    if not document.keys() <= {"reason", *fields}:
+        bad.append(BadParameter(name="", expected=_UNKNOWN))
+    if bad:
+        raise ParameterError(bad)
+    return document
+
+
+def _document(body: bytes) -> tuple[dict[str, Any], list[BadParameter]]:
+    """Return the object in a body, and what is wrong with its reason."""
+    try:
+        document = parse_json(body)
+    except JsonRefusedError as error:
+        raise ParameterError([BadParameter(name="", expected=_OBJECT)]) from error
+    reason = document.get("reason")
+    if isinstance(reason, str) and _REASON.fullmatch(reason) is not None:
+        return document, []
+    return document, [BadParameter(name="reason", expected=_REASON_EXPECTED)]
 
 
 def json_reply(document: Any) -> Reply:

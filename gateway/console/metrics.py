@@ -1,14 +1,16 @@
 """What Prometheus reads: the node's health and the counters of its ports.
 
 Everything is read when it is asked for, so the node keeps no metrics of its own. Names
-begin with ``entente_``; labels are route names, statuses and origins, never an agency.
+begin with ``entente_`` and end with their unit where they have one; what only grows ends with
+``_total``. Labels are route names, statuses, states, codes and origins, never an agency.
 
-Spec: docs/operating.md, "Operator port".
+Spec: docs/operating.md, "Metrics".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,10 +19,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from gateway.node.runtime import Health, Phase
+from gateway.console.words import HEALTH
+from gateway.core.states import State
+from gateway.node.health import Health, Phase
 from gateway.web.app import App
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+VERSION: Final = version("entente")
 
 
 def render_metrics(health: Health, ports: Sequence[App]) -> bytes:
@@ -40,46 +45,113 @@ class _Snapshot(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._node()
+        yield from self._messages()
+        yield from self._store()
         yield from self._http()
 
     def _node(self) -> Iterator[Metric]:
         health = self._health
-        phase = GaugeMetricFamily("entente_phase", "1 for the phase the node is in.", labels=["phase"])
-        for item in Phase:
-            phase.add_metric([item.value], float(item is health.phase))
-        yield phase
-        peer = GaugeMetricFamily("entente_peer_reachable", "1 if the last exchange with the peer worked.")
-        peer.add_metric([], float(health.reachable))
-        yield peer
-        waiting = GaugeMetricFamily("entente_outbox_waiting", "Accepted messages not sent yet.")
-        waiting.add_metric([], health.waiting)
-        yield waiting
-        admission = GaugeMetricFamily("entente_admission_waiting", "Messages being decided right now.")
-        admission.add_metric([], health.admission)
-        yield admission
-        held = GaugeMetricFamily("entente_messages_held", "Messages that a legal hold keeps.")
-        held.add_metric([], health.held)
-        yield held
-        pending = GaugeMetricFamily(
-            "entente_erasure_pending", "1 while erased bytes may still stand in the files of the database."
+        named = {*health.obstacles, *health.troubles}
+        yield _labelled("entente_build_info", "1, with the version of the program.", "version", {VERSION: 1})
+        yield _gauge("entente_ready", "1 while the node accepts, signs and writes.", health.ready)
+        yield _labelled(
+            "entente_reason",
+            "1 for each thing that keeps the node from being ready, or that asks for somebody.",
+            "reason",
+            {code: code in named for code in HEALTH},
         )
-        pending.add_metric([], float(not health.scrubbed))
-        yield pending
-        differing = GaugeMetricFamily(
-            "entente_types_not_agreed", "Message types of which the two nodes hold different versions."
+        yield _labelled(
+            "entente_phase",
+            "1 for the phase the node is in.",
+            "phase",
+            {phase.value: phase is health.phase for phase in Phase},
         )
-        differing.add_metric([], len(health.not_agreed))
-        yield differing
-        damaged = GaugeMetricFamily(
-            "entente_logs_damaged", "Logs that the database does not hold as they were appended."
+        yield _gauge(
+            "entente_peer_reachable", "1 if the last exchange with the peer worked.", health.reachable
         )
-        damaged.add_metric([], len(health.damaged))
-        yield damaged
-        sizes = GaugeMetricFamily("entente_log_size", "Entries of a log.", labels=["origin"])
-        for head in (health.own, health.mirror):
-            if head is not None:
-                sizes.add_metric([head.origin], head.size)
-        yield sizes
+        differing = len(health.not_agreed)
+        yield _gauge(
+            "entente_types_not_agreed",
+            "Message types of which the two nodes hold different versions.",
+            differing,
+        )
+        yield _gauge(
+            "entente_logs_damaged",
+            "Logs that the database does not hold as they were appended.",
+            len(health.damaged),
+        )
+        maintenance = health.draining
+        yield _gauge(
+            "entente_maintenance", "1 while the node is under maintenance.", maintenance.since is not None
+        )
+        yield _gauge(
+            "entente_maintenance_drained",
+            "1 if it is under maintenance and nothing is left to send.",
+            maintenance.is_drained,
+        )
+        if health.room is not None:
+            yield _gauge(
+                "entente_disk_free_bytes",
+                "Free on the file system that is nearest to its reserve.",
+                health.room.free_bytes,
+            )
+            yield _gauge(
+                "entente_disk_reserve_bytes",
+                "Free bytes of that file system below which nothing new is taken on.",
+                health.room.reserve_bytes,
+            )
+        vitals = health.vitals
+        heads = {head.origin: head.size for head in (vitals.own, vitals.mirror, vitals.audit) if head}
+        yield _labelled("entente_log_entries", "Entries of a log.", "origin", heads)
+
+    def _messages(self) -> Iterator[Metric]:
+        health, vitals = self._health, self._health.vitals
+        states = {state.label: vitals.states.get(state, 0) for state in State}
+        yield _labelled(
+            "entente_messages", "Messages of agencies of this node by their state now.", "state", states
+        )
+        yield _gauge(
+            "entente_outbox_waiting",
+            "Accepted messages not sent yet.",
+            vitals.states.get(State.ACCEPTED, 0),
+        )
+        oldest_ms = vitals.oldest_waiting_ms
+        yield _gauge(
+            "entente_outbox_oldest_seconds",
+            "Age of the oldest message that waits to be sent; 0 if none does.",
+            0 if oldest_ms is None else max(0, health.now_ms - oldest_ms) / 1_000,
+        )
+        yield _gauge(
+            "entente_requests_overdue", "Open requests of both nations after their deadline.", vitals.overdue
+        )
+        yield _gauge("entente_admission_waiting", "Messages being decided right now.", health.admission)
+        turned = CounterMetricFamily(
+            "entente_posts_turned_away", "Posts refused before they were looked at.", labels=["reason"]
+        )
+        for reason in ("disk-low", "maintenance", "quota"):
+            turned.add_metric([reason], health.turned_away.get(reason, 0))
+        yield turned
+        yield _gauge("entente_messages_held", "Messages that a legal hold keeps.", vitals.held)
+        yield _gauge("entente_legal_holds", "Legal holds that stand.", vitals.holds)
+        yield _gauge(
+            "entente_erasure_pending",
+            "1 while erased bytes may still stand in the files of the database.",
+            not health.scrubbed,
+        )
+
+    def _store(self) -> Iterator[Metric]:
+        stats = self._health.store
+        commits = CounterMetricFamily("entente_store_commits", "Transactions made durable.")
+        commits.add_metric([], stats.commits)
+        seconds = CounterMetricFamily("entente_store_commit_seconds", "Seconds spent in commits.")
+        seconds.add_metric([], stats.commit_s)
+        writes = CounterMetricFamily(
+            "entente_store_writes", "Writes made durable, by what they write.", labels=["step"]
+        )
+        for step, count in sorted(stats.writes.items()):
+            writes.add_metric([step.value], count)
+        yield from (commits, seconds, writes)
+        yield _gauge("entente_store_waiting", "Writes that wait for the writer.", stats.waiting)
 
     def _http(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -103,3 +175,18 @@ class _Snapshot(Collector):
             for kind, count in sorted(statistics.timeouts.items()):
                 timeouts.add_metric([port.name, kind], count)
         yield from (requests, opened, failed, turned, timeouts)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    """Return a gauge without labels."""
+    gauge = GaugeMetricFamily(name, text)
+    gauge.add_metric([], float(value))
+    return gauge
+
+
+def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    """Return a gauge with a value for each of some labels."""
+    gauge = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        gauge.add_metric([key], float(value))
+    return gauge

@@ -7,7 +7,7 @@
       keys/        unlock.key storage.key log-exchange-us.key log-audit.key cosigner.key
                    tls-peer.key tls-peer-next.key tls-server.key kem/<key id>.key
                    passphrase          test homes only
-      trust/       own.vkeys peer.vkeys agencies.json ceremony.txt
+      trust/       own.vkeys peer.vkeys agencies.json ceremony.txt backup.json
         own/       root.pem root.vkeys statement.note node-ca.pem node-ca.crl agency-ca.pem
                    agency-ca.crl operator-ca.pem operator-ca.crl tls-peer.pem tls-server.pem
         peer/      root.pem root.vkeys statement.note node-ca.pem node-ca.crl pin.json
@@ -150,6 +150,11 @@ class NodeHome:
     def ceremony_record(self) -> Path:
         """Return the record of the ceremony with every fingerprint."""
         return self.trust / "ceremony.txt"
+
+    @property
+    def backup_recipient(self) -> Path:
+        """Return the public key that backups are sealed for."""
+        return self.trust / "backup.json"
 
     @property
     def agencies(self) -> Path:

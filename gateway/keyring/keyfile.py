@@ -79,6 +79,7 @@ class Purpose(StrEnum):
     NODE_AUTHORITY = "node-authority"
     AGENCY_AUTHORITY = "agency-authority"
     OPERATOR_AUTHORITY = "operator-authority"
+    BACKUP = "backup"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from io import BytesIO
 from types import TracebackType
 from typing import Final, Self
@@ -89,8 +91,19 @@ class HttpPeerLink:
         self._pins = pins
         self._server_name = server_name
         self._session: aiohttp.ClientSession | None = None
+        self._date = ""
         if context is not None:
             pin_handshakes(context, pins)
+
+    @property
+    def peer_time(self) -> datetime | None:
+        """Return what the peer's clock said with its newest answer, to the second, or None."""
+        try:
+            told = parsedate_to_datetime(self._date)
+        except ValueError:
+            return None
+        # Without a zone it says nothing.
+        return None if told.tzinfo is None else told
 
     async def __aenter__(self) -> Self:
         """Make the connection pool."""
@@ -188,6 +201,7 @@ class HttpPeerLink:
                 allow_redirects=False,
                 server_hostname=self._server_name if self._context is not None else None,
             ) as response:
+                self._date = response.headers.get("Date", "")
                 if response.status != 200:
                     raise await _refusal(response)
                 if _media_type(response) != answer:

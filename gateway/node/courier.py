@@ -167,6 +167,8 @@ class Courier:
         self._may_ship.set()
         self._gathering: asyncio.Task[None] | None = None
         self.breaker = Breaker.CLOSED
+        # Code of the error that the last try ended with; empty while the peer works.
+        self.trouble = ""
 
     @property
     def reachable(self) -> bool:
@@ -199,6 +201,10 @@ class Courier:
         """Try again soon: the peer called us, so it is there. A frozen pair waits for people."""
         if self.breaker is Breaker.OPEN:
             self._thawed.set()
+
+    def hasten(self) -> None:
+        """Try again within a second, because an operator says so, however long the wait would be."""
+        self._thawed.set()
 
     def _hurry(self) -> None:
         """Let the loop go on at once, wherever it waits."""
@@ -262,6 +268,7 @@ class Courier:
         if self._failures:
             log.info("peer.reached", peer=self._pair.peer_node, mirrored_size=self._peer_size)
         self._failures = 0
+        self.trouble = ""
         self.breaker = Breaker.CLOSED
 
     async def _take_view(self, view: PeerView) -> None:
@@ -468,6 +475,7 @@ class Courier:
     async def _back_off(self, error: GatewayError) -> None:
         """Wait with full jitter; the bound doubles with each failure in a row."""
         self._failures += 1
+        self.trouble = error.code
         frozen = isinstance(error, PairFrozenError)
         if frozen:
             self.breaker = Breaker.FROZEN

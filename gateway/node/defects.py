@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -29,6 +30,17 @@ class UnexaminedError(OperatorError):
     """This node failed at examining a message: the fault is in its program, not in the message."""
 
     code = "unexamined"
+
+
+def places_of(error: BaseException) -> list[str]:
+    """Return where an error came from, innermost last, at most six places of the program.
+
+    Its text stays out of every log: it may quote a message.
+    """
+    return [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)[-6:]
+    ]
 
 
 def contained(message_id: bytes | None, work: Callable[[], T], *passing: type[Exception]) -> T:
@@ -50,12 +62,11 @@ def contained(message_id: bytes | None, work: Callable[[], T], *passing: type[Ex
     except on_purpose:
         raise
     except Exception as error:  # noqa: BLE001 - a defect is whatever nobody thought of
-        frame = traceback.extract_tb(error.__traceback__)[-1]
         log.error(  # noqa: TRY400 - the traceback may hold values
             "message.unexamined",
             message_id=None if message_id is None else message_id.hex(),
             kind=type(error).__name__,
-            at=f"{frame.name}:{frame.lineno}",
+            at=places_of(error)[-1],
         )
         msg = "this node failed at examining the message"
         # Without its cause: whoever prints this error must not print that one.

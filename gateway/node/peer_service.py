@@ -26,6 +26,7 @@ from gateway.errors import MalformedError, PeerConflictError, PeerError
 from gateway.node.intake import Intake
 from gateway.node.log_writer import ensure_log
 from gateway.node.pair import Pair
+from gateway.node.room import Room
 from gateway.node.workers import Workers
 from gateway.ports import (
     BundleAnswer,
@@ -87,9 +88,14 @@ class PeerService:
         high_water: HighWater,
         clock: Clock,
         workers: Workers,
+        room: Room,
         on_contact: Callable[[], None],
     ) -> None:
-        """Wire the service; ``on_contact`` is told that the peer is there."""
+        """Wire the service.
+
+        ``room`` says whether the disk takes another bundle; ``on_contact`` is told that the
+        peer is there.
+        """
         self._pair = pair
         self._intake = intake
         self._store = store
@@ -97,13 +103,19 @@ class PeerService:
         self._high_water = high_water
         self._clock = clock
         self._workers = workers
+        self._room = room
         self._on_contact = on_contact
         self._witness = asyncio.Lock()
         self._last_cosign_s = 0
 
     async def receive(self, data: bytes) -> BundleAnswer:
-        """Take a bundle; see `gateway.node.intake.Intake.receive`."""
+        """Take a bundle; see `gateway.node.intake.Intake.receive`.
+
+        Raises:
+            DiskLowError: There is no room for it; the peer keeps it and sends it again.
+        """
         self._on_contact()
+        self._room.verify_for_peer()
         return await self._intake.receive(data)
 
     async def view(self) -> PeerView:

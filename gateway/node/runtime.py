@@ -11,15 +11,15 @@ Spec: docs/spec/exchange.md, "Start".
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Final
 
 import structlog
 
 from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
-from gateway.core.states import State
 from gateway.errors import OperatorError
 from gateway.node.admission import Admission
 from gateway.node.agreements import AgreementState, agreement_state
@@ -30,16 +30,23 @@ from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.custody import Custody
 from gateway.node.eraser import Eraser
 from gateway.node.evidence import EvidenceRoom
+from gateway.node.front_door import FrontDoor
 from gateway.node.gate import Gate
+from gateway.node.health import Health, Phase, obstacles_of, read_vitals, troubles_of
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.inspection import Inspection
 from gateway.node.intake import Arrival, Intake
+from gateway.node.key_memory import KeyMemory
 from gateway.node.log_files import LogFiles
+from gateway.node.maintenance import Maintenance
 from gateway.node.mirror import MirrorReader
 from gateway.node.pair import Pair
 from gateway.node.peer_service import PeerService
+from gateway.node.queue import Line, QueueDesk
+from gateway.node.quotas import Quota, Quotas
 from gateway.node.recovery import Recovery
+from gateway.node.room import RESERVE_BYTES, Room
 from gateway.node.sequencer import Sequencer
 from gateway.node.succession import Succession
 from gateway.node.tracking import Tracking
@@ -47,72 +54,41 @@ from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
+    Disk,
     Entropy,
     HighWater,
     Keyring,
-    LogHead,
     OrderBook,
     PeerLink,
     Step,
     Store,
-    Transaction,
 )
 
 log = structlog.get_logger(__name__)
 
-
-class Phase(StrEnum):
-    """Where a node is in its life."""
-
-    STARTING = "starting"
-    RECOVERING = "recovering"
-    RUNNING = "running"
-    FROZEN = "frozen"
-    STOPPING = "stopping"
+WATCH_S: Final = 1.0
+"""Seconds between two looks at disk, quotas and maintenance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
-    """What an operator can set of a node's behaviour."""
+    """What an operator can set of a node's behaviour.
+
+    Attributes:
+        courier: How it paces and retries.
+        max_waiting: Messages in admission at once.
+        reserve_bytes: Room on the disk below which it takes nothing new on.
+        quota: How much an agency may send that has no quota of its own.
+        idempotency_days: Days for which an idempotency key is remembered.
+    """
 
     courier: CourierConfig = field(default_factory=CourierConfig)
     third_parties: tuple[ThirdParties, ...] = ()
     max_waiting: int = 20_000
     lists: ReferenceLists = field(default_factory=lambda: NO_LISTS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """What readiness and metrics report.
-
-    Attributes:
-        phase: Where the node is.
-        ready: True if it accepts, signs and writes.
-        peer: State of the circuit breaker towards the peer.
-        reachable: True if the last exchange with the peer worked.
-        waiting: Accepted messages that were not sent yet.
-        admission: Messages being decided right now.
-        held: Messages that a legal hold keeps.
-        scrubbed: True if nothing that was erased is left in the files of the database.
-        own: Head of the own exchange log, or None before it exists.
-        mirror: Head of the peer's log, or None.
-        not_agreed: Types of which the two nodes hold different versions; empty while the peer
-            has announced none.
-        damaged: Logs that the database does not hold as they were appended.
-    """
-
-    phase: Phase
-    ready: bool
-    peer: Breaker
-    reachable: bool
-    waiting: int
-    admission: int
-    held: int
-    scrubbed: bool
-    own: LogHead | None
-    mirror: LogHead | None
-    not_agreed: tuple[str, ...] = ()
-    damaged: tuple[str, ...] = ()
+    reserve_bytes: int = RESERVE_BYTES
+    quota: Quota = field(default_factory=Quota)
+    idempotency_days: int = 30
 
 
 class Node:
@@ -130,6 +106,7 @@ class Node:
         link: PeerLink,
         clock: Clock,
         entropy: Entropy,
+        disk: Disk,
         config: NodeConfig,
     ) -> None:
         """Wire the parts; nothing runs before `run`."""
@@ -204,7 +181,7 @@ class Node:
             on_frozen=self._frozen,
             on_kem_key_gone=self._kem_key_gone,
         )
-        self.admission = Admission(
+        self._admission = Admission(
             pair=pair,
             schedule=schedule,
             store=store,
@@ -218,6 +195,27 @@ class Node:
             lists=config.lists,
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
+        )
+        self._room = Room(disk, reserve_bytes=config.reserve_bytes)
+        self.maintenance = Maintenance(
+            store=store, audit=self._audit, clock=clock, admitting=lambda: self._admission.waiting
+        )
+        self.quotas = Quotas(store=store, audit=self._audit, clock=clock, default=config.quota)
+        self.admission = FrontDoor(
+            admission=self._admission,
+            gate=gate,
+            room=self._room,
+            maintenance=self.maintenance,
+            quotas=self.quotas,
+        )
+        self._key_memory = KeyMemory(store=store, clock=clock, keep_days=config.idempotency_days)
+        self.queue = QueueDesk(
+            store=store,
+            audit=self._audit,
+            clock=clock,
+            line=self._line,
+            on_retry=self._courier.hasten,
+            on_cancelled=self._ended,
         )
         self.evidence = EvidenceRoom(
             pair=pair,
@@ -248,6 +246,7 @@ class Node:
             high_water=high_water,
             clock=clock,
             workers=self._workers,
+            room=self._room,
             on_contact=self._courier.thaw,
         )
         self._eraser = Eraser(
@@ -312,7 +311,8 @@ class Node:
         failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.admission.run(), name="admission")
+                tasks.create_task(self._admission.run(), name="admission")
+                tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(self._exchange(), name="exchange")
         except* OperatorError as group:
             failure = group.exceptions[0]
@@ -328,29 +328,36 @@ class Node:
 
     async def health(self) -> Health:
         """Return what readiness and metrics report."""
-
-        def load(tx: Transaction) -> tuple[int, int, LogHead | None, LogHead | None]:
-            return (
-                tx.outbox.count(State.ACCEPTED),
-                tx.removal.held(),
-                tx.logs.head(self.pair.exchange_origin),
-                tx.logs.head(self.pair.peer_origin),
-            )
-
-        waiting, held, own, mirror = await self._store.read(load)
+        now_ms = self._clock.now_ms()
+        vitals = await self._store.read(
+            lambda tx: read_vitals(tx, self.pair, audit_origin=self._audit.origin, now_ms=now_ms)
+        )
+        draining = await self.maintenance.draining()
+        # Until the peer has answered once, nothing is known of it.
+        reachable = self.phase is not Phase.STARTING and self._courier.reachable
+        not_agreed = self.agreement().not_agreed
         return Health(
             phase=self.phase,
-            ready=self.phase is Phase.RUNNING,
+            obstacles=obstacles_of(
+                self.phase, disk_low=self._room.is_low, maintenance=draining.since is not None
+            ),
+            troubles=troubles_of(
+                self.phase,
+                reachable=reachable,
+                damaged=bool(self._inspection.damaged),
+                not_agreed=bool(not_agreed),
+            ),
             peer=self._courier.breaker,
-            # Until the peer has answered once, nothing is known of it.
-            reachable=self.phase is not Phase.STARTING and self._courier.reachable,
-            waiting=waiting,
-            admission=self.admission.waiting,
-            held=held,
+            reachable=reachable,
+            admission=self._admission.waiting,
+            turned_away=dict(self.admission.turned_away),
             scrubbed=self._eraser.is_scrubbed,
-            own=own,
-            mirror=mirror,
-            not_agreed=self.agreement().not_agreed,
+            room=self._room.left,
+            draining=draining,
+            vitals=vitals,
+            store=self._store.stats(),
+            now_ms=now_ms,
+            not_agreed=not_agreed,
             damaged=self._inspection.damaged,
         )
 
@@ -363,9 +370,17 @@ class Node:
         """Return type by type whether both nodes hold the same, and what is planned."""
         return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())
 
-    async def record(self, event: str, *, outcome: str = "ok") -> None:
-        """Write an event of the node itself to the audit log."""
-        entries = self._audit.event(at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome)
+    async def record(self, event: str, *, outcome: str = "ok", details: Sequence[bytes] = ()) -> None:
+        """Write an event of the node itself to the audit log.
+
+        Args:
+            event: Its name.
+            outcome: Code of how it went.
+            details: Digests that belong to it.
+        """
+        entries = self._audit.event(
+            at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome, details=details
+        )
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
     async def close_books(self) -> None:
@@ -377,11 +392,24 @@ class Node:
         await self.record("node.stopped")
         await self._housekeeping.sign_audit()
 
+    async def _watch(self) -> None:
+        """Look once a second at what may close the front door, and forget old keys."""
+        while True:
+            await self._room.look()
+            await self.quotas.look()
+            if self.maintenance.since is not None:
+                await self.maintenance.draining()
+            await self._key_memory.round()
+            await self._clock.sleep(WATCH_S)
+
     async def _exchange(self) -> None:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
         await self._inspection.check_ends()
         await self._succession.open()
         await self.record("node.started")
+        await self.maintenance.open()
+        await self.quotas.open()
+        # This opens the gate: from here on messages are accepted and shown.
         await self._eraser.open()
         await self._intake.open()
         await self._reader.open(self._store)
@@ -410,7 +438,7 @@ class Node:
         """Let everything run that signs: our log is known to be whole."""
         self._intake.admit()
         self._housekeeping.may_sign = True
-        self.admission.paused = False
+        self._admission.paused = False
         self.phase = Phase.FROZEN if self._intake.frozen else Phase.RUNNING
         self.started.set()
         self.tracking.moved()
@@ -420,7 +448,7 @@ class Node:
         """Sign, cosign and accept nothing until our log is whole again."""
         self._intake.suspend()
         self._housekeeping.may_sign = False
-        self.admission.paused = True
+        self._admission.paused = True
         self.phase = Phase.RECOVERING
 
     def _say_agreement(self) -> None:
@@ -433,6 +461,20 @@ class Node:
 
     def _due(self) -> None:
         self._courier.notify()
+
+    def _ended(self) -> None:
+        """A waiting message has ended: the log has to say so, and whoever watches it learns it."""
+        self._due()
+        self.tracking.moved()
+
+    def _line(self) -> Line:
+        """Return how the way to the peer is, for operators."""
+        return Line(
+            trouble=self._courier.trouble,
+            frozen=self._courier.breaker is Breaker.FROZEN,
+            recovering=self.phase in {Phase.STARTING, Phase.RECOVERING},
+            peer_key=self._sequencer.peer_key is not None,
+        )
 
     def _arrived(self, arrival: Arrival) -> None:
         self.inbox.arrived(arrival.agencies)

@@ -15,6 +15,8 @@ from __future__ import annotations
 from gateway.ports.outside import (
     BundleAnswer,
     Clock,
+    Disk,
+    DiskSpace,
     Entropy,
     HighWater,
     Keyring,
@@ -27,6 +29,7 @@ from gateway.ports.outside import (
     TimeAuthority,
     Witness,
 )
+from gateway.ports.queue import Queue
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
     Attestation,
@@ -46,6 +49,7 @@ from gateway.ports.rows import (
     SentBundle,
     Step,
     StoredNote,
+    StoreStats,
     Waiting,
 )
 from gateway.ports.store import (
@@ -64,6 +68,8 @@ __all__ = [
     "BundleAnswer",
     "Clock",
     "CollectionRow",
+    "Disk",
+    "DiskSpace",
     "EffectRow",
     "Entropy",
     "Erasure",
@@ -86,12 +92,14 @@ __all__ = [
     "Outbox",
     "PeerLink",
     "PeerView",
+    "Queue",
     "ReceiptDue",
     "Removal",
     "SentBundle",
     "Standing",
     "Step",
     "Store",
+    "StoreStats",
     "StoredNote",
     "Threads",
     "TimeAuthority",

@@ -241,6 +241,27 @@ class HighWater(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSpace:
+    """How much room is on one of the file systems that a node writes to.
+
+    Attributes:
+        free_bytes: What the node's user may still write.
+        total_bytes: Size of the file system.
+    """
+
+    free_bytes: int
+    total_bytes: int
+
+
+class Disk(Protocol):
+    """The file systems that a node writes to."""
+
+    def spaces(self) -> Sequence[DiskSpace]:
+        """Return the room on each of them, as it is now; may block for as long as a disk does."""
+        ...
+
+
 class OrderKind(StrEnum):
     """What an order is about; the words stand in the file of orders."""
 

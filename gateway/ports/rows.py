@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,6 +33,7 @@ class Step(StrEnum):
     HELD = "held"
     AUDITED = "audited"
     RECOVERED = "recovered"
+    FORGOTTEN = "forgotten"
 
 
 class LogKind(StrEnum):
@@ -359,3 +361,24 @@ class Incident:
     at_ms: int
     note_a: bytes | None = None
     note_b: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStats:
+    """What the writer of a store has done since it was opened.
+
+    Attributes:
+        commits: Transactions made durable.
+        writes: Closures in them, by step.
+        largest_group: Most closures that shared one commit.
+        commit_s: Seconds spent in commits.
+        waiting: Closures that wait now.
+        failed: Whether the store accepts no writes any more.
+    """
+
+    commits: int
+    writes: Mapping[Step, int]
+    largest_group: int
+    commit_s: float
+    waiting: int
+    failed: bool

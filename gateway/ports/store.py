@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.merkle import MAX_TREE_SIZE, Hash, RightEdge, TileHash
 from gateway.core.states import State
+from gateway.ports.queue import Queue
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
     Attestation,
@@ -25,6 +26,7 @@ from gateway.ports.rows import (
     SentBundle,
     Step,
     StoredNote,
+    StoreStats,
     Waiting,
 )
 
@@ -373,6 +375,21 @@ class Facts(Protocol):
         """Store (agency, key, body digest, message id, time) rows."""
         ...
 
+    def forget_idempotent(
+        self, *, after: tuple[str, str], before_ms: int, limit: int
+    ) -> tuple[tuple[str, str] | None, int]:
+        """Forget used keys that are older than a time, in a walk that goes on where the last one ended.
+
+        Args:
+            after: (agency, key) that the last call returned; two empty texts for the beginning.
+            before_ms: Keys that were used before this are forgotten, UTC milliseconds.
+            limit: At most so many keys are looked at.
+
+        Returns:
+            Where to go on, or None at the end; and how many keys were forgotten.
+        """
+        ...
+
     def put_incident(self, incident: Incident) -> None:
         """Keep an incident."""
         ...
@@ -435,6 +452,11 @@ class Transaction(Protocol):
         """Return small things."""
         ...
 
+    @property
+    def queue(self) -> Queue:
+        """Return what waits and what went wrong."""
+        ...
+
 
 class Store(Protocol):
     """Keeps everything of a node; the only place where it is kept."""
@@ -462,4 +484,8 @@ class Store(Protocol):
         Returns:
             False if it could not be done right now, because somebody reads; ask again.
         """
+        ...
+
+    def stats(self) -> StoreStats:
+        """Return what the writer has done so far."""
         ...

@@ -26,6 +26,17 @@ _USED: Final = ListStatement(
     )
 )
 _USE: Final = Statement(sa.insert(idempotency), row=("agency", "key", "body_digest", "message_id", "at_ms"))
+_AGES: Final = Statement(
+    # Along the primary key: an index by age would be one more write for each message.
+    sa.select(idempotency.c.agency, idempotency.c.key, idempotency.c.at_ms)
+    .where(sa.tuple_(idempotency.c.agency, idempotency.c.key) > sa.tuple_(_bind("by"), _bind("above")))
+    .order_by(idempotency.c.agency, idempotency.c.key)
+    .limit(_bind("most", type_=Big))
+)
+_FORGET: Final = Statement(
+    sa.delete(idempotency).where(idempotency.c.agency == _bind("by"), idempotency.c.key == _bind("which")),
+    row=("by", "which"),
+)
 _INCIDENT_COLUMNS: Final = tuple(c for c in incidents.columns if c is not incidents.c.number)
 _LAST_INCIDENT: Final = Statement(sa.select(sa.func.max(incidents.c.number)))
 _PUT_INCIDENT: Final = Statement(sa.insert(incidents), row=[column.name for column in incidents.columns])
@@ -71,6 +82,15 @@ class SqlFacts:
     def put_idempotent(self, rows: Sequence[tuple[str, str, bytes, bytes, int]]) -> None:
         """Store (agency, key, body digest, message id, time) rows."""
         self._session.many(_USE, rows)
+
+    def forget_idempotent(
+        self, *, after: tuple[str, str], before_ms: int, limit: int
+    ) -> tuple[tuple[str, str] | None, int]:
+        """Forget used keys older than a time, at most ``limit`` looked at; return where to go on."""
+        rows = self._session.all(_AGES, by=after[0], above=after[1], most=limit)
+        old = [(agency, key) for agency, key, at_ms in rows if at_ms < before_ms]
+        self._session.many(_FORGET, old)
+        return (rows[-1][0], rows[-1][1]) if len(rows) == limit else None, len(old)
 
     def put_incident(self, incident: Incident) -> None:
         """Keep an incident."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from gateway.errors import StoreError
-from gateway.ports import Step, Transaction
+from gateway.ports import Step, StoreStats, Transaction
 from gateway.storage.engine import Database
 from gateway.storage.jobs import Job
 from gateway.storage.schema import check_schema, migrate, take_lease
@@ -24,27 +23,6 @@ T = TypeVar("T")
 
 MAX_WAITING: Final = 4_096
 """Writes that may wait for the writer; further callers wait for a place."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreStats:
-    """What the writer has done since it was opened.
-
-    Attributes:
-        commits: Transactions made durable.
-        writes: Closures in them, by step.
-        largest_group: Most closures that shared one commit.
-        commit_s: Seconds spent in commits.
-        waiting: Closures that wait now.
-        failed: Whether the store accepts no writes any more.
-    """
-
-    commits: int
-    writes: Mapping[Step, int]
-    largest_group: int
-    commit_s: float
-    waiting: int
-    failed: bool
 
 
 class SqlStore:

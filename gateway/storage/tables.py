@@ -197,6 +197,9 @@ _ACCEPTED: Final = state_is(messages.c.state, State.ACCEPTED)
 _partial("ix_messages_waiting", messages.c.rank, messages.c.number, where=_ACCEPTED)
 _partial("ix_messages_expiring", messages.c.expires_ms, where=_ACCEPTED)
 _partial("ix_messages_in_flight", messages.c.log_index, where=state_is(messages.c.state, State.SENT))
+FAILED: Final = state_is(messages.c.state, State.REFUSED, State.EXPIRED)
+"""Ended without having been received, by nobody's wish."""
+_partial("ix_messages_failed", messages.c.state, messages.c.number, where=FAILED)
 _partial(
     "ix_messages_posted",
     messages.c.from_agency,
@@ -298,6 +301,7 @@ open_requests: Final = sa.Table(
     _column("due_ms", Big),
     _column("conversation_id", Bytes()),
     sa.Index("ix_open_requests_due", "agency", "due_ms", "number"),
+    sa.Index("ix_open_requests_overdue", "due_ms", "number"),
     sqlite_with_rowid=False,
 )
 

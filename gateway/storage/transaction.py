@@ -6,6 +6,7 @@ from gateway.storage.facts import SqlFacts
 from gateway.storage.inbox import SqlInbox
 from gateway.storage.logs import SqlLogs
 from gateway.storage.outbox import SqlOutbox
+from gateway.storage.queue import SqlQueue
 from gateway.storage.removal import SqlRemoval
 from gateway.storage.session import Session
 from gateway.storage.threads import SqlThreads
@@ -22,6 +23,7 @@ class SqlTransaction:
         self._threads = SqlThreads(session)
         self._removal = SqlRemoval(session)
         self._facts = SqlFacts(session)
+        self._queue = SqlQueue(session)
 
     @property
     def logs(self) -> SqlLogs:
@@ -52,3 +54,8 @@ class SqlTransaction:
     def facts(self) -> SqlFacts:
         """Return small things."""
         return self._facts
+
+    @property
+    def queue(self) -> SqlQueue:
+        """Return what waits and what went wrong."""
+        return self._queue

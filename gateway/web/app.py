@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final, cast
 
 import structlog
@@ -22,6 +20,7 @@ from aiohttp import web
 
 from gateway.core.message.wording import Language
 from gateway.errors import GatewayError
+from gateway.node.defects import places_of
 from gateway.web.callers import Statistics
 from gateway.web.connection import Connection
 from gateway.web.exchange import Query, Reply, Request
@@ -109,7 +108,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - the last net: a 500, a line, and the node goes on
             # No traceback in the log: its last line may quote a message.
             name = type(error).__name__
-            log.error("http.failed", port=self.name, error=name, frames=_frames(error))  # noqa: TRY400
+            log.error("http.failed", port=self.name, error=name, frames=places_of(error))  # noqa: TRY400
             reply = self._refuse(error, language, close=True)
         finally:
             if admitted:
@@ -211,14 +210,6 @@ class App:
         finally:
             self._arriving -= expected
         return b"".join(chunks)
-
-
-def _frames(error: BaseException) -> list[str]:
-    """Return where an error came from. Its text stays out of the log: it may quote a message."""
-    return [
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)[-6:]
-    ]
 
 
 def _verify_version(raw: web.BaseRequest) -> None:

@@ -270,6 +270,24 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Attente non satisfaite",
                 "La seule attente satisfaite est 100-continue.",
             ),
+            _problem(
+                "not-waiting",
+                409,
+                "Not on its way",
+                "The message has ended, or came from the peer, so there is nothing to try again. "
+                "The agency sends a new message.",
+                "Pas en route",
+                "Le message est clos, ou vient du pair : il n'y a rien à réessayer. "
+                "Le service envoie un nouveau message.",
+            ),
+            _problem(
+                "not-in-maintenance",
+                409,
+                "Not in maintenance",
+                "The node is not under maintenance, so there is none to end.",
+                "Pas en maintenance",
+                "Le nœud n'est pas en maintenance ; il n'y en a pas à terminer.",
+            ),
             # --- 422, 423 ----------------------------------------------------------------
             _problem(
                 "message-refused",
@@ -358,6 +376,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Le nœud a trop à faire. Réessayez comme l'indique Retry-After.",
             ),
             _problem(
+                "quota",
+                429,
+                "Quota used up",
+                "Your agency has sent as many messages as it may for now; this one was not looked at. "
+                "Retry as Retry-After says, or ask the operator of the node for more.",
+                "Quota épuisé",
+                "Votre service a envoyé autant de messages qu'il peut pour l'instant ; celui-ci n'a pas été "
+                "examiné. Réessayez comme l'indique Retry-After, ou demandez davantage à l'exploitant.",
+            ),
+            _problem(
                 "internal",
                 500,
                 "Internal error",
@@ -394,6 +422,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Réessayez comme l'indique Retry-After.",
             ),
             _problem(
+                "maintenance",
+                503,
+                "Under maintenance",
+                "The node takes no new messages on for now; what it has accepted is sent, and inboxes can "
+                "be read. Retry as Retry-After says.",
+                "En maintenance",
+                "Le nœud ne prend pas de nouveaux messages pour l'instant ; ce qu'il a accepté part, et les "
+                "boîtes de réception se lisent. Réessayez comme l'indique Retry-After.",
+            ),
+            _problem(
                 "no-answer-in-time",
                 503,
                 "No answer in time",
@@ -408,6 +446,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "The node cannot store anything right now; nothing was accepted. Its operator has to act.",
                 "Panne de stockage",
                 "Le nœud ne peut rien enregistrer ; rien n'a été accepté. Son exploitant doit agir.",
+            ),
+            _problem(
+                "disk-low",
+                507,
+                "Disk nearly full",
+                "The node has too little room for new messages; nothing was accepted. Its operator has to "
+                "make room. Retry as Retry-After says.",
+                "Disque presque plein",
+                "Le nœud n'a plus assez de place pour de nouveaux messages ; rien n'a été accepté. Son "
+                "exploitant doit en faire. Réessayez comme l'indique Retry-After.",
             ),
             _problem(
                 "http-version",

@@ -107,7 +107,7 @@ def headers_of(error: BaseException) -> tuple[tuple[str, str], ...]:
     if isinstance(error, MethodNotAllowedError):
         return (("Allow", ", ".join(error.allowed)),)
     status = problem_of(error).status
-    if status in {429, 503}:
+    if status in {429, 503, 507}:
         seconds = error.retry_after_s if isinstance(error, UnavailableError) else 5
         return (("Retry-After", str(max(1, seconds))),)
     return ()

@@ -18,12 +18,20 @@ from gateway.keyring.home import NodeHome
 from scripts._dev_keys import give, make_compose_homes
 from tests.acceptance.engine import NoEngineError, run
 from tests.processes import free_ports
+from tests.releases import Installed
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME: Final = "/srv/entente"
 DEADLINE_S: Final = 180.0
 FILES = (ROOT / "docker-compose.yml", ROOT / "tests" / "acceptance" / "compose.drill.yml")
 AGENCIES: Final = {"FR": "FR.DGDDI.SARC", "US": "US.CBP.NTC"}
+MAKE_HOMES: Final = """\
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from scripts._dev_keys import make_compose_homes
+print(make_compose_homes(Path(sys.argv[1]), now=datetime.now(UTC)))
+"""
 PORTS: Final = {nation: Ports.from_base(DEFAULT_PORT_BASE, nation) for nation in NODES}
 """Port numbers inside the containers."""
 
@@ -55,23 +63,34 @@ def other(nation: str) -> str:
     return "US" if nation == "FR" else "FR"
 
 
+def _make_homes(base: Path, release: Installed | None) -> int:
+    """Make both homes and return the user that owns them."""
+    if release is None:
+        return make_compose_homes(base, now=datetime.now(UTC))
+    text = run(release.python, "-c", MAKE_HOMES, base, cwd=release.tree)
+    return int(text)
+
+
 class Stack:
     """The containers of one project, and what the agencies in them have seen."""
 
-    def __init__(self, folder: Path, *, image: str) -> None:
+    def __init__(self, folder: Path, *, image: str, release: Installed | None = None) -> None:
         """Make keys and choose names and ports that nobody else uses; nothing runs yet.
 
         Args:
             folder: For keys, journals and exports.
             image: Image of both nodes.
+            release: Program that makes the homes; that of this tree if None.
         """
         self.folder = folder
         self.image = image
-        self.owner = make_compose_homes(folder / "keys", now=datetime.now(UTC))
+        self.owner = _make_homes(folder / "keys", release)
         self.homes = {nation: NodeHome(path=folder / "keys" / nation.lower()) for nation in NODES}
-        self.project = f"ententetest{os.getpid()}"
+        # Two stacks may be there at once, one of each kind.
+        kind, second = ("test", 213) if release is None else ("upgrade", 214)
+        self.project = f"entente{kind}{os.getpid()}"
         self._command = compose_commands()[0]
-        self.prefix = f"10.213.{os.getpid() % 250}"
+        self.prefix = f"10.{second}.{os.getpid() % 250}"
         numbers = free_ports(4)
         self.published = {"FR": tuple(numbers[:2]), "US": tuple(numbers[2:])}
         self.journals = folder / "journals"
@@ -84,6 +103,7 @@ class Stack:
             "ENTENTE_HOMES": str(folder / "keys"),
             "DRILL_FOLDER": str(self.journals),
             "DRILL_PREFIX": self.prefix,
+            "DRILL_FR_IMAGE": image,
             "DRILL_US_IMAGE": image,
         }
         for nation, home in self.homes.items():
@@ -99,6 +119,25 @@ class Stack:
         files = [word for file in FILES for word in ("-f", str(file))]
         command = (*self._command, *files, "--profile", "agencies", *arguments)
         return run(*command, timeout=timeout, environment=self.environment)
+
+    def piped(self, *arguments: str | Path, source: Path | None = None, target: Path | None = None) -> None:
+        """Run a command of Docker Compose that reads one file or writes one, as bytes."""
+        files = [word for file in FILES for word in ("-f", str(file))]
+        command = [str(word) for word in (*self._command, *files, *arguments)]
+        with (
+            (source or Path(os.devnull)).open("rb") as given,
+            (target or Path(os.devnull)).open("wb") as taken,
+        ):
+            done = subprocess.run(
+                command,
+                stdin=given,
+                stdout=taken,
+                stderr=subprocess.PIPE,
+                timeout=180,
+                check=False,
+                env={**os.environ, **self.environment},
+            )
+        assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.decode()[-4_000:]}"
 
     def up(self) -> None:
         """Start everything and wait until both nodes are ready and traffic flows."""
@@ -145,8 +184,7 @@ class Stack:
 
     def replace(self, nation: str, image: str) -> None:
         """Run a node from another image on the same volumes, as an upgrade does."""
-        assert nation == "US"
-        self.environment["DRILL_US_IMAGE"] = image
+        self.environment[f"DRILL_{nation}_IMAGE"] = image
         self.compose("up", "-d", "--no-build", "--no-deps", nation.lower())
 
     def stop(self, nation: str) -> int:

@@ -13,8 +13,9 @@ import pytest
 
 from gateway.keyring.demo import NODES
 from gateway.keyring.tls_group import HYBRID_GROUPS
+from tests.acceptance.agency import draft
 from tests.acceptance.engine import run
-from tests.acceptance.stack import FILES, HOME, PORTS, ROOT, Stack, compose_commands, other
+from tests.acceptance.stack import AGENCIES, FILES, HOME, PORTS, ROOT, Stack, compose_commands, other
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1_200)]
 
@@ -61,6 +62,54 @@ print(json.dumps({
     "no_new_privileges": status["NoNewPrivs"], "seccomp": status["Seccomp"],
     "writable": [path for path in folders if is_writable(path)],
 }))
+"""
+
+SCAN = """\
+import json, socket, sys
+from concurrent.futures import ThreadPoolExecutor
+def is_open(port):
+    with socket.socket() as probe:
+        probe.settimeout(3)
+        return probe.connect_ex((sys.argv[1], port)) == 0
+with ThreadPoolExecutor(40) as pool:
+    found = pool.map(is_open, range(1, 65_536), chunksize=256)
+    print(json.dumps([port for port, open in enumerate(found, 1) if open]))
+"""
+LISTENING = """\
+import json, socket, struct
+found = []
+for name, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+    for line in open(f"/proc/net/{name}").read().splitlines()[1:]:
+        local, is_state = line.split()[1], line.split()[3] == state
+        address, port = local.split(":")
+        if is_state:
+            shown = socket.inet_ntoa(struct.pack("<I", int(address, 16))) if len(address) == 8 else address
+            found.append([name, shown, int(port, 16)])
+print(json.dumps(found))
+"""
+LOOK = """\
+import json, os, sys
+needles = [bytes.fromhex(text) for text in json.loads(sys.argv[1])]
+longest = max(map(len, needles))
+found, open_to_others, files = [], [], 0
+for top in sys.argv[2:]:
+    for folder, _, names in os.walk(top):
+        for path in (folder, *(os.path.join(folder, name) for name in names)):
+            facts = os.lstat(path)
+            if facts.st_mode & 0o077 and not path.endswith(".sock"):
+                open_to_others.append(path)
+        for name in names:
+            path = os.path.join(folder, name)
+            if not os.path.isfile(path):
+                continue
+            files += 1
+            with open(path, "rb") as file:
+                kept = b""
+                while piece := file.read(1 << 20):
+                    text = kept + piece
+                    found += [path for needle in needles if needle in text]
+                    kept = text[-longest:]
+print(json.dumps({"files": files, "found": sorted(set(found)), "open": open_to_others}))
 """
 
 
@@ -181,6 +230,44 @@ def test_from_their_network_operators_reach_the_operator_port_of_their_node_and_
         *(stack.image, "-c", CONNECT, json.dumps(_targets(stack))),
     )
     assert json.loads(found) == [[stack.addresses(nation)[network], PORTS[nation].operator]]
+
+
+@pytest.mark.parametrize("nation", NODES)
+def test_of_all_65535_ports_an_agency_finds_one_open(stack: Stack, nation: str) -> None:
+    own = stack.addresses(nation)[f"{nation.lower()}-agencies"]
+    assert stack.python(f"{nation.lower()}-agency", SCAN, own) == [PORTS[nation].agency]
+
+
+@pytest.mark.parametrize("nation", NODES)
+def test_a_node_listens_on_its_three_ports_in_the_networks_that_have_business_there(
+    stack: Stack, nation: str
+) -> None:
+    addresses, ports, prefix = stack.addresses(nation), PORTS[nation], nation.lower()
+    wanted = {
+        (addresses[f"{prefix}-agencies"], ports.agency),
+        (addresses[f"{prefix}-host"], ports.agency),
+        (addresses[f"{prefix}-operators"], ports.operator),
+        (addresses[f"{prefix}-host"], ports.operator),
+        (addresses["peer-link"], ports.peer),
+    }
+    # The engine's own resolver listens in each container, on its loopback interface.
+    found = [item for item in stack.python(nation, LISTENING) if item[1] != "127.0.0.11"]
+    assert {(address, port) for _, address, port in found} == wanted
+    assert {kind for kind, _, _ in found} == {"tcp"}
+
+
+@pytest.mark.parametrize("nation", NODES)
+def test_in_the_volumes_lie_no_content_no_open_key_and_nothing_for_others(stack: Stack, nation: str) -> None:
+    stack.until_traffic_flows()
+    alert = draft(nation, AGENCIES[other(nation)])["payload"]
+    needles = [alert["headline"], alert["narrative"], alert["requested_action"], "PRIVATE KEY"]
+    needles += [home.passphrase.read_text().strip() for home in stack.homes.values()]
+    volumes = [f"{HOME}/{name}" for name in ("data", "high-water", "keys/kem")]
+    words = json.dumps([needle.encode().hex() for needle in needles])
+    looked = stack.python(nation, LOOK, words, *volumes)
+    assert looked["files"] >= 4
+    assert looked["found"] == []
+    assert looked["open"] == []
 
 
 @pytest.mark.parametrize("nation", NODES)

@@ -76,3 +76,29 @@ async def test_what_third_parties_say_is_kept_by_log_kind_name_and_size(store: S
     newer = said(AttestationKind.WITNESS, 8, b"a later note")
     await store.write(Step.ATTESTED, lambda tx: tx.facts.put_attestation(newer))
     assert await store.read(lambda tx: tx.facts.attestations(OWN)) == [*stamps, newer]
+
+
+async def test_old_keys_are_forgotten_in_a_walk_that_goes_on_where_it_ended(store: SqlStore) -> None:
+    rows = [
+        (agency, f"key {n}", digest(n), digest((agency, n))[:16], 100 if n % 2 else 900)
+        for agency in (LYON, NICE)
+        for n in range(4)
+    ]
+    await store.write(Step.ACCEPTED, lambda tx: tx.facts.put_idempotent(rows))
+
+    place: tuple[str, str] | None = ("", "")
+    counts = []
+    while place is not None:
+        place, count = await store.write(
+            Step.FORGOTTEN,
+            lambda tx, at=place: tx.facts.forget_idempotent(after=at, before_ms=900, limit=3),  # type: ignore[misc]
+        )
+        counts.append(count)
+
+    assert counts == [1, 2, 1]
+    left = await store.read(lambda tx: tx.facts.idempotent({(row[0], row[1]) for row in rows}))
+    assert set(left) == {(agency, key) for agency, key, _, _, at_ms in rows if at_ms == 900}
+    ended = await store.write(
+        Step.FORGOTTEN, lambda tx: tx.facts.forget_idempotent(after=("", ""), before_ms=0, limit=100)
+    )
+    assert ended == (None, 0)

@@ -19,8 +19,8 @@ from gateway.core.envelope import decode_header
 from gateway.core.states import State
 from gateway.errors import GatewayError, PeerConflictError, PeerError, UnavailableError
 from gateway.node.courier import BREAKER_FAILURES, MAX_IN_FLIGHT, Breaker, CourierConfig
+from gateway.node.health import Health, Phase
 from gateway.node.preparation import Submission
-from gateway.node.runtime import Health, Phase
 from gateway.node.tracking import TooLateError
 from gateway.ports import Step, Transaction
 from tests.messages import INVESTIGATORS, intelligence

@@ -21,8 +21,8 @@ from gateway.errors import StoreError
 from gateway.node.admission import ErasedError
 from gateway.node.audit_log import Actor
 from gateway.node.custody import Kept, OnHoldError
+from gateway.node.health import Phase
 from gateway.node.inbox import NotFoundError
-from gateway.node.runtime import Phase
 from gateway.ports import Step
 from tests.messages import DAY_MS, INVESTIGATORS, acknowledgement, answer, correction, intelligence, request
 from tests.world import World, message_uuid, other
@@ -773,7 +773,7 @@ async def lift(world: World, nation: str, subject: bytes, *, conversation: bool 
 async def test_a_held_message_outlives_its_last_day_and_goes_when_the_hold_is_lifted(world: World) -> None:
     message_id = await deliver(world, data_protection=PERSONAL)
     assert await hold(world, "FR", message_id) == 1
-    assert (await world.node("FR").health()).held == 1
+    assert (await world.node("FR").health()).vitals.held == 1
 
     world.clock.advance(LAST_DAY_OVER_S)
     await until_erased(world, "US", message_id)
@@ -784,7 +784,7 @@ async def test_a_held_message_outlives_its_last_day_and_goes_when_the_hold_is_li
 
     await lift(world, "FR", message_id)
     await until_erased(world, "FR", message_id)
-    assert (await world.node("FR").health()).held == 0
+    assert (await world.node("FR").health()).vitals.held == 0
 
 
 async def test_a_held_message_cannot_be_erased_by_order(world: World) -> None:

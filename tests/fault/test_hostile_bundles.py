@@ -27,7 +27,7 @@ from gateway.errors import (
     RootMismatchError,
     SignatureInvalidError,
 )
-from gateway.node.runtime import Phase
+from gateway.node.health import Phase
 from tests.forger import Forger, Parts
 from tests.world import World
 

@@ -17,9 +17,9 @@ from gateway.core.cosignature import sign_checkpoint
 from gateway.core.entries import EventEntry, IncidentKind, decode_entry
 from gateway.core.merkle import RightEdge, append, hash_leaf
 from gateway.node import inspection
+from gateway.node.health import Phase
 from gateway.node.inspection import LogDamagedError
 from gateway.node.recovery import UnprovenHistoryError
-from gateway.node.runtime import Phase
 from tests.fault.test_recovery import deliver, head, stopped_with
 from tests.world import World
 

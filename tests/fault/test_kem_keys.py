@@ -9,7 +9,7 @@ from gateway.core.entries import IncidentKind, KemKeyEntry, encode_entry
 from gateway.core.envelope import SUITE
 from gateway.core.keybox import KemPrivateKey
 from gateway.node.announcements import KEM_LIFETIME_MS, KEM_ROTATION_MS
-from gateway.node.runtime import Phase
+from gateway.node.health import Phase
 from gateway.ports import PeerView, Step
 from tests.forger import Forger
 from tests.world import World

@@ -22,9 +22,9 @@ from gateway.core.note import parse_note
 from gateway.errors import PairFrozenError, UnavailableError
 from gateway.node import recovery
 from gateway.node.gate import RecoveringError
+from gateway.node.health import Phase
 from gateway.node.inbox import NotFoundError
 from gateway.node.recovery import UnprovenHistoryError
-from gateway.node.runtime import Phase
 from gateway.ports import LogHead, PeerView, Step
 from gateway.storage.highwater import FileHighWater
 from tests.forger import Forger

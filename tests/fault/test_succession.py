@@ -22,8 +22,8 @@ from gateway.core.entries import (
 )
 from gateway.core.merkle import Hash
 from gateway.errors import PeerError
+from gateway.node.health import Phase
 from gateway.node.peer_service import LogClosedError
-from gateway.node.runtime import Phase
 from gateway.node.succession import SUCCEEDED
 from gateway.ports import LogHead, Standing, Step, StoredNote
 from gateway.storage.highwater import FileHighWater

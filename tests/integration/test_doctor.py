@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,16 +16,21 @@ from typer.testing import CliRunner
 from gateway.catalogue import read_lists
 from gateway.cli import app
 from gateway.cli.doctor import (
-    DISK_FAILURE_BYTES,
-    DISK_WARNING_BYTES,
+    DISK_WARNING,
     Finding,
     State,
     disk_finding,
     examine,
     list_finding,
+    node_finding,
+    peer_clock_finding,
 )
+from gateway.console.app import health_document
+from gateway.console.words import HEALTH
 from gateway.keyring.tls_group import HYBRID_GROUPS
+from gateway.node.room import MIB, RoomLeft
 from tests.processes import Processes
+from tests.unit.console.test_app import health
 
 CHECKS = [
     "configuration",
@@ -36,8 +42,11 @@ CHECKS = [
     "database",
     "clock",
     "agreement",
+    "legal holds",
+    "quotas",
     "node",
     "peer",
+    "clock of the peer",
 ]
 
 
@@ -68,10 +77,18 @@ async def test_the_doctor_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -
         hybrid = found["peer"].says.rpartition(" ")[2] in HYBRID_GROUPS
         assert found["peer"].state is (State.OK if hybrid else State.WARN)
 
+        assert found["clock of the peer"].state is State.OK
+        slow = await asyncio.to_thread(findings, home, later=timedelta(minutes=-6))
+        assert slow["clock of the peer"].state is State.FAIL
+        assert "behind" in slow["clock of the peer"].says
+        fast = await asyncio.to_thread(findings, home, later=timedelta(minutes=2))
+        assert fast["clock of the peer"].state is State.WARN
+        assert "ahead of" in fast["clock of the peer"].says
+
         processes.stop("US")
-        assert failed(await asyncio.to_thread(findings, home)) == ["peer"]
+        assert failed(await asyncio.to_thread(findings, home)) == ["peer", "clock of the peer"]
         processes.stop("FR")
-        assert failed(await asyncio.to_thread(findings, home)) == ["node", "peer"]
+        assert failed(await asyncio.to_thread(findings, home)) == ["node", "peer", "clock of the peer"]
 
     await asyncio.to_thread(_try_what_time_and_damage_do, home, tmp_path)
 
@@ -136,16 +153,16 @@ def test_without_a_configuration_there_is_nothing_else_to_look_at(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("free", "state"),
+    ("free_mib", "state"),
     [
-        (DISK_WARNING_BYTES, State.OK),
-        (DISK_WARNING_BYTES - 1, State.WARN),
-        (DISK_FAILURE_BYTES, State.WARN),
-        (DISK_FAILURE_BYTES - 1, State.FAIL),
+        (100 * DISK_WARNING, State.OK),
+        (100 * DISK_WARNING - 1, State.WARN),
+        (100, State.WARN),
+        (99, State.FAIL),
     ],
 )
-def test_a_disk_is_judged_by_what_is_free(free: int, state: State) -> None:
-    found = disk_finding(free)
+def test_a_disk_is_judged_by_its_reserve(free_mib: int, state: State) -> None:
+    found = disk_finding(RoomLeft(free_bytes=free_mib * MIB, reserve_bytes=100 * MIB))
     assert found.state is state
     assert bool(found.do) is (state is not State.OK)
 
@@ -162,3 +179,44 @@ def test_old_and_absent_reference_lists_are_named_with_the_editions_of_all() -> 
     assert "hs is old" in old.says
     assert "unlocode is not there" in fewer.says
     assert fewer.do
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "state", "word"),
+    [
+        (0, State.OK, "same time"),
+        (3, State.OK, "same time"),
+        (-3, State.OK, "same time"),
+        (4, State.WARN, "4 s ahead of"),
+        (-4, State.WARN, "4 s behind"),
+        (301, State.FAIL, "301 s ahead of"),
+        (-301, State.FAIL, "301 s behind"),
+    ],
+)
+def test_a_clock_is_compared_with_the_peers_both_ways(ahead_s: float, state: State, word: str) -> None:
+    found = peer_clock_finding(timedelta(seconds=ahead_s))
+    assert found.state is state
+    assert word in found.says
+    assert bool(found.do) is (state is not State.OK)
+
+
+def test_a_peer_that_does_not_tell_its_time_is_a_warning() -> None:
+    assert peer_clock_finding(None).state is State.WARN
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, State.OK),
+        ({"troubles": ("peer-away",)}, State.WARN),
+        ({"obstacles": ("maintenance",)}, State.WARN),
+        ({"obstacles": ("disk-low",)}, State.FAIL),
+        ({"obstacles": ("frozen", "maintenance")}, State.FAIL),
+    ],
+)
+def test_a_node_is_judged_by_what_it_says_of_itself(changes: dict[str, Any], state: State) -> None:
+    found = node_finding(health_document(health(**changes)))
+    assert found.state is state
+    for code in (code for codes in changes.values() for code in codes):
+        assert HEALTH[code].says.en in found.says
+        assert HEALTH[code].do.en in found.do

@@ -28,9 +28,9 @@ def draft(nation: str) -> dict[str, Any]:
     return make_draft(nation, int(time.time() * 1_000))
 
 
-async def until_collected(client: AsyncClient, ids: list[str]) -> None:
+async def until_collected(client: AsyncClient, ids: list[str], *, deadline_s: float = DEADLINE_S) -> None:
     """Wait until every message is collected; look at the slow ones only."""
-    end = time.monotonic() + DEADLINE_S
+    end = time.monotonic() + deadline_s
     for message_id in ids:
         while (tracked := await client.status(message_id)).status != "collected":
             assert tracked.status not in {"refused", "expired", "withdrawn"}, tracked

@@ -89,6 +89,7 @@ def test_every_operation_says_which_problems_it_has() -> None:
         "429",
         "500",
         "503",
+        "507",
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -13,14 +13,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.catalogue import read_catalogue
 from gateway.console.app import ops_app, ops_routes
 from gateway.console.officials import identify_officials
+from gateway.console.words import HEALTH
 from gateway.core.entries import AgreementEntry
 from gateway.core.merkle import RightEdge
 from gateway.core.message.schedule import Announced, Schedule
+from gateway.core.message.wording import Language
+from gateway.core.states import State
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.courier import Breaker
+from gateway.node.health import Health, Phase, Vitals, obstacles_of, troubles_of
 from gateway.node.log_files import ServedLog
-from gateway.node.runtime import Health, Phase
-from gateway.ports import LogHead, LogKind
+from gateway.node.maintenance import Draining, Since
+from gateway.node.room import RoomLeft
+from gateway.ports import LogHead, LogKind, Step, StoreStats
 from gateway.web.app import App
 from gateway.web.exchange import Query, Reply, Request
 from gateway.web.identity import Certificate, RoleNotAllowedError, UnknownCertificateError
@@ -30,20 +35,33 @@ CERTIFICATE = Certificate(spki=b"s" * 32, expires_ms=2**50, cipher="TLS_AES_256_
 ORIGIN = "fr.gateway.test/exchange/us"
 
 
-def health(phase: Phase = Phase.RUNNING) -> Health:
+def health(phase: Phase = Phase.RUNNING, **changes: Any) -> Health:
     head = LogHead(origin=ORIGIN, kind=LogKind.EXCHANGE, edge=RightEdge(size=1, hashes=(b"h" * 32,)))  # type: ignore[arg-type]
-    return Health(
+    answer = Health(
         phase=phase,
-        ready=phase is Phase.RUNNING,
+        obstacles=obstacles_of(phase, disk_low=False, maintenance=False),
+        troubles=(),
         peer=Breaker.CLOSED,
         reachable=True,
-        waiting=3,
         admission=2,
-        held=4,
+        turned_away={"quota": 5},
         scrubbed=True,
-        own=head,
-        mirror=None,
+        room=RoomLeft(free_bytes=700, reserve_bytes=256),
+        draining=Draining(since=None, waiting=5, on_the_way=1),
+        vitals=Vitals(
+            states={State.ACCEPTED: 3, State.REFUSED: 6},
+            oldest_waiting_ms=1_000,
+            overdue=8,
+            held=4,
+            holds=2,
+            own=head,
+        ),
+        store=StoreStats(
+            commits=9, writes={Step.ACCEPTED: 11}, largest_group=2, commit_s=1.5, waiting=1, failed=False
+        ),
+        now_ms=61_000,
     )
+    return replace(answer, **changes)
 
 
 class NoLogs:
@@ -81,10 +99,10 @@ class Registry:
         return Holder(code="DUTY-OFFICER", role=self._role) if spki == CERTIFICATE.spki else None
 
 
-async def ask(node: Node, name: str, ports: tuple[App, ...] = ()) -> Reply:
+async def ask(node: Node, name: str, ports: tuple[App, ...] = (), language: Language = "en") -> Reply:
     route = next(route for route in ops_routes(node, ports) if route.name == name)
     request: Request[Any] = Request(
-        caller=None, names={}, query=Query("", frozenset()), headers={}, body=b"", language="en"
+        caller=None, names={}, query=Query("", frozenset()), headers={}, body=b"", language=language
     )
     return await route.handler(request)
 
@@ -97,13 +115,18 @@ async def test_a_running_node_is_live_and_ready() -> None:
     assert orjson.loads(ready.body) == {
         "status": "ready",
         "phase": "running",
+        "reasons": [],
         "peer": {"reachable": True, "breaker": "closed"},
         "waiting": 3,
+        "overdue": 8,
         "admission": 2,
         "held": 4,
+        "holds": 2,
         "not_agreed": [],
         "damaged": [],
         "erasure": "done",
+        "maintenance": {"since": None, "drained": False},
+        "disk": {"free_bytes": 700, "reserve_bytes": 256},
         "log": {"origin": ORIGIN, "size": 1},
         "mirror": None,
     }
@@ -119,6 +142,49 @@ async def test_a_node_that_does_not_run_is_live_and_not_ready(phase: Phase) -> N
     assert orjson.loads(reply.body)["phase"] == phase.value
 
 
+@pytest.mark.parametrize(
+    ("changes", "status", "http"),
+    [
+        ({"obstacles": ("disk-low",)}, "not-ready", 503),
+        ({"obstacles": ("maintenance",), "troubles": ("peer-away",)}, "not-ready", 503),
+        ({"troubles": ("peer-away",)}, "degraded", 200),
+        ({"troubles": ("log-damaged", "agreement-differs")}, "degraded", 200),
+    ],
+)
+async def test_readiness_says_in_words_what_is_the_matter_and_what_to_do(
+    changes: dict[str, Any], status: str, http: int
+) -> None:
+    reply = await ask(Node(health(**changes)), "ready", language="fr")
+
+    assert (reply.status, reply.language) == (http, "fr")
+    assert reply.body is not None
+    document = orjson.loads(reply.body)
+    assert document["status"] == status
+    expected = [*changes.get("obstacles", ()), *changes.get("troubles", ())]
+    assert [reason["code"] for reason in document["reasons"]] == expected
+    for reason in document["reasons"]:
+        advice = HEALTH[reason["code"]]
+        assert (reason["says"], reason["do"]) == (advice.says.fr, advice.do.fr)
+
+
+def test_what_keeps_a_node_from_working_is_told_from_what_only_asks_for_somebody() -> None:
+    assert obstacles_of(Phase.RUNNING, disk_low=False, maintenance=False) == ()
+    assert obstacles_of(Phase.FROZEN, disk_low=True, maintenance=True) == (
+        "frozen",
+        "disk-low",
+        "maintenance",
+    )
+    assert troubles_of(Phase.RUNNING, reachable=True, damaged=False, not_agreed=False) == ()
+    assert troubles_of(Phase.RUNNING, reachable=False, damaged=True, not_agreed=True) == (
+        "peer-away",
+        "log-damaged",
+        "agreement-differs",
+    )
+    # A node that has not come to asking its peer cannot say that it is away.
+    assert troubles_of(Phase.STARTING, reachable=False, damaged=False, not_agreed=False) == ()
+    assert {phase.value for phase in Phase} - {"running"} <= set(HEALTH)
+
+
 async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
     port = ops_app(Node(), Registry("operator"))
     port.statistics.answered("ready", 200)
@@ -129,8 +195,25 @@ async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
 
     assert reply.body is not None
     families = {family.name: family for family in text_string_to_metric_families(reply.body.decode())}
-    waiting = families["entente_outbox_waiting"].samples[0]
-    assert waiting.value == 3
+    plain = {
+        name: family.samples[0].value for name, family in families.items() if not family.samples[0].labels
+    }
+    assert plain["entente_ready"] == 1
+    assert plain["entente_outbox_waiting"] == 3
+    assert plain["entente_outbox_oldest_seconds"] == 60
+    assert plain["entente_requests_overdue"] == 8
+    assert plain["entente_legal_holds"] == 2
+    assert plain["entente_disk_free_bytes"] == 700
+    assert plain["entente_disk_reserve_bytes"] == 256
+    assert plain["entente_maintenance"] == plain["entente_maintenance_drained"] == 0
+    assert plain["entente_store_commits"] == 9
+    assert plain["entente_store_commit_seconds"] == 1.5
+    labelled = {(s.name, *s.labels.values()): s.value for family in families.values() for s in family.samples}
+    assert labelled["entente_messages", "refused"] == 6
+    assert labelled["entente_posts_turned_away_total", "quota"] == 5
+    assert labelled["entente_posts_turned_away_total", "disk-low"] == 0
+    assert labelled["entente_store_writes_total", "accepted"] == 11
+    assert labelled["entente_reason", "disk-low"] == 0
     assert families["entente_types_not_agreed"].samples[0].value == 0
     assert families["entente_logs_damaged"].samples[0].value == 0
     assert families["entente_messages_held"].samples[0].value == 4
@@ -142,7 +225,7 @@ async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
     assert requests.labels == {"port": "operator", "call": "ready", "status": "200"}
     assert requests.value == 2
     assert families["entente_http_timeouts"].samples[0].labels["kind"] == "head"
-    assert families["entente_log_size"].samples[0].labels == {"origin": ORIGIN}
+    assert families["entente_log_entries"].samples[0].labels == {"origin": ORIGIN}
     assert "process_resident_memory_bytes" in families
 
 
@@ -174,3 +257,24 @@ def test_agencies_and_strangers_are_not() -> None:
     for certificate in (None, stranger):
         with pytest.raises(UnknownCertificateError):
             identify_officials(Registry("operator"))(certificate)
+
+
+async def test_metrics_of_a_node_in_maintenance_say_whether_it_is_drained() -> None:
+    draining = Draining(since=Since(at_ms=1, reason="Upgrade"), waiting=0, on_the_way=0)
+    node = Node(health(obstacles=("maintenance",), draining=draining))
+    reply = await ask(node, "metrics")
+    assert reply.body is not None
+    text = reply.body.decode()
+    assert "Upgrade" not in text
+    for line in (
+        "entente_ready 0.0",
+        "entente_maintenance_drained 1.0",
+        'entente_reason{reason="maintenance"} 1.0',
+    ):
+        assert line in text.splitlines()
+
+
+async def test_metrics_of_a_node_that_has_not_looked_at_its_disk_do_not_guess() -> None:
+    reply = await ask(Node(health(room=None)), "metrics")
+    assert reply.body is not None
+    assert b"entente_disk" not in reply.body

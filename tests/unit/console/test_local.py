@@ -17,7 +17,7 @@ from gateway.cli import app
 from gateway.console.app import health_document
 from gateway.console.local import tell_health
 from gateway.keyring.home import NodeHome
-from gateway.node.runtime import Phase
+from gateway.node.health import Phase
 from tests.unit.console.test_app import Node, health
 
 

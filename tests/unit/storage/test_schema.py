@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from alembic.script import ScriptDirectory
 from gateway.core.states import State
 from gateway.errors import StoreError
 from gateway.storage.engine import Database
-from gateway.storage.schema import MIGRATIONS
+from gateway.storage.schema import MADE_BY, MIGRATIONS, OLDEST_READER
 from gateway.storage.store import SqlStore
 from gateway.storage.tables import SCHEMA_REVISION, metadata
 
@@ -77,14 +78,62 @@ def _set_version(path: Path, version: str) -> None:
     connection.close()
 
 
+def _set(path: Path, key: str, value: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
+    connection.commit()
+    connection.close()
+
+
 def test_a_database_of_a_newer_version_is_refused_and_unchanged(path: Path) -> None:
     _set_version(path, "9999")
     before = _described(path)
     with pytest.raises(StoreError, match="newer version"):
         SqlStore.open(f"sqlite:///{path}")
-    with pytest.raises(StoreError, match="another version"):
+    _set(path, OLDEST_READER, "9998")
+    with pytest.raises(StoreError, match="newer version than this program can read"):
         SqlStore.open(f"sqlite:///{path}", read_only=True)
     assert _described(path) == before
+
+
+def test_the_refusal_names_the_release_that_made_the_database(path: Path) -> None:
+    _set_version(path, "9999")
+    _set(path, MADE_BY, "9.8.7")
+    with pytest.raises(StoreError, match=r"made by a newer version of this program \(9\.8\.7\): run that"):
+        SqlStore.open(f"sqlite:///{path}")
+
+
+async def test_a_newer_database_is_read_if_all_that_changed_was_added(path: Path) -> None:
+    _set_version(path, "9999")
+    store = SqlStore.open(f"sqlite:///{path}", read_only=True)
+    assert await store.read(lambda tx: tx.logs.heads()) == []
+    await store.close()
+
+
+def test_an_older_database_is_not_read_but_asks_for_a_start(path: Path) -> None:
+    _set_version(path, "0001")
+    with pytest.raises(StoreError, match="older version than this program: start the node"):
+        SqlStore.open(f"sqlite:///{path}", read_only=True)
+
+
+def test_a_database_names_its_oldest_reader_and_the_release_that_made_it(path: Path) -> None:
+    """The oldest reader is the newest migration that is not marked as one that only adds."""
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    chain = ScriptDirectory.from_config(config).walk_revisions()
+    oldest = next(script.revision for script in chain if getattr(script.module, "STEP", "post") == "post")
+    with sqlite3.connect(path) as connection:
+        rows = dict(connection.execute("SELECT key, value FROM settings WHERE key LIKE 'schema.%'"))
+    connection.close()
+    assert rows == {OLDEST_READER: oldest, MADE_BY: version("entente")}
+
+
+def test_versions_are_numbers_of_four_digits_in_one_chain() -> None:
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    chain = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert all(re.fullmatch(r"\d{4}", revision) for revision in chain)
+    assert chain == sorted(chain, reverse=True)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

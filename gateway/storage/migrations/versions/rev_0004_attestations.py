@@ -7,8 +7,9 @@ from typing import Final
 import sqlalchemy as sa
 from alembic import op
 
-revision: Final = "0005"
+revision: Final = "0004"
 down_revision: Final = "0003"
+STEP: Final = "pre"
 
 _BYTES: Final = sa.LargeBinary()
 _BIG: Final = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

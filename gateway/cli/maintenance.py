@@ -1,0 +1,169 @@
+"""`entente maintenance` and `entente quota`: what a running node takes on.
+
+Both speak to it through its operator port; nothing is restarted.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from gateway.cli.agency import JsonOption, LanguageOption, print_json, show, table
+from gateway.cli.operator import OperatorOption, OperatorPort, OpsUrlOption, ReasonOption
+
+app = typer.Typer(no_args_is_help=True, help="Take nothing new on, and know when the rest is away.")
+quota_app = typer.Typer(no_args_is_help=True, help="How much each agency may send.")
+
+_PATH: Final = "/ops/v1/maintenance"
+_QUOTAS: Final = "/ops/v1/quotas"
+_ASK_EVERY_S: Final = 1.0
+
+AgencyArgument = Annotated[str, typer.Argument(metavar="AGENCY", help="Code of an agency of this nation.")]
+WaitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--wait",
+        min=1,
+        help="Wait so many seconds until the node is drained; exit status 1 if it is not by then.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(
+    "start", epilog='Example: entente maintenance start --reason "Upgrade" --wait 300 --as operators/OPERATOR'
+)
+def start_command(
+    folder: OperatorOption,
+    reason: ReasonOption,
+    wait: WaitOption = None,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse new messages with 503 from now on, and send what was accepted. A restart changes nothing."""
+    port = OperatorPort(folder, url, language)
+    found = port.post(f"{_PATH}:start", {"reason": reason})
+    _tell(port, found, wait, as_json=as_json)
+
+
+@app.command("status", epilog="Example: entente maintenance status --as operators/AUDITOR")
+def status_command(
+    folder: OperatorOption,
+    wait: WaitOption = None,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether the node is under maintenance, since when and why, and whether it is drained."""
+    port = OperatorPort(folder, url, language)
+    _tell(port, port.get(_PATH), wait, as_json=as_json)
+
+
+@app.command("end", epilog='Example: entente maintenance end --reason "Done" --as operators/OPERATOR')
+def end_command(
+    folder: OperatorOption,
+    reason: ReasonOption,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Take new messages on again."""
+    port = OperatorPort(folder, url, language)
+    _tell(port, port.post(f"{_PATH}:end", {"reason": reason}), None, as_json=as_json)
+
+
+@quota_app.command("list", epilog="Example: entente quota list --as operators/AUDITOR")
+def list_command(
+    folder: OperatorOption,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """List the quota of the configuration, and those of single agencies with since when and why."""
+    _show_quotas(OperatorPort(folder, url, language).get(_QUOTAS), as_json=as_json)
+
+
+@quota_app.command(
+    "set",
+    epilog="Example: entente quota set FR.DGDDI.SARC --per-minute 600 --waiting 50000 "
+    '--reason "Their system loops" --as operators/OPERATOR',
+)
+def set_command(
+    agency: AgencyArgument,
+    folder: OperatorOption,
+    reason: ReasonOption,
+    per_minute: Annotated[
+        int | None,
+        typer.Option(
+            "--per-minute", min=1, help="Messages a minute; no limit if absent.", show_default=False
+        ),
+    ] = None,
+    waiting: Annotated[
+        int | None,
+        typer.Option(
+            "--waiting",
+            min=1,
+            help="Messages that may wait to be sent; no limit if absent.",
+            show_default=False,
+        ),
+    ] = None,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Let a quota hold for one agency at once, in place of the configuration's."""
+    document = {"agency": agency, "per_minute": per_minute, "waiting": waiting, "reason": reason}
+    _show_quotas(OperatorPort(folder, url, language).post(_QUOTAS, document), as_json=as_json)
+
+
+@quota_app.command(
+    "clear", epilog='Example: entente quota clear FR.DGDDI.SARC --reason "Mended" --as operators/OPERATOR'
+)
+def clear_command(
+    agency: AgencyArgument,
+    folder: OperatorOption,
+    reason: ReasonOption,
+    url: OpsUrlOption = None,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Let the configuration's quota hold for an agency again."""
+    document = {"agency": agency, "reason": reason}
+    _show_quotas(OperatorPort(folder, url, language).post(f"{_QUOTAS}:clear", document), as_json=as_json)
+
+
+def _tell(port: OperatorPort, found: dict[str, Any], wait_s: int | None, *, as_json: bool) -> None:
+    """Print how far a node is; with a wait, once it is drained or the time is over."""
+    end_s = time.monotonic() + (wait_s or 0)
+    while wait_s is not None and not found["drained"] and time.monotonic() < end_s:
+        time.sleep(_ASK_EVERY_S)
+        found = port.get(_PATH)
+    if as_json:
+        print_json(found)
+    elif not found["maintenance"]:
+        typer.echo("no maintenance: new messages are accepted")
+    else:
+        left = f"{found['waiting']} waiting, {found['on_the_way']} on the way"
+        state = "drained: it can be stopped" if found["drained"] else f"draining: {left}"
+        typer.echo(f"maintenance since {found['since']} ({found['reason']}); {state}")
+    if wait_s is not None and not found["drained"]:
+        raise typer.Exit(1)
+
+
+def _show_quotas(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    rows = table(None, "agency", "per minute", "waiting", "since", "reason")
+    for quota in (
+        {"agency": "(all others)", "since": "", "reason": "", **found["default"]},
+        *found["agencies"],
+    ):
+        limits = (
+            "no limit" if quota[name] is None else str(quota[name]) for name in ("per_minute", "waiting")
+        )
+        rows.add_row(quota["agency"], *limits, quota["since"], quota["reason"])
+    show(rows)
