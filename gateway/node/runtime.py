@@ -174,6 +174,7 @@ class Node:
             vault=vault,
             high_water=high_water,
             reader=self._reader,
+            audit=self._audit,
             clock=clock,
             workers=self._workers,
             on_arrival=self._arrived,
@@ -278,6 +279,7 @@ class Node:
         self._attestations = tuple(
             Attestations(
                 pair=pair,
+                audit=self._audit,
                 store=store,
                 keyring=keyring,
                 clock=clock,

@@ -128,7 +128,6 @@ class Sequencer:
             origin=self._origin, schedule=schedule, keyring=keyring, clock=clock
         )
         self._last_note_s = 0
-        self._audit = AuditLog(pair)
         self._peer_key: PeerKey | None = None
         self._pending: list[bytes] = []
 
