@@ -397,20 +397,33 @@ class World:
         await self.until(self._unsettled, lambda reasons: not reasons)
 
     async def _unsettled(self) -> list[str]:
-        reasons: list[str] = []
+        before = await self._sizes()
+        reasons = [
+            f"{origin}: log and mirror {sizes}"
+            for origin, sizes in before.items()
+            if sizes[0] in {None, 0} or sizes[0] != sizes[1]
+        ]
         for nation in NATIONS:
-            side = self.sides[nation]
-            peer = self.sides[other(nation)]
-            assert side.store is not None
-            assert peer.store is not None
-            origin = side.keyring.pair.exchange_origin
-            own = await side.store.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
-            mirror = await peer.store.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
-            sizes = (own and own.size, mirror and mirror.size)
-            if sizes[0] in {None, 0} or sizes[0] != sizes[1]:
-                reasons.append(f"{origin}: log and mirror {sizes}")
-            reasons += await side.store.read(_due)
+            store = self.sides[nation].store
+            assert store is not None
+            reasons += await store.read(_due)
+        # What was due a moment ago may have entered a log between the two readings.
+        if await self._sizes() != before:
+            reasons.append("a log grows")
         return reasons
+
+    async def _sizes(self) -> dict[str, tuple[int | None, int | None]]:
+        """Return the sizes of each exchange log and of its mirror."""
+        sizes: dict[str, tuple[int | None, int | None]] = {}
+        for nation in NATIONS:
+            own, mirror = self.sides[nation].store, self.sides[other(nation)].store
+            assert own is not None
+            assert mirror is not None
+            origin = self.sides[nation].keyring.pair.exchange_origin
+            ours = await own.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
+            theirs = await mirror.read(lambda tx, o=origin: tx.logs.head(o))  # type: ignore[misc]
+            sizes[origin] = (ours and ours.size, theirs and theirs.size)
+        return sizes
 
     # --- what must be true at any time -----------------------------------------------
 
