@@ -59,6 +59,18 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
             "Le nœud s'arrête.",
             "Redémarrez-le ; sa dernière ligne dit pourquoi il s'est arrêté.",
         ),
+        "cannot-sign": _advice(
+            "The node cannot sign its audit log; nothing new can be proven.",
+            "The event housekeeping.failed names the code: keys, token, passphrase (docs/keys.md).",
+            "Le nœud ne peut pas signer son journal d'audit ; rien de nouveau ne peut être prouvé.",
+            "L'événement housekeeping.failed nomme le code : clés, jeton, phrase secrète (docs/keys.md).",
+        ),
+        "store-stalled": _advice(
+            "The database has not finished a write for ten seconds; posts get no answer.",
+            "Look at the disk, or at the database server; what is on its way there is not lost.",
+            "La base n'a pas terminé d'écriture depuis dix secondes ; les dépôts restent sans réponse.",
+            "Regardez le disque, ou le serveur de base de données ; ce qui y est en cours n'est pas perdu.",
+        ),
         "disk-low": _advice(
             "The disk is nearly full; agencies' messages are refused until there is room.",
             "Make room, or give the volume more; the node goes on by itself.",

@@ -29,7 +29,7 @@ from gateway.node.eraser import Eraser
 from gateway.node.evidence import EvidenceRoom
 from gateway.node.front_door import FrontDoor
 from gateway.node.gate import Gate
-from gateway.node.health import Health, Phase, obstacles_of, read_vitals, troubles_of
+from gateway.node.health import Health, Phase, WriterWatch, obstacles_of, read_vitals, troubles_of
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.intake import Arrival, Intake
@@ -178,6 +178,7 @@ class Node:
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
         )
+        self._writer = WriterWatch()
         self._room = Room(disk, reserve_bytes=config.reserve_bytes)
         self.maintenance = Maintenance(
             store=store, audit=self._audit, clock=clock, admitting=lambda: self._admission.waiting
@@ -305,7 +306,11 @@ class Node:
         return Health(
             phase=self.phase,
             obstacles=obstacles_of(
-                self.phase, disk_low=self._room.is_low, maintenance=draining.since is not None
+                self.phase,
+                can_sign=self._housekeeping.can_sign,
+                store_stalled=self._writer.is_stalled,
+                disk_low=self._room.is_low,
+                maintenance=draining.since is not None,
             ),
             troubles=troubles_of(self.phase, vitals, reachable=reachable, not_agreed=bool(not_agreed)),
             peer=self._courier.breaker,
@@ -347,6 +352,7 @@ class Node:
     async def _watch(self) -> None:
         """Look once a second at what may close the front door, and forget old keys."""
         while True:
+            self._writer.look(self._store.stats(), now_s=self._clock.monotonic_s())
             await self._room.look()
             await self.quotas.look()
             if self.maintenance.since is not None:
