@@ -52,6 +52,7 @@ from gateway.ports import (
     Disk,
     Entropy,
     HighWater,
+    Incident,
     Keyring,
     OrderBook,
     PeerLink,
@@ -325,6 +326,10 @@ class Node:
             now_ms=now_ms,
             not_agreed=not_agreed,
         )
+
+    async def incidents(self, *, limit: int) -> list[Incident]:
+        """Return what operators and auditors have to know, the newest first."""
+        return await self._store.read(lambda tx: tx.facts.incidents(limit=limit))
 
     @property
     def catalogue(self) -> Catalogue:
