@@ -11,6 +11,7 @@ Spec: docs/operating.md, "Configuration".
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
@@ -22,6 +23,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -33,6 +35,7 @@ PREFIX: Final = "ENTENTE_"
 
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", max_length=100)]
 Nation = Literal["FR", "US"]
+_PASSWORD: Final = re.compile(r"[a-z0-9+]+://[^/@]*:[^/]*@")
 _ADDRESS: Final = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)"
 Listen = Annotated[str, StringConstraints(pattern=rf"^{_ADDRESS}(,{_ADDRESS})*:[0-9]{{1,5}}$")]
 HttpsUrl = Annotated[
@@ -126,6 +129,15 @@ class StoreSection(_Section):
     password_file: Path | None = None
     high_water_file: Path = Path("data/high-water")
     orders_file: Path = Path("data/orders")
+
+    @field_validator("url")
+    @classmethod
+    def _without_password(cls, url: str) -> str:
+        """Refuse a password where `entente config check`, and whoever reads the file, would show it."""
+        if _PASSWORD.match(url):
+            msg = "holds a password: put it into a file and name that in store.password_file"
+            raise ValueError(msg)
+        return url
 
 
 class KeysSection(_Section):

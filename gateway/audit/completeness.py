@@ -62,7 +62,8 @@ def check_anchored(name: str, audit: LogContents, subject: LogContents) -> Check
     sizes = sorted(claims.sizes)
     refilled = _refilled(audit, subject)
     anchored = beyond = 0
-    for end, next_start in zip(subject.run_ends, subject.run_starts, strict=True):
+    bundles = zip((*subject.run_ends, subject.message_end), (*subject.run_starts, sizes[-1]), strict=True)
+    for end, next_start in bundles:
         if end < sizes[0]:
             continue  # before this audit log began, or before nodes anchored
         at = bisect_left(sizes, end)

@@ -151,11 +151,12 @@ class LogContents:
         self.receipted: dict[str, Claims] = {}
         self.answers: dict[str, Answers] = {}
         self.voided = Voided()
-        # Between which sizes one bundle of messages ended and the next one had not begun.
+        # Between which sizes one bundle of messages ended and the next one had not begun; the last
+        # one ended at `message_end`.
         self.run_ends = array("Q")
         self.run_starts = array("Q")
         self.refilled: list[tuple[int, int]] = []
-        self._message_end = 0
+        self.message_end = 0
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
         self._rewound = False
         self._box: tuple[bytes, bytes, bytes] | None = None
@@ -251,9 +252,9 @@ class LogContents:
         else:
             self._slot = 0
             if self._box is not None:
-                self.run_ends.append(self._message_end)
+                self.run_ends.append(self.message_end)
                 self.run_starts.append(index)
-        self._message_end = index + 1
+        self.message_end = index + 1
         if entry.slot != self._slot or (self._slot and box != self._box):
             self.messages.add(index, "does not stand at the next slot of its key box")
             self._slot = entry.slot

@@ -57,6 +57,7 @@ COMMANDS: Final = MappingProxyType(
         "erase": Place(OPERATORS, "custody", "erase_command"),
         "hold": Place(OPERATORS, "custody", "app"),
         "queue": Place(OPERATORS, "queue", "app"),
+        "incidents": Place(OPERATORS, "incidents", "incidents_command"),
         "maintenance": Place(OPERATORS, "maintenance", "app"),
         "quota": Place(OPERATORS, "maintenance", "quota_app"),
         "backup-key": Place(OPERATORS, "backup", "backup_key_command"),

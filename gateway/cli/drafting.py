@@ -117,6 +117,12 @@ def judge(
     return Judgement(document=document, violations=violations, warnings=warnings)
 
 
+def is_draft(document: Json | None) -> bool:
+    """Tell whether a document lacks what a node fills in, and so is no whole message yet."""
+    header = None if document is None else document.get("header")
+    return isinstance(header, dict) and not {"message_id", "created_at"} <= header.keys()
+
+
 def created_ms(document: Json) -> int | None:
     """Return the creation time of a message, or None if it has none that can be read."""
     header = document.get("header")

@@ -23,16 +23,21 @@ from gateway.cli.agency import (
     show,
     table,
 )
-from gateway.cli.drafting import Judgement, canonical, judge, new_draft
+from gateway.cli.drafting import Judgement, canonical, is_draft, judge, new_draft
 from gateway.cli.inbox import banner_line
 from gateway.core.message.registry import MessageType
-from gateway.core.message.wording import Language
+from gateway.core.message.wording import Language, Wording
 from gateway.handbook import FIRST_PAGE, Handbook
 from gateway.system import SystemClock
 
 app = typer.Typer(no_args_is_help=True, help="Message types: list, show, check messages, begin new ones.")
 
 STDIN: Final = "-"
+
+_DRAFT_HINT: Final = Wording(
+    en="{file} looks like a draft; as its node would complete it: entente schema check --draft {file}",
+    fr="{file} semble être un projet ; complété comme par son nœud : entente schema check --draft {file}",
+)
 
 TypeArgument = Annotated[str, typer.Argument(metavar="TYPE", help="Such as assist.request/1.")]
 
@@ -126,6 +131,8 @@ def check_command(
         )
         refused |= bool(judgement.violations)
         _print_judgement(name, judgement, spoken, as_json=as_json)
+        if judgement.violations and not (draft or as_json) and is_draft(judgement.document):
+            typer.echo(_DRAFT_HINT.fill(file=name).text(spoken), err=True)
     if refused:
         raise typer.Exit(1)
 

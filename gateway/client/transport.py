@@ -44,6 +44,8 @@ class Retries:
         tries: Calls in all, 1 or more.
         first_wait_s: Wait before the first repeat; each further one is twice as long.
         longest_wait_s: Upper bound of a wait, also of what the node asks for.
+        longest_asked_s: If the node asks for a longer wait than this, as under maintenance, the
+            call ends at once: coming again earlier would be in vain.
         connect_s: Seconds to connect, handshake included.
         answer_s: Seconds for a whole call, beside the time it asks the node to wait.
     """
@@ -51,6 +53,7 @@ class Retries:
     tries: int = 5
     first_wait_s: float = 0.2
     longest_wait_s: float = 10.0
+    longest_asked_s: float = 30.0
     connect_s: float = 10.0
     answer_s: float = 40.0
 
@@ -118,9 +121,10 @@ class Transport:
             try:
                 return await self._once(call)
             except ProblemError as problem:
-                if problem.status not in _LATER or attempt == retries.tries:
-                    raise
                 asked_s = float(problem.retry_after_s or 0)
+                is_later = problem.status in _LATER and asked_s <= retries.longest_asked_s
+                if not is_later or attempt == retries.tries:
+                    raise
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 if _is_tls(error):
                     msg = "TLS failed: one of the two certificates is not trusted by the other side"

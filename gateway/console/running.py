@@ -1,4 +1,4 @@
-"""The calls of the operator port about a running node: its queue, maintenance, quotas.
+"""The calls of the operator port about a running node: its queue, incidents, maintenance, quotas.
 
 Operators decide, auditors look. Every change carries a reason; its digest is in the audit log.
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from gateway.console.decisions import Field, actor_of, json_reply, read_change, read_decision
+from gateway.console.incidents import IncidentCalls, incident_routes
 from gateway.console.officials import Official
 from gateway.console.queue import AGENCY, QueueCalls, queue_routes
 from gateway.core.envelope import time_text
@@ -74,7 +75,7 @@ class QuotaCalls(Protocol):
         ...
 
 
-class RunningCalls(Protocol):
+class RunningCalls(IncidentCalls, Protocol):
     """A running node, as far as this module asks it."""
 
     @property
@@ -99,6 +100,7 @@ def running_routes(node: RunningCalls) -> tuple[Route, ...]:
         *queue_routes(node.queue),
         *_maintenance_routes(node.maintenance),
         *_quota_routes(node.quotas),
+        *incident_routes(node),
     )
 
 

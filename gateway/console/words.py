@@ -29,62 +29,75 @@ class Advice:
     do: Wording
 
 
-def _advice(says_en: str, do_en: str, says_fr: str, do_fr: str) -> Advice:
+def advice(says_en: str, do_en: str, says_fr: str, do_fr: str) -> Advice:
+    """Return a code in words, both languages side by side."""
     return Advice(says=Wording(en=says_en, fr=says_fr), do=Wording(en=do_en, fr=do_fr))
 
 
 HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
     {
-        "starting": _advice(
+        "starting": advice(
             "The node compares its database with what it has signed and with what the peer holds.",
             "Wait; if it lasts, the peer does not answer: see peer.",
             "Le nœud compare sa base avec ce qu'il a signé et avec ce que détient le pair.",
             "Attendez ; si cela dure, le pair ne répond pas : voir peer.",
         ),
-        "recovering": _advice(
+        "recovering": advice(
             "The node gets back from the peer what its own log lacks; it accepts nothing meanwhile.",
             "Wait, and find out why the database was old.",
             "Le nœud récupère auprès du pair ce qui manque à son journal ; il n'accepte rien entre-temps.",
             "Attendez, et cherchez pourquoi la base était ancienne.",
         ),
-        "frozen": _advice(
+        "frozen": advice(
             "The peer has signed two histories of one log; nothing is exchanged, posts are kept.",
             "Keep the database, call the peer's operators and the auditors.",
             "Le pair a signé deux histoires d'un même journal ; rien n'est échangé, les dépôts sont gardés.",
             "Gardez la base, appelez les exploitants du pair et les auditeurs.",
         ),
-        "stopping": _advice(
+        "stopping": advice(
             "The node is stopping.",
             "Start it again; its last line says why it stopped.",
             "Le nœud s'arrête.",
             "Redémarrez-le ; sa dernière ligne dit pourquoi il s'est arrêté.",
         ),
-        "disk-low": _advice(
+        "cannot-sign": advice(
+            "The node cannot sign its audit log; nothing new can be proven.",
+            "The event housekeeping.failed names the code: keys, token, passphrase (docs/keys.md).",
+            "Le nœud ne peut pas signer son journal d'audit ; rien de nouveau ne peut être prouvé.",
+            "L'événement housekeeping.failed nomme le code : clés, jeton, phrase secrète (docs/keys.md).",
+        ),
+        "store-stalled": advice(
+            "The database has not finished a write for ten seconds; posts get no answer.",
+            "Look at the disk, or at the database server; what is on its way there is not lost.",
+            "La base n'a pas terminé d'écriture depuis dix secondes ; les dépôts restent sans réponse.",
+            "Regardez le disque, ou le serveur de base de données ; ce qui y est en cours n'est pas perdu.",
+        ),
+        "disk-low": advice(
             "The disk is nearly full; agencies' messages are refused until there is room.",
             "Make room, or give the volume more; the node goes on by itself.",
             "Le disque est presque plein ; les messages des services sont refusés tant que la place manque.",
             "Faites de la place ou agrandissez le volume ; le nœud reprend de lui-même.",
         ),
-        "maintenance": _advice(
+        "maintenance": advice(
             "The node is under maintenance and takes nothing new on.",
             "entente maintenance end, when the work is done.",
             "Le nœud est en maintenance et ne prend rien de nouveau.",
             "entente maintenance end, quand le travail est fini.",
         ),
-        "peer-away": _advice(
+        "peer-away": advice(
             "The last exchange with the peer failed; messages are accepted and wait.",
             "entente queue list says why; if the peer does not answer, call its operators.",
             "Le dernier échange avec le pair a échoué ; les messages sont acceptés et attendent.",
             "entente queue list dit pourquoi ; si le pair ne répond pas, appelez ses exploitants.",
         ),
-        "log-damaged": _advice(
+        "log-damaged": advice(
             "The database does not hold a log as it was appended: rows were changed, or the disk is failing.",
             "Keep a copy of the database, find out who; entente doctor names the log. Tell the auditors.",
             "La base ne contient pas un journal tel qu'il fut écrit : lignes modifiées, ou disque fautif.",
             "Gardez une copie de la base et cherchez qui ; entente doctor nomme le journal. "
             "Prévenez les auditeurs.",
         ),
-        "agreement-differs": _advice(
+        "agreement-differs": advice(
             "The two nodes hold different versions of some types; these do not flow.",
             "docs/operating.md, Changing the catalogue.",
             "Les deux nœuds n'ont pas la même version de certains types ; ceux-ci ne circulent pas.",
@@ -96,68 +109,68 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
 
 CAUSES: Final[Mapping[str, Advice]] = MappingProxyType(
     {
-        Cause.IN_TURN.value: _advice(
+        Cause.IN_TURN.value: advice(
             "Nothing is wrong with it; it waits its turn.",
             "Nothing; if many wait, the peer or this machine is slow: see the metrics.",
             "Rien d'anormal ; il attend son tour.",
             "Rien ; si beaucoup attendent, le pair ou cette machine est lent : voir les métriques.",
         ),
-        Cause.PEER_AWAY.value: _advice(
+        Cause.PEER_AWAY.value: advice(
             "The partner node does not answer, or asks to come again later.",
             "Check the line; call the peer's operators; entente queue retry when they are back.",
             "Le nœud partenaire ne répond pas, ou demande de revenir plus tard.",
             "Vérifiez la ligne ; appelez les exploitants du pair ; entente queue retry à leur retour.",
         ),
-        Cause.PEER_REFUSES.value: _advice(
+        Cause.PEER_REFUSES.value: advice(
             "The partner node refuses what this node sends.",
             "The code of `line` says what for; call the peer's operators.",
             "Le nœud partenaire refuse ce que ce nœud envoie.",
             "Le code de `line` dit pourquoi ; appelez les exploitants du pair.",
         ),
-        Cause.PAIR_FROZEN.value: _advice(
+        Cause.PAIR_FROZEN.value: advice(
             "The pair is frozen: two signed notes contradict each other.",
             "docs/operating.md, A frozen pair.",
             "La liaison est gelée : deux notes signées se contredisent.",
             "docs/operating.md, A frozen pair.",
         ),
-        Cause.RECOVERING.value: _advice(
+        Cause.RECOVERING.value: advice(
             "This node compares or refills its own log before it sends anything.",
             "Wait; if it lasts, the peer does not answer: call its operators.",
             "Ce nœud compare ou complète son propre journal avant d'envoyer quoi que ce soit.",
             "Attendez ; si cela dure, le pair ne répond pas : appelez ses exploitants.",
         ),
-        Cause.NO_PEER_KEY.value: _advice(
+        Cause.NO_PEER_KEY.value: advice(
             "The partner node has not announced a key to encrypt to.",
             "Its node has not run yet, or has not reached ours: call the peer's operators.",
             "Le nœud partenaire n'a pas annoncé de clé de chiffrement.",
             "Son nœud n'a pas encore tourné, ou n'a pas joint le nôtre : appelez les exploitants du pair.",
         ),
-        Cause.UNCONFIRMED.value: _advice(
+        Cause.UNCONFIRMED.value: advice(
             "It was sent, and the partner node has not confirmed that it holds it.",
             "entente queue retry; if it stays, call the peer's operators.",
             "Il est parti, et le nœud partenaire n'a pas confirmé le détenir.",
             "entente queue retry ; si cela dure, appelez les exploitants du pair.",
         ),
-        Cause.NO_RECEIPT.value: _advice(
+        Cause.NO_RECEIPT.value: advice(
             "The partner node holds it, and has not said what it decided.",
             "Its answers do not reach us: see that its node is ready; call its operators.",
             "Le nœud partenaire le détient, et n'a pas dit ce qu'il a décidé.",
             "Ses réponses ne nous parviennent pas : son nœud est-il prêt ? Appelez ses exploitants.",
         ),
-        Cause.EXPIRED_HERE.value: _advice(
+        Cause.EXPIRED_HERE.value: advice(
             "Its delivery time was over before it could be sent.",
             "Tell the agency: it sends a new message if that is still needed. See why it waited.",
             "Son délai de remise était passé avant qu'il puisse partir.",
             "Prévenez le service : il envoie un nouveau message si c'est encore utile. "
             "Cherchez pourquoi il attendait.",
         ),
-        Cause.NO_ANSWER_FROM_PEER.value: _advice(
+        Cause.NO_ANSWER_FROM_PEER.value: advice(
             "The partner nation has not answered this request by its deadline.",
             "The agency that asked decides: remind the partner, or cancel the request.",
             "La nation partenaire n'a pas répondu à cette demande dans son délai.",
             "Le service demandeur décide : relancer le partenaire, ou retirer la demande.",
         ),
-        Cause.NO_ANSWER_FROM_US.value: _advice(
+        Cause.NO_ANSWER_FROM_US.value: advice(
             "An agency of this nation has not answered this request by its deadline.",
             "Tell the addressed agency.",
             "Un service de cette nation n'a pas répondu à cette demande dans son délai.",

@@ -115,9 +115,8 @@ def decode_batch(items: Sequence[bytes]) -> Sequence[Value] | None:
 
     All are read in one step and written again one by one: an item that is its value written
     again is the one encoding of it, however it was read. What is written again and is still no
-    value of the protocol (a float, the empty map, an extension without content) is *not*
-    refused here: the caller compares the exact type of everything that it takes, as those
-    who read entries and headers do anyway.
+    value of the protocol is a float; it is *not* refused here: the caller compares the exact type
+    of everything that it takes, as those who read entries and headers do anyway.
 
     Args:
         items: Encodings, each of one value.
@@ -139,6 +138,9 @@ def decode_batch(items: Sequence[bytes]) -> Sequence[Value] | None:
             max_map_len=0,
             max_ext_len=0,
             max_array_len=MAX_VALUES,
+            # What the limits let through: the empty map, and an extension without content.
+            object_hook=_refuse,
+            ext_hook=_refuse,
         )
         canonical = list(map(_pack, values)) == list(items)
     except (ValueError, TypeError, OverflowError):
@@ -220,6 +222,12 @@ def expect_text(
         msg = f"{field}: expected a text of 1 to {max_length} characters in the specified form"
         raise MalformedError(msg)
     return value
+
+
+def _refuse(*_: object) -> Value:
+    """Refuse what the protocol has no value for."""
+    msg = "only integers, bytes, text, booleans, nil and arrays are decoded"
+    raise ValueError(msg)
 
 
 def _unexpected(field: str, kind: str, length: int | None, max_length: int | None) -> MalformedError:

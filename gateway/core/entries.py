@@ -386,7 +386,7 @@ def _read_entry(value: Value, size: int) -> Entry:
     Every reader compares the exact type of each field, so nothing that only looks like a value
     of the protocol gets through (`gateway.core.encoding.decode_batch`).
     """
-    if not isinstance(value, tuple) or not value or type(value[0]) is not int:
+    if type(value) is not tuple or not value or type(value[0]) is not int:
         msg = "an entry is an array that begins with its kind"
         raise MalformedError(msg)
     reader = _READERS.get(value[0])

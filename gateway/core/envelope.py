@@ -167,7 +167,7 @@ def batch_header_fields(batch: Sequence[bytes]) -> list[tuple[Any, ...] | None]:
 
 def _checked_fields(value: Value) -> tuple[Any, ...]:
     """Return the fields of a canonical value if it is a header; each type is compared exactly."""
-    if not isinstance(value, tuple) or len(value) != _FIELDS:
+    if type(value) is not tuple or len(value) != _FIELDS:
         msg = f"a header is an array of {_FIELDS} fields"
         raise MalformedError(msg)
     if value[:2] != _VERSION_AND_SUITE:

@@ -25,7 +25,8 @@ from gateway.core.merkle import Hash, consistency_proof
 from gateway.core.note import format_note, parse_note, parse_signatures
 from gateway.core.signature import HybridVerifier
 from gateway.core.witness import verify_witness, witness_request
-from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError
+from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError, UnavailableError
+from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
 from gateway.ports import (
@@ -43,6 +44,7 @@ from gateway.ports import (
 
 log = structlog.get_logger(__name__)
 
+TICK_S: Final = 1.0
 AGAIN_S: Final = 60.0
 """How soon a third party that did not answer is asked again."""
 
@@ -69,6 +71,7 @@ class Attestations:
         self,
         *,
         pair: Pair,
+        audit: AuditLog,
         store: Store,
         keyring: Keyring,
         clock: Clock,
@@ -78,7 +81,8 @@ class Attestations:
         """Wire it.
 
         Args:
-            pair: Names of the own logs.
+            pair: Names the own exchange log.
+            audit: Names the newest generation of the audit log.
             store: Where notes are and attestations go.
             keyring: Tells which lines of a note are the log's own.
             clock: Time.
@@ -86,36 +90,37 @@ class Attestations:
             may_show: Tells whether the own logs are known to be whole. Before that nothing is
                 shown: a witness would remember a state that may have to be given up.
         """
-        self._origins = (pair.exchange_origin, pair.audit_origin)
+        self._exchange_origin = pair.exchange_origin
+        self._audit = audit
         self._store = store
         self._keyring = keyring
         self._clock = clock
         self._parties = parties
         self._may_show = may_show
+        self._due_s: dict[tuple[str, AttestationKind, str], float] = {}
 
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
-            complete = self._may_show() and await self.round()
-            await self._clock.sleep(self._parties.every_s if complete else AGAIN_S)
+            if self._may_show():
+                await self.round()
+            await self._clock.sleep(TICK_S)
 
-    async def round(self) -> bool:
-        """Ask each third party about each own log once; return whether all have answered.
+    async def round(self) -> None:
+        """Ask each third party about each own log whose time has come.
 
         Raises:
             StoreError: The store failed; nothing else ends the node.
         """
-        complete = True
-        for origin in self._origins:
+        for origin in (self._exchange_origin, self._audit.origin):
             for authority in self._parties.authorities:
-                complete &= await self._ask(
+                await self._ask(
                     origin, AttestationKind.STAMP, authority.name, partial(self._stamp, authority)
                 )
             for witness in self._parties.witnesses:
-                complete &= await self._ask(
+                await self._ask(
                     origin, AttestationKind.WITNESS, witness.name, partial(self._witness, witness)
                 )
-        return complete
 
     async def _ask(
         self,
@@ -123,21 +128,28 @@ class Attestations:
         kind: AttestationKind,
         name: str,
         ask: Callable[[StoredNote, bytes, int], Awaitable[bytes]],
-    ) -> bool:
-        """Let a third party vouch for the newest note of a log, if it has grown; return whether it has."""
+    ) -> None:
+        """Let a third party vouch for the newest note of a log, if it has grown and it is time."""
+        asked = (origin, kind, name)
+        if self._clock.monotonic_s() < self._due_s.get(asked, 0.0):
+            return
         newest, size = await self._store.read(
             lambda tx: (tx.logs.newest_note(origin), tx.facts.attested_size(origin, kind, name))
         )
         if newest is None or newest.note is None or newest.size <= size:
-            return True
+            return
+        self._due_s[asked] = self._clock.monotonic_s() + self._parties.every_s
         try:
             evidence = await ask(newest, newest.note, size)
         except StoreError:
             raise
         except GatewayError as error:
-            # Whatever a third party does, it concerns its own word alone.
+            # Whatever a third party does, it concerns its own word alone. One that refuses is asked
+            # at the next time; one that is away, soon.
+            if isinstance(error, UnavailableError):
+                self._due_s[asked] = self._clock.monotonic_s() + AGAIN_S
             log.warning("attestation.missed", kind=str(kind), by=name, origin=origin, code=error.code)
-            return False
+            return
         kept = Attestation(
             origin=origin,
             size=newest.size,
@@ -149,7 +161,6 @@ class Attestations:
         )
         await self._store.write(Step.ATTESTED, lambda tx: tx.facts.put_attestation(kept))
         log.info("attestation.kept", kind=str(kind), by=name, origin=origin, size=newest.size)
-        return True
 
     async def _stamp(
         self, authority: TimeAuthority, newest: StoredNote, _note: bytes, _old_size: int

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+import structlog
 
 from gateway.core.states import State
 from gateway.node.courier import Breaker
@@ -18,6 +21,11 @@ from gateway.node.maintenance import Draining
 from gateway.node.pair import Pair
 from gateway.node.room import RoomLeft
 from gateway.ports import LogHead, StoreStats, Transaction
+
+log = structlog.get_logger(__name__)
+
+STALLED_S: Final = 10.0
+"""Seconds without a commit, while writes wait, after which a node does not call itself ready."""
 
 
 class Phase(StrEnum):
@@ -121,10 +129,43 @@ def read_vitals(tx: Transaction, pair: Pair, *, audit_origin: str, now_ms: int) 
     )
 
 
-def obstacles_of(phase: Phase, *, disk_low: bool, maintenance: bool) -> tuple[str, ...]:
+class WriterWatch:
+    """Says whether the database still makes progress; told once a second how its writer does."""
+
+    def __init__(self) -> None:
+        """Begin with the opinion that it does."""
+        self._commits = 0
+        self._moved_s: float | None = None
+        self.is_stalled = False
+
+    def look(self, stats: StoreStats, *, now_s: float) -> None:
+        """Compare with the last look.
+
+        Args:
+            stats: What the writer has done by now.
+            now_s: Seconds that only grow.
+        """
+        if self._moved_s is None or stats.commits != self._commits or stats.waiting == 0:
+            self._moved_s, self._commits = now_s, stats.commits
+        is_stalled = now_s - self._moved_s >= STALLED_S
+        if is_stalled and not self.is_stalled:
+            log.error("store.stalled", waiting=stats.waiting)
+        if self.is_stalled and not is_stalled:
+            log.info("store.moving")
+        self.is_stalled = is_stalled
+
+
+def obstacles_of(
+    phase: Phase, *, can_sign: bool, store_stalled: bool, disk_low: bool, maintenance: bool
+) -> tuple[str, ...]:
     """Return the codes of what keeps a node from accepting, signing or writing."""
-    found = () if phase is Phase.RUNNING else (phase.value,)
-    return (*found, *(["disk-low"] if disk_low else []), *(["maintenance"] if maintenance else []))
+    return (
+        *([] if phase is Phase.RUNNING else [phase.value]),
+        *([] if can_sign else ["cannot-sign"]),
+        *(["store-stalled"] if store_stalled else []),
+        *(["disk-low"] if disk_low else []),
+        *(["maintenance"] if maintenance else []),
+    )
 
 
 def troubles_of(phase: Phase, *, reachable: bool, damaged: bool, not_agreed: bool) -> tuple[str, ...]:

@@ -101,6 +101,8 @@ class Housekeeping:
         self._cosign_at_s = 0.0
         # False until our exchange log is known to be whole: until then nothing is signed.
         self.may_sign = False
+        # False from a signature that failed, such as of a token that was pulled, until one works.
+        self.can_sign = True
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -125,7 +127,12 @@ class Housekeeping:
             return
         if self._sequencer.rotate_kem():
             self._on_due()
-        await self.sign_audit()
+        try:
+            await self.sign_audit()
+        except GatewayError:
+            self.can_sign = False
+            raise
+        self.can_sign = True
         if self._clock.monotonic_s() >= self._cosign_at_s:
             self._cosign_at_s = self._clock.monotonic_s() + COSIGN_EVERY_S
             await self._keep_mirror_note()

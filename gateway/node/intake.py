@@ -95,6 +95,7 @@ class Intake:
         vault: Vault,
         high_water: HighWater,
         reader: MirrorReader,
+        audit: AuditLog,
         clock: Clock,
         workers: Workers,
         on_arrival: Callable[[Arrival], None],
@@ -111,6 +112,7 @@ class Intake:
             vault: Re-wraps content keys for storage.
             high_water: Remembers what was cosigned.
             reader: Applies entries of the peer's log that are not messages.
+            audit: Anchors every bundle that is mirrored.
             clock: Time of arrival.
             workers: Threads for signatures and opening.
             on_arrival: Told after each bundle that was made durable.
@@ -128,7 +130,7 @@ class Intake:
         self._on_kem_key_gone = on_kem_key_gone
         self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private)
         self._reception = Reception(vault=vault)
-        self._audit = AuditLog(pair)
+        self._audit = audit
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
         self._turn = asyncio.Lock()
         self._taking: set[asyncio.Task[Contents | None]] = set()

@@ -32,7 +32,7 @@ from gateway.node.eraser import Eraser
 from gateway.node.evidence import EvidenceRoom
 from gateway.node.front_door import FrontDoor
 from gateway.node.gate import Gate
-from gateway.node.health import Health, Phase, obstacles_of, read_vitals, troubles_of
+from gateway.node.health import Health, Phase, WriterWatch, obstacles_of, read_vitals, troubles_of
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.inspection import Inspection
@@ -57,6 +57,7 @@ from gateway.ports import (
     Disk,
     Entropy,
     HighWater,
+    Incident,
     Keyring,
     OrderBook,
     PeerLink,
@@ -177,6 +178,7 @@ class Node:
             vault=vault,
             high_water=high_water,
             reader=self._reader,
+            audit=self._audit,
             clock=clock,
             workers=self._workers,
             on_arrival=self._arrived,
@@ -198,6 +200,7 @@ class Node:
             max_waiting=config.max_waiting,
             on_accepted=self._courier.notify,
         )
+        self._writer = WriterWatch()
         self._room = Room(disk, reserve_bytes=config.reserve_bytes)
         self.maintenance = Maintenance(
             store=store, audit=self._audit, clock=clock, admitting=lambda: self._admission.waiting
@@ -281,6 +284,7 @@ class Node:
         self._attestations = tuple(
             Attestations(
                 pair=pair,
+                audit=self._audit,
                 store=store,
                 keyring=keyring,
                 clock=clock,
@@ -340,7 +344,11 @@ class Node:
         return Health(
             phase=self.phase,
             obstacles=obstacles_of(
-                self.phase, disk_low=self._room.is_low, maintenance=draining.since is not None
+                self.phase,
+                can_sign=self._housekeeping.can_sign,
+                store_stalled=self._writer.is_stalled,
+                disk_low=self._room.is_low,
+                maintenance=draining.since is not None,
             ),
             troubles=troubles_of(
                 self.phase,
@@ -361,6 +369,10 @@ class Node:
             not_agreed=not_agreed,
             damaged=self._inspection.damaged,
         )
+
+    async def incidents(self, *, limit: int) -> list[Incident]:
+        """Return what operators and auditors have to know, the newest first."""
+        return await self._store.read(lambda tx: tx.facts.incidents(limit=limit))
 
     @property
     def catalogue(self) -> Catalogue:
@@ -411,6 +423,7 @@ class Node:
     async def _watch(self) -> None:
         """Look once a second at what may close the front door, and forget old keys."""
         while True:
+            self._writer.look(self._store.stats(), now_s=self._clock.monotonic_s())
             await self._room.look()
             await self.quotas.look()
             if self.maintenance.since is not None:

@@ -135,7 +135,6 @@ class Sequencer:
         )
         self._keys = SigningKeys(origin=self._origin, keyring=keyring)
         self._last_note_s = 0
-        self._audit = AuditLog(pair)
         self._peer_key: PeerKey | None = None
         self._pending: list[bytes] = []
         # True when the keyring has a newer key statement than the log.

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from gateway.core.entries import Role
-from gateway.errors import UnavailableError
+from gateway.core.signature import HybridSigner
+from gateway.errors import OperatorError, UnavailableError
 from gateway.node.admission import Acceptance
 from gateway.node.audit_log import Actor
 from gateway.node.maintenance import MaintenanceError, NotInMaintenanceError
@@ -167,3 +168,22 @@ async def test_an_agency_whose_messages_pile_up_is_stopped_and_goes_on_when_they
         return True
 
     await world.until(post, bool)
+
+
+async def test_a_node_that_cannot_sign_says_so_until_it_can(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.settle()
+    keyring = world.sides["FR"].keyring
+
+    def pulled(_: str) -> HybridSigner:
+        msg = "the token is gone"
+        raise OperatorError(msg)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keyring, "log_signer", pulled)
+        # Something new to sign.
+        await world.node("FR").record("node.noted")
+        await until_reasons(world, "FR", "cannot-sign")
+        assert not (await world.node("FR").health()).ready
+    await until_reasons(world, "FR")

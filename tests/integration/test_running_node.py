@@ -48,6 +48,8 @@ async def test_an_operator_sees_what_waits_and_why_and_cancels_it(tmp_path: Path
         await until_status(processes, "FR", "ready")
         nothing = await french.run("queue", "list", name="AUDITOR")
         assert (nothing.exit_code, "Nothing that needs anybody." in nothing.stdout) == (0, True)
+        quiet = await french.run("incidents", name="AUDITOR")
+        assert (quiet.exit_code, quiet.stdout) == (0, "No incidents.\n")
 
         processes.kill("US")
         first = (await client.send(draft("FR"))).message_id

@@ -159,11 +159,13 @@ def test_many_entries_are_read_as_each_of_them(
     entries: list[Entry], foreign: bytes, data: st.DataObject
 ) -> None:
     batch = [encode_entry(entry) for entry in entries]
-    match data.draw(st.sampled_from(["as they are", "altered", "foreign"])):
+    match data.draw(st.sampled_from(["as they are", "altered", "foreign", "foreign alone"])):
         case "as they are":
             pass
         case "altered":
             batch[-1] = data.draw(altered(batch[-1]))
+        case "foreign alone":
+            batch[0] = foreign
         case _:
             # In the place of a field, or of one within it: of a byte string that begins there.
             marks = [at for at in range(1, len(batch[0])) if batch[0][at] < 0x80]

@@ -63,7 +63,7 @@ def examine_document(document: dict[str, Any], *, catalogue: Catalogue, now_ms: 
     """
     message_type = catalogue.find(document.get("type"))
     if message_type is None:
-        return (unknown_type(catalogue),)
+        return (unknown_type(catalogue, document.get("type")),)
     violations = schema_violations(document, message_type, catalogue.agreement)
     if violations:
         return violations

@@ -25,7 +25,9 @@ from gateway.core.message.registry import MessageType
 from gateway.core.message.rules import RESERVED, RULES
 from gateway.core.message.rules.definition import Facts, Json, MessageCheck, PartFunction, Rule, ValueTest
 from gateway.core.message.schema_documents import Held, Schema, held_by
+from gateway.core.message.terms import TypeTerms
 from gateway.core.message.violation import Violation
+from gateway.core.message.wording import Wording
 
 _RULE_BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
 _NUMBER_BY_ID: Final[Mapping[str, int]] = {rule.id: rule.number for rule in RULES} | {
@@ -63,12 +65,23 @@ def stateless_violations(
         return []
     # Two conditions of one rule may break at one place; the reader is told once.
     once = sorted({(rule.number, pointer) for rule, pointer in found})
-    return [violation(_ID_BY_NUMBER[number], pointer) for number, pointer in once]
+    return [violation(_ID_BY_NUMBER[number], pointer, message_type.terms) for number, pointer in once]
 
 
-def violation(rule_id: str, pointer: str) -> Violation:
-    """Return the violation of a rule at a place, with the rule's own wording."""
-    return Violation(rule=rule_id, pointer=pointer, wording=_RULE_BY_ID[rule_id].wording)
+def violation(rule_id: str, pointer: str, terms: TypeTerms | None = None) -> Violation:
+    """Return the violation of a rule at a place, with the rule's own wording.
+
+    Args:
+        rule_id: The rule.
+        pointer: The place.
+        terms: Terms of the message's type; what they say about the matter is added.
+    """
+    rule = _RULE_BY_ID[rule_id]
+    wording = rule.wording
+    if rule.told is not None and terms is not None:
+        more = rule.told(terms)
+        wording = Wording(en=f"{wording.en} {more.en}", fr=f"{wording.fr} {more.fr}")
+    return Violation(rule=rule_id, pointer=pointer, wording=wording)
 
 
 def find_rule(rule_id: str) -> Rule | None:

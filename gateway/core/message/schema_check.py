@@ -42,6 +42,9 @@ _UNKNOWN_FIELD: Final = Wording(
     fr="{count} champ(s) inconnu(s) dans cet objet. Champs connus : {fields}.",
 )
 _CLOSE: Final = Wording(en=" Did you mean {fields}?", fr=" Vouliez-vous dire {fields} ?")
+_LEFT_OUT: Final = Wording(
+    en=" A field that says nothing is left out.", fr=" Un champ qui ne dit rien est omis."
+)
 _EXPECTED: Final = Wording(
     en="{title} ({name}): expected {expectation}.",
     fr="{title} ({name}) : attendu {expectation}.",
@@ -79,7 +82,7 @@ def schema_violations(
     malformed = {tuple(error.instance_path) for error in errors if error.kind.name == "pattern"}
     lenient = _is_announced(document, agreement)
     violations = [
-        _describe(error, message_type)
+        _describe(error, message_type, document)
         for error in errors
         # What has not the form of a date is told so, and not that it is no day as well.
         if not (error.kind.name == "format" and tuple(error.instance_path) in malformed)
@@ -89,13 +92,16 @@ def schema_violations(
     return tuple(dict.fromkeys(violations))
 
 
-def unknown_type(catalogue: Catalogue) -> Violation:
-    """Return the violation of a message whose type the catalogue does not have."""
-    return Violation(
-        rule=RULE_SCHEMA,
-        pointer="/type",
-        wording=_UNKNOWN_TYPE.fill(types=", ".join(sorted(catalogue.types))),
-    )
+def unknown_type(catalogue: Catalogue, named: object = None) -> Violation:
+    """Return the violation of a message whose type the catalogue does not have.
+
+    Args:
+        catalogue: The catalogue.
+        named: What the message says its type is; the type that was meant is guessed.
+    """
+    wording = _UNKNOWN_TYPE.fill(types=", ".join(sorted(catalogue.types)))
+    close = get_close_matches(named[:100], catalogue.types, n=1) if isinstance(named, str) else []
+    return Violation(rule=RULE_SCHEMA, pointer="/type", wording=_with_guess(wording, close))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +131,28 @@ def _is_announced(document: Mapping[str, Any], agreement: Agreement) -> bool:
     return isinstance(version, str) and version in agreement.announced_versions
 
 
-def _describe(error: jsonschema_rs.ValidationError, message_type: MessageType) -> Violation:
+def _describe(
+    error: jsonschema_rs.ValidationError, message_type: MessageType, document: Mapping[str, Any]
+) -> Violation:
     """Turn an error of the validator into a violation."""
-    place = _find(message_type, error.instance_path)
-    return Violation(
-        rule=RULE_SCHEMA,
-        pointer=pointer_to(*error.instance_path) or WHOLE_MESSAGE,
-        wording=_wording(error.kind, place, message_type),
-    )
+    path = error.instance_path
+    wording = _wording(error.kind, _find(message_type, path), message_type)
+    if path and _is_empty(document, path) and _is_optional(message_type, path):
+        wording = Wording(en=wording.en + _LEFT_OUT.en, fr=wording.fr + _LEFT_OUT.fr)
+    return Violation(rule=RULE_SCHEMA, pointer=pointer_to(*path) or WHOLE_MESSAGE, wording=wording)
+
+
+def _is_empty(document: Any, path: Sequence[str | int]) -> bool:
+    """Tell whether null or an empty text stands at a place of a message."""
+    for step in path:
+        document = document[step]
+    return document is None or document == ""
+
+
+def _is_optional(message_type: MessageType, path: Sequence[str | int]) -> bool:
+    """Tell whether a place is a field that its object may do without."""
+    *above, last = path
+    return isinstance(last, str) and last not in (_find(message_type, above).fact("required") or ())
 
 
 def _wording(kind: jsonschema_rs.ValidationErrorKind, place: _Place, message_type: MessageType) -> Wording:
@@ -168,6 +188,11 @@ def _describe_unknown(unexpected: Sequence[str], place: _Place) -> Wording:
         match for name in unexpected[:10] for match in get_close_matches(name[:100], known, n=1)
     )
     wording = _UNKNOWN_FIELD.fill(count=str(len(unexpected)), fields=", ".join(known))
+    return _with_guess(wording, list(close))
+
+
+def _with_guess(wording: Wording, close: Sequence[str]) -> Wording:
+    """Add the names that were probably meant."""
     if not close:
         return wording
     guess = _CLOSE.fill(fields=", ".join(close))

@@ -182,7 +182,7 @@ def test_an_audit_log_anchors_every_bundle(tmp_path: Path) -> None:
     report = compare(tmp_path, audit_of(peer, ENDS), peer)
     check = only(report.checks, "bundles anchored in")
     assert check.outcome is Outcome.HELD
-    assert check.detail == f"each of 99 bundles of {US_FR} since size 5"
+    assert check.detail == f"each of 100 bundles of {US_FR} since size 5"
 
 
 def test_a_bundle_that_is_not_anchored_is_named(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_bundles_after_the_last_anchor_are_counted(tmp_path: Path) -> None:
     peer = peer_log()
     report = compare(tmp_path, audit_of(peer, ENDS[:40]), peer)
     assert only(report.checks, "bundles anchored in").detail == (
-        f"each of 40 bundles of {US_FR} since size 5; 59 lie beyond the copy at hand"
+        f"each of 40 bundles of {US_FR} since size 5; 60 lie beyond the copy at hand"
     )
 
 

@@ -109,6 +109,19 @@ def test_a_check_looks_into_the_lists_that_it_is_given(tmp_path: Path) -> None:
     assert lines(result.stdout) == [{"file": str(path), "verdict": "accepted", "errors": []}]
 
 
+def test_a_draft_that_is_taken_for_a_whole_message_is_pointed_out(tmp_path: Path) -> None:
+    path = tmp_path / "draft.json"
+    RUN.invoke(app, ["schema", "new", "assist.request/1", "--out", str(path)])
+
+    plain = RUN.invoke(app, ["schema", "check", str(path)])
+    as_draft = RUN.invoke(app, ["schema", "check", "--draft", str(path)])
+    machine = RUN.invoke(app, ["schema", "check", "--json", str(path)])
+
+    assert (plain.exit_code, as_draft.exit_code) == (1, 0)
+    assert f"entente schema check --draft {path}" in plain.stderr
+    assert as_draft.stderr == machine.stderr == ""
+
+
 def test_docs_writes_a_handbook_that_opens_from_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "handbook"
 

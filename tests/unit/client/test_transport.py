@@ -123,6 +123,14 @@ async def test_later_for_ever_is_a_problem_in_the_end() -> None:
     assert (raised.value.status, raised.value.problem, raised.value.retry_after_s) == (429, "overloaded", 1)
 
 
+async def test_much_later_is_a_problem_at_once() -> None:
+    async with client_of(http(503, PROBLEM, "Retry-After: 60")) as (client, script):
+        with pytest.raises(ProblemError) as raised:
+            await client.send({})
+    assert len(script.requests) == 1
+    assert raised.value.retry_after_s == 60
+
+
 async def test_a_refusal_is_not_repeated_and_brings_every_violation() -> None:
     errors = [{"pointer": "/a", "rule": "H-01", "message": "attendu"}, {"pointer": "", "rule": "X"}, "odd"]
     problem = {**PROBLEM, "code": "message-refused", "status": 422, "errors": errors}

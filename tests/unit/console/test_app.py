@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from gateway.catalogue import read_catalogue
 from gateway.console.app import ops_app, ops_routes
@@ -21,7 +22,7 @@ from gateway.core.message.wording import Language
 from gateway.core.states import State
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.courier import Breaker
-from gateway.node.health import Health, Phase, Vitals, obstacles_of, troubles_of
+from gateway.node.health import Health, Phase, Vitals, WriterWatch, obstacles_of, troubles_of
 from gateway.node.log_files import ServedLog
 from gateway.node.maintenance import Draining, Since
 from gateway.node.room import RoomLeft
@@ -39,7 +40,7 @@ def health(phase: Phase = Phase.RUNNING, **changes: Any) -> Health:
     head = LogHead(origin=ORIGIN, kind=LogKind.EXCHANGE, edge=RightEdge(size=1, hashes=(b"h" * 32,)))  # type: ignore[arg-type]
     answer = Health(
         phase=phase,
-        obstacles=obstacles_of(phase, disk_low=False, maintenance=False),
+        obstacles=obstacles_of(phase, can_sign=True, store_stalled=False, disk_low=False, maintenance=False),
         troubles=(),
         peer=Breaker.CLOSED,
         reachable=True,
@@ -176,12 +177,11 @@ async def test_readiness_says_in_words_what_is_the_matter_and_what_to_do(
 
 
 def test_what_keeps_a_node_from_working_is_told_from_what_only_asks_for_somebody() -> None:
-    assert obstacles_of(Phase.RUNNING, disk_low=False, maintenance=False) == ()
-    assert obstacles_of(Phase.FROZEN, disk_low=True, maintenance=True) == (
-        "frozen",
-        "disk-low",
-        "maintenance",
-    )
+    fine_now = {"can_sign": True, "store_stalled": False, "disk_low": False, "maintenance": False}
+    assert obstacles_of(Phase.RUNNING, **fine_now) == ()
+    assert obstacles_of(
+        Phase.FROZEN, can_sign=False, store_stalled=True, disk_low=True, maintenance=True
+    ) == ("frozen", "cannot-sign", "store-stalled", "disk-low", "maintenance")
     assert troubles_of(Phase.RUNNING, reachable=True, damaged=False, not_agreed=False) == ()
     assert troubles_of(Phase.RUNNING, reachable=False, damaged=True, not_agreed=True) == (
         "peer-away",
@@ -191,6 +191,29 @@ def test_what_keeps_a_node_from_working_is_told_from_what_only_asks_for_somebody
     # A node that has not come to asking its peer cannot say that it is away.
     assert troubles_of(Phase.STARTING, reachable=False, damaged=False, not_agreed=False) == ()
     assert {phase.value for phase in Phase} - {"running"} <= set(HEALTH)
+
+
+def test_a_database_that_makes_no_progress_while_writes_wait_is_stalled_until_it_moves() -> None:
+    watch = WriterWatch()
+
+    def look(commits: int, waiting: int, now_s: float) -> bool:
+        stats = StoreStats(
+            commits=commits, writes={}, largest_group=0, commit_s=0, waiting=waiting, failed=False
+        )
+        watch.look(stats, now_s=now_s)
+        return watch.is_stalled
+
+    with capture_logs() as logs:
+        assert not look(5, 3, 100)
+        assert not look(5, 3, 109)
+        assert look(5, 9, 110)
+        assert look(5, 9, 111)
+        assert not look(6, 9, 112)
+        # Nothing waits: no commit is missed.
+        assert not look(6, 0, 200)
+        assert not look(6, 1, 205)
+        assert look(6, 1, 215)
+    assert [line["event"] for line in logs] == ["store.stalled", "store.moving", "store.stalled"]
 
 
 async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -10,10 +9,11 @@ from uuid import UUID
 import orjson
 import pytest
 
+from gateway.console.incidents import INCIDENTS
 from gateway.console.officials import Official
 from gateway.console.running import running_routes
-from gateway.console.words import CAUSES, HEALTH, Advice
-from gateway.core.entries import Role
+from gateway.console.words import CAUSES, HEALTH
+from gateway.core.entries import IncidentKind, Role
 from gateway.core.message.rule import rule_number
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State
@@ -21,7 +21,7 @@ from gateway.node.audit_log import Actor
 from gateway.node.maintenance import Draining, Since
 from gateway.node.queue import Cause, Condition, Item, Line, Listing
 from gateway.node.quotas import OwnQuota, Quota
-from gateway.ports import MessageRow
+from gateway.ports import Incident, MessageRow
 from gateway.web.exchange import Query, Reply, Request
 from gateway.web.identity import RoleNotAllowedError
 from gateway.web.refusals import ParameterError
@@ -106,6 +106,10 @@ class Node:
     queue: Queue = field(default_factory=Queue)
     maintenance: Maintenance = field(default_factory=Maintenance)
     quotas: Quotas = field(default_factory=Quotas)
+    recorded: list[Incident] = field(default_factory=list)
+
+    async def incidents(self, *, limit: int) -> list[Incident]:
+        return self.recorded[:limit]
 
 
 async def call(
@@ -137,8 +141,8 @@ def item(condition: Condition, cause: str, **changes: object) -> Item:
 
 def test_every_code_has_words_in_both_languages() -> None:
     assert set(CAUSES) == {cause.value for cause in Cause}
-    advices: Mapping[str, Advice] = {**HEALTH, **CAUSES}
-    for advice in advices.values():
+    assert set(INCIDENTS) == set(IncidentKind)
+    for advice in (*HEALTH.values(), *CAUSES.values(), *INCIDENTS.values()):
         assert all((advice.says.en, advice.says.fr, advice.do.en, advice.do.fr))
         assert advice.says.en != advice.says.fr
 
@@ -246,6 +250,36 @@ async def test_maintenance_begins_and_ends_with_a_reason() -> None:
     }
     ended = await call(node, "maintenance-end", {"reason": "Done"})
     assert (ended["maintenance"], ended["since"], ended["drained"]) == (False, None, False)
+
+
+async def test_incidents_are_told_in_words_without_their_evidence() -> None:
+    fork = Incident(
+        kind=int(IncidentKind.FORK),
+        origin="us.gateway.test/exchange/fr",
+        size=7,
+        root=b"r" * 32,
+        at_ms=0,
+        note_a=b"one",
+        note_b=b"two",
+    )
+    later = Incident(kind=99, origin="us.gateway.test/exchange/fr", size=8, root=b"", at_ms=1)
+    node = Node(recorded=[fork, later])
+    found = await call(node, "incidents", caller=AUDITOR, language="fr")
+    first, second = found["incidents"]
+    assert first == {
+        "at": "1970-01-01T00:00:00.000Z",
+        "kind": "fork",
+        "says": INCIDENTS[IncidentKind.FORK].says.fr,
+        "do": INCIDENTS[IncidentKind.FORK].do.fr,
+        "origin": "us.gateway.test/exchange/fr",
+        "size": 7,
+        "root": "72" * 32,
+        "notes": 2,
+    }
+    assert (second["kind"], second["notes"]) == ("incident-99", 0)
+    assert len((await call(node, "incidents", query="limit=1"))["incidents"]) == 1
+    with pytest.raises(ParameterError):
+        await call(node, "incidents", query="limit=0")
 
 
 async def test_quotas_are_set_and_taken_back_with_a_reason() -> None:

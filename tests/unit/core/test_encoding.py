@@ -190,6 +190,13 @@ def test_what_is_no_encoding_is_not_read_together_either() -> None:
     assert decode_batch([good, b"\x81\x01\x01"]) is None, "a map"
 
 
+def test_what_only_looks_like_a_value_is_left_to_the_caller_of_a_batch() -> None:
+    # Those who read entries and headers compare exact types.
+    assert decode_batch([b"\xcb" + bytes(8)]) == (0.0,)
+    assert decode_batch([b"\xc7\x00\x05"]) is None, "an extension without content"
+    assert decode_batch([b"\x80"]) is None, "the empty map"
+
+
 def test_more_than_a_batch_holds_is_left_to_be_read_one_by_one() -> None:
     large = encode(bytes(MAX_BATCH_BYTES))
 

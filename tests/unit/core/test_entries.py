@@ -31,6 +31,7 @@ from gateway.core.entries import (
     ReceiptException,
     Role,
     VoidEntry,
+    decode_entries,
     decode_entry,
     encode_entry,
     kind_of,
@@ -449,3 +450,14 @@ def test_a_refusal_says_nothing_of_what_stood_in_the_entry() -> None:
         decode_entry(with_field(Kind.ANCHOR, 2, "CANARY"))
 
     assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xc7\x00\x05", b"\xcb" + bytes(8), b"\x80", b"", b"\x91", b"\xc7\x00\x04"]
+)
+def test_what_only_looks_like_an_entry_is_none_among_many_either(data: bytes) -> None:
+    good = encode_entry(AnchorEntry(origin="x", size=1, root=bytes(32)))
+
+    assert decode_entries([good, data]) == [decode_entry(good), None]
+    with pytest.raises(MalformedError):
+        decode_entry(data)

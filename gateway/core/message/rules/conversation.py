@@ -149,6 +149,9 @@ _quota_is_kept = Rule(
     number=123,
     pointer="/type",
     stage=Stage.STATEFUL,
+    told=lambda terms: Wording(
+        en=f"Of this type it is {terms.daily_limit}.", fr=f"Pour ce type, elle est de {terms.daily_limit}."
+    ),
     wording=Wording(
         en="An agency sends no more messages of a type on one UTC day than the terms of the type allow "
         "(daily_limit). Ask only what you need to know, put several values into one message, or wait until "

@@ -119,6 +119,10 @@ def _umbrella_is_named(facts: Facts) -> Pointers:
 @message_rule(
     "DP-04",
     38,
+    told=lambda terms: Wording(
+        en=f"This type is kept {max(1, terms.keep_days)} days at most.",
+        fr=f"Ce type se conserve {max(1, terms.keep_days)} jours au plus.",
+    ),
     pointer="/header/data_protection/delete_by, or /header/data_protection/review_by when it is later",
     en="Personal data has a delete_by after the day of creation and within the type's retention, and "
     "review_by is not after it. Correct the dates, or leave delete_by out of a draft.",

@@ -136,6 +136,9 @@ class PartCheck:
     held: Held = "anyhow"
 
 
+TermsWording: TypeAlias = Callable[[TypeTerms], Wording]
+"""Takes the terms of a type; returns what they say about the matter of a rule."""
+
 TermsTest: TypeAlias = Callable[[TypeTerms], bool]
 """Takes the terms of a type; tells whether its messages can break a rule at all."""
 
@@ -193,6 +196,8 @@ class Rule:
         part_checks: Functions for parts.
         format_checks: Tests of single values by their format.
         coded_checks: Tests of single values by a code beside them.
+        told: What the terms of the message's type say, which a refusal adds to the wording, so
+            that nobody has to look it up.
     """
 
     id: str
@@ -206,6 +211,7 @@ class Rule:
     part_checks: tuple[PartCheck, ...] = ()
     format_checks: tuple[FormatCheck, ...] = ()
     coded_checks: tuple[CodedCheck, ...] = ()
+    told: TermsWording | None = None
 
     def concerns(self, type_id: str, terms: TypeTerms) -> bool:
         """Tell whether the rule's message check is for messages of this type, which has these terms."""
@@ -224,6 +230,7 @@ def message_rule(
     applies_to: tuple[str, ...] = ("*",),
     stage: Stage = Stage.STATELESS,
     only_if: TermsTest | None = None,
+    told: TermsWording | None = None,
 ) -> Callable[[MessageCheck], Rule]:
     """Return a decorator that makes a rule of a function for whole messages."""
 
@@ -237,6 +244,7 @@ def message_rule(
             stage=stage,
             message_check=function,
             only_if=only_if,
+            told=told,
         )
 
     return make

@@ -6,6 +6,8 @@ from typing import Final
 
 from gateway.core.message.instants import DAY_MS, MINUTE_MS, instant_ms
 from gateway.core.message.rules.definition import GOOD, Facts, Pointers, Rule, Stage, message_rule
+from gateway.core.message.terms import TypeTerms
+from gateway.core.message.wording import Wording
 
 _MAX_CLOCK_SKEW_MS: Final = 5 * MINUTE_MS
 _MAX_LIFE_MS: Final = 30 * DAY_MS
@@ -73,10 +75,18 @@ def _everyone_is_on_the_right_side(facts: Facts) -> Pointers:
     return _strangers(facts)
 
 
+def _agencies(terms: TypeTerms) -> Wording:
+    sides = "; ".join(
+        f"{nation}: {', '.join(sorted(agencies))}" for nation, agencies in sorted(terms.agencies.items())
+    )
+    return Wording(en=f"This type is exchanged by {sides}.", fr=f"Ce type s'échange entre {sides}.")
+
+
 @message_rule(
     "H-04",
     6,
     pointer="/header",
+    told=_agencies,
     en="The agreement lets this agency send this type to these addressees. Look up who may exchange the "
     "type and address one of them, or have an agency that may send it do so.",
     fr="L'accord permet à ce service d'envoyer ce type à ces destinataires. Consultez la liste des services "

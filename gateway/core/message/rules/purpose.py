@@ -37,6 +37,10 @@ def holds_pnr(facts: Facts) -> bool:
     "PU-01",
     28,
     pointer="/header/purpose/code",
+    told=lambda terms: Wording(
+        en=f"They are {', '.join(sorted(terms.purposes))}.",
+        fr=f"Ce sont {', '.join(sorted(terms.purposes))}.",
+    ),
     only_if=lambda terms: terms.purposes.isdisjoint((_ANY_PURPOSE, _PURPOSE_OF_THE_REQUEST)),
     en="The purpose is one that the agreement allows for this type. Choose one of the type's purposes, or "
     "the type that serves yours.",
@@ -130,6 +134,9 @@ def _pnr_has_its_agreement(facts: Facts) -> Pointers:
     "LB-03",
     34,
     pointer="/header/legal_basis",
+    told=lambda terms: Wording(
+        en=f"It lists {', '.join(terms.legal_bases)}.", fr=f"Il énumère {', '.join(terms.legal_bases)}."
+    ),
     only_if=lambda terms: bool(terms.legal_bases),
     en="A type that needs a legal basis of its own names one of them. Add one of the bases that the type "
     "lists.",

@@ -53,7 +53,7 @@ def examine_thread(document: Json, *, catalogue: Catalogue, threads: ThreadView,
     if "operation" in header:
         examine_room(document, threads, side, broken, flags)
     return ThreadVerdict(
-        violations=tuple(violation(rule, pointer) for rule, pointer in broken),
+        violations=tuple(violation(rule, pointer, terms) for rule, pointer in broken),
         flags=frozenset(flags),
     )
 

@@ -255,3 +255,26 @@ def test_the_message_is_left_as_it_was() -> None:
     )
 
     assert json.dumps(document) == before
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "said"),
+    [
+        ("H-04", "This type is exchanged by FR: FR.DGDDI.DNGCD; US: US.CBP.AMO."),
+        ("PU-01", "They are MARITIME_INTERDICTION."),
+        ("LB-03", "It lists UN1988_ART17."),
+        ("DP-04", "This type is kept 1825 days at most."),
+    ],
+)
+def test_a_refusal_says_what_the_terms_of_the_type_allow(rule_id: str, said: str) -> None:
+    terms = read_catalogue().type("marine.boarding_request/1").terms
+    rule = find_rule(rule_id)
+    assert rule is not None
+
+    told = violation(rule_id, "/header", terms).wording
+
+    assert told.en == f"{rule.wording.en} {said}"
+    assert told.fr.startswith(f"{rule.wording.fr} ")
+    assert told.fr != rule.wording.fr
+    # A receipt carries the number alone: whoever reads it knows the rule, not always the type.
+    assert violation(rule_id, "/header").wording == rule.wording

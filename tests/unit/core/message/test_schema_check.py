@@ -378,6 +378,34 @@ def test_an_unknown_type_is_told_with_the_types_there_are() -> None:
     assert all(type_id in violation.text("fr") for type_id in CATALOGUE.types)
 
 
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("target.cargo_referral", "target.cargo_referral/1"),
+        ("target.cargo_refferal/1", "target.cargo_referral/1"),
+        ("Assist.Request/1", "assist.request/1"),
+        ("nothing like it at all", None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_the_type_that_was_meant_is_guessed(named: object, meant: str | None) -> None:
+    text = unknown_type(CATALOGUE, named).text("en")
+
+    _, asked, guess = text.partition(" Did you mean ")
+    assert (guess.removesuffix("?") if asked else None) == meant
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_an_optional_field_without_a_value_is_to_be_left_out(nothing: object) -> None:
+    optional = [violation.text("en") for violation in check(put("payload/suspected_concealment", nothing))]
+    required = [violation.text("en") for violation in check(put("payload/act_before", nothing))]
+
+    assert len(optional) == len(required) == 1
+    assert optional[0].endswith(". A field that says nothing is left out.")
+    assert "left out" not in required[0]
+
+
 class TestAnnouncedVersions:
     """Fields of a later minor version pass only once both sides agreed on it."""
 

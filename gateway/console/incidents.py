@@ -1,0 +1,126 @@
+"""The call of the operator port about incidents: what was recorded, what it means, what to do.
+
+An incident is kept with its evidence, two notes where two contradict each other; whoever needs
+those exports the logs. Here are the facts, and the kind in words in place of its number.
+
+Spec: docs/operating.md, "Incidents"; docs/spec/log.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from gateway.console.decisions import json_reply
+from gateway.console.officials import Official
+from gateway.console.words import Advice, advice
+from gateway.core.entries import IncidentKind
+from gateway.core.envelope import time_text
+from gateway.core.message.wording import Language
+from gateway.ports import Incident
+from gateway.web.exchange import Reply, Request
+from gateway.web.routing import Route
+
+MAX_INCIDENTS: Final = 1_000
+
+INCIDENTS: Final[Mapping[int, Advice]] = MappingProxyType(
+    {
+        IncidentKind.FORK: advice(
+            "Two validly signed notes of one log contradict each other; both are kept.",
+            "docs/operating.md, A frozen pair.",
+            "Deux notes valablement signées d'un même journal se contredisent ; les deux sont gardées.",
+            "docs/operating.md, A frozen pair.",
+        ),
+        IncidentKind.RECOVERY: advice(
+            "This node's log was older than what it had signed; it was refilled from the peer.",
+            "Find out why the database was old; tell the auditors.",
+            "Le journal de ce nœud était plus ancien que ce qu'il avait signé ; le pair l'a complété.",
+            "Cherchez pourquoi la base était ancienne ; prévenez les auditeurs.",
+        ),
+        IncidentKind.PEER_ROLLBACK: advice(
+            "The peer held less of a log than it had cosigned: it was restored from a backup.",
+            "Nothing here; ask the peer's operators what happened.",
+            "Le pair détenait moins d'un journal qu'il n'en avait cosigné : il a été restauré.",
+            "Rien ici ; demandez aux exploitants du pair ce qui s'est passé.",
+        ),
+        IncidentKind.KEY_WITHDRAWN: advice(
+            "A key was withdrawn.",
+            "See that its successor is in use; docs/keys.md, When something goes wrong.",
+            "Une clé a été retirée.",
+            "Vérifiez que sa remplaçante est en service ; docs/keys.md, When something goes wrong.",
+        ),
+        IncidentKind.ERASED: advice(
+            "The content of a message was erased on its way.",
+            "Nothing.",
+            "Le contenu d'un message a été effacé en chemin.",
+            "Rien.",
+        ),
+        IncidentKind.MALFORMED_ENTRY: advice(
+            "The peer's log holds an entry that this node cannot read; it was mirrored without effect.",
+            "Ask the peer's operators which version they run.",
+            "Le journal du pair a une entrée que ce nœud ne sait pas lire ; elle est copiée sans effet.",
+            "Demandez aux exploitants du pair quelle version ils utilisent.",
+        ),
+        IncidentKind.CLOCK: advice(
+            "The clocks of the two nodes differ too much.",
+            "Compare both with a time service; entente doctor says by how much.",
+            "Les horloges des deux nœuds diffèrent trop.",
+            "Comparez les deux à un service de temps ; entente doctor dit de combien.",
+        ),
+        IncidentKind.RECEIPT_CONFLICT: advice(
+            "The peer gave two receipts for the same entries that do not agree; the first one counts.",
+            "Call the peer's operators and the auditors.",
+            "Le pair a donné pour les mêmes entrées deux récépissés qui se contredisent ; le premier compte.",
+            "Appelez les exploitants du pair et les auditeurs.",
+        ),
+    }
+)
+
+_UNKNOWN: Final = advice(
+    "A kind that this version has no words for.",
+    "docs/spec/log.md of the newer version.",
+    "Un type pour lequel cette version n'a pas de mots.",
+    "docs/spec/log.md de la version plus récente.",
+)
+
+
+class IncidentCalls(Protocol):
+    """What a node has recorded; see `gateway.node.runtime.Node`."""
+
+    async def incidents(self, *, limit: int) -> list[Incident]:
+        """Return incidents, the newest first."""
+        ...
+
+
+def incident_routes(node: IncidentCalls) -> tuple[Route, ...]:
+    """Return the call about incidents."""
+
+    async def listing(request: Request[Official]) -> Reply:
+        limit = request.query.integer("limit", default=100, low=1, high=MAX_INCIDENTS)
+        request.query.done()
+        found = await node.incidents(limit=limit)
+        return json_reply({"incidents": [incident_document(item, request.language) for item in found]})
+
+    query = frozenset({"limit"})
+    return (
+        Route(
+            name="incidents", method="GET", path="/ops/v1/incidents", parts={}, handler=listing, query=query
+        ),
+    )
+
+
+def incident_document(incident: Incident, language: Language) -> dict[str, Any]:
+    """Return an incident as JSON, with its kind in words."""
+    words = INCIDENTS.get(incident.kind, _UNKNOWN)
+    labels = {int(kind): kind.name.lower().replace("_", "-") for kind in IncidentKind}
+    return {
+        "at": time_text(incident.at_ms),
+        "kind": labels.get(incident.kind, f"incident-{incident.kind}"),
+        "says": words.says.text(language),
+        "do": words.do.text(language),
+        "origin": incident.origin,
+        "size": incident.size,
+        "root": incident.root.hex(),
+        "notes": sum(note is not None for note in (incident.note_a, incident.note_b)),
+    }
