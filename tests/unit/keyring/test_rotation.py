@@ -17,10 +17,9 @@ from gateway.keyring.rotation import (
     REASONS,
     renew_node_certificates,
     revoke,
-    rotate_cosigner,
-    rotate_logs,
     rotate_peer_tls,
     rotate_server_tls,
+    rotate_signing_keys,
     server_names,
 )
 from gateway.keyring.statement import KeyStatement, StatementRefusedError
@@ -224,8 +223,7 @@ def _files(path: Path) -> dict[Path, bytes]:
 
 
 def later(home: NodeHome, what: str) -> KeyStatement:
-    rotation = {"log": rotate_logs, "cosigner": rotate_cosigner}[what]
-    return rotation(home, folder(home), root_signer(home, nation="FR"), now=present())
+    return rotate_signing_keys(what, home, folder(home), root_signer(home, nation="FR"), now=present())
 
 
 @pytest.mark.parametrize("what", ["log", "cosigner"])
