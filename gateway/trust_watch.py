@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha384
 from pathlib import Path
 from typing import Final
 
@@ -122,6 +123,7 @@ class TrustWatch:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        await self._record_papers()
         while True:
             await self._look_at_registry()
             for name in self._statements:
@@ -161,6 +163,16 @@ class TrustWatch:
 
     async def _reload_peer(self) -> None:
         await asyncio.to_thread(self._keyring.reload_peer)
+        await self._record_papers()
+
+    async def _record_papers(self) -> None:
+        """Put the digests of what people have signed on record: the ceremony, the exchange of trust."""
+        for event, path in (
+            ("ceremony.held", self._home.ceremony_record),
+            ("peer.imported", self._home.import_record),
+        ):
+            if path.exists():
+                await self._node.record_once(event, sha384(path.read_bytes()).digest())
 
     async def _look_at_context(self, name: str) -> None:
         try:

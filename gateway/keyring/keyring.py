@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from gateway.core.keybox import KemPrivateKey
 from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
@@ -48,6 +50,8 @@ from gateway.keyring.trust import (
     write_pin,
 )
 from gateway.keyring.x509_profile import Authority
+
+log = structlog.get_logger(__name__)
 
 STORAGE_KEY_BYTES: Final = 32
 MAX_STATEMENTS: Final = 64
@@ -314,12 +318,20 @@ class FileKeyring:
         if stated.test and not self.is_test:
             msg = "the key statement names TEST keys"
             raise StatementRefusedError(msg)
+        pin = replace(self._pin, lowest_version=stated.version)
         # The pin last: until then the next start finds a newer statement than it asks for,
         # which is fine.
-        write_public(self.home.peer.statement, note)
-        keep_verifier_keys(self.home.peer_verifier_keys, stated)
-        self._pin = replace(self._pin, lowest_version=stated.version)
-        write_pin(self.home.peer, self._pin)
+        try:
+            write_public(self.home.peer.statement, note)
+            keep_verifier_keys(self.home.peer_verifier_keys, stated)
+            write_pin(self.home.peer, pin)
+        except KeyFileError as error:
+            if error.refusal is not Refusal.UNWRITABLE:
+                raise
+            # The folder may be read-only, as in a container. The statement is in the mirror, which
+            # is read at each start; auditors at this home need it in the folder.
+            log.warning("peer.keys_not_kept", file=error.path.name, version=stated.version)
+        self._pin = pin
         self._peer = replace(peer, statement=stated, statement_note=note)
 
     def _imported(self) -> Published:

@@ -63,6 +63,7 @@ from gateway.ports import (
     PeerLink,
     Step,
     Store,
+    Transaction,
 )
 
 log = structlog.get_logger(__name__)
@@ -396,6 +397,22 @@ class Node:
             at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome, details=details
         )
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
+
+    async def record_once(self, event: str, digest: bytes) -> None:
+        """Write an event about a document with its digest, unless the newest one of the kind has it."""
+        await self._books.wait()
+        key = f"recorded:{event}"
+        now_ms = self._clock.now_ms()
+
+        def keep(tx: Transaction) -> None:
+            if tx.facts.get(key) == digest.hex():
+                return
+            tx.facts.put(key, digest.hex())
+            self._audit.append(
+                tx, self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=(digest,))
+            )
+
+        await self._store.write(Step.AUDITED, keep)
 
     async def restate(self) -> None:
         """Put a newer key statement of the keyring into both logs; from there on its keys sign.

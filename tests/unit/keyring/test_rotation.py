@@ -17,10 +17,9 @@ from gateway.keyring.rotation import (
     REASONS,
     renew_node_certificates,
     revoke,
-    rotate_cosigner,
-    rotate_logs,
     rotate_peer_tls,
     rotate_server_tls,
+    rotate_signing_keys,
     server_names,
 )
 from gateway.keyring.statement import KeyStatement, StatementRefusedError
@@ -224,8 +223,7 @@ def _files(path: Path) -> dict[Path, bytes]:
 
 
 def later(home: NodeHome, what: str) -> KeyStatement:
-    rotation = {"log": rotate_logs, "cosigner": rotate_cosigner}[what]
-    return rotation(home, folder(home), root_signer(home, nation="FR"), now=present())
+    return rotate_signing_keys(what, home, folder(home), root_signer(home, nation="FR"), now=present())
 
 
 @pytest.mark.parametrize("what", ["log", "cosigner"])
@@ -331,3 +329,17 @@ def test_an_import_beside_a_running_node_is_taken_up(own_pair: Pair) -> None:
     running.reload_peer()
 
     assert running.peer_pins() == published.statement.tls_spki
+
+
+def test_a_peers_keys_count_where_the_trust_folder_cannot_be_written(own_pair: Pair) -> None:
+    first = keyring(own_pair.fr)
+    later(own_pair.fr, "log")
+    newest = keyring(own_pair.fr)
+    peer = keyring(own_pair.us)
+    # A folder in the place of the file is as little writable as a read-only file system.
+    own_pair.us.peer.statement.unlink()
+    own_pair.us.peer.statement.mkdir()
+
+    peer.accept_peer_statement(newest.statement, after=first.statement)
+
+    assert peer.peer_keys == newest.own_statement
