@@ -25,6 +25,7 @@ from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
 from gateway.console.custody import custody_routes
 from gateway.console.local import tell_health
+from gateway.console.pair import pair_routes
 from gateway.core.message.schedule import Schedule
 from gateway.errors import ConfigError, GatewayError
 from gateway.keyring import tls
@@ -39,12 +40,14 @@ from gateway.link.server import peer_app
 from gateway.logs import configure_logs
 from gateway.node.courier import CourierConfig
 from gateway.node.pair import Pair
+from gateway.node.resumption import in_stored_generation
 from gateway.node.runtime import Node, NodeConfig
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
 from gateway.system import SystemClock, SystemEntropy
 from gateway.web.limits import Limits
+from gateway.web.routing import Route
 from gateway.web.server import Port, serve
 
 log = structlog.get_logger(__name__)
@@ -154,30 +157,41 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 server_name=config.peer.name,
             )
         )
-        node = Node(
-            pair=Pair(
-                nation=config.node.nation,
-                node=config.node.name,
-                peer_nation=config.peer_nation,
-                peer_node=config.peer.name,
-            ),
-            schedule=read_schedule(home, config),
-            store=store,
-            keyring=keyring,
-            high_water=FileHighWater(high_water_file),
-            orders=FileOrders(resolve(home, config.store.orders_file)),
-            link=link,
-            clock=clock,
-            entropy=SystemEntropy(),
-            config=NodeConfig(
-                courier=CourierConfig(
-                    pace_ms=config.bundle.pace_ms, longest_wait_s=config.bundle.longest_wait_s
+        high_water = FileHighWater(high_water_file)
+        orders = FileOrders(resolve(home, config.store.orders_file))
+        first = pair_of(config)
+        while not stop.is_set():
+            node = Node(
+                pair=await in_stored_generation(store, first),
+                schedule=read_schedule(home, config),
+                store=store,
+                keyring=keyring,
+                high_water=high_water,
+                orders=orders,
+                link=link,
+                clock=clock,
+                entropy=SystemEntropy(),
+                config=NodeConfig(
+                    courier=CourierConfig(
+                        pace_ms=config.bundle.pace_ms, longest_wait_s=config.bundle.longest_wait_s
+                    ),
+                    max_waiting=config.limits.max_waiting,
                 ),
-                max_waiting=config.limits.max_waiting,
-            ),
-        )
-        _tune_collector()
-        await _run(opened, node, link, clock, stop)
+            )
+            _tune_collector()
+            # Comes back without `stop` when the pair goes on in another generation of its logs:
+            # then the same process runs a node on those.
+            await _run(opened, node, link, clock, stop)
+
+
+def pair_of(config: Config) -> Pair:
+    """Return the two nodes that a configuration names, with the first generation of their logs."""
+    return Pair(
+        nation=config.node.nation,
+        node=config.node.name,
+        peer_nation=config.peer_nation,
+        peer_node=config.peer.name,
+    )
 
 
 def _tune_collector() -> None:
@@ -211,10 +225,11 @@ async def _run(
     apps = {
         "peer": (peer_app(node.peer_service, keyring.peer_pins), config.peer_api),
         "agency": (agency_app(node, agencies), config.agency_api),
-        "ops": (ops_app(node, operators, more=custody_routes(node.custody)), config.ops_api),
+        "ops": (ops_app(node, operators, more=_decisions(node)), config.ops_api),
     }
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")
+    reopening = asyncio.create_task(node.resumption.opened.wait(), name="reopening")
     try:
         async with AsyncExitStack() as ports:
             await ports.enter_async_context(tell_health(node, home.health_socket))
@@ -224,20 +239,26 @@ async def _run(
                     serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
                 )
             watching = asyncio.create_task(_watch_trust(opened, opened_ports, contexts, link, node))
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, stopping, reopening}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         # The ports have drained: what was in work is answered. Only now does the node stop.
-        if not running.done():
+        if not running.done() and stop.is_set():
             await node.close_books()
     finally:
         stopping.cancel()
+        reopening.cancel()
         running.cancel()
         results = await asyncio.gather(running, return_exceptions=True)
     if results[0] is not None and not isinstance(results[0], asyncio.CancelledError):
         # What only an operator can mend; anything else is a defect, and must not look like an end.
         raise results[0]
-    log.info("node.stopped", node=node.pair.node)
+    log.info("node.stopped" if stop.is_set() else "node.reopened", node=node.pair.node)
+
+
+def _decisions(node: Node) -> tuple[Route, ...]:
+    """Return the calls of the operator port by which people decide something."""
+    return (*custody_routes(node.custody), *pair_routes(node))
 
 
 async def _watch_trust(

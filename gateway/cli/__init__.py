@@ -56,6 +56,7 @@ COMMANDS: Final = MappingProxyType(
         "keys": Place(OPERATORS, "keys", "app"),
         "erase": Place(OPERATORS, "custody", "erase_command"),
         "hold": Place(OPERATORS, "custody", "app"),
+        "pair": Place(OPERATORS, "pair", "app"),
         "log": Place(AUDITORS, "log", "app"),
         "audit": Place(AUDITORS, "audit", "app"),
         "evidence": Place(AUDITORS, "evidence", "app"),

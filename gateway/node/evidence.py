@@ -15,6 +15,7 @@ from dataclasses import replace
 from gateway.core.entries import KeyStatementEntry, Kind, decode_entry
 from gateway.core.envelope import decode_header
 from gateway.core.evidence import Evidence, LoggedEntry
+from gateway.core.generation import located
 from gateway.core.log_proof import LogProof
 from gateway.core.merkle import inclusion_proof
 from gateway.core.message.schedule import Schedule
@@ -128,11 +129,15 @@ def gather(
     Raises:
         NotLoggedYetError: It has not been sent yet, or that entry is not signed yet.
     """
-    sender, receiver = pair.exchange_origin, pair.peer_origin
+    sender, receiver = pair.first_exchange_origin, pair.first_peer_origin
     if not row.outgoing:
         sender, receiver = receiver, sender
-    message = None if row.log_index is None else _logged(tx, sender, row.log_index)
-    if message is not None and not row.outgoing and mirror[0] is not None and mirror[1] > message.proof.index:
+    sender, index = located(sender, row.log_index or 0)
+    # An answer stands in the generation that was written when it was given.
+    receiver, answer = located(receiver, row.receipt_index or row.log_index or 0)
+    message = None if row.log_index is None else _logged(tx, sender, index)
+    is_mirror = sender == pair.peer_origin
+    if message is not None and is_mirror and mirror[0] is not None and mirror[1] > message.proof.index:
         message = _prove(tx, sender, message.proof.index, note=mirror[0], size=mirror[1])
     if message is None:
         msg = "the message is not in a signed log yet"
@@ -140,7 +145,7 @@ def gather(
     content = tx.threads.content(row.message_id)
     return Evidence(
         message=message,
-        receipt=None if row.receipt_index is None else _logged(tx, receiver, row.receipt_index),
+        receipt=None if row.receipt_index is None else _logged(tx, receiver, answer),
         receiver_origin=receiver,
         sender_statement=_statement(tx, sender),
         receiver_statement=_statement(tx, receiver),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import structlog
 
@@ -28,6 +29,7 @@ from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.custody import Custody
 from gateway.node.eraser import Eraser
 from gateway.node.evidence import EvidenceRoom
+from gateway.node.forks import FROZEN, GIVEN_UP
 from gateway.node.gate import Gate
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
@@ -38,10 +40,12 @@ from gateway.node.mirror import MirrorReader
 from gateway.node.pair import Pair
 from gateway.node.peer_service import PeerService
 from gateway.node.recovery import Recovery
+from gateway.node.resumption import Resumption
 from gateway.node.sequencer import Sequencer
 from gateway.node.succession import Succession
 from gateway.node.tracking import Tracking
 from gateway.node.vault import Vault
+from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
@@ -57,6 +61,10 @@ from gateway.ports import (
 )
 
 log = structlog.get_logger(__name__)
+
+
+SHIPPING_S: Final = 5.0
+"""Seconds that an orderly stop gives the last bundles to reach the peer."""
 
 
 class Phase(StrEnum):
@@ -136,6 +144,7 @@ class Node:
         self._clock = clock
         self._workers = Workers()
         self.started = asyncio.Event()
+        self._shipping: asyncio.Task[None] | None = None
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
         gate = Gate()
@@ -270,8 +279,20 @@ class Node:
             on_due=self._due,
             on_expired=self.tracking.moved,
         )
+        self.resumption = Resumption(
+            pair=pair,
+            store=store,
+            keyring=keyring,
+            high_water=high_water,
+            audit=self._audit,
+            link=link,
+            clock=clock,
+            is_frozen=lambda: self._intake.frozen or self._courier.breaker is Breaker.FROZEN,
+            on_signed_off=self._signed_off,
+            quiet=self._quiet,
+        )
         self._inspection = Inspection(store=store, audit=self._audit, clock=clock)
-        self._recovery = Recovery(
+        self.recovery = self._recovery = Recovery(
             pair=pair,
             store=store,
             keyring=keyring,
@@ -353,8 +374,16 @@ class Node:
         """Record that the node stops, and sign the audit log up to and with that event.
 
         For the end of an orderly stop, after the ports have drained: without it the last
-        events would stay unsigned until the next start.
+        events would stay unsigned until the next start. What our log has signed is given the time
+        to reach the peer: of an entry that is signed and nowhere else, an older copy of this
+        database could not be refilled.
         """
+        end_s = self._clock.monotonic_s() + SHIPPING_S
+        while self._courier.reachable and self._clock.monotonic_s() < end_s:
+            own = await self._store.read(lambda tx: tx.logs.head(self.pair.exchange_origin))
+            if own is None or own.size <= self._courier.peer_size:
+                break
+            await wait_for(self._clock, 0.05)
         await self.record("node.stopped")
         await self._housekeeping.sign_audit()
 
@@ -372,10 +401,16 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._housekeeping.run(), name="housekeeping")
             tasks.create_task(self._inspection.run(), name="inspection")
-            tasks.create_task(self._ship(), name="courier")
+            self._shipping = tasks.create_task(self._ship(), name="courier")
+            tasks.create_task(self.resumption.run(), name="resumption")
 
     async def _ship(self) -> None:
         """Settle where our log is, then ship it; again when the peer turns out to hold more of it."""
+        if await self._is_given_up():
+            # What it signed cannot be proven, and both operators have to sign off: until the next
+            # generation opens, nothing of this one is signed, compared or shipped.
+            self.started.set()
+            return
         while True:
             await self._recovery.settle(self._recovering)
             await self._sequencer.open()
@@ -384,6 +419,22 @@ class Node:
                 await self._courier.run()
             except RollbackError:
                 self._recovering()
+
+    async def _is_given_up(self) -> bool:
+        """Return whether operators have given this generation up while the node was stopped."""
+        frozen = await self._store.read(lambda tx: tx.facts.get(FROZEN))
+        return frozen is not None and frozen.startswith(f"{GIVEN_UP} ")
+
+    async def _quiet(self) -> None:
+        """Return once nothing appends to our log or to the mirror any more."""
+        if self._shipping is not None:
+            self._shipping.cancel()
+            await asyncio.wait([self._shipping])
+        await self._intake.quiet()
+
+    def _signed_off(self) -> None:
+        self._intake.freeze()
+        self._frozen()
 
     def _settled(self) -> None:
         """Let everything run that signs: our log is known to be whole."""

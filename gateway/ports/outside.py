@@ -145,11 +145,13 @@ class Standing:
         witnessed: Newest note of our audit log that it has seen, cosigned, or None.
         generation: Of the exchange logs at the peer.
         resumes: Generation that the peer's operators have signed off for; 0 for none.
+        frozen: Whether the peer has frozen the pair.
     """
 
     witnessed: bytes | None = None
     generation: int = 1
     resumes: int = 0
+    frozen: bool = False
 
 
 class PeerLink(Protocol):
