@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from gateway.audit.evidence import verify_evidence
+from gateway.audit.trust import Trust, parse_trust
 from gateway.core.entries import (
     AnchorEntry,
     CollectedEntry,
@@ -22,6 +24,7 @@ from gateway.core.entries import (
     VoidEntry,
 )
 from gateway.errors import PairFrozenError, UnavailableError
+from gateway.keyring.statement import root_name
 from gateway.node.audit_log import Actor
 from gateway.node.inbox import NotFoundError
 from gateway.node.recovery import (
@@ -34,7 +37,7 @@ from gateway.node.runtime import Phase
 from gateway.ports import Step
 from tests.fault.test_recovery import collect, deliver, head, is_whole, stopped_with
 from tests.forger import Forger
-from tests.world import World, other
+from tests.world import World, _signer, other
 
 OPERATOR = Actor(role=Role.OPERATOR, spki=b"o" * 32)
 
@@ -227,6 +230,18 @@ async def test_a_collection_finds_a_message_of_the_generation_before(world: Worl
     await is_whole(world)
 
 
+def trust_of(world: World) -> Trust:
+    """Return the keys that an auditor holds: of both nations' logs, cosigners and roots."""
+    lines = []
+    for nation in ("FR", "US"):
+        keyring, pair = world.sides[nation].keyring, world.sides[nation].keyring.pair
+        for origin in (pair.audit_origin, pair.exchange_origin):
+            lines += [k.encode() for k in keyring.own_verifier(origin).verifier_keys(cosigner=False)]
+        lines += [k.encode() for k in keyring.cosigner.verifier.verifier_keys(cosigner=True)]
+        lines += [k.encode() for k in _signer(root_name(nation)).verifier.statement_keys()]
+    return parse_trust(lines)
+
+
 async def test_evidence_of_an_old_message_is_that_of_its_own_generation(world: World) -> None:
     (message_id,) = await deliver(world, "US")
     await fork(world)
@@ -238,6 +253,8 @@ async def test_evidence_of_an_old_message_is_that_of_its_own_generation(world: W
     for wanted, word in ((message_id, b"exchange/fr\n"), (new, b"exchange/fr/2\n")):
         archive = await world.node("US").evidence.prove(world.principal("US"), wanted, disclose=False)
         assert word in archive
+        report = verify_evidence(archive, trust=trust_of(world))
+        assert report.is_verified, report
     delivery, verification = await world.node("FR").inbox.read(world.principal("FR"), message_id)
     assert delivery.row.message_id == message_id
     assert verification.origin == world.sides["US"].keyring.pair.exchange_origin

@@ -239,7 +239,8 @@ def test_the_key_of_one_log_does_not_sign_another(tmp_path: Path) -> None:
 
 
 def test_a_successor_generation_is_signed_by_the_key_of_the_first(tmp_path: Path) -> None:
-    entries = tuple(encode_entry(entry) for entry in opening(FR))
+    before = AnchorEntry(origin=FR_US, size=3, root=bytes(32))
+    entries = tuple(encode_entry(entry) for entry in [before, *opening(FR)])
     origin = f"{FR_US}/2"
     key = signer(FR_US)
     root = root_of([hash_leaf(entry) for entry in entries])
@@ -250,7 +251,7 @@ def test_a_successor_generation_is_signed_by_the_key_of_the_first(tmp_path: Path
         sign_mldsa87 = staticmethod(key.sign_mldsa87)
         verifier = type(key.verifier)(name=origin, ed25519=key.verifier.ed25519, mldsa87=key.verifier.mldsa87)
 
-    note = sign_checkpoint(Checkpoint(origin=origin, size=3, root=root), signer=Renamed(), time_s=TIME_S)
+    note = sign_checkpoint(Checkpoint(origin=origin, size=4, root=root), signer=Renamed(), time_s=TIME_S)
     assert verify(MadeLog(origin=origin, stored=entries, signed=note).export(tmp_path)).is_verified
 
 
