@@ -117,6 +117,8 @@ class TrustWatch:
             "peer": (home.peer.pin, self._reload_peer),
         }
         self._said = {name: tls.trust_stamp((path,)) for name, (path, _) in self._statements.items()}
+        # Ours is read at the first look: it may have come between two nodes of one process.
+        del self._said["own"]
         self._registry = home.registry.read_bytes()
         self._expiry = ExpiryWatch()
         self._expiry_at_s = 0.0
@@ -148,7 +150,7 @@ class TrustWatch:
         path, take_up = self._statements[name]
         try:
             stamp = tls.trust_stamp((path,))
-            if stamp == self._said[name]:
+            if stamp == self._said.get(name):
                 return
             await take_up()
         except (OSError, KeyFileError, TrustError) as error:

@@ -238,6 +238,39 @@ class FileKeyring:
             self._own = own
             return True
 
+    def take_up_own(self, statement: bytes) -> bool:
+        """Take up a newer statement of this node that stands in its own log; return whether it is newer.
+
+        Whoever restores a home may put an older ``trust`` beside newer keys. To state that one
+        again would go back to keys that were replaced, which the peer refuses.
+
+        Raises:
+            SignatureInvalidError: Our root has not signed it.
+            StatementRefusedError: It is about another nation or node.
+            MalformedError: Not a statement.
+            TrustError: The folder does not hold the keys that it names, or it is of another mode.
+        """
+        with self._lock:
+            stated = verify_statement(
+                statement, root=self._own.root, nation=self.nation, node=self.node, lowest_version=1
+            )
+            if stated.version <= self._own.statement.version:
+                return False
+            if stated.test != self.is_test:
+                msg = "the key statement in the log of this node is of another mode"
+                raise TrustError(msg)
+            self._own_keys = OwnKeys(self._folder, stated)
+            try:
+                write_public(self.home.own.statement, statement)
+                keep_verifier_keys(self.home.own_verifier_keys, stated)
+            except KeyFileError as error:
+                if error.refusal is not Refusal.UNWRITABLE:
+                    raise
+                # Read-only, as in a container: it is taken up from the log at each start.
+                log.warning("keys.not_kept", file=error.path.name, version=stated.version)
+            self._own = replace(self._own, statement=stated, statement_note=statement)
+            return True
+
     def reload_peer(self) -> None:
         """Read what is pinned and published of the peer anew, as after an import.
 

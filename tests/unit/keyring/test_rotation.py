@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import SignatureInvalidError
 from gateway.keyring import tls
 from gateway.keyring.home import TLS_PEER_KEY, TLS_PEER_NEXT_KEY, NodeHome
 from gateway.keyring.keyfile import Purpose
@@ -293,6 +294,34 @@ def test_a_running_node_reads_its_new_keys_and_refuses_a_statement_whose_keys_ar
     away.rename(hidden)
     assert running.reload_own() is True
     assert running.own_statement.version == 2
+
+
+def test_a_home_that_was_restored_takes_up_what_its_log_states(own_pair: Pair) -> None:
+    home = own_pair.fr
+    saved = {path: path.read_bytes() for path in (home.own.statement, home.own_verifier_keys)}
+    later(home, "log")
+    stated = keyring(home).statement
+    for path, content in saved.items():
+        path.write_bytes(content)
+    restored = keyring(home)
+    assert restored.own_statement.version == 1
+
+    assert restored.take_up_own(stated) is True
+
+    assert restored.statement == stated
+    origin = "fr.gateway.test/exchange/us"
+    assert restored.log_signer(origin, stated).verifier == restored.own_statement.log(origin)
+    assert keyring(home).statement == stated
+    assert len(home.own_verifier_keys.read_text().splitlines()) == 10
+    # It never goes back, and takes nothing that is not its own root's, or whose keys are not there.
+    assert restored.take_up_own(saved[home.own.statement]) is False
+    with pytest.raises(SignatureInvalidError):
+        restored.take_up_own(keyring(own_pair.us).statement)
+    for path, content in saved.items():
+        path.write_bytes(content)
+    (home.keys / "log-audit-v2.key").unlink()
+    with pytest.raises(TrustError, match="log-audit"):
+        keyring(home).take_up_own(stated)
 
 
 def test_the_peer_accepts_new_keys_and_never_goes_back(own_pair: Pair) -> None:
