@@ -337,7 +337,10 @@ async def _record_notices(home: NodeHome, node: Node) -> None:
                     log.error("notice.refused", file=path.name)
                 else:
                     await node.record(notice.event, details=notice.details)
-                    log.info(notice.event)
+                    if notice.event == "backup.made":
+                        log.info("backup.made")
+                    else:
+                        log.info("backup.restored")
                 # After the record: a crash in between writes it twice, never not at all.
                 path.unlink()
         except OSError as error:
