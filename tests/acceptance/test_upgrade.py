@@ -125,8 +125,10 @@ def test_a_node_whose_database_is_lost_is_restored_as_the_runbook_says(pair: Sta
     if os.geteuid() == 0:
         for path in (media, phrases, *media.rglob("*"), *phrases.rglob("*")):
             os.chown(path, pair.owner, pair.owner)
+    # Both first: a node is not ready before it has asked its peer how far its log is known.
     for nation in NODES:
         pair.start(nation)
+    for nation in NODES:
         pair.until_healthy(nation)
     pair.piped(
         "exec", "-T", "fr", "entente", "backup", "-", "--home", HOME, "--reason", "daily", target=backup
