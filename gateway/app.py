@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,9 @@ from gateway.console.local import tell_health
 from gateway.console.running import running_routes
 from gateway.core.message.schedule import Schedule
 from gateway.core.witness import parse_witness_key
-from gateway.errors import ConfigError, GatewayError, MalformedError
+from gateway.errors import ConfigError, MalformedError
 from gateway.keyring import tls
-from gateway.keyring.access import Doorkeeper
+from gateway.keyring.access import Doorkeeper, RevocationWatch
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
@@ -53,13 +52,14 @@ from gateway.storage.orders import FileOrders
 from gateway.storage.snapshot import remove_leftovers
 from gateway.storage.store import SqlStore
 from gateway.system import SystemClock, SystemDisk, SystemEntropy
+from gateway.trust_watch import ContextMaker, TlsEnds, TrustWatch, end_times, revocation_check
 from gateway.web.limits import Limits
 from gateway.web.server import Port, serve
 
 log = structlog.get_logger(__name__)
 
-TRUST_WATCH_S: Final = 1.0
-"""Seconds between two looks at the files that TLS contexts are built from."""
+NOTICES_S: Final = 1.0
+"""Seconds between two looks at what commands have left to be put on record."""
 
 DRAIN_S: Final = 10.0
 
@@ -285,19 +285,26 @@ async def _run(
     )
     agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES))
     operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS))
-    contexts: dict[str, Callable[[], ssl.SSLContext]] = {
+    contexts: dict[str, ContextMaker] = {
         "peer": lambda: tls.peer_server(home, keyring.peer_identity()),
         "agency": lambda: tls.agency_server(home, keyring.server_identity()),
         "ops": lambda: tls.operator_server(home, keyring.server_identity()),
     }
     peer, agency = peer_app(node.peer_service, keyring.peer_pins), agency_app(node, agencies)
     more = (*custody_routes(node.custody), *running_routes(node))
-    ops = ops_app(node, operators, ports=(peer, agency), more=more)
+    ops = ops_app(node, operators, ports=(peer, agency), ends=lambda: end_times(home), more=more)
     apps = {
         "peer": (peer, config.peer_api),
         "agency": (agency, config.agency_api),
         "ops": (ops, config.ops_api),
     }
+    for name, trust, authority in (
+        ("peer", home.peer, Authority.NODES),
+        ("agency", home.own, Authority.AGENCIES),
+        ("ops", home.own, Authority.OPERATORS),
+    ):
+        watch = RevocationWatch(trust, authority)
+        apps[name][0].check_certificates(revocation_check(watch, port=name))
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
@@ -308,8 +315,10 @@ async def _run(
                 opened_ports[name] = await ports.enter_async_context(
                     serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
                 )
-            watching = asyncio.create_task(_watch_trust(opened, opened_ports, contexts, link, node))
-            noticing = asyncio.create_task(_record_notices(home, node))
+            ends = TlsEnds(ports=opened_ports, contexts=contexts, link=link)
+            trust_watch = TrustWatch(home, keyring, node, ends, clock=clock)
+            watching = asyncio.create_task(trust_watch.run(), name="trust")
+            noticing = asyncio.create_task(_record_notices(home, node), name="notices")
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             noticing.cancel()
@@ -330,61 +339,23 @@ async def _run(
 async def _record_notices(home: NodeHome, node: Node) -> None:
     """Log what commands did beside the node: backups that were made, the one it was restored from."""
     while True:
-        await asyncio.sleep(TRUST_WATCH_S)
+        await asyncio.sleep(NOTICES_S)
         try:
             for path, notice in notices.waiting(home.data):
                 if notice is None:
                     log.error("notice.refused", file=path.name)
                 else:
                     await node.record(notice.event, details=notice.details)
-                    if notice.event == "backup.made":
-                        log.info("backup.made")
-                    else:
-                        log.info("backup.restored")
+                    _tell(notice.event)
                 # After the record: a crash in between writes it twice, never not at all.
                 path.unlink()
         except OSError as error:
             log.error("notice.refused", error=type(error).__name__)  # noqa: TRY400
 
 
-async def _watch_trust(
-    opened: Opened,
-    ports: dict[str, Port],
-    contexts: dict[str, Callable[[], ssl.SSLContext]],
-    link: HttpPeerLink,
-    node: Node,
-) -> None:
-    """Rebuild TLS contexts when a certificate or revocation list is replaced, and end what is open.
-
-    A live context never sees a newer revocation list, so this is how a revocation counts.
-    """
-    home, keyring = opened.home, opened.keyring
-    files = {
-        "peer": tls.context_files(home.peer, Authority.NODES, home.own.peer_chain),
-        "agency": tls.context_files(home.own, Authority.AGENCIES, home.own.server_chain),
-        "ops": tls.context_files(home.own, Authority.OPERATORS, home.own.server_chain),
-    }
-    stamps = {name: tls.trust_stamp(paths) for name, paths in files.items()}
-    registry = home.registry.read_bytes()
-    while True:
-        await asyncio.sleep(TRUST_WATCH_S)
-        # The registry itself is asked with every request; here its change is put on record.
-        if home.registry.exists() and (found := home.registry.read_bytes()) != registry:
-            registry = found
-            await node.record("registry.changed")
-            log.info("registry.changed")
-        for name, paths in files.items():
-            try:
-                stamp = tls.trust_stamp(paths)
-                if stamp == stamps[name]:
-                    continue
-                ports[name].replace_context(contexts[name]())
-                if name == "peer":
-                    await link.replace_context(tls.peer_client(home, keyring.peer_identity()))
-            except (OSError, GatewayError, ssl.SSLError) as error:
-                # Half-written files are looked at again at the next tick; what is open
-                # stays as it was, and the operator is told.
-                log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400
-                continue
-            stamps[name] = stamp
-            log.info("trust.renewed", port=name)
+def _tell(event: str) -> None:
+    """Log an event that a command left; each by its own line, so that all names stand in the program."""
+    if event == "backup.made":
+        log.info("backup.made")
+    else:
+        log.info("backup.restored")

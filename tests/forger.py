@@ -29,6 +29,7 @@ from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.merkle import append, hash_leaf
 from gateway.core.message.draft import Sender, complete
 from gateway.core.sealing import ContentKey, seal_content
+from gateway.core.signature import HybridSigner
 from gateway.node.identifiers import new_uuid7
 from gateway.ports import BundleAnswer, Transaction
 from tests.world import AGENCIES, NODES, World
@@ -54,7 +55,8 @@ class Forger:
         self.size = size
         self._key_id = key_id
         self._public = KemPublicKey.from_bytes(public)
-        self._signer = world.sides["US"].keyring.log_signer(self.origin)
+        keyring = world.sides["US"].keyring
+        self._signer = keyring.log_signer(self.origin, keyring.statement)
 
     @property
     def origin(self) -> str:
@@ -164,6 +166,10 @@ class Forger:
                 note=b"",
             )
         )
+
+    def use_key(self, signer: HybridSigner) -> None:
+        """Sign with another key from now on, such as a stolen one that was replaced."""
+        self._signer = signer
 
     def signed(self, bundle: Bundle) -> Bundle:
         """Return the bundle with the note that the log would sign for its entries."""

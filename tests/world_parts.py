@@ -13,16 +13,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from gateway.core.envelope import time_text
-from gateway.core.generation import generation_of
+from gateway.core.generation import first_of
 from gateway.core.keybox import KemPrivateKey, kem_key_id
+from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridSigner, HybridVerifier, SoftwareSigner
 from gateway.errors import GatewayError, StoreError
-from gateway.keyring.statement import KeyStatement, root_name, sign_statement, verify_statement
+from gateway.keyring.statement import (
+    KeyStatement,
+    parse_statement,
+    root_name,
+    sign_statement,
+    verify_statement,
+)
 from gateway.node.pair import Pair
 from gateway.ports import DiskSpace, Order, Step, StoreStats, Transaction
 from gateway.storage.orders import FileOrders
@@ -98,49 +106,49 @@ class WorldEntropy:
         return self.jitter
 
 
-def _signer(key: str, *, name: str | None = None) -> SoftwareSigner:
-    seed = hashlib.sha512(f"test key {key}".encode()).digest()
-    return SoftwareSigner(name=name or key, ed25519_seed=seed[:32], mldsa87_seed=seed[32:])
-
-
 class WorldKeyring:
     """Test keys of one node, derived from names; KEM keys live as long as this object."""
 
     def __init__(self, nation: str) -> None:
         self.pair = pair_of(nation)
         self.storage_key = StorageKey(hashlib.sha256(f"storage {nation}".encode()).digest())
-        self._signers = {
-            origin: _signer(origin) for origin in (self.pair.exchange_origin, self.pair.audit_origin)
-        }
-        self._cosigner = _signer(self.pair.node)
-        self.statement = _statement(nation)
-        self.peer_statement = _statement(other(nation))
-        self._peer = self._verify(self.peer_statement, 1)
+        self.statement = _statement(nation, 1)
+        self.cosigner: HybridSigner = _signer(self.pair.node, 1)
+        self.peer_statement = _statement(other(nation), 1)
+        self._peer = [self._verify(self.peer_statement)]
         self._kem: dict[bytes, tuple[KemPrivateKey, int]] = {}
 
-    @property
-    def cosigner(self) -> HybridSigner:
-        return self._cosigner
+    def rotate(self) -> None:
+        """Have the next statement, with new keys for both logs and for the cosigner."""
+        self.statement = _statement(self.pair.nation, _read(self.statement).version + 1)
+
+    def use_cosigner_of(self, statement: bytes) -> None:
+        self.cosigner = _signer(self.pair.node, _read(statement).version)
 
     @property
-    def peer_cosigner_verifier(self) -> HybridVerifier:
-        return self._peer.cosigner
+    def peer_cosigners(self) -> tuple[HybridVerifier, ...]:
+        return self._newest_two(lambda stated: stated.cosigner)
 
-    def log_signer(self, origin: str) -> HybridSigner:
-        for first, signer in self._signers.items():
-            # The key of a log signs its successors, under their names.
-            if generation_of(first, origin) is not None:
-                return signer if origin == first else _signer(first, name=origin)
-        raise KeyError(origin)
+    def log_signer(self, origin: str, statement: bytes) -> HybridSigner:
+        return _signer(origin, _read(statement).version)
 
-    def own_verifier(self, origin: str) -> HybridVerifier:
-        return self.log_signer(origin).verifier
+    def own_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
+        newest = _read(self.statement).version
+        return tuple(_signer(origin, version).verifier for version in range(newest, 0, -1))
 
-    def peer_log_verifier(self, origin: str) -> HybridVerifier:
-        return self._peer.log(origin)
+    def peer_log_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
+        return self._newest_two(lambda stated: stated.log(origin))
 
-    def accept_peer_statement(self, statement: bytes) -> None:
-        self._peer = self._verify(statement, self._peer.version)
+    def peer_log_verifier(self, origin: str, statement: bytes) -> HybridVerifier:
+        return self._verify(statement).log(origin)
+
+    def accept_peer_statement(self, statement: bytes, *, after: bytes | None = None) -> None:
+        stated = self._verify(statement, 1 if after is None else self._verify(after).version)
+        if stated not in self._peer:
+            self._peer = sorted((*self._peer, stated), key=lambda item: item.version)
+
+    def _newest_two(self, key: Callable[[KeyStatement], HybridVerifier]) -> tuple[HybridVerifier, ...]:
+        return tuple(dict.fromkeys(key(stated) for stated in reversed(self._peer)))[:2]
 
     def create_kem_key(self, now_ms: int) -> tuple[bytes, bytes]:
         key = KemPrivateKey.from_seed(os.urandom(32))
@@ -157,7 +165,7 @@ class WorldKeyring:
     def kem_keys(self) -> Mapping[bytes, int]:
         return {key_id: created for key_id, (_, created) in self._kem.items()}
 
-    def _verify(self, note: bytes, lowest: int) -> KeyStatement:
+    def _verify(self, note: bytes, lowest: int = 1) -> KeyStatement:
         nation = self.pair.peer_nation
         return verify_statement(
             note,
@@ -174,17 +182,34 @@ def pair_of(nation: str) -> Pair:
     return Pair(nation=nation, node=NODES[nation], peer_nation=peer, peer_node=NODES[peer])
 
 
-def _statement(nation: str) -> bytes:
+@cache
+def _signer(name: str, version: int = 1) -> SoftwareSigner:
+    """Return the key of a log or cosigner that the statement of a version names.
+
+    The key of a log signs its successors, under their names.
+    """
+    first = first_of(name)
+    seed = hashlib.sha512(f"test key {first}{f' v{version}' * (version > 1)}".encode()).digest()
+    return SoftwareSigner(name=name, ed25519_seed=seed[:32], mldsa87_seed=seed[32:])
+
+
+@cache
+def _read(statement: bytes) -> KeyStatement:
+    return parse_statement(parse_note(statement).text)
+
+
+@cache
+def _statement(nation: str, version: int) -> bytes:
     pair = pair_of(nation)
     statement = KeyStatement(
         nation=nation,
         node=pair.node,
-        version=1,
+        version=version,
         issued=datetime(2026, 11, 1, tzinfo=UTC),
         test=True,
         root_certificate=b"\x03" * 48,
-        logs=tuple(_signer(o).verifier for o in (pair.audit_origin, pair.exchange_origin)),
-        cosigner=_signer(pair.node).verifier,
+        logs=tuple(_signer(o, version).verifier for o in (pair.audit_origin, pair.exchange_origin)),
+        cosigner=_signer(pair.node, version).verifier,
         tls_spki=(b"\x01" * 32, b"\x02" * 32),
     )
     return sign_statement(statement, root=_signer(root_name(nation)))

@@ -19,6 +19,7 @@ from typing import Any, Final
 from gateway.audit.numbers import Voided
 from gateway.audit.statement import Statement, read_statement
 from gateway.audit.succession import Citation, read_citation
+from gateway.audit.trust import Trust
 from gateway.core.entries import (
     AnchorEntry,
     CollectedEntry,
@@ -36,6 +37,7 @@ from gateway.core.entries import (
 from gateway.core.envelope import FROM_NODE, TO_NODE, batch_header_fields
 from gateway.core.generation import predecessor_of
 from gateway.core.merkle import HASH_BYTES, Hash
+from gateway.core.signature import HybridVerifier
 from gateway.errors import MalformedError
 
 _EXCHANGE: Final = frozenset(int(kind) for kind in Kind if kind is not Kind.EVENT)
@@ -51,6 +53,9 @@ _REFILLED: Final = "log.recovered"
 
 MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
+
+MAX_STATEMENTS: Final = 1_000
+"""Six a year are usual; each is held in memory until the end of the verification."""
 
 MAX_AGENCIES: Final = 10_000
 MAX_REFILLED: Final = 10_000
@@ -138,8 +143,7 @@ class LogContents:
         self.messages = Problems()
         self.receipts = Problems()
         self.anchors = Problems()
-        self.first_statement: Statement | None = None
-        self.last_statement: Statement | None = None
+        self.stated: list[tuple[int, Statement]] = []
         self.statements = Problems()
         self.is_successor = predecessor_of(origin) is not None
         self.citation: Citation | None = None
@@ -157,6 +161,37 @@ class LogContents:
         self._rewound = False
         self._box: tuple[bytes, bytes, bytes] | None = None
         self._slot = 0
+
+    @property
+    def first_statement(self) -> Statement | None:
+        """Return the key statement that the log opens with, or None if it opens with none.
+
+        It stands at index 0; in a successor behind what that cites.
+        """
+        if not self.stated or (self.stated[0][0] != 0 and not self.is_successor):
+            return None
+        return self.stated[0][1]
+
+    @property
+    def last_statement(self) -> Statement | None:
+        """Return the newest key statement, or None if the log holds none."""
+        return self.stated[-1][1] if self.stated else None
+
+    def statement_at(self, size: int) -> Statement | None:
+        """Return the key statement whose keys are valid for the checkpoint of a size, or None."""
+        return next((statement for index, statement in reversed(self.stated) if index < size), None)
+
+    def key_problem(self, signer: HybridVerifier, size: int, trust: Trust) -> str:
+        """Return what is wrong with a key that has signed the checkpoint of a size, or "" if it is right.
+
+        Where no statement stands below the size, one trusted key is an answer, and several are none.
+        """
+        statement = self.statement_at(size)
+        if statement is not None:
+            return "" if statement.names(signer) else "it is signed by keys that are not those of its size"
+        if len(trust.log_keys(self.origin)) > 1:
+            return "several keys of this log are trusted, and no key statement below its size says which"
+        return ""
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
@@ -290,6 +325,7 @@ class LogContents:
         last = self.last_statement
         if last is not None and statement.version <= last.version and statement.note != last.note:
             self.statements.add(index, "is a key statement whose version does not grow")
-        if index == 0 or (self.is_successor and self.first_statement is None):
-            self.first_statement = statement
-        self.last_statement = statement
+        if len(self.stated) == MAX_STATEMENTS:
+            self.statements.add(index, "is one key statement too many")
+            return
+        self.stated.append((index, statement))

@@ -12,7 +12,7 @@ Spec: docs/auditing.md, "Two logs side by side".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,9 +25,10 @@ from gateway.audit.succession import succession_check
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint
-from gateway.core.cosignature import verify_cosignature, verify_log_note
+from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
+from gateway.core.generation import predecessor_of
 from gateway.core.merkle import Hash, edge_at
 from gateway.core.signature import HybridVerifier
 from gateway.errors import GatewayError, SignatureInvalidError
@@ -64,12 +65,32 @@ def compare_logs(
     for speaker in largest.values():
         if speaker.contents.citation is not None:
             compared.append(succession_check(speaker.contents.origin, speaker.contents.citation, at_hand))
+            compared += _keys_checks(speaker, largest)
         compared += _root_checks("receipts", speaker.contents.receipted, speaker, largest)
         compared += _answer_checks(speaker, largest)
         compared += _root_checks("anchors", speaker.contents.anchored, speaker, largest)
         compared += _completeness_checks(speaker, largest)
     logs = tuple(item.report for item in verifications)
     return SetReport(title=title, logs=logs, checks=(*checks, *compared))
+
+
+def _keys_checks(successor: _Known, logs: Mapping[str, _Known]) -> list[Check]:
+    """Return whether the keys of a successor are not older than those of the log before it.
+
+    Keys are replaced because they may be stolen: whoever has an old one must not be able to
+    open a log with it. Nothing if the log before it is not at hand, or one of them states no keys.
+    """
+    before = logs.get(predecessor_of(successor.checkpoint.origin) or "")
+    first = None if before is None else before.contents.last_statement
+    second = successor.contents.last_statement
+    if first is None or second is None:
+        return []
+    name = f"keys of {successor.checkpoint.origin}"
+    if second.version < first.version or (second.version == first.version and second.note != first.note):
+        detail = f"key statement {second.version} follows {first.version} of the log before it"
+        return [Check(name=name, outcome=Outcome.FAILED, detail=detail)]
+    detail = f"key statement {second.version}, not older than that of the log before it"
+    return [Check(name=name, outcome=Outcome.HELD, detail=detail)]
 
 
 def check_cosigned_note(verification: Verification, note: bytes, *, trust: Trust) -> Check | None:
@@ -91,13 +112,17 @@ def check_cosigned_note(verification: Verification, note: bytes, *, trust: Trust
         return None
     origin = known.checkpoint.origin
     name = f"cosigned part of {origin}"
-    verifier = trust.log(origin)
+    keys = trust.log_keys(origin)
     cosigners = trust.foreign_cosigners(origin)
-    if verifier is None or not cosigners:
+    if not keys or not cosigners:
         return Check(name=name, outcome=Outcome.NOT_CHECKED, detail="no key of another node is trusted")
     try:
-        checkpoint = verify_log_note(note, verifier=verifier).checkpoint
+        signer = signing_key(note, keys)
+        checkpoint = verify_log_note(note, verifier=signer).checkpoint
         by = _verify_any(note, cosigners)
+        problem = known.contents.key_problem(signer, checkpoint.size, trust)
+        if problem:
+            return Check(name=name, outcome=Outcome.FAILED, detail=problem)
         if checkpoint.size > known.checkpoint.size:
             return Check(name=name, outcome=Outcome.FAILED, detail="it is larger than the log")
         root = edge_at(checkpoint.size, reader=LogReader(known.log, known.contents.size)).root()

@@ -19,7 +19,7 @@ from gateway.audit.report import Check, Outcome, first_failure, time_text, verdi
 from gateway.audit.statement import read_statement
 from gateway.audit.trust import Trust
 from gateway.core.checkpoint import Checkpoint
-from gateway.core.cosignature import verify_cosignature, verify_log_note
+from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.entries import MessageEntry, ReceiptEntry, decode_entry
 from gateway.core.envelope import Header, decode_header, header_of
 from gateway.core.envelope import time_text as ms_text
@@ -161,8 +161,8 @@ class _Checking:
             log, cosigner = stated_keys(note, origin)
             self._trust = replace(
                 self._trust,
-                logs=_with(self._trust.logs, log, self._trust.log(origin)),
-                cosigners=_with(self._trust.cosigners, cosigner, self._trust.cosigners.get(node)),
+                logs=_with(self._trust.logs, log, self._trust.log_keys(origin)),
+                cosigners=_with(self._trust.cosigners, cosigner, self._trust.cosigner_keys(node)),
             )
             vouched.append(node)
         if unknown:
@@ -182,17 +182,16 @@ class _Checking:
 
     def _prove_delivery(self) -> None:
         node = self._header.to_node
-        cosigner = self._trust.cosigners.get(node)
         note = self._evidence.message.proof.note
         stated = stated_keys(self._evidence.receiver_statement, self._evidence.receiver_origin)[1]
         labels = {(key.name, key.key_id) for key in stated.verifier_keys(cosigner=True)}
         if not labels & {(line.name, line.key_id) for line in parse_note(note).signatures}:
             self._not_checked("delivery", f"{node} has not cosigned this state of the log")
             return
-        if cosigner is None or cosigner != stated:
+        if stated not in self._trust.cosigner_keys(node):
             msg = f"no trusted keys for the cosigner {node}, or others than those in the file"
             raise SignatureInvalidError(msg)
-        time_s = verify_cosignature(note, cosigner=cosigner)
+        time_s = verify_cosignature(note, cosigner=stated)
         self._facts.append(("delivered", f"not later than {time_text(time_s)}"))
         self._held("delivery", f"{node} holds every entry and ciphertext up to it")
 
@@ -264,11 +263,11 @@ class _Checking:
     def _logged(self, item: LoggedEntry) -> tuple[Checkpoint, int]:
         """Verify that an entry is in its log under signatures of trusted keys."""
         origin = item.origin
-        verifier = self._trust.log(origin)
-        if verifier is None:
+        keys = self._trust.log_keys(origin)
+        if not keys:
             msg = f"no trusted keys for the log {origin}"
             raise SignatureInvalidError(msg)
-        verified = verify_log_note(item.proof.note, verifier=verifier)
+        verified = verify_log_note(item.proof.note, verifier=signing_key(item.proof.note, keys))
         checkpoint = verified.checkpoint
         verify_inclusion(
             leaf_hash=hash_leaf(item.entry),
@@ -293,17 +292,17 @@ class _Checking:
 
 
 def _with(
-    known: Mapping[str, HybridVerifier], vouched: HybridVerifier, trusted: HybridVerifier | None
+    known: Mapping[str, HybridVerifier], vouched: HybridVerifier, trusted: tuple[HybridVerifier, ...]
 ) -> dict[str, HybridVerifier]:
     """Return trusted keys with those that a root vouches for.
 
     Raises:
         SignatureInvalidError: The auditor trusts other keys of the same name.
     """
-    if trusted is not None and trusted != vouched:
+    if trusted and vouched not in trusted:
         msg = f"the statement in the file names other keys of {vouched.name} than the trusted ones"
         raise SignatureInvalidError(msg)
-    return {**known, vouched.name: vouched}
+    return dict(known) if trusted else {**known, vouched.name: vouched}
 
 
 def _header_in(message: bytes, header: Header) -> Header:

@@ -18,9 +18,10 @@ from gateway.audit.report import Check, Outcome, SetReport, time_text
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import verify_log_note
+from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.merkle import edge_at
 from gateway.core.note import parse_note
+from gateway.core.signature import HybridVerifier
 from gateway.errors import GatewayError
 
 
@@ -41,6 +42,7 @@ class SavedNote:
 class _Signed:
     label: str
     checkpoint: Checkpoint
+    signer: HybridVerifier
 
 
 def check_notes(saved: Sequence[SavedNote], logs: Sequence[Verification], *, trust: Trust) -> SetReport:
@@ -60,7 +62,7 @@ def check_notes(saved: Sequence[SavedNote], logs: Sequence[Verification], *, tru
             by_origin.setdefault(signed.checkpoint.origin, []).append(signed)
     for origin, notes in sorted(by_origin.items()):
         copies = [log for log in logs if log.report.is_verified and _origin(log) == origin]
-        checks.append(_history(origin, notes, copies))
+        checks.append(_history(origin, notes, copies, trust))
     return SetReport(
         title=f"{len(saved)} saved checkpoints",
         logs=tuple(log.report for log in logs),
@@ -87,7 +89,7 @@ def check_since(verification: Verification, saved: SavedNote, *, trust: Trust) -
             f"{saved.label} covers {size} entries, the log at hand only {known.size}: the rest is withheld"
         )
         return Check(name=name, outcome=Outcome.FAILED, detail=detail)
-    problem = _against(signed, verification)
+    problem = _against(signed, verification, trust)
     if problem is not None:
         return Check(name=name, outcome=Outcome.FAILED, detail=problem)
     detail = f"begins with the {size} entries of {saved.label}; {known.size - size} were added"
@@ -99,23 +101,24 @@ def _signed(saved: SavedNote, trust: Trust) -> tuple[_Signed | None, Check]:
     name = f"note {saved.label}"
     try:
         origin = parse_checkpoint(parse_note(saved.note).text).origin
-        verifier = trust.log(origin)
-        if verifier is None:
+        keys = trust.log_keys(origin)
+        if not keys:
             detail = f"no trusted keys for the log {origin}"
             return None, Check(name=name, outcome=Outcome.FAILED, detail=detail)
-        verified = verify_log_note(saved.note, verifier=verifier)
+        signer = signing_key(saved.note, keys)
+        verified = verify_log_note(saved.note, verifier=signer)
     except GatewayError as error:
         return None, Check(name=name, outcome=Outcome.FAILED, detail=str(error))
     checkpoint = verified.checkpoint
     detail = f"{origin}, size {checkpoint.size}, signed {time_text(verified.time_s)}"
     check = Check(name=name, outcome=Outcome.HELD, detail=detail)
-    return _Signed(label=saved.label, checkpoint=checkpoint), check
+    return _Signed(label=saved.label, checkpoint=checkpoint, signer=signer), check
 
 
-def _history(origin: str, notes: Sequence[_Signed], copies: Sequence[Verification]) -> Check:
+def _history(origin: str, notes: Sequence[_Signed], copies: Sequence[Verification], trust: Trust) -> Check:
     """Compare all signed notes of one log with each other and with copies of the log."""
     name = f"history of {origin}"
-    fork = _two_roots(notes) or _first(_against(note, copy) for note in notes for copy in copies)
+    fork = _two_roots(notes) or _first(_against(note, copy, trust) for note in notes for copy in copies)
     if fork is not None:
         return Check(name=name, outcome=Outcome.FAILED, detail=fork)
     sizes = sorted({note.checkpoint.size for note in notes})
@@ -141,12 +144,15 @@ def _two_roots(notes: Sequence[_Signed]) -> str | None:
     return None
 
 
-def _against(note: _Signed, copy: Verification) -> str | None:
-    """Name a note and a copy of its log that contradict each other."""
+def _against(note: _Signed, copy: Verification, trust: Trust) -> str | None:
+    """Name a note and a copy of its log that contradict each other, or a note under keys of another size."""
     known = copy.report.checkpoint
     size = note.checkpoint.size
-    if known is None or copy.log is None or size > known.size:
+    if known is None or copy.log is None or copy.contents is None or size > known.size:
         return None
+    wrong = copy.contents.key_problem(note.signer, size, trust)
+    if wrong:
+        return f"{note.label} (size {size}): {wrong}"
     try:
         root = edge_at(size, reader=LogReader(copy.log, known.size)).root()
     except GatewayError as error:

@@ -25,6 +25,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from gateway.audit.contents import LogContents
 from gateway.audit.folder import FolderError, shown
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome, time_text
@@ -32,7 +33,7 @@ from gateway.audit.stamps import StampAuthority, verify_stamp
 from gateway.audit.trust import Trust, TrustUnreadableError
 from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint, format_checkpoint
-from gateway.core.cosignature import verify_log_note
+from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.merkle import Hash, edge_at
 from gateway.core.note import parse_note
 from gateway.core.witness import WitnessKey, parse_witness_key, verify_witness
@@ -208,9 +209,10 @@ def _group_check(
     witnesses: Sequence[WitnessKey],
 ) -> Check:
     """Check what one third party says of one log."""
-    checkpoint, log = copy.report.checkpoint, copy.log
+    checkpoint, log, contents = copy.report.checkpoint, copy.log, copy.contents
     assert checkpoint is not None  # noqa: S101 - `_largest` took no other
     assert log is not None  # noqa: S101 - nor here
+    assert contents is not None  # noqa: S101 - nor here
     reader = LogReader(log, checkpoint.size)
     seen: list[str] = []
     names: set[str] = set()
@@ -227,7 +229,7 @@ def _group_check(
                 )
                 time_s, name = stamp.time_s, stamp.authority
             else:
-                time_s, name = _verify_witnessed(claim, root, trust, witnesses)
+                time_s, name = _verify_witnessed(claim, root, contents, trust, witnesses)
         except GatewayError as error:
             return Check(name=title, outcome=Outcome.FAILED, detail=f"size {claim.size}: {error}")
         seen.append(f"size {claim.size} at {time_text(time_s)}")
@@ -241,20 +243,24 @@ def _group_check(
 
 
 def _verify_witnessed(
-    claim: Claim, root: Hash, trust: Trust, witnesses: Sequence[WitnessKey]
+    claim: Claim, root: Hash, contents: LogContents, trust: Trust, witnesses: Sequence[WitnessKey]
 ) -> tuple[int, str]:
     """Verify the note of a witness; return when it signed, and its name."""
-    verifier = trust.log(claim.origin)
+    keys = trust.log_keys(claim.origin)
     lines = parse_note(claim.evidence).signatures
     known = [key for key in witnesses if key.has_line(lines)]
-    if verifier is None or not known:
+    if not keys or not known:
         msg = "the note has no line of a trusted witness"
         raise MalformedError(msg)
-    checkpoint = verify_log_note(claim.evidence, verifier=verifier).checkpoint
+    signer = signing_key(claim.evidence, keys)
+    checkpoint = verify_log_note(claim.evidence, verifier=signer).checkpoint
     times = [verify_witness(claim.evidence, witness=key) for key in known]
     if checkpoint.size != claim.size or checkpoint.root != root:
         msg = "the witness saw another history than the log at hand: a fork, and the note proves it"
         raise MalformedError(msg)
+    wrong = contents.key_problem(signer, checkpoint.size, trust)
+    if wrong:
+        raise MalformedError(wrong)
     return min(times), ", ".join(key.name for key in known)
 
 
@@ -262,7 +268,7 @@ def _largest(logs: Sequence[Verification]) -> Mapping[str, Verification]:
     found: dict[str, tuple[int, Verification]] = {}
     for item in logs:
         checkpoint = item.report.checkpoint
-        if not item.report.is_verified or item.log is None or checkpoint is None:
+        if not item.report.is_verified or item.log is None or item.contents is None or checkpoint is None:
             continue
         if checkpoint.origin not in found or checkpoint.size > found[checkpoint.origin][0]:
             found[checkpoint.origin] = (checkpoint.size, item)

@@ -10,6 +10,10 @@ nations' roots. What a key is for follows from its algorithms::
 How the files reached the auditor is what everything rests on: they are compared by
 fingerprint with the record of the ceremony, not taken from those who are audited.
 
+Keys are changed now and then, and what was signed before stays signed: a file holds the keys
+of one name in the order in which they came into use. Which of them a checkpoint may bear is
+decided by the key statements in the log itself (`gateway.audit.verify`).
+
 Spec: C2SP signed-note, "Verifier keys"; docs/auditing.md, "Keys".
 """
 
@@ -17,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -56,29 +60,47 @@ class Trust:
         logs: By origin.
         cosigners: By node name.
         roots: By ``entente/root/<nation>``.
+        earlier: Keys of logs and cosigners that were replaced, by name, the newest first.
     """
 
     logs: Mapping[str, HybridVerifier]
     cosigners: Mapping[str, HybridVerifier]
     roots: Mapping[str, HybridVerifier]
+    earlier: Mapping[str, tuple[HybridVerifier, ...]] = field(default_factory=dict)
 
     def log(self, origin: str) -> HybridVerifier | None:
-        """Return the verifier of a log, or None if its keys are not among the trusted ones.
+        """Return the newest verifier of a log, or None if its keys are not among the trusted ones."""
+        keys = self.log_keys(origin)
+        return keys[0] if keys else None
+
+    def log_keys(self, origin: str) -> tuple[HybridVerifier, ...]:
+        """Return all trusted verifiers of a log, the newest first.
 
         The key of a log also signs its successor generations (``…/2``).
         """
-        found = self.logs.get(origin)
+        name = origin
         generation = _GENERATION.fullmatch(origin)
-        if found is None and generation is not None:
-            first = self.logs.get(generation["first"])
-            if first is not None:
-                return HybridVerifier(name=origin, ed25519=first.ed25519, mldsa87=first.mldsa87)
-        return found
+        if name not in self.logs and generation is not None:
+            name = generation["first"]
+        newest = self.logs.get(name)
+        if newest is None:
+            return ()
+        keys = (newest, *self.earlier.get(name, ()))
+        if name == origin:
+            return keys
+        return tuple(HybridVerifier(name=origin, ed25519=key.ed25519, mldsa87=key.mldsa87) for key in keys)
+
+    def cosigner_keys(self, node: str) -> tuple[HybridVerifier, ...]:
+        """Return all trusted verifiers of a node's cosignatures, the newest first."""
+        newest = self.cosigners.get(node)
+        return () if newest is None else (newest, *self.earlier.get(node, ()))
 
     def foreign_cosigners(self, origin: str) -> tuple[HybridVerifier, ...]:
         """Return the cosigners that can vouch for a log: all but its own node's."""
         node = origin.partition("/")[0]
-        return tuple(verifier for name, verifier in sorted(self.cosigners.items()) if name != node)
+        return tuple(
+            key for name in sorted(self.cosigners) if name != node for key in self.cosigner_keys(name)
+        )
 
 
 def first_generation(origin: str) -> str:
@@ -96,7 +118,7 @@ def read_trust(*paths: Path) -> Trust:
 
     Raises:
         TrustUnreadableError: No such file, too many or too long ones, a line that is no
-            verifier key, a key without its other half, or two keys for one purpose.
+            verifier key, a key without its other half, or keys of one name for two purposes.
     """
     lines: list[str] = []
     files = [file for path in paths for file in _files(path)]
@@ -135,26 +157,37 @@ def parse_trust(lines: Iterable[str]) -> Trust:
             raise TrustUnreadableError(msg) from error
         keys.setdefault(key.name, {})[key] = None
     by_use: dict[tuple[int, bytes], dict[str, HybridVerifier]] = {_LOG: {}, _COSIGNER: {}, _ROOT: {}}
+    earlier: dict[str, tuple[HybridVerifier, ...]] = {}
     for name, found in keys.items():
-        use, verifier = _pair(list(found))
-        by_use[use][name] = verifier
-    return Trust(logs=by_use[_LOG], cosigners=by_use[_COSIGNER], roots=by_use[_ROOT])
+        use, pairs = _pairs(list(found))
+        by_use[use][name] = pairs[-1]
+        if len(pairs) > 1:
+            earlier[name] = tuple(reversed(pairs[:-1]))
+    return Trust(logs=by_use[_LOG], cosigners=by_use[_COSIGNER], roots=by_use[_ROOT], earlier=earlier)
 
 
-def _pair(keys: list[VerifierKey]) -> tuple[tuple[int, bytes], HybridVerifier]:
+def _pairs(keys: list[VerifierKey]) -> tuple[tuple[int, bytes], list[HybridVerifier]]:
+    """Return what the keys of one name are for, and the pairs of them, as they stand one after another."""
+    name = keys[0].name
     classical = [key for key in keys if key.algorithm != ALGORITHM_OTHER]
     post_quantum = [key for key in keys if key.algorithm == ALGORITHM_OTHER]
-    if len(classical) != 1 or len(post_quantum) != 1:
-        msg = f"one Ed25519 and one ML-DSA-87 key are needed for {keys[0].name}"
+    if len(classical) != len(post_quantum):
+        msg = f"one Ed25519 and one ML-DSA-87 key are needed for {name}"
         raise TrustUnreadableError(msg)
-    use = (classical[0].algorithm, post_quantum[0].identifier)
-    if use not in {_LOG, _COSIGNER, _ROOT}:
-        msg = f"the two keys of {keys[0].name} are not for the same purpose"
+    uses = {(one.algorithm, two.identifier) for one, two in zip(classical, post_quantum, strict=True)}
+    use = next(iter(uses))
+    if len(uses) > 1 or use not in {_LOG, _COSIGNER, _ROOT}:
+        msg = f"the keys of {name} are not for the same purpose"
+        raise TrustUnreadableError(msg)
+    if use == _ROOT and len(classical) > 1:
+        # A root is replaced at a ceremony, and never by being added to a file.
+        msg = f"there are two roots of the name {name}; trust one"
         raise TrustUnreadableError(msg)
     try:
-        return use, HybridVerifier.from_verifier_keys(classical[0], post_quantum[0])
+        pairs = zip(classical, post_quantum, strict=True)
+        return use, [HybridVerifier.from_verifier_keys(one, two) for one, two in pairs]
     except MalformedError as error:
-        msg = f"the keys of {keys[0].name} cannot be used"
+        msg = f"the keys of {name} cannot be used"
         raise TrustUnreadableError(msg) from error
 
 

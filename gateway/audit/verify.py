@@ -33,7 +33,7 @@ from gateway.audit.stack import Tile, TileStack
 from gateway.audit.statement import Statement
 from gateway.audit.trust import Trust
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import VerifiedNote, verify_cosignature, verify_log_note
+from gateway.core.cosignature import VerifiedNote, signing_key, verify_cosignature, verify_log_note
 from gateway.core.entries import Kind
 from gateway.core.merkle import hash_leaf
 from gateway.core.note import parse_note
@@ -75,10 +75,11 @@ R = TypeVar("R", bound=EntryReader)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeVerification(Generic[R]):
-    """A report on signatures and tree, and who has read the entries, if all could be read."""
+    """A report on signatures and tree, who has read the entries, if all could be, and who signed."""
 
     report: LogReport
     reader: R | None = None
+    signer: HybridVerifier | None = None
 
 
 def verify_folder(path: Path, *, trust: Trust, progress: Progress = lambda _done, _all: None) -> LogReport:
@@ -106,11 +107,10 @@ def verify_log(
         progress: Told now and then how far the work is.
     """
     found = verify_tree(log, title=title, trust=trust, reader=LogContents, progress=progress)
-    contents, origin = found.reader, found.report.title
-    verifier = trust.log(origin)
-    if contents is None or verifier is None:
+    contents, signer = found.reader, found.signer
+    if contents is None or signer is None:
         return Verification(report=found.report)
-    checks = (*found.report.checks, *_content_checks(contents, verifier, trust))
+    checks = (*found.report.checks, *_content_checks(contents, signer, trust))
     if contents.is_exchange:
         checks = (*checks, check_numbers(log, contents.size, contents.voided))
     return Verification(
@@ -137,7 +137,7 @@ def verify_tree(
         progress: Told now and then how far the work is.
     """
     try:
-        verified = _verify_note(log.note(), trust)
+        verified, signer = _verify_note(log.note(), trust)
     except GatewayError as error:
         return TreeVerification(report=_unbelieved(title, str(error)))
     checkpoint = verified.checkpoint
@@ -165,7 +165,7 @@ def verify_tree(
     if files:
         checks.append(_held("files", f"{files}, none absent, none superfluous"))
     checks += reading.checks()
-    return TreeVerification(report=replace(report, checks=tuple(checks)), reader=contents)
+    return TreeVerification(report=replace(report, checks=tuple(checks)), reader=contents, signer=signer)
 
 
 class _Reading:
@@ -212,22 +212,23 @@ class _Reading:
             self._first_wrong = self._first_wrong or file.path
 
 
-def _verify_note(note: bytes, trust: Trust) -> VerifiedNote:
+def _verify_note(note: bytes, trust: Trust) -> tuple[VerifiedNote, HybridVerifier]:
+    """Verify a note with whichever trusted key of its log has signed it."""
     origin = parse_checkpoint(parse_note(note).text).origin
-    verifier = trust.log(origin)
-    if verifier is None:
+    keys = trust.log_keys(origin)
+    if not keys:
         # The origin is one that any log of this protocol could have: letters, digits, slashes.
         msg = f"no trusted keys for the log {origin}"
         raise SignatureInvalidError(msg)
-    return verify_log_note(note, verifier=verifier)
+    signer = signing_key(note, keys)
+    return verify_log_note(note, verifier=signer), signer
 
 
 def _verify_cosignatures(verified: VerifiedNote, trust: Trust) -> tuple[tuple[Cosigned, ...], Check]:
     """Verify every trusted cosigner that has a line in the note; both its lines are required."""
     origin = verified.checkpoint.origin
     lines = {(line.name, line.key_id) for line in parse_note(verified.note).signatures}
-    verifier = trust.log(origin)
-    known = set() if verifier is None else _labels(verifier, cosigner=False)
+    known = {label for key in trust.log_keys(origin) for label in _labels(key, cosigner=False)}
     cosigned: list[Cosigned] = []
     candidates = trust.foreign_cosigners(origin)
     for cosigner in candidates:
@@ -241,7 +242,7 @@ def _verify_cosignatures(verified: VerifiedNote, trust: Trust) -> tuple[tuple[Co
             return (), _failed("cosignature", f"of {cosigner.name}: {error}")
         cosigned.append(Cosigned(name=cosigner.name, time_s=time_s))
     if cosigned:
-        names = ", ".join(item.name for item in cosigned)
+        names = ", ".join(dict.fromkeys(item.name for item in cosigned))
         return tuple(cosigned), _held("cosignature", f"Ed25519 and ML-DSA-87 of {names}")
     if not candidates:
         what = "no key of another node is trusted"
@@ -297,11 +298,16 @@ def _statement_checks(contents: LogContents, verifier: HybridVerifier, trust: Tr
         )
         return [_failed(name, what)]
     last = contents.last_statement
+    problem = contents.key_problem(verifier, contents.size, trust)
     if last is None:
-        return [_not_checked(name, "this log holds none")]
-    if not last.names(verifier):
-        return [_failed(name, "the newest one names other keys than the trusted ones")]
+        return [_failed(name, problem) if problem else _not_checked(name, "this log holds none")]
+    if problem:
+        # The keys of a statement are valid for the sizes above it: this checkpoint's are those
+        # of the newest one below its size.
+        return [_failed(name, "the newest one names other keys than those that signed")]
     mode = ", test keys" if last.is_test else ""
+    if trust.log(contents.origin) != verifier:
+        mode += "; a later key of this log is trusted: this is how the log was before it"
     return [
         _held(name, f"version {last.version} names the keys that signed{mode}"),
         _root_check(contents, last, trust),
@@ -310,10 +316,13 @@ def _statement_checks(contents: LogContents, verifier: HybridVerifier, trust: Tr
 
 def _root_check(contents: LogContents, last: Statement, trust: Trust) -> Check:
     name = "national root"
-    for statement in (contents.first_statement, last):
-        if statement is None:
-            continue
+    for _, statement in contents.stated:
         root = statement.root(trust)
+        if root is None and len(trust.log_keys(contents.origin)) > 1:
+            # Two answers to one question: without the root nobody says which key was right when.
+            return _failed(
+                name, "several keys of this log are trusted, and its root is not: add the root's keys"
+            )
         if root is None:
             return _not_checked(name, "its keys are not among the trusted ones")
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -32,20 +32,17 @@ from gateway.core.generation import first_of, generation_of
 from gateway.core.message.reference_lists import ReferenceLists, absent, stale
 from gateway.core.message.warning import LISTS
 from gateway.errors import GatewayError
-from gateway.keyring.files import read_public
+from gateway.keyring.expiry import Ending, Sort, endings
 from gateway.keyring.home import NodeHome, audit_origin
 from gateway.keyring.tls import peer_client
 from gateway.keyring.tls_group import HYBRID_GROUPS, negotiated_group
-from gateway.keyring.trust import crl_next_update, read_certificate, read_published_as_stated
-from gateway.keyring.x509_profile import Authority
+from gateway.keyring.trust import read_published_as_stated
 from gateway.link.client import HttpPeerLink
 from gateway.node.quotas import SETTING, read_quotas
 from gateway.node.room import MIB, RoomLeft, least_room
 from gateway.ports import Hold, LogKind, PeerView, Transaction
 from gateway.system import SystemDisk
 
-CERTIFICATE_WARNING: Final = timedelta(days=30)
-LIST_WARNING: Final = timedelta(days=3)
 CLOCK_TOLERANCE: Final = timedelta(seconds=2)
 REFUSED_TOLERANCE: Final = timedelta(minutes=5)
 """Clocks that differ by more let each node refuse what the other one sends."""
@@ -200,33 +197,30 @@ def _keys(home: NodeHome) -> Finding:
 
 
 def _certificates(home: NodeHome, now: datetime) -> Finding:
-    paths = [home.own.authority(kind.value) for kind in Authority]
-    paths += [home.own.peer_chain, home.own.server_chain]
-    ends = {path.name: read_certificate(path).not_valid_after_utc for path in paths}
-    does = "entente keys rotate tls-peer and tls-server; a new authority needs the root (docs/keys.md)"
-    return _ending("certificates", ends, now=now, warning=CERTIFICATE_WARNING, does=does)
+    does = (
+        "own: entente keys rotate tls-peer and tls-server, an authority or root needs a ceremony; "
+        "the peer's: its operators (docs/keys.md, What ends when)"
+    )
+    return _ending("certificates", endings(home, sort=Sort.CERTIFICATE), now=now, does=does)
 
 
 def _lists(home: NodeHome, now: datetime) -> Finding:
-    paths = [home.own.crl(kind.value) for kind in Authority]
-    paths.append(home.peer.crl(Authority.NODES.value))
-    ends = {f"{path.parent.name}/{path.name}": crl_next_update(read_public(path)) for path in paths}
     does = "own: entente keys rotate crl; the peer's: import its export (docs/keys.md, Every week)"
-    return _ending("revocation lists", ends, now=now, warning=LIST_WARNING, does=does)
+    return _ending("revocation lists", endings(home, sort=Sort.REVOCATION_LIST), now=now, does=does)
 
 
-def _ending(
-    check: str, ends: dict[str, datetime], *, now: datetime, warning: timedelta, does: str
-) -> Finding:
+def _ending(check: str, found: Sequence[Ending], *, now: datetime, does: str) -> Finding:
     """Return a finding about the file that runs out first."""
-    first = min(ends, key=lambda name: ends[name])
-    says = f"{first} ends first, {ends[first]:%Y-%m-%d %H:%M}Z"
-    if ends[first] <= now:
-        says = f"{first} has run out, {ends[first]:%Y-%m-%d %H:%M}Z: everybody is refused"
+    first = found[0]
+    at = f"{first.ends:%Y-%m-%d %H:%M}Z"
+    stage = first.stage(now)
+    if stage is None:
+        return Finding(check=check, state=State.OK, says=f"{first.file} ends first, {at}")
+    if stage == 0:
+        says = f"{first.file} has run out, {at}: everybody is refused"
         return Finding(check=check, state=State.FAIL, says=says, do=does)
-    if ends[first] - now < warning:
-        return Finding(check=check, state=State.WARN, says=says, do=does)
-    return Finding(check=check, state=State.OK, says=says)
+    says = f"{first.file} ends first, {at}, in {first.days_left(now)} days: within {stage}"
+    return Finding(check=check, state=State.WARN, says=says, do=does)
 
 
 def _reference_lists(path: Path, now: datetime) -> Finding:

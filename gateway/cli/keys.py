@@ -15,6 +15,7 @@ from cryptography import x509
 
 from gateway.cli.init import ask_passphrase, now, reporting
 from gateway.config import load_config, resolve
+from gateway.core.signature import SoftwareSigner
 from gateway.keyring.ceremony import open_authorities, open_root_signer, publish_crls
 from gateway.keyring.files import read_public, write_public
 from gateway.keyring.holders import NewHolder, holder_folder, issue_for_request, issue_test_holders
@@ -33,6 +34,8 @@ from gateway.keyring.registry import Role, read_registry
 from gateway.keyring.rotation import (
     REASONS,
     revoke,
+    rotate_cosigner,
+    rotate_logs,
     rotate_peer_tls,
     rotate_server_tls,
 )
@@ -63,10 +66,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _IN_THE_NODE: Final = {
     "kem": "KEM keys rotate daily inside the running node, which announces them in its log",
-    "log": "log keys change at a running node, which drains its bundles first; not supported yet",
-    "cosigner": "the cosigner key changes at a running node; not supported yet",
     "storage": "a new storage key asks for every content key to be wrapped again; not supported yet",
 }
+_KINDS: Final = ("tls-peer", "tls-server", "log", "cosigner", "crl", "passphrase")
+_SIGNING: Final = {"log": rotate_logs, "cosigner": rotate_cosigner}
 
 
 @app.command("list", epilog="Example: entente keys list --home var/demo/fr")
@@ -96,7 +99,7 @@ def list_keys(home: Home, *, as_json: AsJson = False) -> None:
 
 @app.command("rotate", epilog="Example: entente keys rotate tls-peer --home var/demo/fr")
 def rotate(
-    kind: Annotated[str, typer.Argument(help="tls-peer, tls-server, crl or passphrase.")],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(_KINDS[:-1])} or {_KINDS[-1]}.")],
     home: Home,
     *,
     authority: AuthorityOption = None,
@@ -107,18 +110,31 @@ def rotate(
         int | None, typer.Option(help="Descriptor of the new passphrase, for kind passphrase.")
     ] = None,
 ) -> None:
-    """Replace keys and reissue what depends on them."""
+    """Replace keys and reissue what depends on them. A running node takes them up within seconds.
+
+    crl and tls-server need the issuing authorities, tls-peer those and the root, log and cosigner the root.
+    """
     if kind in _IN_THE_NODE:
         typer.echo(f"{kind}: {_IN_THE_NODE[kind]}", err=True)
         raise typer.Exit(1)
-    if kind not in ("tls-peer", "tls-server", "crl", "passphrase"):
-        msg = "a kind is tls-peer, tls-server, crl or passphrase"
+    if kind not in _KINDS:
+        msg = f"a kind is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
         raise typer.BadParameter(msg)
     with reporting():
         node = NodeHome(path=home)
         offline = AuthorityHome(path=authority) if authority else node.authority
         if kind == "passphrase":
             _change_passphrase(node, passphrase_file, new_passphrase_fd)
+            return
+        if kind in _SIGNING:
+            folder = _open_node(node, passphrase_file)
+            statement = _SIGNING[kind](
+                node, folder, _open_root(node, offline, root_passphrase_file), now=now()
+            )
+            typer.echo(
+                f"key statement version {statement.version}: the node puts it into its logs and signs with "
+                "the new keys from there on; give auditors the new own.vkeys (entente keys export-trust)"
+            )
             return
         authorities = _open_authorities(node, offline, issuing_passphrase_file)
         if kind == "crl":
@@ -130,9 +146,7 @@ def rotate(
             rotate_server_tls(node, folder, authorities[Authority.NODES], now=now())
             typer.echo("new key and certificate of the agency and operator ports")
             return
-        nation = read_published_as_stated(node.own).statement.nation
-        passphrase = _passphrase("the root", root_passphrase_file, offline.root_passphrase)
-        root = open_root_signer(offline, passphrase, nation=nation)
+        root = _open_root(node, offline, root_passphrase_file)
         statement = rotate_peer_tls(node, folder, authorities[Authority.NODES], root, now=now())
         typer.echo(
             f"key statement version {statement.version}; bring it to the peer before the next rotation"
@@ -242,6 +256,11 @@ def _open_authorities(
     nation = read_published_as_stated(node.own).statement.nation
     passphrase = _passphrase("the issuing authorities", file, offline.issuing_passphrase)
     return open_authorities(node, offline, passphrase, nation=nation)
+
+
+def _open_root(node: NodeHome, offline: AuthorityHome, file: Path | None) -> SoftwareSigner:
+    nation = read_published_as_stated(node.own).statement.nation
+    return open_root_signer(offline, _passphrase("the root", file, offline.root_passphrase), nation=nation)
 
 
 def _open_node(node: NodeHome, file: Path | None) -> KeyFolder:

@@ -25,6 +25,7 @@ from gateway.audit.third_parties import write_claims
 from gateway.audit.trust import TrustUnreadableError, read_trust
 from gateway.cli.home_logs import HomeLogs, StoredLog, log_origin, open_home
 from gateway.cli.outside import claims_of
+from gateway.cli.sized_keys import SizedKey, sized_keys
 from gateway.config import load_config
 from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.note import parse_note
@@ -109,9 +110,14 @@ def vkeys(
     home: HomeOption,
     log: NameOption,
     cosigner: Annotated[bool, typer.Option("--cosigner", help="Keys of the node that cosigns it.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also keys that were replaced, with the sizes they are valid for.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Print the verifier keys of a log, or of its cosigner: Ed25519, then ML-DSA-87.
+
+    Those that sign the log now; with --all, every pair behind a comment with its sizes.
 
     Example: entente log vkeys --home var/demo/fr --log exchange/us > fr-us.vkeys
     """
@@ -121,19 +127,24 @@ def vkeys(
         trust = read_trust(home / "trust" / "own.vkeys", home / "trust" / "peer.vkeys")
         is_mirror = origin.startswith(f"{config.peer.name}/")
         if cosigner:
-            name = config.node.name if is_mirror else config.peer.name
-            verifier = trust.cosigners.get(name)
+            node = config.node.name if is_mirror else config.peer.name
+            ranges = [SizedKey(verifier=key) for key in trust.cosigner_keys(node)]
         else:
-            verifier = trust.log(origin)
-        if verifier is None:
+            ranges = sized_keys(home, origin, trust.log_keys(origin))
+        if not ranges:
             msg = "there are no verifier keys for it in the home: import the peer first"
             raise TrustUnreadableError(msg)
-    lines = [key.encode() for key in verifier.verifier_keys(cosigner=cosigner)]
+    shown = ranges if every else ranges[:1]
     if json_output:
-        _print_json({"name": verifier.name, "vkeys": lines})
+        pairs = [{"vkeys": key.lines(cosigner=cosigner), "from": key.start, "to": key.end} for key in shown]
+        first = shown[0].lines(cosigner=cosigner)
+        _print_json({"name": shown[0].verifier.name, "vkeys": first} | ({"keys": pairs} if every else {}))
         return
-    for line in lines:
-        typer.echo(line)
+    for key in shown:
+        if every:
+            typer.echo(f"# {key.sizes}")
+        for line in key.lines(cosigner=cosigner):
+            typer.echo(line)
 
 
 @app.command(name="list")

@@ -10,7 +10,7 @@ Spec: docs/operating.md, "Operator port".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -49,7 +49,12 @@ class HealthCalls(Protocol):
 
 
 def ops_app(
-    node: HealthCalls, registry: AgencyRegistry, *, ports: Sequence[App] = (), more: Sequence[Route] = ()
+    node: HealthCalls,
+    registry: AgencyRegistry,
+    *,
+    ports: Sequence[App] = (),
+    ends: Callable[[], Mapping[str, float]] = dict,
+    more: Sequence[Route] = (),
 ) -> App:
     """Return the application of the operator port.
 
@@ -57,13 +62,16 @@ def ops_app(
         node: Says how it is.
         registry: Says who holds a certificate, and in which role.
         ports: Applications whose counters the metrics show.
+        ends: Returns when certificates and revocation lists end, POSIX seconds by file.
         more: Further calls, such as those about content.
     """
-    routes = (*ops_routes(node, ports), *more)
+    routes = (*ops_routes(node, ports, ends), *more)
     return App(name="operator", routes=routes, identify=identify_officials(registry))
 
 
-def ops_routes(node: HealthCalls, ports: Sequence[App]) -> tuple[Route, ...]:
+def ops_routes(
+    node: HealthCalls, ports: Sequence[App], ends: Callable[[], Mapping[str, float]] = dict
+) -> tuple[Route, ...]:
     """Return every call of the operator port."""
 
     async def live(request: Request[Official]) -> Reply:
@@ -77,7 +85,7 @@ def ops_routes(node: HealthCalls, ports: Sequence[App]) -> tuple[Route, ...]:
 
     async def metrics(request: Request[Official]) -> Reply:
         del request
-        return Reply(body=render_metrics(await node.health(), ports), media_type=MEDIA_TYPE)
+        return Reply(body=render_metrics(await node.health(), ports, ends()), media_type=MEDIA_TYPE)
 
     async def agreement(request: Request[Official]) -> Reply:
         del request

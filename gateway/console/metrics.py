@@ -28,25 +28,33 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 VERSION: Final = version("entente")
 
 
-def render_metrics(health: Health, ports: Sequence[App]) -> bytes:
-    """Return the metrics in Prometheus' text format."""
+def render_metrics(health: Health, ports: Sequence[App], ends: Mapping[str, float] | None = None) -> bytes:
+    """Return the metrics in Prometheus' text format.
+
+    Args:
+        health: How the node is.
+        ports: Applications whose counters are shown.
+        ends: When certificates and revocation lists end, POSIX seconds by file.
+    """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(_Snapshot(health, ports))
+    registry.register(_Snapshot(health, ports, ends or {}))
     return generate_latest(registry)
 
 
 class _Snapshot(Collector):
     """Hands out the metrics of one moment."""
 
-    def __init__(self, health: Health, ports: Sequence[App]) -> None:
+    def __init__(self, health: Health, ports: Sequence[App], ends: Mapping[str, float]) -> None:
         self._health = health
         self._ports = ports
+        self._ends = ends
 
     def collect(self) -> Iterator[Metric]:
         yield from self._node()
         yield from self._messages()
         yield from self._store()
+        yield from self._trust()
         yield from self._http()
 
     def _node(self) -> Iterator[Metric]:
@@ -152,6 +160,16 @@ class _Snapshot(Collector):
             writes.add_metric([step.value], count)
         yield from (commits, seconds, writes)
         yield _gauge("entente_store_waiting", "Writes that wait for the writer.", stats.waiting)
+
+    def _trust(self) -> Iterator[Metric]:
+        ends = GaugeMetricFamily(
+            "entente_trust_ends_timestamp_seconds",
+            "When a certificate or revocation list ends, seconds since 1970.",
+            labels=["file"],
+        )
+        for file, seconds in sorted(self._ends.items()):
+            ends.add_metric([file], seconds)
+        yield ends
 
     def _http(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(

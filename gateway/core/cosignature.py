@@ -18,6 +18,7 @@ Spec: C2SP tlog-cosignature; docs/spec/log.md, "Signatures".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -224,6 +225,30 @@ def verify_cosignature(note: bytes, *, cosigner: HybridVerifier) -> int:
     if not all(valid):
         raise SignatureInvalidError(_INVALID)
     return time_s
+
+
+def signing_key(
+    note: bytes, verifiers: Sequence[HybridVerifier], *, cosigner: bool = False
+) -> HybridVerifier:
+    """Return the one of several keys whose lines a note carries; nothing is verified.
+
+    Keys of a log and of a cosigner change. Which of them may have signed is the caller's
+    question; whether it has, the verification's that follows.
+
+    Args:
+        note: The note as received.
+        verifiers: At least one, the one to name if none has both its lines in the note first.
+        cosigner: Whether they cosign checkpoints of others or sign those of their own log.
+
+    Raises:
+        MalformedError: Not a note.
+    """
+    if len(verifiers) > 1:
+        lines = {(line.name, line.key_id) for line in parse_note(note).signatures}
+        for verifier in verifiers:
+            if {(key.name, key.key_id) for key in verifier.verifier_keys(cosigner=cosigner)} <= lines:
+                return verifier
+    return verifiers[0]
 
 
 def sign_text_note(text: str, *, signer: HybridSigner) -> bytes:

@@ -6,7 +6,7 @@ public files that say whom it trusts. Nothing here is looked up on a network.
 Files:      `files`, `passphrase`, `keyfile`, `keyfolder`, `home`
 Authority:  `x509_profile`, `issuing`, `holders`, `statement`, `registry`, `ceremony`,
             `rotation`, `config_file`, `demo`
-Node:       `trust`, `access`, `kemstore`, `keyring`, `tls`, `tls_group`
+Node:       `trust`, `access`, `expiry`, `kemstore`, `keyring`, `tls`, `tls_group`
 
 Spec: docs/spec/keys.md.
 """

@@ -82,6 +82,15 @@ class RevocationWatch:
                 self._stamp = stamp
             return self._list
 
+    def is_good(self, serial: int, *, now: datetime) -> bool:
+        """Return whether a serial number may be trusted: not revoked, on a list that is still valid.
+
+        Raises:
+            KeyFileError, TrustError: The list is absent or damaged.
+        """
+        newest = self.current()
+        return now < newest.ends and serial not in newest.serials
+
     def check(self, certificate: bytes, *, now: datetime) -> None:
         """Refuse a certificate that is revoked, or any once the list has run out.
 

@@ -59,6 +59,7 @@ from gateway.keyring.statement import (
 from gateway.keyring.trust import (
     Pin,
     certificate_digest,
+    keep_verifier_keys,
     read_anchor,
     read_published_as_stated,
     write_pin,
@@ -203,7 +204,7 @@ def hold_ceremony(
 
 def publish_statement(home: NodeHome, statement: KeyStatement, *, root: SoftwareSigner) -> None:
     """Sign a statement with the root and put it where the node and the peer find it."""
-    write_public(home.own_verifier_keys, statement.verifier_keys().encode())
+    keep_verifier_keys(home.own_verifier_keys, statement)
     write_public(home.own.statement, sign_statement(statement, root=root))
 
 

@@ -5,6 +5,7 @@
     <home>/
       gateway.toml
       keys/        unlock.key storage.key log-exchange-us.key log-audit.key cosigner.key
+                   and later ones of the last three: cosigner-v<statement version>.key
                    tls-peer.key tls-peer-next.key tls-server.key backup-sender.key
                    kem/<key id>.key
                    passphrase          test homes only
@@ -213,6 +214,16 @@ class AuthorityHome:
     def issuing_passphrase(self) -> Path:
         """Return the passphrase file of test authorities."""
         return self.issuing / PASSPHRASE_FILE
+
+
+def later_key(file: str, version: int) -> str:
+    """Return the file name of the key that follows one, as the statement of a version names it."""
+    return f"{file.removesuffix('.key')}-v{version}.key"
+
+
+def key_file_of(origin: str, *, node: str) -> str:
+    """Return the file name of the first key of one of a node's logs."""
+    return AUDIT_LOG_KEY if origin == audit_origin(node) else exchange_log_key(origin.rpartition("/")[2])
 
 
 def exchange_log_key(peer_nation: str) -> str:

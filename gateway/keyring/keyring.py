@@ -11,35 +11,35 @@ Spec: docs/spec/keys.md; `gateway.ports.Keyring`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from gateway.core.keybox import KemPrivateKey
+from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridVerifier, SoftwareSigner
 from gateway.keyring.files import write_public
-from gateway.keyring.home import (
-    AUDIT_LOG_KEY,
-    COSIGNER_KEY,
-    STORAGE_KEY,
-    TLS_PEER_KEY,
-    TLS_SERVER_KEY,
-    NodeHome,
-    audit_origin,
-    exchange_log_key,
-)
+from gateway.keyring.home import STORAGE_KEY, TLS_PEER_KEY, TLS_SERVER_KEY, NodeHome
 from gateway.keyring.kemstore import KemStore
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.own_keys import OwnKeys
 from gateway.keyring.passphrase import Passphrase
 from gateway.keyring.refusals import KeyFileError, Refusal, TrustError
 from gateway.keyring.registry import SpkiDigest
-from gateway.keyring.statement import KeyStatement, StatementRefusedError, verify_statement
+from gateway.keyring.statement import (
+    KeyStatement,
+    StatementRefusedError,
+    parse_statement,
+    verify_statement,
+)
 from gateway.keyring.tls import TlsIdentity, tls_identity
 from gateway.keyring.trust import (
     Published,
+    keep_verifier_keys,
     read_anchor,
     read_peer,
     read_pin,
@@ -50,6 +50,8 @@ from gateway.keyring.trust import (
 from gateway.keyring.x509_profile import Authority
 
 STORAGE_KEY_BYTES: Final = 32
+MAX_STATEMENTS: Final = 64
+"""Statements of the peer that are remembered as verified."""
 
 
 class FileKeyring:
@@ -59,22 +61,22 @@ class FileKeyring:
         """Read everything from an opened folder; `open` is how to get here."""
         self.home = home
         self._folder = folder
+        self._lock = threading.RLock()
         self._own = read_published_as_stated(home.own)
+        self._own_keys = OwnKeys(folder, self._own.statement)
+        self._cosigner = self._own_keys.cosigner(self._own.statement)
         for kind in Authority:
             anchor = read_anchor(home.own.authority(kind))
             verify_issued(anchor, issuer=self._own.root_certificate)
         self._pin = read_pin(home.peer)
         self._peer: Published | None = None if self._pin.root is None else read_peer(home)[1]
-        self._lock = threading.Lock()
+        # What the peer's root has said, verified, by the bytes of the note.
+        self._peer_stated: dict[bytes, KeyStatement] = {}
+        if self._peer is not None:
+            self._peer_stated[self._peer.statement_note] = self._peer.statement
         header, self._storage_key = folder.get(STORAGE_KEY, purpose=Purpose.STORAGE)
         if len(self._storage_key) != STORAGE_KEY_BYTES or header.name != self.node:
             raise KeyFileError(folder.path / STORAGE_KEY, Refusal.ALTERED)
-        self._cosigner = folder.open_hybrid(COSIGNER_KEY, purpose=Purpose.COSIGNER)
-        self._signers: dict[str, SoftwareSigner] = {}
-        self._files = {log.name: self._open_log(log) for log in self._own.statement.logs}
-        if self._cosigner.verifier != self._own.statement.cosigner:
-            msg = "the cosigner key of this home is not the one that its key statement names"
-            raise TrustError(msg)
         self._kem = KemStore(replace(folder, path=home.kem), node=self.node)
 
     @classmethod
@@ -129,12 +131,20 @@ class FileKeyring:
 
     @property
     def cosigner(self) -> SoftwareSigner:
-        """Return the signer of cosignatures on the peer's logs, under the node's name."""
+        """Return the signer of cosignatures on the peer's logs that is in use, under the node's name."""
         return self._cosigner
+
+    def use_cosigner_of(self, statement: bytes) -> None:
+        """Cosign from now on with the key that a statement of this node names.
+
+        Raises:
+            TrustError: The home holds no such key.
+        """
+        self._cosigner = self._own_keys.cosigner(_own_statement(statement))
 
     @property
     def statement(self) -> bytes:
-        """Return this node's key statement, signed by the national root."""
+        """Return this node's newest key statement, signed by the national root."""
         return self._own.statement_note
 
     @property
@@ -161,54 +171,92 @@ class FileKeyring:
         return self._imported().statement
 
     @property
-    def peer_cosigner_verifier(self) -> HybridVerifier:
-        """Return the verifier of the peer's cosignatures."""
-        return self._imported().statement.cosigner
+    def peer_cosigners(self) -> tuple[HybridVerifier, ...]:
+        """Return the verifiers of the peer's cosignatures: the newest, then one that it replaced.
 
-    def log_signer(self, origin: str) -> SoftwareSigner:
-        """Return the signer of an own log or of one of its successor generations.
+        Raises:
+            TrustError: The peer's keys are not imported yet.
+        """
+        return self._newest_two(lambda stated: stated.cosigner)
+
+    def log_signer(self, origin: str, statement: bytes) -> SoftwareSigner:
+        """Return the key that a statement of this node names for a log or a successor generation.
+
+        Raises:
+            MalformedError: This node has no such log.
+            TrustError: The home does not hold the key.
+        """
+        return self._own_keys.log_signer(origin, _own_statement(statement))
+
+    def own_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
+        """Return every key that this home holds for an own log, the newest first.
 
         Raises:
             MalformedError: This node has no such log.
         """
-        log = self._own.statement.log(origin)
-        with self._lock:
-            if origin not in self._signers:
-                # A successor generation: the same key under the name of the new log.
-                base = next(
-                    name for name in self._files if self._signers[name].verifier.ed25519 == log.ed25519
-                )
-                self._signers[origin] = self._folder.open_hybrid(
-                    self._files[base], purpose=Purpose.LOG, name=origin
-                )
-            return self._signers[origin]
+        return self._own_keys.log_verifiers(origin, self._own.statement)
 
-    def own_verifier(self, origin: str) -> HybridVerifier:
-        """Return the verifier of an own log.
-
-        Raises:
-            MalformedError: This node has no such log.
-        """
-        return self._own.statement.log(origin)
-
-    def peer_log_verifier(self, origin: str) -> HybridVerifier:
-        """Return the verifier of a log of the peer.
+    def peer_log_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
+        """Return the peer's keys for a log: the newest, then one that it replaced.
 
         Raises:
             MalformedError: The peer has no such log.
             TrustError: The peer's keys are not imported yet.
         """
-        return self._imported().statement.log(origin)
+        return self._newest_two(lambda stated: stated.log(origin))
 
-    def accept_peer_statement(self, statement: bytes) -> None:
+    def peer_log_verifier(self, origin: str, statement: bytes) -> HybridVerifier:
+        """Return the key that a statement of the peer names for one of its logs.
+
+        Raises:
+            SignatureInvalidError: The pinned root has not signed the statement.
+            StatementRefusedError: It is about another nation or node.
+            MalformedError: Not a statement, or the peer has no such log.
+            TrustError: The peer's keys are not imported yet.
+        """
+        return self._peer_statement(statement).log(origin)
+
+    def reload_own(self) -> bool:
+        """Read our own statement and the keys that it names anew; return whether it is a newer one.
+
+        Raises:
+            KeyFileError, TrustError: They are refused, or do not fit together; what was read
+                before stays in force.
+        """
+        with self._lock:
+            own = read_published_as_stated(self.home.own)
+            if own.statement.version <= self._own.statement.version:
+                return False
+            if own.statement.node != self.node or own.statement.test != self.is_test:
+                msg = "the key statement of this home is about another node, or of another mode"
+                raise TrustError(msg)
+            self._own_keys = OwnKeys(self._folder, own.statement)
+            self._own = own
+            return True
+
+    def reload_peer(self) -> None:
+        """Read what is pinned and published of the peer anew, as after an import.
+
+        Raises:
+            KeyFileError, TrustError: It is refused; what was read before stays in force.
+        """
+        with self._lock:
+            if read_pin(self.home.peer).root is None:
+                return
+            self._pin, self._peer = read_peer(self.home)
+            self._peer_stated[self._peer.statement_note] = self._peer.statement
+
+    def accept_peer_statement(self, statement: bytes, *, after: bytes | None = None) -> None:
         """Take a statement from the peer's log; durable when this returns.
 
         A higher version than the newest accepted one takes effect. An older one is history:
         it is verified and changes nothing, so that a mirror can be filled again from its
-        beginning after the peer's keys have changed.
+        beginning after the peer's keys have changed. But a log never goes back: whoever has a
+        key that was replaced must not be able to put it in force again.
 
         Args:
             statement: The note, as it stands in an entry of kind 5.
+            after: The one before it in the log, or None for the first.
 
         Raises:
             SignatureInvalidError: Not signed by the pinned root.
@@ -218,13 +266,10 @@ class FileKeyring:
         """
         with self._lock:
             peer = self._imported()
-            stated = verify_statement(
-                statement,
-                root=peer.root,
-                nation=self._pin.nation,
-                node=self._pin.node,
-                lowest_version=1,
-            )
+            stated = self._peer_statement(statement)
+            if after is not None and stated.version < self._peer_statement(after).version:
+                msg = "the key statement is older than the one before it in the log"
+                raise StatementRefusedError(msg)
             if stated.version > peer.statement.version:
                 self._take(peer, stated, statement)
             elif stated.version == peer.statement.version and stated != peer.statement:
@@ -272,7 +317,7 @@ class FileKeyring:
         # The pin last: until then the next start finds a newer statement than it asks for,
         # which is fine.
         write_public(self.home.peer.statement, note)
-        write_public(self.home.peer_verifier_keys, stated.verifier_keys().encode())
+        keep_verifier_keys(self.home.peer_verifier_keys, stated)
         self._pin = replace(self._pin, lowest_version=stated.version)
         write_pin(self.home.peer, self._pin)
         self._peer = replace(peer, statement=stated, statement_note=note)
@@ -283,15 +328,30 @@ class FileKeyring:
             raise TrustError(msg)
         return self._peer
 
-    def _open_log(self, log: HybridVerifier) -> str:
-        """Return the key file of a log, after a comparison with the statement."""
-        if log.name == audit_origin(self.node):
-            file = AUDIT_LOG_KEY
-        else:
-            file = exchange_log_key(log.name.rpartition("/")[2])
-        signer = self._folder.open_hybrid(file, purpose=Purpose.LOG)
-        if signer.verifier != log:
-            msg = f"{file} is not the key that the key statement names for this log"
-            raise TrustError(msg)
-        self._signers[log.name] = signer
-        return file
+    def _peer_statement(self, note: bytes) -> KeyStatement:
+        """Return what a statement of the peer's pinned root says; each is verified once."""
+        peer = self._imported()
+        with self._lock:
+            found = self._peer_stated.get(note)
+            if found is None:
+                found = verify_statement(
+                    note, root=peer.root, nation=self._pin.nation, node=self._pin.node, lowest_version=1
+                )
+                if len(self._peer_stated) >= MAX_STATEMENTS:
+                    self._peer_stated.clear()
+                    self._peer_stated[peer.statement_note] = peer.statement
+                self._peer_stated[note] = found
+            return found
+
+    def _newest_two(self, key: Callable[[KeyStatement], HybridVerifier]) -> tuple[HybridVerifier, ...]:
+        """Return a key of the newest statement, and the different one that was in use before it."""
+        self._imported()
+        with self._lock:
+            stated = sorted(self._peer_stated.values(), key=lambda item: item.version, reverse=True)
+        return tuple(dict.fromkeys(key(item) for item in stated))[:2]
+
+
+@lru_cache(maxsize=64)
+def _own_statement(note: bytes) -> KeyStatement:
+    """Return what a statement in a log of ours says; it was verified before it came there."""
+    return parse_statement(parse_note(note).text)

@@ -1,4 +1,4 @@
-"""Changing keys of a home that exists: TLS keys, certificates, lists, holders, passphrases.
+"""Changing keys of a home that exists: TLS, log and cosigner keys, certificates, lists, passphrases.
 
 Every change can be interrupted and run again: a new key lies in a ``…-new.key`` until
 everything that names it is written, and a second run goes on where the first one stopped.
@@ -16,7 +16,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.core.signature import SoftwareSigner
+from gateway.core.signature import HybridVerifier, SoftwareSigner
 from gateway.keyring.ceremony import (
     ServerNames,
     issue_peer_certificate,
@@ -26,10 +26,13 @@ from gateway.keyring.ceremony import (
 )
 from gateway.keyring.files import destroy, fsync_folder
 from gateway.keyring.home import (
+    COSIGNER_KEY,
     TLS_PEER_KEY,
     TLS_PEER_NEXT_KEY,
     TLS_SERVER_KEY,
     NodeHome,
+    key_file_of,
+    later_key,
 )
 from gateway.keyring.issuing import Issued, IssuingAuthority
 from gateway.keyring.keyfile import Purpose
@@ -97,6 +100,42 @@ def rotate_peer_tls(
     # A crash above leaves no next key but a new one: only this step is left to do.
     _move(folder, _TLS_PEER_NEW_KEY, TLS_PEER_NEXT_KEY)
     return statement
+
+
+def rotate_logs(home: NodeHome, folder: KeyFolder, root: SoftwareSigner, *, now: datetime) -> KeyStatement:
+    """Make new keys for the node's logs and state them.
+
+    A running node takes them up by itself: it puts the statement into both logs and signs with
+    the new keys from there on. The old ones stay in the folder: what was signed under them may
+    have to be signed once more for a peer that was restored from a backup.
+
+    Args:
+        home: Node home.
+        folder: Its opened keys.
+        root: The root that signs the new statement.
+        now: Aware time.
+
+    Returns:
+        The new statement.
+    """
+    statement = read_published_as_stated(home.own).statement
+    logs = tuple(
+        _later(folder, key_file_of(log.name, node=statement.node), log.name, Purpose.LOG, statement, now=now)
+        for log in statement.logs
+    )
+    return _state(home, next_statement(statement, issued=now, logs=logs), root)
+
+
+def rotate_cosigner(
+    home: NodeHome, folder: KeyFolder, root: SoftwareSigner, *, now: datetime
+) -> KeyStatement:
+    """Make a new cosigner key and state it; see `rotate_logs`.
+
+    The node cosigns with it once the peer holds the statement.
+    """
+    statement = read_published_as_stated(home.own).statement
+    cosigner = _later(folder, COSIGNER_KEY, statement.node, Purpose.COSIGNER, statement, now=now)
+    return _state(home, next_statement(statement, issued=now, cosigner=cosigner), root)
 
 
 def rotate_server_tls(home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, *, now: datetime) -> None:
@@ -170,6 +209,21 @@ def server_names(home: NodeHome) -> ServerNames:
         dns_names=tuple(names.get_values_for_type(x509.DNSName)),
         addresses=tuple(item for item in addresses if isinstance(item, IPv4Address | IPv6Address)),
     )
+
+
+def _later(
+    folder: KeyFolder, file: str, name: str, purpose: Purpose, statement: KeyStatement, *, now: datetime
+) -> HybridVerifier:
+    """Return the public keys for the next statement: those that an interrupted run has left, or new ones."""
+    later = later_key(file, statement.version + 1)
+    if (folder.path / later).exists():
+        return folder.open_hybrid(later, purpose=purpose).verifier
+    return folder.create_hybrid(later, purpose=purpose, name=name, now=now).verifier
+
+
+def _state(home: NodeHome, statement: KeyStatement, root: SoftwareSigner) -> KeyStatement:
+    publish_statement(home, statement, root=root)
+    return statement
 
 
 def _new_key(folder: KeyFolder, file: str, *, name: str, now: datetime) -> ec.EllipticCurvePrivateKey:

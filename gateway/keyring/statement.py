@@ -212,15 +212,32 @@ def verify_statement(
 
 
 def next_statement(
-    statement: KeyStatement, *, issued: datetime, tls_spki: tuple[bytes, bytes]
+    statement: KeyStatement,
+    *,
+    issued: datetime,
+    tls_spki: tuple[bytes, bytes] | None = None,
+    logs: tuple[HybridVerifier, ...] | None = None,
+    cosigner: HybridVerifier | None = None,
 ) -> KeyStatement:
-    """Return the statement that follows a change of TLS keys."""
+    """Return the statement that follows a change of keys; what is not given stays as it is."""
     return replace(
         statement,
         version=statement.version + 1,
         issued=issued.astimezone(UTC).replace(microsecond=0),
-        tls_spki=tls_spki,
+        tls_spki=tls_spki or statement.tls_spki,
+        logs=logs or statement.logs,
+        cosigner=cosigner or statement.cosigner,
     )
+
+
+def with_verifier_keys(known: str, statement: KeyStatement) -> str:
+    """Return the lines of a file of verifier keys with those that a statement adds, behind them.
+
+    Earlier keys stay: auditors verify with them what was signed before.
+    """
+    lines = known.splitlines()
+    added = [line for line in statement.verifier_keys().splitlines() if line not in lines]
+    return "".join(f"{line}\n" for line in (*lines, *added))
 
 
 def root_fingerprint(root: HybridVerifier) -> str:

@@ -42,6 +42,7 @@ from gateway.keyring.statement import (
     root_name,
     root_verifier_keys,
     verify_statement,
+    with_verifier_keys,
 )
 from gateway.keyring.x509_profile import Authority
 
@@ -176,8 +177,8 @@ def export_trust(home: NodeHome, folder: Path) -> Published:
     """
     published = read_published_as_stated(home.own)
     write_published(TrustFiles(folder=folder), published)
-    statement = published.statement
-    write_public(folder / f"{statement.node}.vkeys", statement.verifier_keys().encode())
+    keep_verifier_keys(home.own_verifier_keys, published.statement)
+    write_public(folder / f"{published.statement.node}.vkeys", read_public(home.own_verifier_keys))
     return published
 
 
@@ -209,8 +210,11 @@ def import_peer(home: NodeHome, published: Published, *, replace_root: bool = Fa
     if statement.test and not read_published_as_stated(home.own).statement.test:
         msg = "these are TEST keys, and the keys of this home are not"
         raise TrustError(msg)
+    if pin.root is not None and needs_comparison(pin, published):
+        # Another root: what the old one has vouched for counts no longer.
+        write_public(home.peer_verifier_keys, b"")
     write_published(home.peer, published)
-    write_public(home.peer_verifier_keys, statement.verifier_keys().encode())
+    keep_verifier_keys(home.peer_verifier_keys, statement)
     pin = Pin(
         nation=pin.nation,
         node=pin.node,
@@ -219,6 +223,16 @@ def import_peer(home: NodeHome, published: Published, *, replace_root: bool = Fa
     )
     write_pin(home.peer, pin)
     return pin
+
+
+def keep_verifier_keys(path: Path, statement: KeyStatement) -> None:
+    """Add the verifier keys of a statement to a file; those of earlier statements stay in it.
+
+    Raises:
+        KeyFileError, TrustError: The file is writable by others, or not ASCII.
+    """
+    known = _text(read_public(path)) if path.exists() else ""
+    write_public(path, with_verifier_keys(known, statement).encode())
 
 
 def needs_comparison(pin: Pin, published: Published) -> bool:

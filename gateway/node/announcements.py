@@ -77,13 +77,8 @@ class Announcements:
         An empty log begins with the statement, which closes its bundle, then the first KEM
         key and the agreement.
         """
-        ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        self.state(tx)
         now_ms = self._clock.now_ms()
-        statement = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
-        stated = tx.logs.newest_control(self._origin, Kind.KEY_STATEMENT)
-        if stated is None or stated[1] != statement:
-            # The first start, or the first one after a rotation. It closes its bundle.
-            append_bundle(tx, self._origin, [statement], at_ms=now_ms)
         due: list[bytes] = []
         announced = tx.logs.newest_control(self._origin, Kind.KEM_KEY)
         if announced is None:
@@ -94,6 +89,19 @@ class Announcements:
         if due:
             append_bundle(tx, self._origin, due, at_ms=now_ms)
         return tx.logs.newest_note(self._origin)
+
+    def state(self, tx: Transaction) -> int | None:
+        """Append the key statement if the log does not end with it; return where it stands, or None.
+
+        One is due at the first start, and after each rotation. It closes its bundle.
+        """
+        head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        statement = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
+        stated = tx.logs.newest_control(self._origin, Kind.KEY_STATEMENT)
+        if stated is not None and stated[1] == statement:
+            return None
+        append_bundle(tx, self._origin, [statement], at_ms=self._clock.now_ms())
+        return head.size
 
     def _agreements(self, tx: Transaction, now_ms: int) -> list[AgreementEntry]:
         """Return what the log does not say yet of the catalogue in force and of a planned one.

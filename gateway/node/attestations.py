@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from gateway.core.checkpoint import Checkpoint, format_checkpoint
-from gateway.core.cosignature import merge_signatures
+from gateway.core.cosignature import merge_signatures, signing_key
 from gateway.core.merkle import Hash, consistency_proof
 from gateway.core.note import format_note, parse_note, parse_signatures
 from gateway.core.signature import HybridVerifier
@@ -170,7 +170,7 @@ class Attestations:
 
     async def _witness(self, witness: Witness, newest: StoredNote, note: bytes, old_size: int) -> bytes:
         """Return the note with the log's lines and that of a witness."""
-        own = _lines_of(note, self._keyring.own_verifier(newest.origin))
+        own = _lines_of(note, signing_key(note, self._keyring.own_verifiers(newest.origin)))
         try:
             lines = await self._submit(newest, own, old_size, witness)
         except PeerConflictError as conflict:

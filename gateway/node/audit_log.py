@@ -89,12 +89,17 @@ class AuditLog:
         ]
 
     def open(self, tx: Transaction, statement: bytes) -> None:
-        """Begin the log with the node's key statement, as every log of a node begins."""
+        """Append the node's key statement unless it is the newest one that the log holds.
+
+        Every log of a node begins with one; after a rotation the checkpoints above it are signed
+        by the keys that it names.
+        """
         head = ensure_log(tx, self.origin, LogKind.AUDIT)
-        if head.size == 0:
-            entry = encode_entry(KeyStatementEntry(statement=statement))
+        entry = encode_entry(KeyStatementEntry(statement=statement))
+        stated = tx.logs.newest_control(self.origin, Kind.KEY_STATEMENT)
+        if stated is None or stated[1] != entry:
             extend_log(tx, head, [entry])
-            tx.logs.put_control(self.origin, Kind.KEY_STATEMENT, 0, entry)
+            tx.logs.put_control(self.origin, Kind.KEY_STATEMENT, head.size, entry)
 
     def anchor(self, tx: Transaction, head: LogHead) -> None:
         """Record where an exchange log or a mirror ends, in the transaction that made it so.

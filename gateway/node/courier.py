@@ -25,7 +25,7 @@ from typing import Final
 import structlog
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES
-from gateway.core.cosignature import verify_cosignature, verify_log_note
+from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.merkle import Hash
 from gateway.core.states import Precedence
 from gateway.errors import (
@@ -310,6 +310,9 @@ class Courier:
             # Counted where it ends, however it does: one that is cancelled before its first
             # step runs no line of its own.
             flight.add_done_callback(partial(self._done, shipment.messages))
+            if shipment.states_keys:
+                # What follows is signed by keys that the peer knows once it holds this bundle.
+                await self._land(cancel=False)
 
     async def _next(self) -> Shipment | None:
         """Return the bundle behind the cursor, from the log or newly made."""
@@ -318,6 +321,10 @@ class Courier:
         if stored is not None:
             return stored
         await self._pace()
+        if self._sequencer.statement_due:
+            await self._land(cancel=False)
+            self._raise_failure()
+            return await self._sequencer.next_statement()
         self._raise_failure()
         limit = 0 if self._sequencer.peer_key is None else self._bundle_limit
         # It takes along what was waiting for it.
@@ -392,9 +399,9 @@ class Courier:
         """Verify a cosigned note and record what it proves: the peer holds all below its size."""
 
         def verify() -> tuple[int, Hash]:
-            verifier = self._keyring.own_verifier(self._pair.exchange_origin)
-            checkpoint = verify_log_note(note, verifier=verifier).checkpoint
-            verify_cosignature(note, cosigner=self._keyring.peer_cosigner_verifier)
+            own = signing_key(note, self._keyring.own_verifiers(self._pair.exchange_origin))
+            checkpoint = verify_log_note(note, verifier=own).checkpoint
+            verify_cosignature(note, cosigner=signing_key(note, self._keyring.peer_cosigners, cosigner=True))
             return checkpoint.size, checkpoint.root
 
         size, root = await self._workers.sign(verify)
@@ -421,6 +428,7 @@ class Courier:
 
         count = await self._store.write(Step.DELIVERED, keep)
         self._cosigned = max(self._cosigned or 0, size)
+        self._sequencer.peer_holds(size)
         if count:
             self._on_moved()
         if count or messages:

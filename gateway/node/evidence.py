@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from gateway.core.entries import KeyStatementEntry, Kind, decode_entry
 from gateway.core.envelope import decode_header
-from gateway.core.evidence import Evidence, LoggedEntry
+from gateway.core.evidence import Evidence, LoggedEntry, stated_keys
 from gateway.core.log_proof import LogProof
 from gateway.core.merkle import inclusion_proof
 from gateway.core.message.schedule import Schedule
+from gateway.core.note import parse_note
 from gateway.errors import RejectedError
 from gateway.node.admission import ErasedError
 from gateway.node.audit_log import AuditLog
@@ -26,12 +26,16 @@ from gateway.node.inbox import NotFoundError
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
+from gateway.node.signing_keys import statements_in
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.ports import Clock, MessageRow, Step, Store, Transaction
 
 View = tuple[bytes | None, int]
 """Cosigned newest note of the mirror (None if there is none to give), and the mirror's size."""
+
+Line = tuple[str, bytes]
+"""Key name and key id of a signature line."""
 
 
 class NotLoggedYetError(RejectedError):
@@ -138,12 +142,15 @@ def gather(
         msg = "the message is not in a signed log yet"
         raise NotLoggedYetError(msg)
     content = tx.threads.content(row.message_id)
+    receipt = None if row.receipt_index is None else _logged(tx, receiver, row.receipt_index)
+    message_lines = _key_lines(message.proof.note)
+    receipt_lines = frozenset[Line]() if receipt is None else _key_lines(receipt.proof.note)
     return Evidence(
         message=message,
-        receipt=None if row.receipt_index is None else _logged(tx, receiver, row.receipt_index),
+        receipt=receipt,
         receiver_origin=receiver,
-        sender_statement=_statement(tx, sender),
-        receiver_statement=_statement(tx, receiver),
+        sender_statement=_statement(tx, sender, signed=message_lines, cosigned=frozenset()),
+        receiver_statement=_statement(tx, receiver, signed=receipt_lines, cosigned=message_lines),
         schema=_schema(schedule, row),
         ciphertext=None if content is None else content[1],
         content_key=None,
@@ -177,14 +184,33 @@ def _prove(tx: Transaction, origin: str, index: int, *, note: bytes, size: int) 
     return LoggedEntry(entry=tx.logs.entries(origin, index, index + 1)[0], proof=proof)
 
 
-def _statement(tx: Transaction, origin: str) -> bytes:
-    """Return the newest key statement of a log; every exchange log opens with one."""
-    found = tx.logs.newest_control(origin, Kind.KEY_STATEMENT)
-    entry = None if found is None else decode_entry(found[1])
-    if not isinstance(entry, KeyStatementEntry):
+def _statement(tx: Transaction, origin: str, *, signed: frozenset[Line], cosigned: frozenset[Line]) -> bytes:
+    """Return the key statement of a log that names most of the keys on the notes, the newest of them.
+
+    Keys change, and the newest note may have been made before that.
+
+    Args:
+        tx: The running transaction.
+        origin: The log; every exchange log opens with a statement.
+        signed: Signature lines of a note of this log.
+        cosigned: Signature lines of a note that the log's node may have cosigned.
+    """
+
+    def named(statement: bytes) -> int:
+        log, cosigner = stated_keys(statement, origin)
+        log_lines = {(key.name, key.key_id) for key in log.verifier_keys(cosigner=False)}
+        cosigner_lines = {(key.name, key.key_id) for key in cosigner.verifier_keys(cosigner=True)}
+        return len(log_lines & signed) + len(cosigner_lines & cosigned)
+
+    statements = [statement for _, statement in statements_in(tx, origin)]
+    if not statements:
         msg = "the log does not hold a key statement yet"
         raise NotLoggedYetError(msg)
-    return entry.statement
+    return max(reversed(statements), key=named)
+
+
+def _key_lines(note: bytes) -> frozenset[Line]:
+    return frozenset((line.name, line.key_id) for line in parse_note(note).signatures)
 
 
 def _schema(schedule: Schedule, row: MessageRow) -> Mapping[str, bytes]:

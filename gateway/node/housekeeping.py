@@ -15,7 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import merge_signatures, sign_checkpoint, verify_cosignature
+from gateway.core.cosignature import merge_signatures, sign_checkpoint, signing_key, verify_cosignature
 from gateway.core.merkle import consistency_proof
 from gateway.core.note import parse_note, parse_signatures
 from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError, UnavailableError
@@ -24,11 +24,13 @@ from gateway.node.eraser import Eraser
 from gateway.node.intake import Intake
 from gateway.node.log_writer import LogHashes, note_time_s
 from gateway.node.sequencer import Sequencer
+from gateway.node.signing_keys import newest_statement
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
     HighWater,
     Keyring,
+    LogHead,
     PeerLink,
     Step,
     Store,
@@ -176,12 +178,18 @@ class Housekeeping:
         origin = self._audit.origin
         if not self.may_sign:
             return
-        head, newest = await self._store.read(lambda tx: (tx.logs.head(origin), tx.logs.newest_note(origin)))
+
+        def load(tx: Transaction) -> tuple[LogHead | None, StoredNote | None, bytes]:
+            # All three of one moment: the statement that the log ends with names the key.
+            statement = newest_statement(tx, origin) or self._keyring.statement
+            return tx.logs.head(origin), tx.logs.newest_note(origin), statement
+
+        head, newest, statement = await self._store.read(load)
         if origin != self._signed_origin:
             # The first signature of this process, or of a successor that has just opened.
             self._signed_origin, self._signed_size, self._cosigned_size = origin, -1, 0
             if newest is not None:
-                self._note_s = max(self._note_s, note_time_s(newest, self._keyring.own_verifier(origin)))
+                self._note_s = max(self._note_s, note_time_s(newest, self._keyring.own_verifiers(origin)))
         if head is None or head.size in {0, self._signed_size}:
             return
         self._note_s = max(self._clock.now_ms() // 1_000, self._note_s)
@@ -189,7 +197,7 @@ class Housekeeping:
         note = await self._workers.sign(
             sign_checkpoint,
             Checkpoint(origin=origin, size=head.size, root=root),
-            signer=self._keyring.log_signer(origin),
+            signer=self._keyring.log_signer(origin, statement),
             time_s=self._note_s,
         )
         kept = StoredNote(origin=origin, size=head.size, root=root, at_ms=self._clock.now_ms(), note=note)
@@ -231,7 +239,8 @@ class Housekeeping:
             lines = await self._submit(newest, note, conflict.size)
         # Malformed lines are refused here, before anything is stored.
         cosigned = merge_signatures(note, parse_signatures(lines))
-        verify_cosignature(cosigned, cosigner=self._keyring.peer_cosigner_verifier)
+        peer = signing_key(cosigned, self._keyring.peer_cosigners, cosigner=True)
+        verify_cosignature(cosigned, cosigner=peer)
         kept = StoredNote(
             origin=origin,
             size=newest.size,

@@ -272,7 +272,7 @@ class Intake:
     def _verify(self, data: bytes) -> Checked:
         """Check 2, and what can be said of the bundle without the mirror."""
         bundle = decode_bundle(data)
-        verifier = self._keyring.peer_log_verifier(self._pair.peer_origin)
+        verifier = self._reader.log_verifier(bundle.end, bundle.entries[-1])
         verified = verify_log_note(bundle.note, verifier=verifier)
         if verified.checkpoint.size != bundle.end:
             msg = "the note of a bundle signs the size at the bundle's end"

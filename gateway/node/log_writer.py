@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.core.cosignature import verify_log_note
+from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.entries import Kind, kind_of
 from gateway.core.merkle import Hash, append, hash_leaf
 from gateway.core.signature import HybridVerifier
@@ -64,12 +64,14 @@ def put_controls(tx: Transaction, origin: str, start: int, entries: Sequence[byt
 _CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})
 
 
-def note_time_s(note: StoredNote, verifier: HybridVerifier) -> int:
+def note_time_s(note: StoredNote, verifiers: Sequence[HybridVerifier]) -> int:
     """Return the time that an own note names, seconds: the next one may not name an earlier one."""
+    if note.note is None:
+        return 0
     try:
-        return 0 if note.note is None else verify_log_note(note.note, verifier=verifier).time_s
+        return verify_log_note(note.note, verifier=signing_key(note.note, verifiers)).time_s
     except PeerError:
-        # Signed by a key that was rotated since: when it was stored is as good.
+        # Signed by a key that is not in the home any more: when it was stored is as good.
         return note.at_ms // 1_000
 
 

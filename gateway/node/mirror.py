@@ -28,13 +28,16 @@ from gateway.core.entries import (
     ReceiptEntry,
     VoidEntry,
     decode_entry,
+    kind_of,
 )
 from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Announced
+from gateway.core.signature import HybridVerifier
 from gateway.errors import PeerError
 from gateway.node.announcements import MAX_AGREEMENTS, announced_in
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
+from gateway.node.signing_keys import statement_at, statements_in
 from gateway.ports import Incident, Keyring, Store, Transaction
 
 log = structlog.get_logger(__name__)
@@ -48,6 +51,7 @@ class Effects:
 
     Attributes:
         kem_key: The newest key that the peer announced, if any came.
+        statement: The peer's key statement and its index, if one came.
         agreements: Agreements, as many as came.
         messages_moved: True if receipts or collections moved own messages.
         sending_due: True if a message has to be sent once more, or the log to say something.
@@ -55,6 +59,7 @@ class Effects:
     """
 
     kem_key: KemKeyEntry | None = None
+    statement: tuple[int, bytes] | None = None
     agreements: tuple[AgreementEntry, ...] = ()
     messages_moved: bool = False
     sending_due: bool = False
@@ -70,6 +75,7 @@ class MirrorReader:
         self._keyring = keyring
         self._on_kem_key = on_kem_key
         self._announced = Announced()
+        self._stated: list[tuple[int, bytes]] = []
 
     @property
     def announced(self) -> Announced:
@@ -78,22 +84,40 @@ class MirrorReader:
 
     async def open(self, store: Store) -> None:
         """Read from the mirror what the peer announced last."""
+        origin = self._pair.peer_origin
 
-        def load(tx: Transaction) -> tuple[list[bytes], Announced]:
-            found = [
-                tx.logs.newest_control(self._pair.peer_origin, kind)
-                for kind in (Kind.KEY_STATEMENT, Kind.KEM_KEY)
-            ]
-            entries = [entry for item in found if item is not None for entry in item[1:]]
-            return entries, announced_in(tx, self._pair.peer_origin)
+        def load(tx: Transaction) -> tuple[list[tuple[int, bytes]], tuple[int, bytes] | None, Announced]:
+            kem_key = tx.logs.newest_control(origin, Kind.KEM_KEY)
+            return statements_in(tx, origin), kem_key, announced_in(tx, origin)
 
-        entries, self._announced = await store.read(load)
-        for data in entries:
-            entry = decode_entry(data)
-            if isinstance(entry, KeyStatementEntry):
-                self._keyring.accept_peer_statement(entry.statement)
-            elif isinstance(entry, KemKeyEntry):
-                self._on_kem_key(entry)
+        self._stated, kem_key, self._announced = await store.read(load)
+        before: bytes | None = None
+        for _, statement in self._stated:
+            self._keyring.accept_peer_statement(statement, after=before)
+            before = statement
+        if kem_key is not None and isinstance(entry := decode_entry(kem_key[1]), KemKeyEntry):
+            self._on_kem_key(entry)
+
+    def log_verifier(self, size: int, last: bytes) -> HybridVerifier:
+        """Return the key that has to have signed the peer's log at a size.
+
+        It is named by the last statement below that size: the one that the bundle closes with,
+        or the newest one that is mirrored, or the imported one while the mirror is empty.
+
+        Args:
+            size: Size that the note signs.
+            last: The last entry below it.
+
+        Raises:
+            MalformedError: ``last`` claims to be a statement and is none.
+            PeerError: ``last`` is a statement that the pinned root has not signed.
+        """
+        closing = decode_entry(last) if kind_of(last) == Kind.KEY_STATEMENT else None
+        if isinstance(closing, KeyStatementEntry):
+            statement = closing.statement
+        else:
+            statement = statement_at(self._stated, size) or self._keyring.peer_statement
+        return self._keyring.peer_log_verifier(self._pair.peer_origin, statement)
 
     def check_statements(self, entries: Sequence[tuple[int, Entry]], *, end: int) -> None:
         """Check the statements of a bundle before any of it is kept.
@@ -114,7 +138,8 @@ class MirrorReader:
                 msg = "the first entry of an exchange log is its key statement"
                 raise PeerError(msg)
             if isinstance(entry, KeyStatementEntry):
-                self._keyring.accept_peer_statement(entry.statement)
+                before = statement_at(self._stated, index)
+                self._keyring.accept_peer_statement(entry.statement, after=before)
 
     def keep(
         self,
@@ -157,6 +182,7 @@ class MirrorReader:
             self._incident(tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms)
         return Effects(
             kem_key=kem_key,
+            statement=_stated(entries),
             agreements=tuple(agreements),
             messages_moved=moved,
             sending_due=due,
@@ -167,6 +193,9 @@ class MirrorReader:
         """Make the effects in memory of entries that are durable now."""
         if effects.kem_key is not None:
             self._on_kem_key(effects.kem_key)
+        if effects.statement is not None:
+            self._stated.append(effects.statement)
+            log.info("peer.keys_changed", index=effects.statement[0])
         if effects.agreements:
             entries = (*self._announced.entries, *effects.agreements)
             self._announced = Announced(entries=entries[-MAX_AGREEMENTS:])
@@ -214,3 +243,10 @@ class MirrorReader:
     def _incident(self, tx: Transaction, kind: int, origin: str, size: int, root: bytes, now_ms: int) -> None:
         log.error("incident.recorded", kind=kind, origin=origin, size=size)
         tx.facts.put_incident(Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms))
+
+
+def _stated(entries: Sequence[tuple[int, Entry]]) -> tuple[int, bytes] | None:
+    """Return the key statement that a bundle closes with, and its index."""
+    if entries and isinstance(entry := entries[-1][1], KeyStatementEntry):
+        return entries[-1][0], entry.statement
+    return None

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import cosign, only_signatures, verify_log_note
+from gateway.core.cosignature import cosign, only_signatures, signing_key, verify_log_note
 from gateway.core.entries import IncidentKind
 from gateway.core.generation import generation_of, origin_of
 from gateway.core.merkle import EMPTY_ROOT, Hash, verify_consistency
 from gateway.core.note import parse_note
+from gateway.core.signature import HybridVerifier
 from gateway.errors import MalformedError, PeerConflictError, PeerError
 from gateway.node.intake import Intake
 from gateway.node.log_writer import ensure_log
@@ -178,7 +179,7 @@ class PeerService:
         if generation is None:
             msg = "no such log is cosigned here"
             raise UnknownLogError(msg)
-        verifier = self._keyring.peer_log_verifier(origin)
+        verifier = await self._audit_key(origin, request.note)
         verified = await self._workers.sign(verify_log_note, request.note, verifier=verifier)
         checkpoint = verified.checkpoint
         if request.old_size > checkpoint.size:
@@ -272,6 +273,31 @@ class PeerService:
             log.error("audit.reopened", origin=origin)
             msg = "a successor of this log was cosigned already: it is closed"
             raise LogClosedError(msg)
+
+    async def _audit_key(self, origin: str, note: bytes) -> HybridVerifier:
+        """Return the key that has to have signed a checkpoint of the peer's audit log.
+
+        Of that log this node holds no entries, so it does not know where the new key begins. Once
+        it has seen the new one, in whatever generation, it never goes back to the one before.
+        """
+        newest, *earlier = self._keyring.peer_log_verifiers(origin)
+        if earlier:
+            for known in await self._witnessed_notes():
+                latest, *others = self._keyring.peer_log_verifiers(known.origin)
+                if known.note is not None and signing_key(known.note, (*others, latest)) == latest:
+                    return newest
+        return signing_key(note, (newest, *earlier))
+
+    async def _witnessed_notes(self) -> list[StoredNote]:
+        """Return the newest note of each generation of the peer's audit log that was cosigned here."""
+        first = self._pair.peer_audit_origin
+
+        def load(tx: Transaction) -> list[StoredNote]:
+            origins = [head.origin for head in tx.logs.heads()]
+            found = [tx.logs.newest_note(name) for name in origins if generation_of(first, name) is not None]
+            return [note for note in found if note is not None]
+
+        return await self._store.read(load)
 
     async def _keep_fork(self, checkpoint: Checkpoint, note: bytes, known: StoredNote | None) -> None:
         """Keep both notes of one size and two roots: the peer rewrote its audit log.

@@ -24,7 +24,7 @@ from typing import Final
 
 import structlog
 
-from gateway.core.cosignature import verify_cosignature, verify_log_note
+from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.entries import IncidentEntry, IncidentKind, encode_entry
 from gateway.core.merkle import Hash, RightEdge, append, edge_at, hash_leaf
 from gateway.errors import OperatorError, PeerError, UnavailableError
@@ -197,9 +197,11 @@ class Recovery:
         if view.mirrored is None:
             return None
         try:
-            verifier = self._keyring.own_verifier(self._origin)
-            checkpoint = verify_log_note(view.mirrored, verifier=verifier).checkpoint
-            verify_cosignature(view.mirrored, cosigner=self._keyring.peer_cosigner_verifier)
+            # Any key that is or was ours: the statement may be among what the database lacks.
+            own = signing_key(view.mirrored, self._keyring.own_verifiers(self._origin))
+            checkpoint = verify_log_note(view.mirrored, verifier=own).checkpoint
+            peer = signing_key(view.mirrored, self._keyring.peer_cosigners, cosigner=True)
+            verify_cosignature(view.mirrored, cosigner=peer)
         except PeerError as error:
             # Proves nothing. Where nothing is missing, the courier settles it with the peer.
             log.warning("recovery.view_refused", peer=self._pair.peer_node, code=error.code)

@@ -19,6 +19,7 @@ from gateway.core.entries import (
     Entry,
     IncidentEntry,
     IncidentKind,
+    KeyStatementEntry,
     MessageEntry,
     ReceiptEntry,
     VoidEntry,
@@ -123,5 +124,8 @@ def _runs(entries: Sequence[tuple[bytes, Entry | None]]) -> Iterator[list[tuple[
             run, size = [], 0
         run.append((data, entry))
         size += length
+        if isinstance(entry, KeyStatementEntry):
+            yield run  # a statement closes its bundle: what follows is signed by its keys
+            run, size = [], 0
     if run:
         yield run

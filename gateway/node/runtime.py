@@ -118,9 +118,12 @@ class Node:
         self._clock = clock
         self._workers = Workers()
         self.started = asyncio.Event()
+        # Set once it is known which generation of the audit log may go on: nothing is recorded before.
+        self._books = asyncio.Event()
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
         gate = Gate()
+        self._keyring = keyring
         vault = Vault(keyring.storage_key)
         self._sequencer = Sequencer(
             pair=pair,
@@ -381,24 +384,39 @@ class Node:
         return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())
 
     async def record(self, event: str, *, outcome: str = "ok", details: Sequence[bytes] = ()) -> None:
-        """Write an event of the node itself to the audit log.
+        """Write an event of the node itself to the audit log, as soon as that is open.
 
         Args:
             event: Its name.
             outcome: Code of how it went.
             details: Digests that belong to it.
         """
+        await self._books.wait()
         entries = self._audit.event(
             at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome, details=details
         )
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
+    async def restate(self) -> None:
+        """Put a newer key statement of the keyring into both logs; from there on its keys sign.
+
+        The audit log at once, the exchange log with its own bundle, behind what is in flight.
+        """
+        await self._books.wait()
+        statement = self._keyring.statement
+        await self._store.write(Step.AUDITED, lambda tx: self._audit.open(tx, statement))
+        await self.record("keys.changed")
+        self._sequencer.statement_due = True
+        self._courier.notify()
+
     async def close_books(self) -> None:
         """Record that the node stops, and sign the audit log up to and with that event.
 
         For the end of an orderly stop, after the ports have drained: without it the last
-        events would stay unsigned until the next start.
+        events would stay unsigned until the next start. Nothing if the log is not open yet.
         """
+        if not self._books.is_set():
+            return
         await self.record("node.stopped")
         await self._housekeeping.sign_audit()
 
@@ -417,6 +435,7 @@ class Node:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
         await self._inspection.check_ends()
         await self._succession.open()
+        self._books.set()
         await self.record("node.started")
         await self.maintenance.open()
         await self.quotas.open()

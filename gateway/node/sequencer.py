@@ -46,6 +46,7 @@ from gateway.node.announcements import Announcements
 from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import LogHashes, ensure_log, extend_log, note_time_s, put_controls
 from gateway.node.pair import Pair
+from gateway.node.signing_keys import SigningKeys
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -95,6 +96,11 @@ class Shipment:
     messages: int
     sequenced_ms: int
 
+    @property
+    def states_keys(self) -> bool:
+        """Return whether it closes with a key statement: what follows is signed by other keys."""
+        return kind_of(self.bundle.entries[-1]) == Kind.KEY_STATEMENT
+
 
 class Sequencer:
     """Forms, signs and reloads bundles of the own exchange log."""
@@ -127,9 +133,12 @@ class Sequencer:
         self._announcements = Announcements(
             origin=self._origin, schedule=schedule, keyring=keyring, clock=clock
         )
+        self._keys = SigningKeys(origin=self._origin, keyring=keyring)
         self._last_note_s = 0
         self._peer_key: PeerKey | None = None
         self._pending: list[bytes] = []
+        # True when the keyring has a newer key statement than the log.
+        self.statement_due = False
 
     @property
     def peer_key(self) -> PeerKey | None:
@@ -147,9 +156,11 @@ class Sequencer:
         key and the agreement.
         """
         newest = await self._store.write(Step.SETUP, self._announcements.open)
+        self.statement_due = False
+        await self._store.read(self._keys.load)
         if newest is not None:
-            verifier = self._keyring.own_verifier(self._origin)
-            self._last_note_s = max(self._last_note_s, note_time_s(newest, verifier))
+            verifiers = self._keyring.own_verifiers(self._origin)
+            self._last_note_s = max(self._last_note_s, note_time_s(newest, verifiers))
         while True:
             unsigned = await self._store.read(self._first_unsigned)
             if unsigned is None:
@@ -165,6 +176,20 @@ class Sequencer:
         self._pending = [data for data in self._pending if kind_of(data) != Kind.KEM_KEY]
         self._pending.append(entry)
         return True
+
+    def peer_holds(self, size: int) -> None:
+        """Note that the peer holds our log up to a size, and with it the keys that are stated there."""
+        self._keys.peer_holds(size)
+
+    async def next_statement(self) -> Shipment | None:
+        """Append, sign and return the bundle of a key statement that is due, or None.
+
+        Nothing else is in flight: what was sent before is signed by the keys before.
+        """
+        start = await self._store.write(Step.SEQUENCED, self._announcements.state)
+        self.statement_due = False
+        await self._store.read(self._keys.load)
+        return None if start is None else await self.reload(start)
 
     async def next_shipment(self, *, max_messages: int) -> Shipment | None:
         """Append, sign and return the next bundle, or None if nothing is due.
@@ -381,7 +406,7 @@ class Sequencer:
         note = await self._workers.sign(
             sign_checkpoint,
             checkpoint,
-            signer=self._keyring.log_signer(self._origin),
+            signer=self._keys.signer(stored.end),
             time_s=time_s,
         )
 

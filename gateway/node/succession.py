@@ -24,13 +24,11 @@ from typing import Final
 import structlog
 
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import verify_cosignature, verify_log_note
+from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.entries import (
     AnchorEntry,
     IncidentEntry,
     IncidentKind,
-    KeyStatementEntry,
-    Kind,
     encode_entry,
 )
 from gateway.core.generation import generation_of, origin_of
@@ -164,8 +162,11 @@ class Succession:
             origin = parse_checkpoint(parse_note(note).text).origin
             if generation_of(self._audit.first_origin, origin) is None:
                 return None
-            checkpoint = verify_log_note(note, verifier=self._keyring.own_verifier(origin)).checkpoint
-            verify_cosignature(note, cosigner=self._keyring.peer_cosigner_verifier)
+            # Any key that is or was ours: the statement may be among what the database lacks.
+            own = signing_key(note, self._keyring.own_verifiers(origin))
+            checkpoint = verify_log_note(note, verifier=own).checkpoint
+            peer = signing_key(note, self._keyring.peer_cosigners, cosigner=True)
+            verify_cosignature(note, cosigner=peer)
         except PeerError as error:
             log.warning("recovery.view_refused", peer=self._pair.peer_node, code=error.code)
             return None
@@ -216,15 +217,9 @@ class Succession:
             ),
         )
         self._audit.append(tx, first)
-        self._begin(tx)
+        # Behind the citation the key statement: every checkpoint of the successor lies above both.
+        self._audit.open(tx, self._keyring.statement)
         return closed.size
-
-    def _begin(self, tx: Transaction) -> None:
-        """Append the key statement, which every log of a node holds."""
-        head = ensure_log(tx, self._audit.origin, LogKind.AUDIT)
-        entry = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
-        extend_log(tx, head, [entry])
-        tx.logs.put_control(head.origin, Kind.KEY_STATEMENT, head.size, entry)
 
     def _cite(self, tx: Transaction, checkpoint: Checkpoint) -> LogHead | None:
         """Anchor the last state of a closed log that the peer has cosigned, once."""

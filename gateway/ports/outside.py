@@ -52,12 +52,16 @@ class Keyring(Protocol):
 
     @property
     def cosigner(self) -> HybridSigner:
-        """Return the signer of cosignatures on the peer's logs."""
+        """Return the signer of cosignatures on the peer's logs that is in use."""
+        ...
+
+    def use_cosigner_of(self, statement: bytes) -> None:
+        """Cosign from now on with the key that a statement of this node names."""
         ...
 
     @property
     def statement(self) -> bytes:
-        """Return this node's key statement, signed by the national root."""
+        """Return this node's newest key statement, signed by the national root."""
         ...
 
     @property
@@ -66,28 +70,41 @@ class Keyring(Protocol):
         ...
 
     @property
-    def peer_cosigner_verifier(self) -> HybridVerifier:
-        """Return the verifier of the peer's cosignatures."""
+    def peer_cosigners(self) -> tuple[HybridVerifier, ...]:
+        """Return the verifiers of the peer's cosignatures: the newest, then one that it replaced."""
         ...
 
-    def log_signer(self, origin: str) -> HybridSigner:
-        """Return the signer of an own log."""
+    def log_signer(self, origin: str, statement: bytes) -> HybridSigner:
+        """Return the key that a statement of this node names for one of its logs."""
         ...
 
-    def own_verifier(self, origin: str) -> HybridVerifier:
-        """Return the verifier of an own log."""
+    def own_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
+        """Return every key that this node has for an own log, the newest first."""
         ...
 
-    def peer_log_verifier(self, origin: str) -> HybridVerifier:
-        """Return the verifier of a log of the peer."""
+    def peer_log_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
+        """Return the peer's keys for a log of which this node holds no entries, as `peer_cosigners`."""
         ...
 
-    def accept_peer_statement(self, statement: bytes) -> None:
-        """Take a statement from the peer's log: the imported one, or a higher version.
+    def peer_log_verifier(self, origin: str, statement: bytes) -> HybridVerifier:
+        """Return the key that a statement of the peer names for one of its logs.
+
+        Raises:
+            SignatureInvalidError: The pinned root has not signed the statement.
+            PeerError: It is about another nation or node.
+        """
+        ...
+
+    def accept_peer_statement(self, statement: bytes, *, after: bytes | None = None) -> None:
+        """Take a statement from the peer's log: the imported one, an earlier or a later one.
+
+        Args:
+            statement: As it stands in the log.
+            after: The one before it in the log, than which it must not be older.
 
         Raises:
             SignatureInvalidError: Not signed by the pinned root.
-            PeerError: Of another nation or node, or of a lower version.
+            PeerError: Of another nation or node, or older than the one before it.
         """
         ...
 

@@ -100,6 +100,10 @@ class Logs(Protocol):
         """Return the newest entries of a kind, at most so many, in the order of the log."""
         ...
 
+    def placed_controls(self, origin: str, kind: int, *, limit: int) -> list[tuple[int, bytes]]:
+        """Return index and bytes of the newest entries of a kind, as `controls` does."""
+        ...
+
     def newest_control(self, origin: str, kind: int) -> tuple[int, bytes] | None:
         """Return index and bytes of the newest entry of a kind, or None."""
         ...

@@ -91,7 +91,7 @@ _NEWEST_SIGNED: Final = _newest(notes.c.cosigned.is_(False))
 
 _INSERT_CONTROL: Final = Statement(sa.insert(controls), row=("log_id", "kind", "leaf_index", "entry"))
 _CONTROLS: Final = Statement(
-    sa.select(controls.c.entry)
+    sa.select(controls.c.leaf_index, controls.c.entry)
     .where(
         controls.c.log_id == _bind("log"),
         controls.c.kind == _bind("which"),
@@ -243,9 +243,13 @@ class SqlLogs:
 
     def controls(self, origin: str, kind: int, *, limit: int) -> list[bytes]:
         """Return the newest entries of a kind, at most so many, in the order of the log."""
+        return [entry for _, entry in self.placed_controls(origin, kind, limit=limit)]
+
+    def placed_controls(self, origin: str, kind: int, *, limit: int) -> list[tuple[int, bytes]]:
+        """Return index and bytes of the newest entries of a kind, as `controls` does."""
         log = self._session.log_id(origin)
         rows = [] if log is None else self._session.all(_CONTROLS, log=log, which=kind, most=limit)
-        return [row[0] for row in reversed(rows)]
+        return [(row[0], row[1]) for row in reversed(rows)]
 
     def newest_control(self, origin: str, kind: int) -> tuple[int, bytes] | None:
         """Return index and bytes of the newest entry of a kind, or None."""

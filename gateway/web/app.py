@@ -47,6 +47,12 @@ log = structlog.get_logger(__name__)
 Identify = Callable[[Certificate | None], object]
 """Who a certificate is to this port; raises a `RejectedError` for nobody."""
 
+CertificateCheck = Callable[[Certificate, int], None]
+"""Raises `CertificateRevokedError` for a certificate that is not good any more, given UTC milliseconds."""
+
+RECHECK_S: Final = 0.05
+"""A request that has taken longer is looked at again: its certificate may have been revoked."""
+
 _LENGTH: Final = re.compile(r"[0-9]{1,12}")
 _SPACES: Final = re.compile(r"\s+")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -68,7 +74,12 @@ class App:
         self.statistics = Statistics()
         self._router = Router(routes)
         self._identify = identify
+        self._check: CertificateCheck | None = None
         self._arriving = 0
+
+    def check_certificates(self, check: CertificateCheck) -> None:
+        """Have the certificate of a connection checked with every request, before anything else."""
+        self._check = check
 
     async def answer(self, raw: web.BaseRequest, *, now_ms: int) -> Reply:
         """Return the answer to a request, whatever happens."""
@@ -80,6 +91,7 @@ class App:
             raise ConnectionResetError
         route: Route | None = None
         admitted = False
+        began_s = asyncio.get_running_loop().time()
         try:
             _verify_version(raw)
             caller = self._caller(connection, now_ms)
@@ -99,7 +111,11 @@ class App:
                 language=language,
                 when_gone=connection.when_gone,
             )
+            # Who was revoked while a body arrived sends nothing more, and who was while the answer
+            # was waited for does not get it.
+            self._recheck(connection, now_ms, began_s)
             reply = await self._handle(route, request)
+            self._recheck(connection, now_ms, began_s)
         except GatewayError as error:
             # A body that nobody read would be taken for the next request.
             reply = self._refuse(error, language, close=not raw.content.is_eof())
@@ -124,7 +140,14 @@ class App:
         if certificate is not None and certificate.expires_ms <= now_ms:
             msg = "the certificate has run out"
             raise CertificateExpiredError(msg)
+        if certificate is not None and self._check is not None:
+            self._check(certificate, now_ms)
         return self._identify(certificate)
+
+    def _recheck(self, connection: Connection, now_ms: int, began_s: float) -> None:
+        elapsed_s = asyncio.get_running_loop().time() - began_s
+        if elapsed_s > RECHECK_S:
+            self._caller(connection, now_ms + int(elapsed_s * 1_000))
 
     async def _handle(self, route: Route, request: Request[object]) -> Reply:
         deadline = asyncio.timeout(route.deadline_s)

@@ -34,6 +34,12 @@ class CertificateExpiredError(RejectedError):
     code = "certificate-expired"
 
 
+class CertificateRevokedError(RejectedError):
+    """The certificate is revoked, or the list that would say so has run out or cannot be read."""
+
+    code = "certificate-revoked"
+
+
 class RoleNotAllowedError(RejectedError):
     """The registry knows the certificate, in a role that may not do this."""
 
@@ -70,11 +76,13 @@ class Certificate:
         spki: SHA-256 of its SubjectPublicKeyInfo, 32 bytes.
         expires_ms: End of its validity, UTC milliseconds.
         cipher: TLS cipher suite of the connection.
+        serial: Its serial number, by which its issuer revokes it.
     """
 
     spki: bytes
     expires_ms: int
     cipher: str
+    serial: int = 0
 
 
 def certificate_of(connection: ssl.SSLObject | ssl.SSLSocket | None) -> Certificate | None:
@@ -95,4 +103,5 @@ def certificate_of(connection: ssl.SSLObject | ssl.SSLSocket | None) -> Certific
         spki=hashlib.sha256(key).digest(),
         expires_ms=int(certificate.not_valid_after_utc.timestamp()) * 1_000,
         cipher=cipher[0],
+        serial=certificate.serial_number,
     )

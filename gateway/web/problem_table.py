@@ -108,6 +108,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Le certificat n'est plus valable. Utilisez-en un plus récent.",
             ),
             _problem(
+                "certificate-revoked",
+                403,
+                "Certificate not accepted",
+                "The certificate is revoked, or the node's revocation list is too old to tell. "
+                "Ask the operator of the node.",
+                "Certificat non accepté",
+                "Le certificat est révoqué, ou la liste de révocation du nœud est trop ancienne pour le "
+                "dire. Adressez-vous à l'exploitant du nœud.",
+            ),
+            _problem(
                 "role-not-allowed",
                 403,
                 "Not allowed",

@@ -88,9 +88,9 @@ class Port(web.Server):
         self.renew_connections()
 
     def renew_connections(self) -> None:
-        """End every connection after the answer in work; all have to connect anew."""
+        """End every connection after the answer in work, and what only waits at once; all connect anew."""
         for connection in self._open():
-            connection.finish()
+            connection.drain()
 
     async def run(self) -> None:
         """Accept until cancelled; then finish what is in work."""

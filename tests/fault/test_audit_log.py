@@ -191,7 +191,7 @@ async def test_the_log_is_signed_within_about_a_second_of_its_growth(world: Worl
     assert note.note is not None
     keyring = world.sides["US"].keyring
     origin = keyring.pair.audit_origin
-    verified = verify_log_note(note.note, verifier=keyring.own_verifier(origin))
+    verified = verify_log_note(note.note, verifier=keyring.own_verifiers(origin)[0])
     entries = await raw(world, "US", origin, verified.checkpoint.size)
     assert verified.checkpoint.root == root_of([hash_leaf(entry) for entry in entries])
 
@@ -207,7 +207,7 @@ async def test_times_of_its_notes_never_go_back_over_a_restart_with_the_clock_se
     size = await size_of(world, "US")
     found = await world.until(lambda: audit_note(world, "US"), lambda note: bool(note and note.size >= size))
     assert found is not None
-    verifier = world.sides["US"].keyring.own_verifier(found.origin)
+    verifier = world.sides["US"].keyring.own_verifiers(found.origin)[0]
     assert found.note is not None
     before = verify_log_note(found.note, verifier=verifier).time_s
 
@@ -297,7 +297,8 @@ class Audit:
         return self.leaves[start:end]
 
     def note(self, size: int, *, root: Hash | None = None, origin: str | None = None) -> bytes:
-        signer = self.world.sides["US"].keyring.log_signer(origin or self.origin)
+        keyring = self.world.sides["US"].keyring
+        signer = keyring.log_signer(origin or self.origin, keyring.statement)
         checkpoint = Checkpoint(
             origin=origin or self.origin, size=size, root=root or root_of(self.leaves[:size])
         )

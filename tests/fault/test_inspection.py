@@ -177,7 +177,7 @@ def rebuild(world: World, nation: str, index: int) -> None:
         for number, size in notes:
             note = sign_checkpoint(
                 Checkpoint(origin=origin, size=size, root=edges[size].root()),
-                signer=side.keyring.log_signer(origin),
+                signer=side.keyring.log_signer(origin, side.keyring.statement),
                 time_s=1_800_000_000,
             )
             database.execute(

@@ -74,7 +74,7 @@ class Outside:
 @pytest.fixture
 def outside(world: World, tmp_path: Path) -> Iterator[Outside]:
     keyring = world.sides["FR"].keyring
-    log_key = keyring.own_verifier(keyring.pair.exchange_origin).verifier_keys(cosigner=False)[0].encode()
+    log_key = keyring.own_verifiers(keyring.pair.exchange_origin)[0].verifier_keys(cosigner=False)[0].encode()
     authority = OpensslAuthority(tmp_path / "tsa")
     witness = SpecWitness(name="witness.example/third", log_key=log_key)
     with ExitStack() as stack:
@@ -96,7 +96,7 @@ async def test_checkpoints_are_stamped_and_witnessed(world: World, outside: Outs
     text = format_checkpoint(Checkpoint(origin=stamp.origin, size=stamp.size, root=stamp.root)).encode()
     trusted = read_authority(outside.authority.certificates)
     assert verify_stamp(stamp.evidence, text, authority=trusted).authority == "CN=Test time-stamp authority"
-    verifier = world.sides["FR"].keyring.own_verifier(outside.origin)
+    verifier = world.sides["FR"].keyring.own_verifiers(outside.origin)[0]
     assert verify_log_note(seen.evidence, verifier=verifier).checkpoint.root == seen.root
     key = parse_witness_key(outside.witness.vkey)
     assert verify_witness(seen.evidence, witness=key) == outside.witness.now_s

@@ -32,7 +32,7 @@ async def make_home(folder: Path, stack: ExitStack) -> Path:
     """Return the home of a node whose exchange log was stamped and witnessed, at two sizes."""
     world = World(folder / "world")
     keyring = world.sides["FR"].keyring
-    key = keyring.own_verifier(keyring.pair.exchange_origin).verifier_keys(cosigner=False)[0]
+    key = keyring.own_verifiers(keyring.pair.exchange_origin)[0].verifier_keys(cosigner=False)[0]
     authority = OpensslAuthority(folder / "tsa")
     witness = SpecWitness(name="witness.example/third", log_key=key.encode())
     world.third_parties["FR"] = (

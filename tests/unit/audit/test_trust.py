@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.trust import Trust, TrustUnreadableError, parse_trust, read_trust
+from gateway.core.signature import HybridVerifier
 from tests.unit.audit.making import FR, FR_AUDIT, FR_US, US, US_FR, root_vkeys, signer, vkeys
 
 
@@ -74,11 +75,30 @@ def test_what_is_not_a_pair_of_keys_is_refused(lines: list[str], why: str) -> No
         parse_trust(lines)
 
 
-def test_two_pairs_for_one_log_are_refused() -> None:
+def other_pair(name: str) -> HybridVerifier:
     verifier = signer("other.gateway.test/x").verifier
-    renamed = type(verifier)(name=FR_US, ed25519=verifier.ed25519, mldsa87=verifier.mldsa87)
-    with pytest.raises(TrustUnreadableError, match=r"needed for fr\.gateway\.test/exchange/us"):
-        parse_trust([*FR_LOG, *(key.encode() for key in renamed.verifier_keys(cosigner=False))])
+    return HybridVerifier(name=name, ed25519=verifier.ed25519, mldsa87=verifier.mldsa87)
+
+
+def test_keys_that_were_replaced_are_kept_behind_the_newest() -> None:
+    later, cosigner = other_pair(FR_US), other_pair(FR)
+    lines = [*vkeys(FR), *(key.encode() for key in later.verifier_keys(cosigner=False))]
+    lines += [key.encode() for key in cosigner.verifier_keys(cosigner=True)]
+    trust = parse_trust(lines)
+
+    assert trust.log(FR_US) == later
+    assert trust.log_keys(FR_US) == (later, signer(FR_US).verifier)
+    assert [key.ed25519 for key in trust.log_keys(f"{FR_US}/2")] == [
+        key.ed25519 for key in trust.log_keys(FR_US)
+    ]
+    assert trust.foreign_cosigners(US_FR) == (cosigner, signer(FR).verifier)
+    assert trust.log_keys(US_FR) == ()
+
+
+def test_two_roots_of_one_nation_are_refused() -> None:
+    other = other_pair("entente/root/fr").statement_keys()
+    with pytest.raises(TrustUnreadableError, match="two roots of the name entente/root/fr"):
+        parse_trust([*root_vkeys(FR), *(key.encode() for key in other)])
 
 
 def test_a_cosigners_ed25519_key_and_a_roots_ml_dsa_key_are_no_pair() -> None:

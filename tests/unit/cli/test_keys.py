@@ -118,6 +118,28 @@ def test_rotating_the_server_key_replaces_its_certificate(fr: NodeHome) -> None:
     opened(fr).server_identity()
 
 
+def test_rotating_log_keys_keeps_the_old_ones_in_the_folder_and_in_the_file_for_auditors(
+    fr: NodeHome,
+) -> None:
+    before = opened(fr).own_statement
+    vkeys = fr.own_verifier_keys.read_text()
+
+    assert "version 2" in run("rotate", "log", "--home", fr.path)
+    assert "version 3" in run("rotate", "cosigner", "--home", fr.path)
+
+    after = opened(fr).own_statement
+    public = {key.ed25519 for stated in (before, after) for key in (*stated.logs, stated.cosigner)}
+    assert len(public) == 6
+    assert fr.own_verifier_keys.read_text().startswith(vkeys)
+    assert len(fr.own_verifier_keys.read_text().splitlines()) == 12
+    assert {path.name for path in fr.keys.glob("*-v*.key")} == {
+        "log-audit-v2.key",
+        "log-exchange-us-v2.key",
+        "cosigner-v3.key",
+    }
+    assert before.log("fr.gateway.test/audit") in opened(fr).own_verifiers("fr.gateway.test/audit")
+
+
 def test_lists_are_made_anew(fr: NodeHome) -> None:
     before = fr.own.crl("agency-ca").read_bytes()
 
@@ -153,8 +175,6 @@ def test_a_short_new_passphrase_is_refused(fr: NodeHome) -> None:
     ("kind", "reason"),
     [
         ("kem", "daily"),
-        ("log", "not supported yet"),
-        ("cosigner", "not supported"),
         ("storage", "not supported"),
     ],
 )

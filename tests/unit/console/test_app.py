@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,8 +100,16 @@ class Registry:
         return Holder(code="DUTY-OFFICER", role=self._role) if spki == CERTIFICATE.spki else None
 
 
-async def ask(node: Node, name: str, ports: tuple[App, ...] = (), language: Language = "en") -> Reply:
-    route = next(route for route in ops_routes(node, ports) if route.name == name)
+async def ask(
+    node: Node,
+    name: str,
+    ports: tuple[App, ...] = (),
+    language: Language = "en",
+    *,
+    ends: Mapping[str, float] | None = None,
+) -> Reply:
+    routes = ops_routes(node, ports, lambda: ends or {})
+    route = next(route for route in routes if route.name == name)
     request: Request[Any] = Request(
         caller=None, names={}, query=Query("", frozenset()), headers={}, body=b"", language=language
     )
@@ -250,6 +258,16 @@ async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
     assert families["entente_http_timeouts"].samples[0].labels["kind"] == "head"
     assert families["entente_log_entries"].samples[0].labels == {"origin": ORIGIN}
     assert "process_resident_memory_bytes" in families
+
+
+async def test_metrics_tell_when_certificates_and_lists_end() -> None:
+    reply = await ask(Node(), "metrics", ends={"own/agency-ca.crl": 1_773_480_413.0})
+
+    assert reply.body is not None
+    families = {family.name: family for family in text_string_to_metric_families(reply.body.decode())}
+    (sample,) = families["entente_trust_ends_timestamp_seconds"].samples
+    assert sample.labels == {"file": "own/agency-ca.crl"}
+    assert sample.value == 1_773_480_413.0
 
 
 async def test_the_agreement_names_what_only_one_of_the_nodes_has() -> None:

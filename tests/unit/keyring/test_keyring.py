@@ -51,32 +51,36 @@ def test_what_one_signs_the_other_verifies(pair: Pair, french: FileKeyring) -> N
     american = keyring(pair.us)
     for origin in (EXCHANGE, f"{EXCHANGE}/2", "fr.gateway.test/audit"):
         checkpoint = Checkpoint(origin=origin, size=0, root=EMPTY_ROOT)
-        note = sign_checkpoint(checkpoint, signer=french.log_signer(origin), time_s=1)
+        note = sign_checkpoint(checkpoint, signer=french.log_signer(origin, french.statement), time_s=1)
         cosigned = cosign(note, cosigner=american.cosigner, time_s=2)
 
-        assert verify_log_note(note, verifier=american.peer_log_verifier(origin)).checkpoint == checkpoint
-        assert verify_log_note(note, verifier=french.own_verifier(origin)).checkpoint == checkpoint
-        assert verify_cosignature(cosigned, cosigner=french.peer_cosigner_verifier) == 2
+        assert (
+            verify_log_note(note, verifier=american.peer_log_verifier(origin, french.statement)).checkpoint
+            == checkpoint
+        )
+        assert verify_log_note(note, verifier=french.own_verifiers(origin)[0]).checkpoint == checkpoint
+        assert verify_cosignature(cosigned, cosigner=french.peer_cosigners[0]) == 2
 
 
 def test_every_key_has_one_use(french: FileKeyring) -> None:
     signers: list[HybridSigner] = [
-        french.log_signer(EXCHANGE),
-        french.log_signer("fr.gateway.test/audit"),
+        french.log_signer(EXCHANGE, french.statement),
+        french.log_signer("fr.gateway.test/audit", french.statement),
         french.cosigner,
     ]
     keys = {key for signer in signers for key in (signer.verifier.ed25519, signer.verifier.mldsa87)}
 
     assert len(keys) == 6
-    assert french.log_signer(f"{EXCHANGE}/2") is french.log_signer(f"{EXCHANGE}/2")
+    second = french.log_signer(f"{EXCHANGE}/2", french.statement)
+    assert second is french.log_signer(f"{EXCHANGE}/2", french.statement)
 
 
 @pytest.mark.parametrize("origin", ["us.gateway.test/exchange/fr", "fr.gateway.test/exchange/de", ""])
 def test_a_log_that_is_not_ours_has_no_signer(french: FileKeyring, origin: str) -> None:
     with pytest.raises(MalformedError):
-        french.log_signer(origin)
+        french.log_signer(origin, french.statement)
     with pytest.raises(MalformedError):
-        french.own_verifier(origin)
+        french.own_verifiers(origin)
 
 
 def test_a_wrong_passphrase_opens_nothing(pair: Pair) -> None:
@@ -141,7 +145,7 @@ def test_before_the_import_only_own_keys_are_known(own_pair: Pair) -> None:
 
     assert alone.statement == home.own.statement.read_bytes()
     with pytest.raises(TrustError, match="import"):
-        alone.peer_log_verifier("us.gateway.test/exchange/fr")
+        alone.peer_log_verifiers("us.gateway.test/exchange/fr")
     with pytest.raises(TrustError, match="import"):
         alone.peer_pins()
     with pytest.raises(TrustError, match="import"):

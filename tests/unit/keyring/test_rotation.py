@@ -11,17 +11,19 @@ import pytest
 from gateway.keyring import tls
 from gateway.keyring.home import TLS_PEER_KEY, TLS_PEER_NEXT_KEY, NodeHome
 from gateway.keyring.keyfile import Purpose
-from gateway.keyring.refusals import CeremonyError, KeyFileError
+from gateway.keyring.refusals import CeremonyError, KeyFileError, TrustError
 from gateway.keyring.registry import read_registry, spki_of_key
 from gateway.keyring.rotation import (
     REASONS,
     renew_node_certificates,
     revoke,
+    rotate_cosigner,
+    rotate_logs,
     rotate_peer_tls,
     rotate_server_tls,
     server_names,
 )
-from gateway.keyring.statement import KeyStatement
+from gateway.keyring.statement import KeyStatement, StatementRefusedError
 from gateway.keyring.trust import import_peer, read_certificate, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 from tests.unit.keyring.helpers import (
@@ -219,3 +221,113 @@ def test_a_revoked_node_does_not_reach_its_peer(own_pair: Pair) -> None:
 
 def _files(path: Path) -> dict[Path, bytes]:
     return {item: item.read_bytes() for item in path.rglob("*") if item.is_file()}
+
+
+def later(home: NodeHome, what: str) -> KeyStatement:
+    rotation = {"log": rotate_logs, "cosigner": rotate_cosigner}[what]
+    return rotation(home, folder(home), root_signer(home, nation="FR"), now=present())
+
+
+@pytest.mark.parametrize("what", ["log", "cosigner"])
+def test_new_signing_keys_are_stated_and_nothing_else_changes(own_pair: Pair, what: str) -> None:
+    before = keyring(own_pair.fr).own_statement
+
+    after = later(own_pair.fr, what)
+
+    assert after.version == before.version + 1
+    assert after.tls_spki == before.tls_spki
+    assert (after.logs == before.logs) is (what == "cosigner")
+    assert (after.cosigner == before.cosigner) is (what == "log")
+    assert [log.name for log in after.logs] == [log.name for log in before.logs]
+    assert keyring(own_pair.fr).own_statement == after
+
+
+@pytest.mark.parametrize("what", ["log", "cosigner"])
+def test_a_new_signing_key_that_no_statement_names_yet_is_taken_up_again(own_pair: Pair, what: str) -> None:
+    home = own_pair.fr
+    saved = {path: path.read_bytes() for path in (home.own.statement, home.own_verifier_keys)}
+    first = later(home, what)
+    for path, content in saved.items():  # as a crash before the statement leaves it
+        path.write_bytes(content)
+    keyring(home)
+
+    again = later(home, what)
+
+    assert (again.version, again.logs, again.cosigner) == (first.version, first.logs, first.cosigner)
+
+
+def test_each_statement_names_the_keys_that_sign_below_it(own_pair: Pair) -> None:
+    origin = "fr.gateway.test/exchange/us"
+    old = keyring(own_pair.fr)
+    notes = [old.statement]
+    for what in ("log", "cosigner", "log"):
+        later(own_pair.fr, what)
+        notes.append(keyring(own_pair.fr).statement)
+    opened = keyring(own_pair.fr)
+
+    signers = [opened.log_signer(origin, note).verifier for note in notes]
+    assert signers[0] == old.own_verifiers(origin)[0]
+    assert signers[1] == signers[2]
+    assert opened.own_verifiers(origin) == (signers[3], signers[1], signers[0])
+    assert [key.name for key in opened.own_verifiers(f"{origin}/2")] == [f"{origin}/2"] * 3
+    successor = opened.log_signer(f"{origin}/2", notes[0])
+    assert successor.verifier.ed25519 == signers[0].ed25519
+
+    assert opened.cosigner.verifier == opened.own_statement.cosigner
+    opened.use_cosigner_of(notes[0])
+    assert opened.cosigner.verifier == old.own_statement.cosigner
+
+
+def test_a_running_node_reads_its_new_keys_and_refuses_a_statement_whose_keys_are_not_there(
+    own_pair: Pair,
+) -> None:
+    running = keyring(own_pair.fr)
+    assert running.reload_own() is False
+    later(own_pair.fr, "log")
+    hidden = own_pair.fr.keys / "log-audit-v2.key"
+    away = hidden.with_suffix(".away")
+    hidden.rename(away)
+
+    with pytest.raises(TrustError, match="log-audit"):
+        running.reload_own()
+    assert running.own_statement.version == 1
+
+    away.rename(hidden)
+    assert running.reload_own() is True
+    assert running.own_statement.version == 2
+
+
+def test_the_peer_accepts_new_keys_and_never_goes_back(own_pair: Pair) -> None:
+    origin = "fr.gateway.test/exchange/us"
+    first = keyring(own_pair.fr)
+    later(own_pair.fr, "log")
+    later(own_pair.fr, "cosigner")
+    newest = keyring(own_pair.fr)
+    peer = keyring(own_pair.us)
+
+    peer.accept_peer_statement(newest.statement, after=first.statement)
+
+    assert peer.peer_keys == newest.own_statement
+    assert peer.peer_log_verifier(origin, first.statement) == first.own_verifiers(origin)[0]
+    assert peer.peer_log_verifier(origin, newest.statement) == newest.own_verifiers(origin)[0]
+    assert peer.peer_cosigners == (newest.own_statement.cosigner, first.own_statement.cosigner)
+    assert set(peer.peer_log_verifiers(origin)) == set(newest.own_verifiers(origin))
+    with pytest.raises(StatementRefusedError, match="older than the one before it"):
+        peer.accept_peer_statement(first.statement, after=newest.statement)
+    # As the beginning of a mirror that is filled again it is history.
+    peer.accept_peer_statement(first.statement)
+    assert peer.peer_keys == newest.own_statement
+    vkeys = own_pair.us.peer_verifier_keys.read_text()
+    assert len(vkeys.splitlines()) == 12
+
+
+def test_an_import_beside_a_running_node_is_taken_up(own_pair: Pair) -> None:
+    running = keyring(own_pair.us)
+    rotate(own_pair.fr)
+    published = read_published_as_stated(own_pair.fr.own)
+    import_peer(own_pair.us, published)
+    assert running.peer_pins() != published.statement.tls_spki
+
+    running.reload_peer()
+
+    assert running.peer_pins() == published.statement.tls_spki

@@ -95,9 +95,9 @@ def test_the_time_of_a_note_is_what_it_says_and_else_when_it_was_stored(
 ) -> None:
     origin = pair.exchange_origin
     checkpoint = Checkpoint(origin=origin, size=1, root=Hash(bytes(32)))
-    note = sign_checkpoint(checkpoint, signer=keyring.log_signer(origin), time_s=77)
+    note = sign_checkpoint(checkpoint, signer=keyring.log_signer(origin, keyring.statement), time_s=77)
     stored = StoredNote(origin=origin, size=1, root=checkpoint.root, at_ms=50_000, note=note)
 
-    assert note_time_s(stored, keyring.own_verifier(origin)) == 77
+    assert note_time_s(stored, keyring.own_verifiers(origin)) == 77
     # Signed by a key that was rotated since.
-    assert note_time_s(stored, keyring.own_verifier(pair.audit_origin)) == 50
+    assert note_time_s(stored, keyring.own_verifiers(pair.audit_origin)) == 50

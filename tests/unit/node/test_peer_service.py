@@ -67,10 +67,10 @@ async def test_a_view_shows_both_logs_and_cosigns_the_peers(world: World) -> Non
     assert view.mirrored is not None
     assert view.own is not None
     origin = american.pair.exchange_origin
-    checkpoint = verify_log_note(view.mirrored, verifier=american.own_verifier(origin)).checkpoint
+    checkpoint = verify_log_note(view.mirrored, verifier=american.own_verifiers(origin)[0]).checkpoint
     assert checkpoint.size == view.mirrored_size
     assert verify_cosignature(view.mirrored, cosigner=french.cosigner.verifier) > 0
-    own = verify_log_note(view.own, verifier=french.own_verifier(french.pair.exchange_origin)).checkpoint
+    own = verify_log_note(view.own, verifier=french.own_verifiers(french.pair.exchange_origin)[0]).checkpoint
     assert own.size == view.own_size
 
 

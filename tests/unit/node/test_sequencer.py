@@ -119,7 +119,7 @@ def decoded(entries: tuple[bytes, ...]) -> list[Any]:
 
 
 async def test_opening_signs_what_is_there_and_remembers_it_apart(bench: Bench) -> None:
-    verifier = bench.keyring.own_verifier(bench.origin)
+    verifier = bench.keyring.own_verifiers(bench.origin)[0]
     bundles = await bench.store.read(lambda tx: tx.outbox.bundles_from(0, limit=9))
 
     for stored in bundles:
@@ -220,7 +220,7 @@ async def test_a_stored_bundle_is_reloaded_byte_for_byte_and_after_its_cosignatu
     assert without.bundle.boxes == ()
     assert without.bundle.entries == shipment.bundle.entries
     assert without.bundle.ciphertexts == shipment.bundle.ciphertexts
-    verifier = bench.keyring.own_verifier(bench.origin)
+    verifier = bench.keyring.own_verifiers(bench.origin)[0]
     first = verify_log_note(shipment.bundle.note, verifier=verifier).checkpoint
     assert verify_log_note(without.bundle.note, verifier=verifier).checkpoint == first
 

@@ -1,0 +1,125 @@
+"""What runs out, when, and when somebody has to be told.
+
+Certificates are warned of 60, 30 and 7 days before they end, revocation lists 3 days before:
+they live for 7 days, and once one has ended everybody is refused. The same numbers stand in
+the log, in the metrics and in ``entente doctor``.
+
+Spec: docs/spec/keys.md, "Warnings"; docs/operating.md, "Events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from gateway.keyring.files import read_public
+from gateway.keyring.home import NodeHome
+from gateway.keyring.trust import crl_next_update, read_certificate
+from gateway.keyring.x509_profile import Authority
+
+
+class Sort(StrEnum):
+    """What can run out."""
+
+    CERTIFICATE = "certificate"
+    REVOCATION_LIST = "revocation-list"
+
+
+WARNING_DAYS: Final[Mapping[Sort, tuple[int, ...]]] = {
+    Sort.CERTIFICATE: (60, 30, 7),
+    Sort.REVOCATION_LIST: (3,),
+}
+"""Days before the end at which a warning is due, the earliest first."""
+
+REPEAT: Final = timedelta(days=1)
+"""A warning that nobody has heeded is given again after this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """When something runs out.
+
+    Attributes:
+        file: Folder and name of its file in the trust folder, such as ``own/tls-peer.pem``.
+        sort: Certificate or revocation list.
+        ends: From then on it is worth nothing, UTC.
+    """
+
+    file: str
+    sort: Sort
+    ends: datetime
+
+    def stage(self, now: datetime) -> int | None:
+        """Return the smallest number of warning days that is reached, 0 at the end; else None."""
+        if now >= self.ends:
+            return 0
+        reached = [days for days in WARNING_DAYS[self.sort] if self.ends - now <= timedelta(days=days)]
+        return min(reached, default=None)
+
+    def days_left(self, now: datetime) -> int:
+        """Return how many whole days are left; 0 from the last day on."""
+        return max((self.ends - now).days, 0)
+
+
+def endings(home: NodeHome, *, sort: Sort | None = None) -> tuple[Ending, ...]:
+    """Return what of a node's trust runs out, the first one first.
+
+    Args:
+        home: Node home. What was not imported yet of the peer is left out.
+        sort: Only of this sort.
+
+    Raises:
+        KeyFileError, TrustError: A file is absent or damaged.
+    """
+    found: list[Ending] = []
+    if sort is not Sort.REVOCATION_LIST:
+        paths = [home.own.root, *(home.own.authority(kind.value) for kind in Authority)]
+        paths += [home.own.peer_chain, home.own.server_chain]
+        paths += _present((home.peer.root, home.peer.authority(Authority.NODES.value)))
+        found += [
+            _ending(path, Sort.CERTIFICATE, read_certificate(path).not_valid_after_utc) for path in paths
+        ]
+    if sort is not Sort.CERTIFICATE:
+        paths = [home.own.crl(kind.value) for kind in Authority]
+        paths += _present((home.peer.crl(Authority.NODES.value),))
+        found += [_ending(path, Sort.REVOCATION_LIST, crl_next_update(read_public(path))) for path in paths]
+    return tuple(sorted(found, key=lambda item: (item.ends, item.file)))
+
+
+class ExpiryWatch:
+    """Remembers which warnings were given, so that each is given once, and then daily."""
+
+    def __init__(self) -> None:
+        """Begin with none given."""
+        self._given: dict[str, tuple[int, datetime, datetime]] = {}
+
+    def due(self, found: Iterable[Ending], now: datetime) -> list[Ending]:
+        """Return what has to be warned of now.
+
+        Args:
+            found: Everything that runs out; what was renewed is forgotten.
+            now: Aware time.
+        """
+        due: list[Ending] = []
+        for item in found:
+            stage = item.stage(now)
+            if stage is None:
+                self._given.pop(item.file, None)
+                continue
+            given = self._given.get(item.file)
+            if given is None or given[:2] != (stage, item.ends) or now - given[2] >= REPEAT:
+                self._given[item.file] = (stage, item.ends, now)
+                due.append(item)
+        return due
+
+
+def _present(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.exists()]
+
+
+def _ending(path: Path, sort: Sort, ends: datetime) -> Ending:
+    return Ending(file=f"{path.parent.name}/{path.name}", sort=sort, ends=ends)

@@ -1,0 +1,79 @@
+"""Which of this node's keys signs what: it follows from the key statements in its own log.
+
+The keys of a statement are valid for checkpoints of sizes above its entry's index, so the
+checkpoint that a statement's bundle closes with is the first one under the new keys, and a
+bundle below it that has to be signed once more is signed under the old ones. The cosigner
+key changes when the peer is known to hold the statement: before that it could not verify.
+
+Spec: docs/spec/keys.md, "Rotation"; docs/spec/log.md, "Entries".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.core.entries import KeyStatementEntry, Kind, decode_entry
+from gateway.core.signature import HybridSigner
+from gateway.ports import Keyring, Transaction
+
+MAX_STATEMENTS: Final = 1_000
+"""Newest statements of a log that are read; six a year are usual."""
+
+
+class SigningKeys:
+    """The keys of one exchange log, by size. Kept by the sequencer."""
+
+    def __init__(self, *, origin: str, keyring: Keyring) -> None:
+        """Begin with a log that states nothing yet."""
+        self._origin = origin
+        self._keyring = keyring
+        self._stated: Sequence[tuple[int, bytes]] = ()
+        self._held = 0
+
+    def load(self, tx: Transaction) -> None:
+        """Read what the log states, and how far the peer is known to hold it."""
+        self._stated = statements_in(tx, self._origin)
+        cosigned = tx.logs.newest_note(self._origin, cosigned=True)
+        self.peer_holds(0 if cosigned is None else cosigned.size)
+
+    def signer(self, size: int) -> HybridSigner:
+        """Return the key that signs the log's checkpoint of a size."""
+        return self._keyring.log_signer(self._origin, self._at(size))
+
+    def peer_holds(self, size: int) -> None:
+        """Note that the peer mirrors the log up to ``size``: its keys up to there may be used."""
+        self._held = max(self._held, size)
+        self._keyring.use_cosigner_of(self._at(self._held))
+
+    def _at(self, size: int) -> bytes:
+        """Return the statement in force at a size; before any of the log, the first one."""
+        found = statement_at(self._stated, size)
+        if found is not None:
+            return found
+        return self._stated[0][1] if self._stated else self._keyring.statement
+
+
+def statements_in(tx: Transaction, origin: str) -> list[tuple[int, bytes]]:
+    """Return the key statements of a log with their indexes, in order."""
+    found: list[tuple[int, bytes]] = []
+    for index, data in tx.logs.placed_controls(origin, Kind.KEY_STATEMENT, limit=MAX_STATEMENTS):
+        entry = decode_entry(data)
+        if isinstance(entry, KeyStatementEntry):
+            found.append((index, entry.statement))
+    return found
+
+
+def newest_statement(tx: Transaction, origin: str) -> bytes | None:
+    """Return the newest key statement of a log, or None if it holds none."""
+    found = tx.logs.newest_control(origin, Kind.KEY_STATEMENT)
+    entry = None if found is None else decode_entry(found[1])
+    return entry.statement if isinstance(entry, KeyStatementEntry) else None
+
+
+def statement_at(stated: Sequence[tuple[int, bytes]], size: int) -> bytes | None:
+    """Return the statement whose keys are valid for checkpoints of a size, or None."""
+    for index, statement in reversed(stated):
+        if index < size:
+            return statement
+    return None

@@ -1,0 +1,205 @@
+"""A running node's eye on its trust folder: what was replaced counts, and what ends is announced.
+
+Commands such as ``entente keys revoke`` write files and end; the node that runs beside them
+looks every second. A live TLS context never sees a newer revocation list, so a replaced list
+or certificate means new contexts, and the end of every connection under the old ones.
+
+Spec: docs/spec/keys.md, "Revocation", "Warnings".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from gateway.errors import GatewayError
+from gateway.keyring import tls
+from gateway.keyring.access import RevocationWatch
+from gateway.keyring.expiry import Ending, ExpiryWatch, endings
+from gateway.keyring.home import NodeHome
+from gateway.keyring.keyring import FileKeyring
+from gateway.keyring.refusals import KeyFileError, TrustError
+from gateway.keyring.x509_profile import Authority
+from gateway.link.client import HttpPeerLink
+from gateway.node.runtime import Node
+from gateway.ports import Clock
+from gateway.web.app import CertificateCheck
+from gateway.web.identity import Certificate, CertificateRevokedError
+from gateway.web.server import Port
+
+log = structlog.get_logger(__name__)
+
+LOOK_S: Final = 1.0
+"""Seconds between two looks at the files."""
+
+EXPIRY_S: Final = 60.0
+"""Seconds between two looks at what runs out."""
+
+_URGENT_DAYS: Final = 7
+
+ContextMaker = Callable[[], ssl.SSLContext]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsEnds:
+    """What is rebuilt when a file of the trust folder is replaced.
+
+    Attributes:
+        ports: Open ports by name: peer, agency, ops.
+        contexts: Makes the context of each.
+        link: Connects to the peer.
+    """
+
+    ports: Mapping[str, Port]
+    contexts: Mapping[str, ContextMaker]
+    link: HttpPeerLink
+
+
+def end_times(home: NodeHome) -> dict[str, float]:
+    """Return when each certificate and revocation list ends, POSIX seconds, for metrics.
+
+    Nothing if a file is absent or damaged: the event ``trust.refused`` says which.
+    """
+    try:
+        return {item.file: item.ends.timestamp() for item in endings(home)}
+    except GatewayError:
+        return {}
+
+
+def revocation_check(watch: RevocationWatch, *, port: str) -> CertificateCheck:
+    """Return the check of a port's certificates against the newest revocation list on the disk.
+
+    OpenSSL asks at the handshake only; this asks with every request, so that neither a revocation
+    nor the end of a list waits until connections are opened anew.
+    """
+
+    def check(certificate: Certificate, now_ms: int) -> None:
+        try:
+            good = watch.is_good(certificate.serial, now=datetime.fromtimestamp(now_ms / 1_000, UTC))
+        except (KeyFileError, TrustError) as error:
+            log.error("trust.refused", port=port, error=type(error).__name__)  # noqa: TRY400
+            good = False
+        if not good:
+            msg = "the certificate is revoked, or the revocation list cannot tell"
+            raise CertificateRevokedError(msg)
+
+    return check
+
+
+class TrustWatch:
+    """Looks at the trust folder of a running node. One task owns `run`."""
+
+    def __init__(
+        self, home: NodeHome, keyring: FileKeyring, node: Node, ends: TlsEnds, *, clock: Clock
+    ) -> None:
+        """Remember the files as they are now; `run` acts on changes."""
+        self._home = home
+        self._keyring = keyring
+        self._node = node
+        self._ends = ends
+        self._clock = clock
+        self._files: dict[str, tuple[Path, ...]] = {
+            "peer": tls.context_files(home.peer, Authority.NODES, home.own.peer_chain),
+            "agency": tls.context_files(home.own, Authority.AGENCIES, home.own.server_chain),
+            "ops": tls.context_files(home.own, Authority.OPERATORS, home.own.server_chain),
+        }
+        self._stamps = {name: tls.trust_stamp(paths) for name, paths in self._files.items()}
+        self._statements = {
+            "own": (home.own.statement, self._restate),
+            "peer": (home.peer.pin, self._reload_peer),
+        }
+        self._said = {name: tls.trust_stamp((path,)) for name, (path, _) in self._statements.items()}
+        self._registry = home.registry.read_bytes()
+        self._expiry = ExpiryWatch()
+        self._expiry_at_s = 0.0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._look_at_registry()
+            for name in self._statements:
+                await self._look_at_statement(name)
+            for name in self._files:
+                await self._look_at_context(name)
+            if self._clock.monotonic_s() >= self._expiry_at_s:
+                self._expiry_at_s = self._clock.monotonic_s() + EXPIRY_S
+                self._warn_of_ends()
+            await self._clock.sleep(LOOK_S)
+
+    async def _look_at_registry(self) -> None:
+        """Put a change of the registry on record; the ports ask the registry with every request."""
+        path = self._home.registry
+        if path.exists() and (found := path.read_bytes()) != self._registry:
+            self._registry = found
+            await self._node.record("registry.changed")
+            log.info("registry.changed")
+
+    async def _look_at_statement(self, name: str) -> None:
+        """Take up new keys of ours, or of the peer as an operator has imported them."""
+        path, take_up = self._statements[name]
+        try:
+            stamp = tls.trust_stamp((path,))
+            if stamp == self._said[name]:
+                return
+            await take_up()
+        except (OSError, KeyFileError, TrustError) as error:
+            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400
+            return
+        self._said[name] = stamp
+
+    async def _restate(self) -> None:
+        if await asyncio.to_thread(self._keyring.reload_own):
+            await self._node.restate()
+            log.info("keys.changed", version=self._keyring.own_statement.version)
+
+    async def _reload_peer(self) -> None:
+        await asyncio.to_thread(self._keyring.reload_peer)
+
+    async def _look_at_context(self, name: str) -> None:
+        try:
+            stamp = tls.trust_stamp(self._files[name])
+            if stamp == self._stamps[name]:
+                return
+            self._ends.ports[name].replace_context(self._ends.contexts[name]())
+            if name == "peer":
+                context = tls.peer_client(self._home, self._keyring.peer_identity())
+                await self._ends.link.replace_context(context)
+        except (OSError, GatewayError, ssl.SSLError) as error:
+            # Half-written files are looked at again at the next tick; what is open
+            # stays as it was, and the operator is told.
+            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400
+            return
+        self._stamps[name] = stamp
+        log.info("trust.renewed", port=name)
+
+    def _warn_of_ends(self) -> None:
+        now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
+        try:
+            found = endings(self._home)
+        except GatewayError as error:
+            log.error("trust.refused", port="", error=type(error).__name__)  # noqa: TRY400
+            return
+        for item in self._expiry.due(found, now):
+            _warn(item, now)
+
+
+def _warn(item: Ending, now: datetime) -> None:
+    facts = {
+        "file": item.file,
+        "sort": item.sort.value,
+        "ends": f"{item.ends:%Y-%m-%dT%H:%M:%SZ}",
+        "days_left": item.days_left(now),
+    }
+    if item.stage(now) == 0:
+        log.critical("trust.ended", **facts)
+    elif item.days_left(now) < _URGENT_DAYS:
+        log.error("trust.ending", **facts)
+    else:
+        log.warning("trust.ending", **facts)

@@ -1,0 +1,115 @@
+"""Keys of real nodes change under traffic, without a restart, and both nations' logs verify."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from gateway.keyring.trust import read_published_as_stated
+from tests.integration.test_two_processes import (
+    collect,
+    draft,
+    until_collected,
+    verify_everything,
+)
+from tests.processes import Processes
+from tests.world import AGENCIES, other
+
+DEADLINE_S = 90.0
+
+
+def run(*arguments: str | Path, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(item) for item in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+async def until_said(processes: Processes, nation: str, event: str, count: int) -> None:
+    """Wait until a node has logged an event so often."""
+    end = time.monotonic() + DEADLINE_S
+    while processes.log(nation).count(f'"{event}"') < count:
+        assert time.monotonic() < end, f"{event}: {processes.log(nation)[-3_000:]}"
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(400)
+async def test_every_kind_of_key_changes_under_traffic_without_a_restart(tmp_path: Path) -> None:
+    async with Processes(tmp_path) as processes:
+        clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
+        seen: dict[str, list[str]] = {"FR": [], "US": []}
+        readers = [asyncio.create_task(collect(clients[n], seen[n])) for n in clients]
+        sent: dict[str, list[str]] = {"FR": [], "US": []}
+        stop = asyncio.Event()
+
+        async def keep_posting(nation: str) -> None:
+            while not stop.is_set():
+                # The port closes the connection when it takes up a new certificate.
+                with suppress(OSError):
+                    sent[nation].append((await clients[nation].send(draft(nation))).message_id)
+                await asyncio.sleep(0.05)
+
+        posters = [asyncio.create_task(keep_posting(nation)) for nation in clients]
+        changes = {"FR": 0, "US": 0}
+        for nation, kind in (
+            ("FR", "log"),
+            ("US", "cosigner"),
+            ("FR", "cosigner"),
+            ("US", "log"),
+            ("FR", "log"),
+        ):
+            await asyncio.to_thread(run, "keys", "rotate", kind, "--home", processes.homes[nation].path)
+            changes[nation] += 1
+            await until_said(processes, nation, "keys.changed", changes[nation])
+            # The first one is the statement with which the peer's log begins.
+            await until_said(processes, other(nation), "peer.keys_changed", 1 + changes[nation])
+        for kind in ("tls-peer", "tls-server"):
+            await asyncio.to_thread(run, "keys", "rotate", kind, "--home", processes.homes["FR"].path)
+        await until_said(processes, "FR", "keys.changed", 4)
+        await until_said(processes, "US", "peer.keys_changed", 5)
+        await until_said(processes, "FR", "trust.renewed", 3)
+        before = len(sent["FR"]), len(sent["US"])
+        end = time.monotonic() + DEADLINE_S
+        while min(len(sent["FR"]) - before[0], len(sent["US"]) - before[1]) < 5:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
+        stop.set()
+        await asyncio.gather(*posters)
+
+        for nation, ids in sent.items():
+            await until_collected(clients[nation], ids)
+            assert set(seen[other(nation)]) == set(ids)
+            assert '"pair.frozen"' not in processes.log(nation)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        for nation in processes.homes:
+            assert processes.stop(nation) == 0
+    await asyncio.to_thread(_look_at_what_is_left, processes, tmp_path / "export")
+
+
+def _look_at_what_is_left(processes: Processes, folder: Path) -> None:
+    """Verify all logs, and the sizes for which each key is said to be valid."""
+    fr = processes.homes["FR"]
+    published = read_published_as_stated(fr.own).statement
+    assert published.version == 5
+    assert read_published_as_stated(processes.homes["US"].peer).statement == published
+    verify_everything(processes, folder)
+    for home in processes.homes.values():
+        assert run("audit", "verify", "--home", home.path).startswith("VERIFIED")
+    document = json.loads(run("log", "vkeys", "--home", fr.path, "--log", "exchange/us", "--all", "--json"))
+    ranges = [(key["from"], key["to"]) for key in document["keys"]]
+    assert len(ranges) == 3
+    assert ranges[0][1] is None
+    assert ranges[-1][0] == 1
+    for newer, older in pairwise(ranges):
+        assert newer[0] == older[1] + 1
+    plain = run("log", "vkeys", "--home", fr.path, "--log", "exchange/us").splitlines()
+    assert plain == document["vkeys"]

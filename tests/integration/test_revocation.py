@@ -1,0 +1,159 @@
+"""A revocation counts at once, on connections that are open: for agencies, operators and the peer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli import app
+from gateway.client import AsyncClient
+from gateway.keyring.tls import agency_client
+from tests.integration.test_two_processes import draft, until_collected
+from tests.processes import Processes
+from tests.world import AGENCIES
+
+DEADLINE_S = 60.0
+
+
+def run(*arguments: str | Path, code: int = 0) -> str:
+    result = CliRunner().invoke(app, [str(item) for item in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+class OpenConnection:
+    """One connection to a port, kept open as a client of this system keeps it."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        context = agency_client(folder)
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context, limit=1))
+        self._base = base
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Return status and problem code; status 0 for a connection or handshake that was refused."""
+        try:
+            async with self._session.get(f"{self._base}{path}") as response:
+                document = await response.json(content_type=None)
+                return response.status, str(document.get("code", ""))
+        except (aiohttp.ClientError, ConnectionError):
+            return 0, ""
+
+    async def document(self, path: str) -> dict[str, Any]:
+        """Return the answer of a call that has to succeed."""
+        async with self._session.get(f"{self._base}{path}") as response:
+            assert response.status == 200
+            found: dict[str, Any] = await response.json()
+            return found
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+async def test_a_revoked_agency_gets_nothing_more_not_even_what_it_waits_for(tmp_path: Path) -> None:
+    async with Processes(tmp_path) as processes:
+        fr = processes.homes["FR"]
+        agency = AGENCIES["FR"]
+        sender = await processes.client(AGENCIES["US"])
+        sent = (await sender.send(draft("US"))).message_id
+        connection = OpenConnection(fr.agencies / agency, processes.url("FR"))
+        end = time.monotonic() + DEADLINE_S
+        while (await sender.status(sent)).status != "received":
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+        assert (await connection.get("/v1/inbox?limit=1"))[0] == 200
+        waiting = OpenConnection(fr.agencies / agency, processes.url("FR"))
+        # Behind the message that is there: this call waits for what comes next.
+        cursor = (await waiting.document("/v1/inbox?limit=100"))["next"]
+        poll = asyncio.create_task(waiting.get(f"/v1/inbox?wait=30&after={cursor}"))
+        await asyncio.sleep(0.3)
+        assert not poll.done()
+
+        # The registry first, at once; the lists and the connections within a second.
+        await asyncio.to_thread(
+            run, "keys", "revoke", agency, "--home", fr.path, "--reason", "key-compromise"
+        )
+        status, code = await connection.get("/v1/inbox?limit=1")
+        assert (status, code) in {(403, "certificate-unknown"), (403, "certificate-revoked"), (0, "")}
+        await sender.send(draft("US"))
+        status, code = await poll
+        assert (status, code) in {(403, "certificate-unknown"), (403, "certificate-revoked"), (0, "")}
+        # Nor is there another connection to be had.
+        while (await connection.get("/v1/whoami"))[0] != 0:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
+        await connection.close()
+        await waiting.close()
+
+
+async def test_a_list_alone_revokes_and_a_revoked_operator_is_out(tmp_path: Path) -> None:
+    async with Processes(tmp_path) as processes:
+        fr = processes.homes["FR"]
+        base = f"https://127.0.0.1:{processes.ports['FR'].operator}"
+        connection = OpenConnection(fr.operators / "OPERATOR", base)
+        auditor = OpenConnection(fr.operators / "AUDITOR", base)
+        assert (await connection.get("/health/live"))[0] == 200
+        registry = fr.registry.read_bytes()
+
+        await asyncio.to_thread(run, "keys", "revoke", "OPERATOR", "--home", fr.path)
+        # As if the list had come from elsewhere: the registry knows the certificate still.
+        fr.registry.write_bytes(registry)
+        status, code = await connection.get("/health/live")
+        assert (status, code) in {(403, "certificate-revoked"), (0, "")}
+        end = time.monotonic() + DEADLINE_S
+        while (await auditor.get("/health/live"))[0] != 200:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
+        assert (await connection.get("/health/live"))[0] in {0, 403}
+        await connection.close()
+        await auditor.close()
+
+
+@pytest.mark.timeout(240)
+async def test_a_revoked_peer_certificate_ends_the_link_and_a_new_one_mends_it(tmp_path: Path) -> None:
+    async with Processes(tmp_path) as processes:
+        clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
+        fr, us = processes.homes["FR"], processes.homes["US"]
+        first = (await clients["FR"].send(draft("FR"))).message_id
+        end = time.monotonic() + DEADLINE_S
+        while (await clients["FR"].status(first)).status != "received":
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+
+        def bring(source: Path, target: Path) -> None:
+            folder = tmp_path / "stick"
+            run("keys", "export-trust", folder, "--home", source)
+            run("keys", "import-peer", folder, "--home", target)
+
+        # France revokes its own peer certificate, as after a theft, and brings the list to America.
+        await asyncio.to_thread(run, "keys", "revoke", "fr.gateway.test/peer", "--home", fr.path)
+        await asyncio.to_thread(bring, fr.path, us.path)
+        while '"trust.renewed"' not in processes.log("US"):
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
+        second = (await clients["FR"].send(draft("FR"))).message_id
+        while '"peer.failed"' not in processes.log("FR").split(second)[-1]:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
+        assert (await clients["FR"].status(second)).status in {"accepted", "sent"}
+
+        # The next key was never on the wire: it comes into use, with a certificate of its own.
+        await asyncio.to_thread(run, "keys", "rotate", "tls-peer", "--home", fr.path)
+        await asyncio.to_thread(bring, fr.path, us.path)
+        reader = asyncio.create_task(_collect_both(clients["US"]))
+        await until_collected(clients["FR"], [second])
+        await reader
+
+
+async def _collect_both(client: AsyncClient) -> None:
+    done = 0
+    async for received in client.inbox(wait_s=1.0):
+        await client.ack(received.message_id)
+        done += 1
+        if done == 2:
+            return
