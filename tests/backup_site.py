@@ -15,11 +15,11 @@ from typing import Any, cast
 
 from gateway.backup.making import make_backup
 from gateway.backup.restoring import Restored, restore_backup
-from gateway.core.keybox import KemPrivateKey
-from gateway.keyring.backupkey import make_backup_key, open_backup_key
+from gateway.keyring.backupkey import BackupKey, make_backup_key, open_backup_key
 from gateway.keyring.demo import make_demo_homes
 from gateway.keyring.home import NodeHome
-from gateway.keyring.passphrase import Passphrase
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.passphrase import Passphrase, read_passphrase_file
 from gateway.keyring.sealedfile import SealedReader, SealedWriter
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.ports import LogKind, Order, OrderKind, Step, Transaction
@@ -38,7 +38,7 @@ class Site:
     """A home with a database, and the key of its backups."""
 
     home: NodeHome
-    key: KemPrivateKey
+    key: BackupKey
     folder: Path
 
     def backup(self) -> bytes:
@@ -56,9 +56,14 @@ def make_template(base: Path) -> tuple[Path, Path]:
     home = make_demo_homes(base / "homes", now=datetime.now(UTC))["FR"]
     folder = base / "key"
     now = datetime.now(UTC)
-    make_backup_key(home, folder, node="fr.gateway.test", passphrase=PASSPHRASE, test=True, now=now)
+    make_backup_key(home, open_keys(home), folder, node="fr.gateway.test", passphrase=PASSPHRASE, now=now)
     asyncio.run(fill(home))
     return home.path, folder
+
+
+def open_keys(home: NodeHome) -> KeyFolder:
+    """Return the opened keys of a test home."""
+    return KeyFolder.open(home.keys, passphrase=read_passphrase_file(home.passphrase), allow_test=True)
 
 
 def copy_site(template: tuple[Path, Path], target: Path) -> Site:
@@ -117,8 +122,9 @@ def rebuilt(
     *,
     more: dict[str, bytes] | None = None,
     database: bytes | None = None,
+    sender: bytes | None = None,
 ) -> bytes:
-    """Return a backup that somebody with the public key made, with a changed manifest or members."""
+    """Return a backup with a changed manifest or members, or one that is not of the node at all."""
     reader = SealedReader(io.BytesIO(site.backup()), site.key)
     members: dict[str, bytes] = {}
     with tarfile.open(fileobj=cast("Any", reader), mode="r|") as archive:
@@ -130,7 +136,8 @@ def rebuilt(
     members.pop("database", None)
     members["manifest.json"] = edit(members["manifest.json"])
     target = io.BytesIO()
-    writer = SealedWriter(target, reader.header, site.key.public_key)
+    public, used = site.key.private.public_key, site.key.sender if sender is None else sender
+    writer = SealedWriter(target, reader.header, public, sender=used)
     with tarfile.open(fileobj=cast("Any", writer), mode="w|") as archive:
         for name, text in {**members, **(more or {}), **last}.items():
             member = tarfile.TarInfo(name)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -22,6 +22,7 @@ from gateway.keyring.config_file import Ports
 from gateway.keyring.demo import NODES, make_homes
 from gateway.keyring.home import NodeHome
 from gateway.keyring.tls import agency_client
+from scripts._bench.nodes import free_port_base
 from tests.releases import Installed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,21 +39,6 @@ def free_ports(count: int) -> list[int]:
     finally:
         for item in sockets:
             item.close()
-
-
-def free_port_base() -> int:
-    """Return a base from which the ports of both nodes are counted, all free right now."""
-    while True:
-        (base,) = free_ports(1)
-        ports = [Ports.from_base(base, nation) for nation in NODES]
-        numbers = [number for found in ports for number in (found.agency, found.peer, found.operator)]
-        with ExitStack() as sockets:
-            try:
-                for number in numbers:
-                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", number))
-            except (OSError, OverflowError):
-                continue
-            return base
 
 
 class Processes:
@@ -73,17 +59,12 @@ class Processes:
             release: An earlier release that makes the homes and runs both nodes, each until it
                 is upgraded; the program of this tree if None.
         """
-        self.homes: dict[str, NodeHome]
+        # Below the ports that outgoing connections get: nobody takes one while its node is down.
+        port_base = free_port_base()
+        self.ports = {nation: Ports.from_base(port_base, nation) for nation in NODES}
         if release is None:
-            numbers = free_ports(6)
-            self.ports = {
-                nation: Ports(agency=chosen[0], peer=chosen[1], operator=chosen[2])
-                for nation, chosen in (("FR", numbers[:3]), ("US", numbers[3:]))
-            }
             self.homes = make_homes(base, ports=self.ports, now=datetime.now(UTC))
         else:
-            port_base = free_port_base()
-            self.ports = {nation: Ports.from_base(port_base, nation) for nation in NODES}
             done = release.run("init", "--demo", "--home", base, "--port-base", str(port_base))
             assert done.returncode == 0, done.stderr
             self.homes = {nation: NodeHome(path=base / nation.lower()) for nation in NODES}

@@ -31,8 +31,10 @@ from gateway.backup.manifest import (
 )
 from gateway.config import Config, load_config, resolve
 from gateway.core.merkle import Hash, edge_at
-from gateway.keyring.backupkey import read_recipient
+from gateway.keyring.backupkey import open_sender, read_recipient
 from gateway.keyring.home import NodeHome
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.passphrase import read_passphrase_file
 from gateway.keyring.sealedfile import BackupError, SealedHeader, SealedWriter
 from gateway.node.log_writer import LogHashes
 from gateway.ports import LogKind, Transaction
@@ -54,7 +56,7 @@ def make_backup(
     """Write a backup of a node, beside the running node or without one.
 
     Args:
-        home: The node home; no private key of it is opened.
+        home: The node home; of its keys the sender secret is opened.
         target: Where the sealed file goes.
         reason: Why; it stands in the manifest.
         now: Aware time.
@@ -63,7 +65,7 @@ def make_backup(
     Raises:
         BackupError: The database holds less than the node has signed, or contradicts it.
         ConfigError: The configuration cannot be used.
-        KeyFileError: There is no backup key yet.
+        KeyFileError: There is no backup key yet, or a key file is refused.
         StoreError: The database cannot be copied.
     """
     config = load_config(home)
@@ -72,6 +74,9 @@ def make_backup(
     if recipient.node != config.node.name or (recipient.test and config.node.mode == "production"):
         msg = "trust/backup.json is of another node, or names a test key in production"
         raise BackupError(msg)
+    passphrase = read_passphrase_file(resolve(home, config.keys.passphrase_file))
+    keys = KeyFolder.open(node_home.keys, passphrase=passphrase, allow_test=config.node.mode == "test")
+    sender = open_sender(keys, recipient.public_key.key_id)
     # Before the copy: a mark is never ahead of what was written before it.
     marks = FileHighWater(resolve(home, config.store.high_water_file)).read()
     with copied(database_of(home, config)) as (path, file):
@@ -101,7 +106,7 @@ def make_backup(
             test=recipient.test,
             key_id=recipient.public_key.key_id,
         )
-        writer = SealedWriter(target, header, recipient.public_key)
+        writer = SealedWriter(target, header, recipient.public_key, sender=sender)
         with tarfile.open(fileobj=cast("Any", writer), mode="w|", format=tarfile.PAX_FORMAT) as archive:
             for name, content in _small_members(node_home, config, manifest):
                 archive.addfile(_member(name, len(content), manifest), io.BytesIO(content))

@@ -33,8 +33,8 @@ from gateway.backup.manifest import (
     unusable,
 )
 from gateway.config import Config, load_config, resolve
-from gateway.core.keybox import KemPrivateKey
 from gateway.core.merkle import Hash
+from gateway.keyring.backupkey import BackupKey
 from gateway.keyring.files import make_private_folder, make_public_folder, write_private, write_public
 from gateway.keyring.home import NodeHome
 from gateway.keyring.sealedfile import BackupError, SealedHeader, SealedReader
@@ -69,7 +69,7 @@ class Restored:
 def restore_backup(
     home: Path,
     source: BinaryIO,
-    key: KemPrivateKey,
+    key: BackupKey,
     *,
     reason: str,
     only_check: bool = False,
@@ -80,7 +80,7 @@ def restore_backup(
     Args:
         home: Configuration, trust and high-water file that are there stay as they are.
         source: The sealed file.
-        key: Private half of the backup key.
+        key: From the offline folder.
         reason: Why; its digest goes into the audit log.
         only_check: Check everything and put nothing in place.
         progress: Told about bytes of the database.

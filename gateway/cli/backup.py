@@ -1,7 +1,7 @@
 """`entente backup-key`, `backup` and `restore`: everything of a node but its keys, in one sealed file.
 
-A backup is made beside a running node and opens no private key. A restore needs the private
-half of the backup key, which is kept offline.
+A backup is made beside a running node, which cannot read it. A restore needs the private half
+of the backup key, which is kept offline.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from gateway.backup.manifest import Manifest
 from gateway.backup.restoring import restore_backup
 from gateway.cli.init import ask_passphrase, now, reporting
 from gateway.cli.log import progress_bar
-from gateway.config import load_config
+from gateway.config import load_config, resolve
 from gateway.keyring.backupkey import make_backup_key, open_backup_key
 from gateway.keyring.files import fsync_folder
 from gateway.keyring.home import NodeHome
+from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.passphrase import Passphrase, check_new_passphrase, read_passphrase_file
 from gateway.keyring.sealedfile import BackupError
 
@@ -65,12 +66,14 @@ def backup_key_command(
             read_passphrase_file(passphrase_file) if passphrase_file else ask_passphrase(what, confirm=True)
         )
         check_new_passphrase(passphrase, source=passphrase_file or Path("your input"))
+        node_home = NodeHome(path=home)
+        unlock = read_passphrase_file(resolve(home, config.keys.passphrase_file))
         recipient = make_backup_key(
-            NodeHome(path=home),
+            node_home,
+            KeyFolder.open(node_home.keys, passphrase=unlock, allow_test=config.node.mode == "test"),
             folder,
             node=config.node.name,
             passphrase=passphrase,
-            test=config.node.mode == "test",
             now=now(),
             replace=replace,
         )

@@ -57,7 +57,6 @@ _WHEN_REFUSED: Final = {
     "revocation lists": "docs/keys.md, When something goes wrong",
     "reference lists": "mend or remove the file: the list of the installation counts again",
     "database": "entente log list says more; keep the files as they are",
-    "clock of the peer": "as for the peer",
     "peer": "ask the peer's operators whether their node runs; check address, line and revocation lists",
 }
 """What to do when a check is refused what it wants to look at."""
@@ -86,6 +85,29 @@ class Finding:
     state: State
     says: str
     do: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class PeerClock:
+    """What time it was at the peer when it answered, beside what time it was here.
+
+    Attributes:
+        now: Time here when the examination began.
+        began_s: The same on a clock that only grows.
+        ahead: How far this clock is ahead of the peer's, negative if it is behind; None while
+            the peer has not told its time.
+    """
+
+    now: datetime
+    began_s: float
+    ahead: timedelta | None = None
+
+    def told(self, peer_time: datetime | None, *, between_s: tuple[float, float]) -> None:
+        """Note what the peer told in an answer that was asked for and came at these moments."""
+        if peer_time is not None:
+            # It looked at its clock somewhere between; the middle is a fair guess.
+            here = self.now + timedelta(seconds=sum(between_s) / 2 - self.began_s)
+            self.ahead = here - peer_time
 
 
 def doctor_command(
@@ -120,7 +142,7 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
         now: Aware time.
     """
     home = NodeHome(path=path)
-    began_s = time.monotonic()
+    clock = PeerClock(now=now, began_s=time.monotonic())
     configuration = _checked("configuration", lambda: _configuration(path))
     yield configuration
     if configuration.state is State.FAIL:
@@ -137,8 +159,8 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
         "legal holds": lambda: _holds(path),
         "quotas": lambda: _quotas(path),
         "node": lambda: _node(home),
-        "peer": lambda: _peer(path),
-        "clock of the peer": lambda: _peer_clock(path, now + timedelta(seconds=time.monotonic() - began_s)),
+        "peer": lambda: _peer(path, clock),
+        "clock of the peer": lambda: peer_clock_finding(clock),
     }
     for name, check in checks.items():
         yield _checked(name, check)
@@ -344,7 +366,7 @@ def node_finding(answer: Mapping[str, Any]) -> Finding:
     return Finding(check="node", state=state, says=says, do=" ".join(item["do"] for item in reasons))
 
 
-def _peer(path: Path) -> Finding:
+def _peer(path: Path, clock: PeerClock) -> Finding:
     opened = open_node(path)
     config, keyring = opened.config, opened.keyring
     address = urlsplit(config.peer.url)
@@ -352,7 +374,7 @@ def _peer(path: Path) -> Finding:
     group = negotiated_group(
         address.hostname or "", address.port or 443, context, server_hostname=config.peer.name
     )
-    view, _ = asyncio.run(_view(opened))
+    view = asyncio.run(_view(opened, clock))
     says = f"{config.peer.name} answers, mirrors {view.mirrored_size:,} of our entries; TLS group {group}"
     if group not in HYBRID_GROUPS:
         does = "the line is not post-quantum (content is): OpenSSL 3.5 or newer on both sides"
@@ -360,35 +382,25 @@ def _peer(path: Path) -> Finding:
     return Finding(check="peer", state=State.OK, says=says)
 
 
-def _peer_clock(path: Path, now: datetime) -> Finding:
-    began_s = time.monotonic()
-    _, peer_time = asyncio.run(_view(open_node(path)))
-    # Half of the way and of the work is a fair guess; the peer tells its time in whole seconds.
-    here = now + timedelta(seconds=(time.monotonic() - began_s) / 2)
-    return peer_clock_finding(None if peer_time is None else here - peer_time)
-
-
-def peer_clock_finding(ahead: timedelta | None) -> Finding:
-    """Return what it means that this node's clock is ahead of the peer's, or behind if that is negative.
+def peer_clock_finding(clock: PeerClock) -> Finding:
+    """Return what it means that this node's clock is ahead of the peer's, or behind.
 
     Two seconds are tolerated, and the one that a time in whole seconds may hide.
     """
     check = "clock of the peer"
-    if ahead is None:
-        does = "compare both nodes' clocks with a time service"
+    does = "compare both nodes' clocks with a time service; over 5 minutes messages are refused"
+    if clock.ahead is None:
         return Finding(check=check, state=State.WARN, says="the peer does not tell its time", do=does)
-    seconds = ahead.total_seconds()
-    tolerance = CLOCK_TOLERANCE + timedelta(seconds=1)
-    if abs(ahead) <= tolerance:
+    seconds = clock.ahead.total_seconds()
+    if abs(clock.ahead) <= CLOCK_TOLERANCE + timedelta(seconds=1):
         return Finding(check=check, state=State.OK, says="tells the same time as this one, within 3 s")
     says = f"this clock is {abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} the peer's"
-    does = "compare both nodes' clocks with a time service; over 5 minutes messages are refused"
-    state = State.FAIL if abs(ahead) > REFUSED_TOLERANCE else State.WARN
+    state = State.FAIL if abs(clock.ahead) > REFUSED_TOLERANCE else State.WARN
     return Finding(check=check, state=state, says=says, do=does)
 
 
-async def _view(opened: Opened) -> tuple[PeerView, datetime | None]:
-    """Ask the peer what it holds, with the pinned key checked as the node does; and what time it is there."""
+async def _view(opened: Opened, clock: PeerClock) -> PeerView:
+    """Ask the peer what it holds, with the pinned key checked as the node does, and note its time."""
     link = HttpPeerLink(
         url=opened.config.peer.url,
         context=peer_client(opened.home, opened.keyring.peer_identity()),
@@ -396,4 +408,7 @@ async def _view(opened: Opened) -> tuple[PeerView, datetime | None]:
         server_name=opened.config.peer.name,
     )
     async with link:
-        return await link.view(), link.peer_time
+        asked_s = time.monotonic()
+        view = await link.view()
+        clock.told(link.peer_time, between_s=(asked_s, time.monotonic()))
+        return view

@@ -6,7 +6,8 @@
       gateway.toml
       keys/        unlock.key storage.key log-exchange-us.key log-audit.key cosigner.key
                    and later ones of the last three: cosigner-v<statement version>.key
-                   tls-peer.key tls-peer-next.key tls-server.key kem/<key id>.key
+                   tls-peer.key tls-peer-next.key tls-server.key backup-sender.key
+                   kem/<key id>.key
                    passphrase          test homes only
       trust/       own.vkeys peer.vkeys agencies.json ceremony.txt peer-import.txt backup.json
         own/       root.pem root.vkeys statement.note node-ca.pem node-ca.crl agency-ca.pem
@@ -34,6 +35,7 @@ AUDIT_LOG_KEY: Final = "log-audit.key"
 TLS_PEER_KEY: Final = "tls-peer.key"
 TLS_PEER_NEXT_KEY: Final = "tls-peer-next.key"
 TLS_SERVER_KEY: Final = "tls-server.key"
+BACKUP_SENDER_KEY: Final = "backup-sender.key"
 ROOT_CERTIFICATE_KEY: Final = "root-certificate.key"
 ROOT_STATEMENT_KEY: Final = "root-statement.key"
 

@@ -80,6 +80,7 @@ class Purpose(StrEnum):
     AGENCY_AUTHORITY = "agency-authority"
     OPERATOR_AUTHORITY = "operator-authority"
     BACKUP = "backup"
+    BACKUP_SENDER = "backup-sender"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

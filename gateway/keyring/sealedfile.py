@@ -1,9 +1,11 @@
 """A file of any length, sealed for one key, written and read as a stream.
 
-A header in the clear says what the file is and for whom; a key that is drawn for this one
-file lies in it, sealed by HPKE. What follows is one Cobblestone-256 ciphertext, which binds
-the header, the order of its pieces and its end. So memory stays small however long the file
-is, and a file that was cut, altered or put together anew does not open.
+A header in the clear says what the file is and for whom; a secret that is drawn for this one
+file lies in it, sealed by HPKE. From it and the sender secret follows the key of what comes
+then: one Cobblestone-256 ciphertext, which binds the header, the order of its pieces and its
+end. So memory stays small however long the file is, and a file that was cut, altered or put
+together anew does not open. Who lacks the private half reads nothing; who lacks the sender
+secret forges nothing.
 
 A reader hands on what is proven piece by piece. Only `SealedReader.finish` proves the end:
 nothing may be put to use before it has returned.
@@ -22,19 +24,23 @@ from typing import Any, BinaryIO, Final
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.hashes import SHA384
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from gateway.core.keybox import BoxInvalidError, KemPrivateKey, KemPublicKey
+from gateway.core.keybox import BoxInvalidError, KemPublicKey
 from gateway.errors import OperatorError
+from gateway.keyring.backupkey import BackupKey
 from gateway.keyring.documents import parse_document
 
 MAGIC: Final = b"entente-backup/1\n"
-FILE_KEY_BYTES: Final = 32
+SECRET_BYTES: Final = 32
 MAX_HEADER_BYTES: Final = 16_384
 PIECE_BYTES: Final = 262_144
 
 _FAMILY: Final = b"entente-backup/"
 _LENGTH_BYTES: Final = 4
 _KEY_LABEL: Final = b"entente/backup-key/v1\x00"
+_STREAM_LABEL: Final = b"entente/backup-stream/v1\x00"
 _CONTEXT_LABEL: Final = b"entente/backup/v1\x00"
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -65,24 +71,27 @@ class SealedHeader:
 class SealedWriter:
     """Writes a sealed file. `finish` ends it; without that it does not open."""
 
-    def __init__(self, target: BinaryIO, header: SealedHeader, recipient: KemPublicKey) -> None:
+    def __init__(
+        self, target: BinaryIO, header: SealedHeader, recipient: KemPublicKey, *, sender: bytes
+    ) -> None:
         """Write the header.
 
         Args:
             target: Where the file goes, open for writing.
             header: Its key id is the recipient's.
             recipient: Whom it is sealed for.
+            sender: Sender secret, 32 bytes.
         """
         if header.key_id != recipient.key_id:
             msg = "the header names another key than the recipient's"
             raise ValueError(msg)
-        key = secrets.token_bytes(FILE_KEY_BYTES)
+        secret = secrets.token_bytes(SECRET_BYTES)
         outside = _outside(header)
-        box = recipient.seal(key, info=_KEY_LABEL + _canonical(outside))
+        box = recipient.seal(secret, info=_KEY_LABEL + _canonical(outside))
         text = _canonical(outside | {"box": b64encode(box).decode()})
         target.write(MAGIC + len(text).to_bytes(_LENGTH_BYTES, "big") + text)
         self._target = target
-        self._encryptor = Cobblestone256Encryptor(key, _CONTEXT_LABEL + text)
+        self._encryptor = Cobblestone256Encryptor(_stream_key(secret, sender), _CONTEXT_LABEL + text)
 
     def write(self, piece: bytes) -> int:
         """Seal and write the next bytes."""
@@ -97,22 +106,22 @@ class SealedWriter:
 class SealedReader:
     """Reads a sealed file."""
 
-    def __init__(self, source: BinaryIO, key: KemPrivateKey) -> None:
-        """Read the header and open the key of the file.
+    def __init__(self, source: BinaryIO, key: BackupKey) -> None:
+        """Read the header and open the secret of the file.
 
         Raises:
             BackupError: Not such a file, of another version, for another key, or damaged.
         """
         self.header, box, text = _read_header(source)
-        if self.header.key_id != key.key_id:
+        if self.header.key_id != key.private.key_id:
             msg = "the backup was sealed for another backup key than this one"
             raise BackupError(msg)
         try:
-            file_key = key.open(box, info=_KEY_LABEL + _canonical(_outside(self.header)))
+            secret = key.private.open(box, info=_KEY_LABEL + _canonical(_outside(self.header)))
         except BoxInvalidError as error:
             raise _damaged() from error
         self._source = source
-        self._decryptor = Cobblestone256Decryptor(file_key, _CONTEXT_LABEL + text)
+        self._decryptor = Cobblestone256Decryptor(_stream_key(secret, key.sender), _CONTEXT_LABEL + text)
         self._buffer = bytearray()
         self._is_whole = False
 
@@ -185,6 +194,12 @@ def _read_header(source: BinaryIO) -> tuple[SealedHeader, bytes, bytes]:
     return header, box, text
 
 
+def _stream_key(secret: bytes, sender: bytes) -> bytes:
+    """Return the key of the stream; as HPKE mixes in a pre-shared key (RFC 9180, section 5.1)."""
+    derive = HKDF(algorithm=SHA384(), length=SECRET_BYTES, salt=secret, info=_STREAM_LABEL)
+    return derive.derive(sender)
+
+
 def _outside(header: SealedHeader) -> dict[str, Any]:
     return {
         "node": header.node,
@@ -199,4 +214,7 @@ def _canonical(document: dict[str, Any]) -> bytes:
 
 
 def _damaged() -> BackupError:
-    return BackupError("the backup is truncated, altered or damaged: use another copy; nothing was written")
+    return BackupError(
+        "the backup is truncated, altered or damaged, or was not made by its node: use another copy; "
+        "nothing was written"
+    )

@@ -25,7 +25,8 @@ import orjson
 
 from gateway.keyring.backupkey import make_backup_key
 from gateway.keyring.home import NodeHome
-from gateway.keyring.passphrase import write_generated_passphrase
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.passphrase import read_passphrase_file, write_generated_passphrase
 from scripts._bench.helper import ROOT, Helper
 from scripts._bench.loads import BULK, SINGLE, LoadError, Stage
 from scripts._bench.machine import describe
@@ -118,12 +119,13 @@ def _backup(node: NodeProcess) -> dict[str, Any]:
     home = NodeHome(path=node.home)
     medium = node.home.parent / "medium"
     medium.mkdir()
+    keys = KeyFolder.open(home.keys, passphrase=read_passphrase_file(home.passphrase), allow_test=True)
     make_backup_key(
         home,
+        keys,
         medium / "backup-key",
         node=f"{node.nation.lower()}.gateway.test",
         passphrase=write_generated_passphrase(medium / "passphrase"),
-        test=True,
         now=datetime.now(UTC),
     )
     file = medium / "backup"

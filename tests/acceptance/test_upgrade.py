@@ -18,6 +18,7 @@ import pytest
 from gateway.keyring.backupkey import make_backup_key
 from gateway.keyring.demo import NODES
 from gateway.keyring.home import NodeHome
+from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.passphrase import read_passphrase_file
 from tests.acceptance.engine import build_image, run
 from tests.acceptance.stack import HOME, ROOT, Stack
@@ -109,13 +110,14 @@ def test_a_node_whose_database_is_lost_is_restored_as_the_runbook_says(pair: Sta
     (phrases / "backup").write_text("a passphrase of the backup key\n")
 
     def make_key(homes: Mapping[str, NodeHome]) -> None:
-        passphrase = read_passphrase_file(phrases / "backup")
+        home = homes["FR"]
+        keys = KeyFolder.open(home.keys, passphrase=read_passphrase_file(home.passphrase), allow_test=True)
         make_backup_key(
-            homes["FR"],
+            home,
+            keys,
             media / "backup-key",
             node=NODES["FR"],
-            passphrase=passphrase,
-            test=True,
+            passphrase=read_passphrase_file(phrases / "backup"),
             now=datetime.now(UTC),
         )
 
@@ -123,8 +125,10 @@ def test_a_node_whose_database_is_lost_is_restored_as_the_runbook_says(pair: Sta
     if os.geteuid() == 0:
         for path in (media, phrases, *media.rglob("*"), *phrases.rglob("*")):
             os.chown(path, pair.owner, pair.owner)
+    # Both first: a node is not ready before it has asked its peer how far its log is known.
     for nation in NODES:
         pair.start(nation)
+    for nation in NODES:
         pair.until_healthy(nation)
     pair.piped(
         "exec", "-T", "fr", "entente", "backup", "-", "--home", HOME, "--reason", "daily", target=backup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -130,9 +131,51 @@ async def test_backup_and_restore(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-async def test_a_backup_that_is_killed_leaves_nothing_and_one_of_a_killed_node_is_whole(
-    tmp_path: Path,
-) -> None:
+async def test_restore_on_a_new_machine(tmp_path: Path) -> None:
+    """Everything is lost but the sealed keys: no high-water file, no file of orders, no KEM key."""
+    async with Processes(tmp_path / "nodes") as processes, asyncio.timeout(540):
+        home = processes.homes["FR"]
+        place = Place(folder=tmp_path, home=home.path)
+        clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
+        seen: dict[str, list[str]] = {nation: [] for nation in clients}
+        readers = [asyncio.create_task(collect(clients[n], seen[n])) for n in clients]
+        for nation in processes.homes:
+            await processes.until_ready(nation)
+        await asyncio.to_thread(place.follow, "Backup", 1)
+        await asyncio.to_thread(place.follow, "Backup", 2)
+        sent = {
+            nation: [(await client.send(draft(nation))).message_id for _ in range(3)]
+            for nation, client in clients.items()
+        }
+        for nation, ids in sent.items():
+            await until_collected(clients[nation], ids, deadline_s=DEADLINE_S)
+
+        processes.kill("FR")
+        for folder in (home.data, home.trust, home.kem):
+            shutil.rmtree(folder)
+        home.config.unlink()
+        # What is sealed meanwhile is sealed for a key that nobody has any more.
+        sent["US"] += [(await clients["US"].send(draft("US"))).message_id for _ in range(2)]
+        restored = await asyncio.to_thread(place.follow, "Restore", 3)
+        for path in (home.config, home.registry, home.data / "high-water", home.data / "gateway.db"):
+            assert f"restored  {path}" in restored
+        assert "kept" not in restored
+        processes.start("FR")
+        await processes.until_ready("FR")
+        assert '"log.recovered"' in processes.log("FR")
+        sent["FR"].append((await clients["FR"].send(draft("FR"))).message_id)
+        await until_collected(clients["US"], sent["US"], deadline_s=DEADLINE_S)
+        # Of its own messages after the backup the node knows the entries alone.
+        await until_collected(clients["FR"], sent["FR"][-1:], deadline_s=DEADLINE_S)
+        for nation, ids in sent.items():
+            assert sorted(seen[other(nation)]) == sorted(ids)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+
+
+@pytest.mark.timeout(600)
+async def test_a_killed_backup_leaves_nothing_and_a_backup_of_a_killed_node_is_whole(tmp_path: Path) -> None:
     async with Processes(tmp_path / "nodes") as processes, asyncio.timeout(540):
         home = processes.homes["FR"]
         place = Place(folder=tmp_path, home=home.path)

@@ -192,6 +192,7 @@ def test_a_new_database_of_this_tree_is_refused_by_the_last_release_once_the_tab
 def _database_of_the_future(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.executescript(
+        "PRAGMA journal_mode = WAL;"
         "CREATE TABLE alembic_version (version_num TEXT);"
         "INSERT INTO alembic_version VALUES ('9999');"
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT);"

@@ -32,6 +32,7 @@ from tests.backup_site import (
     copy_site,
     files_of,
     make_template,
+    open_keys,
     rows,
 )
 
@@ -180,12 +181,13 @@ def test_a_backup_key_lies_outside_the_home_and_is_not_replaced_by_accident(
     site: Site, tmp_path: Path
 ) -> None:
     def make(folder: Path, *, replace: bool = False) -> None:
+        keys = open_keys(site.home)
         make_backup_key(
             site.home,
+            keys,
             folder,
             node="fr.gateway.test",
             passphrase=PASSPHRASE,
-            test=True,
             now=NOW,
             replace=replace,
         )
@@ -197,7 +199,7 @@ def test_a_backup_key_lies_outside_the_home_and_is_not_replaced_by_accident(
     assert not (tmp_path / "second").exists()
     make(tmp_path / "second", replace=True)
     second = open_backup_key(tmp_path / "second", passphrase=PASSPHRASE, allow_test=True)
-    assert second.key_id != site.key.key_id
+    assert second.private.key_id != site.key.private.key_id
     with pytest.raises(BackupError, match="another backup key"):
         SealedReader(io.BytesIO(site.backup()), site.key)
 

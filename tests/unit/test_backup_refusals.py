@@ -16,6 +16,8 @@ import pytest
 from gateway.backup.restoring import restore_backup
 from gateway.core.keybox import KEM_SEED_BYTES, KemPrivateKey
 from gateway.errors import StoreError
+from gateway.keyring.backupkey import BackupKey
+from gateway.keyring.home import BACKUP_SENDER_KEY
 from gateway.keyring.refusals import KeyFileError, TrustError
 from gateway.keyring.sealedfile import MAGIC, BackupError
 from gateway.storage.snapshot import remove_leftovers
@@ -109,7 +111,8 @@ def test_a_damaged_file_is_refused_with_one_sentence_and_nothing_is_written(
     damaged = damage(content)
     assert damaged != content
     with pytest.raises(
-        BackupError, match="truncated, altered or damaged: use another copy; nothing was written"
+        BackupError,
+        match="truncated, altered or damaged, or was not made by its node: use another copy; nothing",
     ):
         site.restore(tmp_path / "new", damaged)
     assert not (tmp_path / "new").exists()
@@ -123,8 +126,25 @@ def test_pieces_of_two_backups_do_not_go_together(site: Site, tmp_path: Path) ->
     assert not (tmp_path / "new").exists()
 
 
+def test_a_backup_that_somebody_made_who_has_only_the_public_key_is_refused(
+    site: Site, tmp_path: Path
+) -> None:
+    content = rebuilt(site, lambda text: text, sender=bytes(32))
+    with pytest.raises(BackupError, match="was not made by its node"):
+        site.restore(tmp_path / "new", content)
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_the_sender_secret_there_is_no_backup(site: Site) -> None:
+    sender = site.home.keys / BACKUP_SENDER_KEY
+    sender.unlink()
+    with pytest.raises(KeyFileError, match=r"backup-sender\.key does not exist"):
+        site.backup()
+
+
 def test_a_key_of_another_backup_is_refused(site: Site, tmp_path: Path) -> None:
-    other = KemPrivateKey.from_seed(secrets.token_bytes(KEM_SEED_BYTES))
+    private = KemPrivateKey.from_seed(secrets.token_bytes(KEM_SEED_BYTES))
+    other = BackupKey(private=private, sender=site.key.sender)
     with pytest.raises(BackupError, match="another backup key"):
         restore_backup(tmp_path / "new", io.BytesIO(site.backup()), other, reason="a test")
     assert not (tmp_path / "new").exists()

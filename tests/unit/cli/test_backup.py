@@ -104,4 +104,8 @@ def test_a_key_is_made_once_and_says_what_to_do_next(site: Site, tmp_path: Path,
     assert "--replace makes another" in refused.stderr
     made = run("backup-key", tmp_path / "second", *words, "--replace")
     assert "Take it away, make a copy" in made.stdout
-    assert {path.name for path in (tmp_path / "second").iterdir()} == {"unlock.key", "backup.key"}
+    assert {path.name for path in (tmp_path / "second").iterdir()} == {
+        "unlock.key",
+        "backup.key",
+        "backup-sender.key",
+    }
