@@ -25,6 +25,7 @@ from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
 from gateway.console.custody import custody_routes
 from gateway.console.local import tell_health
+from gateway.console.pair import pair_routes
 from gateway.console.running import running_routes
 from gateway.core.message.schedule import Schedule
 from gateway.core.witness import parse_witness_key
@@ -44,6 +45,7 @@ from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.pair import Pair
 from gateway.node.quotas import Quota
+from gateway.node.resumption import in_stored_generation
 from gateway.node.room import MIB
 from gateway.node.runtime import Node, NodeConfig
 from gateway.storage import notices
@@ -227,39 +229,49 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 server_name=config.peer.name,
             )
         )
-        node = Node(
-            pair=Pair(
-                nation=config.node.nation,
-                node=config.node.name,
-                peer_nation=config.peer_nation,
-                peer_node=config.peer.name,
-            ),
-            schedule=read_schedule(home, config),
-            store=store,
-            keyring=keyring,
-            high_water=FileHighWater(high_water_file),
-            orders=FileOrders(resolve(home, config.store.orders_file)),
-            link=link,
-            clock=clock,
-            entropy=SystemEntropy(),
-            disk=SystemDisk(written_folders(home, config)),
-            config=NodeConfig(
-                courier=CourierConfig(
-                    pace_ms=config.bundle.pace_ms, longest_wait_s=config.bundle.longest_wait_s
-                ),
-                max_waiting=config.limits.max_waiting,
-                lists=read_lists(resolve(home, config.lists.folder)),
-                third_parties=third_parties(home, config),
-                reserve_bytes=config.limits.disk_reserve_mib * MIB,
-                quota=Quota(
-                    per_minute=config.limits.messages_per_minute,
-                    waiting=config.limits.waiting_per_agency,
-                ),
-                idempotency_days=config.retention.idempotency_days,
-            ),
-        )
-        _tune_collector()
-        await _run(opened, node, link, clock, stop)
+        high_water = FileHighWater(high_water_file)
+        orders = FileOrders(resolve(home, config.store.orders_file))
+        first = pair_of(config)
+        while not stop.is_set():
+            node = Node(
+                pair=await in_stored_generation(store, first),
+                schedule=read_schedule(home, config),
+                store=store,
+                keyring=keyring,
+                high_water=high_water,
+                orders=orders,
+                link=link,
+                clock=clock,
+                entropy=SystemEntropy(),
+                disk=SystemDisk(written_folders(home, config)),
+                config=_node_config(home, config),
+            )
+            _tune_collector()
+            # Comes back without `stop` when the pair goes on in another generation of its logs:
+            # then the same process runs a node on those.
+            await _run(opened, node, link, clock, stop)
+
+
+def pair_of(config: Config) -> Pair:
+    """Return the two nodes that a configuration names, with the first generation of their logs."""
+    return Pair(
+        nation=config.node.nation,
+        node=config.node.name,
+        peer_nation=config.peer_nation,
+        peer_node=config.peer.name,
+    )
+
+
+def _node_config(home: Path, config: Config) -> NodeConfig:
+    return NodeConfig(
+        courier=CourierConfig(pace_ms=config.bundle.pace_ms, longest_wait_s=config.bundle.longest_wait_s),
+        max_waiting=config.limits.max_waiting,
+        lists=read_lists(resolve(home, config.lists.folder)),
+        third_parties=third_parties(home, config),
+        reserve_bytes=config.limits.disk_reserve_mib * MIB,
+        quota=Quota(per_minute=config.limits.messages_per_minute, waiting=config.limits.waiting_per_agency),
+        idempotency_days=config.retention.idempotency_days,
+    )
 
 
 def _tune_collector() -> None:
@@ -291,7 +303,7 @@ async def _run(
         "ops": lambda: tls.operator_server(home, keyring.server_identity()),
     }
     peer, agency = peer_app(node.peer_service, keyring.peer_pins), agency_app(node, agencies)
-    more = (*custody_routes(node.custody), *running_routes(node))
+    more = (*custody_routes(node.custody), *running_routes(node), *pair_routes(node))
     ops = ops_app(node, operators, ports=(peer, agency), ends=lambda: end_times(home), more=more)
     apps = {
         "peer": (peer, config.peer_api),
@@ -307,6 +319,7 @@ async def _run(
         apps[name][0].check_certificates(revocation_check(watch, port=name))
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")
+    reopening = asyncio.create_task(node.resumption.opened.wait(), name="reopening")
     try:
         async with AsyncExitStack() as ports:
             await ports.enter_async_context(tell_health(node, home.health_socket))
@@ -319,21 +332,25 @@ async def _run(
             trust_watch = TrustWatch(home, keyring, node, ends, clock=clock)
             watching = asyncio.create_task(trust_watch.run(), name="trust")
             noticing = asyncio.create_task(_record_notices(home, node), name="notices")
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, stopping, reopening}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             noticing.cancel()
             await asyncio.gather(watching, noticing, return_exceptions=True)
         # The ports have drained: what was in work is answered. Only now does the node stop.
-        if not running.done():
+        if not running.done() and stop.is_set():
             await node.close_books()
     finally:
         stopping.cancel()
+        reopening.cancel()
         running.cancel()
         results = await asyncio.gather(running, return_exceptions=True)
     if results[0] is not None and not isinstance(results[0], asyncio.CancelledError):
         # What only an operator can mend; anything else is a defect, and must not look like an end.
         raise results[0]
-    log.info("node.stopped", node=node.pair.node)
+    if stop.is_set():
+        log.info("node.stopped", node=node.pair.node)
+    else:
+        log.info("node.reopened", node=node.pair.node)
 
 
 async def _record_notices(home: NodeHome, node: Node) -> None:

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha384
 from pathlib import Path
 from typing import Final
 
@@ -116,12 +117,15 @@ class TrustWatch:
             "peer": (home.peer.pin, self._reload_peer),
         }
         self._said = {name: tls.trust_stamp((path,)) for name, (path, _) in self._statements.items()}
+        # Ours is read at the first look: it may have come between two nodes of one process.
+        del self._said["own"]
         self._registry = home.registry.read_bytes()
         self._expiry = ExpiryWatch()
         self._expiry_at_s = 0.0
 
     async def run(self) -> None:
         """Look until cancelled."""
+        await self._record_papers()
         while True:
             await self._look_at_registry()
             for name in self._statements:
@@ -146,7 +150,7 @@ class TrustWatch:
         path, take_up = self._statements[name]
         try:
             stamp = tls.trust_stamp((path,))
-            if stamp == self._said[name]:
+            if stamp == self._said.get(name):
                 return
             await take_up()
         except (OSError, KeyFileError, TrustError) as error:
@@ -161,6 +165,16 @@ class TrustWatch:
 
     async def _reload_peer(self) -> None:
         await asyncio.to_thread(self._keyring.reload_peer)
+        await self._record_papers()
+
+    async def _record_papers(self) -> None:
+        """Put the digests of what people have signed on record: the ceremony, the exchange of trust."""
+        for event, path in (
+            ("ceremony.held", self._home.ceremony_record),
+            ("peer.imported", self._home.import_record),
+        ):
+            if path.exists():
+                await self._node.record_once(event, sha384(path.read_bytes()).digest())
 
     async def _look_at_context(self, name: str) -> None:
         try:

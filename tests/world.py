@@ -24,7 +24,7 @@ import orjson
 from gateway.catalogue import read_catalogue, read_lists
 from gateway.core.entries import Entry, EventEntry, Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
-from gateway.core.generation import origin_of
+from gateway.core.generation import base_of, origin_of
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.message.schedule import Schedule
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
@@ -34,6 +34,7 @@ from gateway.node.courier import CourierConfig
 from gateway.node.health import Phase
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.quotas import Quota
+from gateway.node.resumption import in_stored_generation
 from gateway.node.runtime import Node, NodeConfig
 from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Transaction
 from gateway.storage.highwater import FileHighWater
@@ -192,8 +193,16 @@ class World:
         side.faults.crashed.clear()
         side.store = SqlStore.open(f"sqlite:///{side.database}")
         side.high_water = FileHighWater(side.folder / "high-water")
-        side.node = Node(
-            pair=side.keyring.pair,
+        side.node = await self._make(side)
+        side.task = asyncio.create_task(self._live(side), name=f"node {nation}")
+
+    async def _make(self, side: Side) -> Node:
+        """Return a node on what its side holds, in the generation that the database is in."""
+        nation = side.nation
+        assert side.store is not None
+        assert side.high_water is not None
+        return Node(
+            pair=await in_stored_generation(side.store, side.keyring.pair),
             schedule=self.schedules.get(nation, Schedule(catalogue=self.catalogue)),
             store=FaultyStore(side.store, side.faults),
             keyring=side.keyring,
@@ -210,7 +219,23 @@ class World:
                 quota=side.quota,
             ),
         )
-        side.task = asyncio.create_task(side.node.run(), name=f"node {nation}")
+
+    async def _live(self, side: Side) -> None:
+        """Run a node, and the one that follows it when the pair is resumed, as the program does."""
+        while True:
+            assert side.node is not None
+            running = asyncio.create_task(side.node.run())
+            opened = asyncio.create_task(side.node.resumption.opened.wait())
+            try:
+                await asyncio.wait({running, opened}, return_when=asyncio.FIRST_COMPLETED)
+                if running.done():
+                    await running
+                    return
+            finally:
+                opened.cancel()
+                running.cancel()
+                await asyncio.gather(running, opened, return_exceptions=True)
+            side.node = await self._make(side)
 
     async def stop(self, nation: str) -> None:
         """Stop a node, however it is."""
@@ -366,6 +391,12 @@ class World:
         """Wait until an own message is in one of these states."""
         return await self.until(lambda: self.state(nation, message_id, agency), lambda label: label in labels)
 
+    def exchange_origin(self, nation: str) -> str:
+        """Return the origin of the exchange log that a node writes now."""
+        side = self.sides[nation]
+        pair = side.keyring.pair if side.node is None else side.node.pair
+        return pair.exchange_origin
+
     # --- what the logs say -----------------------------------------------------------
 
     async def log(self, nation: str, origin: str | None = None) -> list[Entry]:
@@ -440,7 +471,7 @@ class World:
             peer = self.sides[other(nation)]
             assert side.store is not None
             assert peer.store is not None
-            origin = side.keyring.pair.exchange_origin
+            origin = self.exchange_origin(nation)
             # Size and what is due belong together: an entry takes from the one what it adds to
             # the other.
             own, due = await side.store.read(lambda tx, o=origin: (_size(tx, o), _due(tx)))  # type: ignore[misc]
@@ -459,7 +490,7 @@ class World:
             own, mirror = self.sides[nation].store, self.sides[other(nation)].store
             assert own is not None
             assert mirror is not None
-            origin = self.sides[nation].keyring.pair.exchange_origin
+            origin = self.exchange_origin(nation)
             ours, our_root = await own.read(lambda tx, o=origin: _whole(tx, o))  # type: ignore[misc]
             theirs, their_root = await mirror.read(lambda tx, o=origin: _whole(tx, o))  # type: ignore[misc]
             assert ours[: len(theirs)] == theirs, f"{origin}: the mirror is not a prefix of the log"
@@ -469,6 +500,7 @@ class World:
 
     async def _check_messages(self, nation: str, mirrored: Sequence[bytes]) -> None:
         """Every stored incoming message stands in the log, and none is there twice."""
+        base = base_of(self.exchange_origin(nation))
         store = self.sides[other(nation)].store
         assert store is not None
         logged: dict[bytes, list[int]] = {}
@@ -479,7 +511,8 @@ class World:
                 logged.setdefault(decode_header(entry.header).message_id, []).append(index)
         rows = await store.read(lambda tx: tx.threads.rows(list(logged)))
         for message_id, row in rows.items():
-            assert row.log_index in logged[message_id]
+            assert row.log_index is not None
+            assert row.log_index - base in logged[message_id]
 
 
 def _size(tx: Transaction, origin: str) -> int:

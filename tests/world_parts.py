@@ -113,6 +113,8 @@ class WorldKeyring:
         self.pair = pair_of(nation)
         self.storage_key = StorageKey(hashlib.sha256(f"storage {nation}".encode()).digest())
         self.statement = _statement(nation, 1)
+        # Keys stay in the folder, whatever statement lies beside them.
+        self._newest_key = 1
         self.cosigner: HybridSigner = _signer(self.pair.node, 1)
         self.peer_statement = _statement(other(nation), 1)
         self._peer = [self._verify(self.peer_statement)]
@@ -120,7 +122,14 @@ class WorldKeyring:
 
     def rotate(self) -> None:
         """Have the next statement, with new keys for both logs and for the cosigner."""
-        self.statement = _statement(self.pair.nation, _read(self.statement).version + 1)
+        self._newest_key = _read(self.statement).version + 1
+        self.statement = _statement(self.pair.nation, self._newest_key)
+
+    def take_up_own(self, statement: bytes) -> bool:
+        is_newer = _read(statement).version > _read(self.statement).version
+        if is_newer:
+            self.statement = statement
+        return is_newer
 
     def use_cosigner_of(self, statement: bytes) -> None:
         self.cosigner = _signer(self.pair.node, _read(statement).version)
@@ -133,8 +142,7 @@ class WorldKeyring:
         return _signer(origin, _read(statement).version)
 
     def own_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
-        newest = _read(self.statement).version
-        return tuple(_signer(origin, version).verifier for version in range(newest, 0, -1))
+        return tuple(_signer(origin, version).verifier for version in range(self._newest_key, 0, -1))
 
     def peer_log_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
         return self._newest_two(lambda stated: stated.log(origin))

@@ -125,7 +125,7 @@ def delivery_json(
         in_force: What became of it, or None if nothing did.
         verification: What this node verified; None for a message among others, which comes
             without that and is not parsed.
-        own_origin: Origin of this node's exchange log, which holds the receipt.
+        own_origin: Origin of this node's exchange log, in its first generation.
     """
     row = delivery.row
     document: dict[str, Any] = summary(row)
@@ -220,7 +220,8 @@ def _verification(row: MessageRow, verification: Verification, own_origin: str) 
     header = decode_header(row.header)
     receipt = None
     if verification.receipt_index is not None:
-        receipt = {"origin": own_origin, "index": verification.receipt_index}
+        origin, index = located(own_origin, verification.receipt_index)
+        receipt = {"origin": origin, "index": index}
     return {
         "log": {"origin": verification.origin, "index": verification.index},
         "checkpoint": {

@@ -78,7 +78,7 @@ class InboxHandlers:
         if delivery.message is None:
             msg = "the content was erased"
             raise ErasedError(msg)
-        own_origin = self._services.pair.exchange_origin
+        own_origin = self._services.pair.first_exchange_origin
         return Reply(
             body=delivery_json(
                 delivery,

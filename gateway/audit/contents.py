@@ -189,7 +189,7 @@ class LogContents:
         statement = self.statement_at(size)
         if statement is not None:
             return "" if statement.names(signer) else "it is signed by keys that are not those of its size"
-        if len(trust.log_keys(self.origin)) > 1:
+        if size and len(trust.log_keys(self.origin)) > 1:
             return "several keys of this log are trusted, and no key statement below its size says which"
         return ""
 
@@ -275,7 +275,11 @@ class LogContents:
         else:
             answers.ranges.extend((entry.start, end))
         answers.last_end = max(answers.last_end, end)
-        answers.excepted.extend(item.index for item in entry.exceptions)
+        if entry.exceptions:
+            # After a restore the sender ships everything once more; what was collected before is not
+            # received a second time, and stays collected.
+            kept = frozenset(answers.collected) if self._rewound else frozenset[int]()
+            answers.excepted.extend(item.index for item in entry.exceptions if item.index not in kept)
         claims = self.receipted.setdefault(entry.origin, Claims())
         self._claim(index, claims, end, entry.root, self.receipts)
 

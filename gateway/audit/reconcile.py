@@ -26,6 +26,8 @@ from gateway.audit.trust import Trust
 from gateway.audit.verify import Progress, verify_tree
 from gateway.core.entries import (
     CollectedEntry,
+    IncidentEntry,
+    IncidentKind,
     Kind,
     MessageEntry,
     ReceiptEntry,
@@ -41,7 +43,8 @@ MAX_NAMED: Final = 20
 """Differences of one sort that are named one by one; the rest is counted."""
 
 _MESSAGE: Final = int(Kind.MESSAGE)
-_ANSWERS: Final = frozenset(map(int, (Kind.RECEIPT, Kind.COLLECTED)))
+_ANSWERS: Final = frozenset(map(int, (Kind.RECEIPT, Kind.COLLECTED, Kind.INCIDENT)))
+_REWINDING: Final = frozenset({IncidentKind.RECOVERY, IncidentKind.PEER_ROLLBACK})
 _NOTHING, _RECEIVED, _REFUSED, _COLLECTED = 0, 1, 2, 3
 
 
@@ -163,6 +166,7 @@ class _Scan:
         self.exceptions: dict[str, array[int]] = {}
         self.collections: dict[str, array[int]] = {}
         self.malformed = 0
+        self._rewound = False
 
     def read(self, entries: Sequence[bytes]) -> None:
         start = len(self.kinds)
@@ -184,8 +188,14 @@ class _Scan:
             found = self.receipts.setdefault(entry.origin, array("Q"))
             found.extend((index, entry.start, entry.start + entry.count))
             exceptions = self.exceptions.setdefault(entry.origin, array("Q"))
+            # What was collected before a restore is shipped once more, not received, and stays collected.
+            is_again = self._rewound and entry.exceptions
+            kept = frozenset(self.collections.get(entry.origin, ())) if is_again else frozenset[int]()
             for item in entry.exceptions:
-                exceptions.extend((item.index, item.code))
+                if item.index not in kept:
+                    exceptions.extend((item.index, item.code))
+        elif isinstance(entry, IncidentEntry):
+            self._rewound = self._rewound or entry.incident in _REWINDING
         elif isinstance(entry, CollectedEntry):
             collected = self.collections.setdefault(entry.origin, array("Q"))
             collected.extend(item.index for item in entry.collections)

@@ -106,10 +106,9 @@ def succession_check(origin: str, citation: Citation, known: Mapping[str, tuple[
         return Check(name=name, outcome=Outcome.FAILED, detail=beyond)
     stored, signed = citation.stored, citation.signed
     if citation.is_loss:
-        detail = (
-            f"{signed.origin} was signed up to {signed.size}, and {stored.origin} is stored up to "
-            f"{stored.size}: it was rolled back and closed, what is missing is lost"
-        )
+        of_log = f" of {signed.origin}" if signed.origin != stored.origin else ""
+        closed = f"rolled back: {stored.origin} was closed at {stored.size} entries"
+        detail = f"{closed}, {signed.size}{of_log} were signed"
         return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
     detail = f"follows {citation.stored.origin}, closed at {citation.stored.size} entries"
     at_hand = "" if citation.stored.origin in known else "; that log is not at hand"

@@ -56,6 +56,7 @@ COMMANDS: Final = MappingProxyType(
         "keys": Place(OPERATORS, "keys", "app"),
         "erase": Place(OPERATORS, "custody", "erase_command"),
         "hold": Place(OPERATORS, "custody", "app"),
+        "pair": Place(OPERATORS, "pair", "app"),
         "queue": Place(OPERATORS, "queue", "app"),
         "incidents": Place(OPERATORS, "incidents", "incidents_command"),
         "maintenance": Place(OPERATORS, "maintenance", "app"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -24,16 +24,23 @@ from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.passphrase import (
     Passphrase,
     check_new_passphrase,
+    join_halves,
     parse_passphrase,
     read_passphrase_file,
 )
 from gateway.keyring.refusals import CeremonyError
+from gateway.keyring.transcript import People, fingerprint_lines, transcript_digest
 from gateway.keyring.trust import read_published_as_stated
 from gateway.system import SystemClock
 
 app = typer.Typer(no_args_is_help=True)
 
 _PROMPT = Path("your input")
+_CUSTODIANS = ("first", "second")
+_WALK = (
+    "Each custodian types one half of the root's passphrase; the other one looks away.\n"
+    "Chaque dépositaire saisit une moitié de la phrase secrète de la racine ; l'autre détourne le regard."
+)
 
 EXAMPLE = """
 Examples:
@@ -42,8 +49,9 @@ Examples:
 
   entente init --home /srv/entente/fr --nation FR --node fr.gateway.example
   --peer-nation US --peer-node us.gateway.example --authority /media/ceremony/fr
-  --passphrase-file /run/secrets/node --root-passphrase-file /run/secrets/root
-  --issuing-passphrase-file /run/secrets/issuing
+  --custodian "Camille Martin" --custodian "Dominique Petit" --witness "Claude Durand"
+  --passphrase-file /run/phrases/node --issuing-passphrase-file /run/phrases/issuing
+  --root-passphrase-file /run/phrases/first --root-passphrase-file /run/phrases/second
 """
 
 
@@ -63,7 +71,13 @@ def init(
         Path | None, typer.Option(help="Offline medium for root and authorities (production).")
     ] = None,
     passphrase_file: Annotated[Path | None, typer.Option(help="Opens the node's keys at each start.")] = None,
-    root_passphrase_file: Annotated[Path | None, typer.Option(help="Opens the root.")] = None,
+    root_passphrase_file: Annotated[
+        list[Path] | None, typer.Option(help="One half of what opens the root; once for each custodian.")
+    ] = None,
+    custodian: Annotated[
+        list[str] | None, typer.Option(help="Name of a custodian of the root, for the transcript; twice.")
+    ] = None,
+    witness: Annotated[str, typer.Option(help="Name of the witness, for the transcript.")] = "",
     issuing_passphrase_file: Annotated[
         Path | None, typer.Option(help="Opens the issuing authorities.")
     ] = None,
@@ -79,7 +93,11 @@ def init(
     demo: Annotated[bool, typer.Option("--demo", help="Make both test homes below --home.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make keys, certificates, key statement and configuration of a node."""
+    """Hold the key ceremony of a node: root, authorities, keys, certificates, statement, transcript.
+
+    It needs no network: hold it on a machine without one. In production two custodians each give one half of
+    the root's passphrase, in a file of their own or at the terminal, and neither sees the other's.
+    """
     with reporting():
         if demo:
             homes = make_demo_homes(home, now=now(), port_base=port_base)
@@ -101,12 +119,13 @@ def init(
             make_test_home(node_home, plan, now=now())
         else:
             offline = _offline(node_home, authority)
+            people = _people(custodian or [], witness)
             passphrases = Passphrases(
                 node=_new_passphrase("the node's keys", passphrase_file),
-                root=_new_passphrase("the root", root_passphrase_file),
+                root=_new_root_passphrase(root_passphrase_file or []),
                 issuing=_new_passphrase("the issuing authorities", issuing_passphrase_file),
             )
-            hold_ceremony(node_home, offline, plan, passphrases, now=now())
+            hold_ceremony(node_home, offline, plan, passphrases, now=now(), people=people)
         write_config(
             node_home,
             plan,
@@ -148,6 +167,52 @@ def ask_passphrase(what: str, *, confirm: bool = False) -> Passphrase:
     return parse_passphrase(text.encode(), source=_PROMPT)
 
 
+def read_root_passphrase(files: Sequence[Path]) -> Passphrase:
+    """Return the root's passphrase: from a file that holds all of it, or from one for each half.
+
+    Raises:
+        CeremonyError: More than two files.
+        KeyFileError: A file is not private, or holds something else.
+    """
+    if len(files) > 2:
+        msg = "the root's passphrase has two halves: give --root-passphrase-file once or twice"
+        raise CeremonyError(msg)
+    halves = [read_passphrase_file(file) for file in files]
+    return halves[0] if len(halves) == 1 else join_halves(halves[0], halves[1])
+
+
+def ask_root_passphrase(*, confirm: bool = False) -> Passphrase:
+    """Ask both custodians, one after the other, for their half of the root's passphrase."""
+    first, second = (ask_passphrase(f"the root, {which} custodian", confirm=confirm) for which in _CUSTODIANS)
+    return join_halves(first, second)
+
+
+def _people(custodians: list[str], witness: str) -> People:
+    if custodians and len(custodians) != 2:
+        msg = "a root has two custodians: give --custodian twice"
+        raise CeremonyError(msg)
+    if not custodians and sys.stdin.isatty():
+        custodians = [typer.prompt(f"Name of the {which} custodian", err=True) for which in _CUSTODIANS]
+        witness = witness or typer.prompt("Name of the witness", err=True)
+    return People(custodians=tuple(custodians), witness=witness)
+
+
+def _new_root_passphrase(files: list[Path]) -> Passphrase:
+    """Return what two custodians give, each of whom has a half that would do by itself."""
+    if files and len(files) != 2:
+        msg = "in production two custodians each give a half: --root-passphrase-file twice"
+        raise CeremonyError(msg)
+    if files:
+        halves = [_new_passphrase("the root", file) for file in files]
+        if halves[0] == halves[1]:
+            msg = "both custodians gave the same half"
+            raise CeremonyError(msg)
+        return join_halves(halves[0], halves[1])
+    typer.echo(_WALK, err=True)
+    first, second = (_new_passphrase(f"the root, {which} custodian", None) for which in _CUSTODIANS)
+    return join_halves(first, second)
+
+
 def _new_passphrase(what: str, file: Path | None) -> Passphrase:
     passphrase = read_passphrase_file(file) if file else ask_passphrase(what, confirm=True)
     check_new_passphrase(passphrase, source=file or _PROMPT)
@@ -181,9 +246,15 @@ def _print_made(homes: dict[str, NodeHome], *, as_json: bool) -> None:
             "node": published.statement.node,
             "test": published.statement.test,
             "fingerprints": published.fingerprints(),
+            "transcript_sha384": ""
+            if published.statement.ceremony is None
+            else published.statement.ceremony.hex(),
         }
         if not as_json:
-            typer.echo(home.ceremony_record.read_text(encoding="utf-8"))
+            transcript = home.ceremony_record.read_text(encoding="utf-8")
+            typer.echo(transcript)
+            typer.echo("this transcript, SHA-384 / ce procès-verbal, SHA-384 (sha384sum trust/ceremony.txt)")
+            typer.echo("\n".join(fingerprint_lines(transcript_digest(transcript))))
             typer.echo(f"home: {home.path}\n")
     if as_json:
         typer.echo(json.dumps(made, indent=2))

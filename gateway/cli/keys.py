@@ -13,33 +13,40 @@ from typing import Annotated, Any, Final
 import typer
 from cryptography import x509
 
+from gateway.cli.carry import carry_in_command, carry_out_command, sign_statement_command
 from gateway.cli.init import ask_passphrase, now, reporting
-from gateway.config import load_config, resolve
-from gateway.core.signature import SoftwareSigner
-from gateway.keyring.ceremony import open_authorities, open_root_signer, publish_crls
+from gateway.cli.opening import (
+    AuthorityOption,
+    Home,
+    IssuingFile,
+    NodeFile,
+    RootFile,
+    open_issuing,
+    open_node,
+    open_root,
+)
+from gateway.keyring.ceremony import publish_crls
 from gateway.keyring.files import read_public, write_public
 from gateway.keyring.holders import NewHolder, holder_folder, issue_for_request, issue_test_holders
 from gateway.keyring.home import AuthorityHome, NodeHome, TrustFiles
-from gateway.keyring.issuing import IssuingAuthority
 from gateway.keyring.keyfile import KeyHeader, PassphraseLock, read_header
-from gateway.keyring.keyfolder import KEY_SUFFIX, KeyFolder
+from gateway.keyring.keyfolder import KEY_SUFFIX
 from gateway.keyring.passphrase import (
-    Passphrase,
     check_new_passphrase,
     read_passphrase_descriptor,
-    read_passphrase_file,
 )
 from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.registry import Role, read_registry
 from gateway.keyring.rotation import (
     REASONS,
+    STAGES,
     revoke,
-    rotate_cosigner,
-    rotate_logs,
     rotate_peer_tls,
     rotate_server_tls,
+    rotate_signing_keys,
 )
 from gateway.keyring.statement import KeyStatement
+from gateway.keyring.transcript import People, write_import_record
 from gateway.keyring.trust import (
     crl_next_update,
     export_trust,
@@ -52,16 +59,10 @@ from gateway.keyring.trust import (
 from gateway.keyring.x509_profile import Authority
 
 app = typer.Typer(no_args_is_help=True, help="Keys, certificates and trust of a node home.")
+app.command("carry-out")(carry_out_command)
+app.command("sign-statement")(sign_statement_command)
+app.command("carry-in")(carry_in_command)
 
-Home = Annotated[Path, typer.Option(help="Node home.")]
-AuthorityOption = Annotated[
-    Path | None, typer.Option("--authority", help="Folder of root and authorities; test homes hold it.")
-]
-IssuingFile = Annotated[
-    Path | None, typer.Option("--issuing-passphrase-file", help="Opens the issuing authorities.")
-]
-RootFile = Annotated[Path | None, typer.Option("--root-passphrase-file", help="Opens the root.")]
-NodeFile = Annotated[Path | None, typer.Option("--passphrase-file", help="Opens the node's keys.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _IN_THE_NODE: Final = {
@@ -69,7 +70,6 @@ _IN_THE_NODE: Final = {
     "storage": "a new storage key asks for every content key to be wrapped again; not supported yet",
 }
 _KINDS: Final = ("tls-peer", "tls-server", "log", "cosigner", "crl", "passphrase")
-_SIGNING: Final = {"log": rotate_logs, "cosigner": rotate_cosigner}
 
 
 @app.command("list", epilog="Example: entente keys list --home var/demo/fr")
@@ -126,27 +126,26 @@ def rotate(
         if kind == "passphrase":
             _change_passphrase(node, passphrase_file, new_passphrase_fd)
             return
-        if kind in _SIGNING:
-            folder = _open_node(node, passphrase_file)
-            statement = _SIGNING[kind](
-                node, folder, _open_root(node, offline, root_passphrase_file), now=now()
-            )
+        if kind in STAGES:
+            folder = open_node(node, passphrase_file)
+            root = open_root(node, offline, root_passphrase_file)
+            statement = rotate_signing_keys(kind, node, folder, root, now=now())
             typer.echo(
                 f"key statement version {statement.version}: the node puts it into its logs and signs with "
                 "the new keys from there on; give auditors the new own.vkeys (entente keys export-trust)"
             )
             return
-        authorities = _open_authorities(node, offline, issuing_passphrase_file)
+        authorities = open_issuing(node, offline, issuing_passphrase_file)
         if kind == "crl":
             publish_crls(node, authorities, now=now())
             typer.echo("new revocation lists; export the trust to the peer: entente keys export-trust")
             return
-        folder = _open_node(node, passphrase_file)
+        folder = open_node(node, passphrase_file)
         if kind == "tls-server":
             rotate_server_tls(node, folder, authorities[Authority.NODES], now=now())
             typer.echo("new key and certificate of the agency and operator ports")
             return
-        root = _open_root(node, offline, root_passphrase_file)
+        root = open_root(node, offline, root_passphrase_file)
         statement = rotate_peer_tls(node, folder, authorities[Authority.NODES], root, now=now())
         typer.echo(
             f"key statement version {statement.version}; bring it to the peer before the next rotation"
@@ -171,7 +170,7 @@ def revoke_command(
     with reporting():
         node = NodeHome(path=home)
         offline = AuthorityHome(path=authority) if authority else node.authority
-        authorities = _open_authorities(node, offline, issuing_passphrase_file)
+        authorities = open_issuing(node, offline, issuing_passphrase_file)
         for item in revoke(node, authorities, wanted, reason=REASONS[reason], now=now()):
             typer.echo(f"revoked {item.issued.name} {item.issued.serial:x} ({item.authority.value})")
 
@@ -194,7 +193,7 @@ def issue_agency(
         node = NodeHome(path=home)
         offline = AuthorityHome(path=authority) if authority else node.authority
         holder = NewHolder(code=code, role=role)
-        authorities = _open_authorities(node, offline, issuing_passphrase_file)
+        authorities = open_issuing(node, offline, issuing_passphrase_file)
         issuer = authorities[holder.authority]
         if csr is None:
             issue_test_holders(node, issuer, [holder], now=now())
@@ -229,6 +228,10 @@ def import_peer_command(
     home: Home,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="The fingerprints were compared; do not ask.")] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="Who compared the fingerprints, for the record; repeatable."),
+    ] = None,
     replace_root: Annotated[
         bool, typer.Option("--replace-root", help="Accept another root than the pinned one.")
     ] = False,
@@ -242,42 +245,25 @@ def import_peer_command(
         if statement.test:
             typer.echo("*** TEST KEYS ***")
         _print_fingerprints(published.fingerprints())
-        ask = needs_comparison(read_pin(node.peer), published) and not yes
-        if ask and not typer.confirm("Are these the fingerprints that the peer has read to you?"):
+        compared = needs_comparison(read_pin(node.peer), published)
+        if (
+            compared
+            and not yes
+            and not typer.confirm("Are these the fingerprints that the peer has read to you?")
+        ):
             msg = "not imported: the fingerprints were not confirmed"
             raise CeremonyError(msg)
+        people = People(custodians=tuple(by or ()))
         import_peer(node, published, replace_root=replace_root)
+        if compared:
+            record = write_import_record(published, people=people, now=now())
+            write_public(node.import_record, record.encode())
+            typer.echo(f"record: {node.import_record}; its digest goes into the audit log")
         typer.echo("imported")
 
 
-def _open_authorities(
-    node: NodeHome, offline: AuthorityHome, file: Path | None
-) -> dict[Authority, IssuingAuthority]:
-    nation = read_published_as_stated(node.own).statement.nation
-    passphrase = _passphrase("the issuing authorities", file, offline.issuing_passphrase)
-    return open_authorities(node, offline, passphrase, nation=nation)
-
-
-def _open_root(node: NodeHome, offline: AuthorityHome, file: Path | None) -> SoftwareSigner:
-    nation = read_published_as_stated(node.own).statement.nation
-    return open_root_signer(offline, _passphrase("the root", file, offline.root_passphrase), nation=nation)
-
-
-def _open_node(node: NodeHome, file: Path | None) -> KeyFolder:
-    configured = resolve(node.path, load_config(node.path).keys.passphrase_file)
-    passphrase = _passphrase("the node's keys", file, configured)
-    return KeyFolder.open(node.keys, passphrase=passphrase, allow_test=True)
-
-
-def _passphrase(what: str, file: Path | None, default: Path) -> Passphrase:
-    """Return a passphrase from the file that was named, the usual one, or a person."""
-    if file is not None:
-        return read_passphrase_file(file)
-    return read_passphrase_file(default) if default.exists() else ask_passphrase(what)
-
-
 def _change_passphrase(node: NodeHome, file: Path | None, descriptor: int | None) -> None:
-    folder = _open_node(node, file)
+    folder = open_node(node, file)
     if descriptor is None:
         passphrase = ask_passphrase("the node's keys from now on", confirm=True)
     else:
@@ -339,6 +325,7 @@ def _stated(statement: KeyStatement) -> dict[str, Any]:
         "version": statement.version,
         "issued": _text(statement.issued),
         "test": statement.test,
+        "transcript_sha384": None if statement.ceremony is None else statement.ceremony.hex(),
     }
 
 

@@ -13,6 +13,7 @@ import typer
 from gateway.app import serve_node
 from gateway.config import load_config
 from gateway.errors import GatewayError
+from gateway.node.advice import ADVICE
 
 config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration of a node.")
 
@@ -29,6 +30,10 @@ def serve_command(home: Home) -> None:
         asyncio.run(_serve(home))
     except GatewayError as error:
         typer.echo(f"entente serve: {error} [{error.code}]", err=True)
+        advice = ADVICE.get(error.code)
+        if advice is not None:
+            # Whoever is on duty reads one of the two.
+            typer.echo(f"{advice.en}\n{advice.fr}", err=True)
         raise typer.Exit(1) from error
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from gateway.console.decisions import Decision, actor_of, json_reply, read_decision
 from gateway.console.officials import Official
 from gateway.core.envelope import time_text
-from gateway.core.generation import located
+from gateway.core.generation import index_of, located
 from gateway.node.audit_log import Actor
 from gateway.node.custody import Kept
 from gateway.ports import Hold
@@ -132,7 +132,7 @@ def kept_document(kept: Kept) -> dict[str, Any]:
             "was": None if row.was is None else row.was.label,
             "audit_log": located("audit", erasure.audit_index)[0],
             "audit_index": located("audit", erasure.audit_index)[1],
-            "log_index": erasure.log_index,
+            "log_index": None if erasure.log_index is None else index_of(erasure.log_index),
         },
     }
 

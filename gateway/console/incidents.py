@@ -28,9 +28,9 @@ INCIDENTS: Final[Mapping[int, Advice]] = MappingProxyType(
     {
         IncidentKind.FORK: advice(
             "Two validly signed notes of one log contradict each other; both are kept.",
-            "docs/operating.md, A frozen pair.",
+            "docs/operating.md, Frozen pair.",
             "Deux notes valablement signées d'un même journal se contredisent ; les deux sont gardées.",
-            "docs/operating.md, A frozen pair.",
+            "docs/operating.md, Frozen pair.",
         ),
         IncidentKind.RECOVERY: advice(
             "This node's log was older than what it had signed; it was refilled from the peer.",

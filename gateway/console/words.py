@@ -129,9 +129,9 @@ CAUSES: Final[Mapping[str, Advice]] = MappingProxyType(
         ),
         Cause.PAIR_FROZEN.value: advice(
             "The pair is frozen: two signed notes contradict each other.",
-            "docs/operating.md, A frozen pair.",
+            "docs/operating.md, Frozen pair.",
             "La liaison est gelée : deux notes signées se contredisent.",
-            "docs/operating.md, A frozen pair.",
+            "docs/operating.md, Frozen pair.",
         ),
         Cause.RECOVERING.value: advice(
             "This node compares or refills its own log before it sends anything.",

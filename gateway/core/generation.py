@@ -55,6 +55,17 @@ def first_place(generation: int) -> int:
     return (generation - 1) * STRIDE
 
 
+def base_of(origin: str) -> int:
+    """Return the place of index 0 of the log that ``origin`` names."""
+    match = _SUCCESSOR.fullmatch(origin)
+    return 0 if match is None else first_place(int(match["number"]))
+
+
+def index_of(place: int) -> int:
+    """Return the index of a place within its generation."""
+    return place % STRIDE
+
+
 def located(first: str, place: int) -> tuple[str, int]:
     """Return the origin and the index of a place in the log whose first origin is ``first``."""
     generation, index = divmod(place, STRIDE)

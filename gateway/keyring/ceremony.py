@@ -1,20 +1,19 @@
 """The ceremony: from nothing to a node home and its offline authority.
 
-Order matters to whoever watches: root, authorities, node keys, certificates, statement,
-then the record with every fingerprint. Each step writes files that the next one only
-reads; nothing is replaced. A ceremony that was interrupted is begun again in an empty
-folder, because a half-made authority is worth nothing.
+Order matters to whoever watches: root, authorities, node keys, the transcript with every
+fingerprint, certificates, and the statement, which holds the transcript's digest. Each step
+writes files that the next one only reads; nothing is replaced. A ceremony that was
+interrupted is begun again in an empty folder, because a half-made authority is worth nothing.
 
 Spec: docs/spec/keys.md, "Ceremony".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha384
+from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -48,25 +47,21 @@ from gateway.keyring.refusals import CeremonyError, TrustError
 from gateway.keyring.registry import Registry, spki_of_key, write_registry
 from gateway.keyring.statement import (
     KeyStatement,
-    grouped,
     is_nation,
     is_node_name,
-    root_fingerprint,
     root_name,
     root_verifier_keys,
     sign_statement,
 )
+from gateway.keyring.transcript import NOBODY, People, transcript_digest, write_transcript
 from gateway.keyring.trust import (
     Pin,
     certificate_digest,
     keep_verifier_keys,
     read_anchor,
-    read_published_as_stated,
     write_pin,
 )
 from gateway.keyring.x509_profile import NODE_DAYS, Authority, Issuer, Leaf, build_root
-
-RECORD_TITLE: Final = "Entente key ceremony"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +134,7 @@ class Made:
     """What a ceremony leaves in memory.
 
     Attributes:
-        record: Text with every fingerprint, as written to the home.
+        record: The transcript with every fingerprint, as written to the home.
         authorities: The issuing authorities, still open.
     """
 
@@ -148,7 +143,13 @@ class Made:
 
 
 def hold_ceremony(
-    home: NodeHome, authority: AuthorityHome, plan: NodePlan, passphrases: Passphrases, *, now: datetime
+    home: NodeHome,
+    authority: AuthorityHome,
+    plan: NodePlan,
+    passphrases: Passphrases,
+    *,
+    now: datetime,
+    people: People = NOBODY,
 ) -> Made:
     """Make all keys, certificates, statement, registry and record of a node.
 
@@ -158,9 +159,10 @@ def hold_ceremony(
         plan: Names.
         passphrases: What seals the three folders.
         now: Aware time.
+        people: Who is there.
 
     Returns:
-        The ceremony record, and the authorities for whoever issues more at once.
+        The transcript, and the authorities for whoever issues more at once.
 
     Raises:
         KeyFileError: There are keys already, or a folder is not private.
@@ -187,7 +189,17 @@ def hold_ceremony(
     root, root_signer = _make_root(home, root_folder, plan, now=now)
     authorities = _make_authorities(home, issuing_folder, root, plan, now=now)
     made = _make_node_keys(node_folder, root, plan, now=now)
-    statement = made.statement
+    record = write_transcript(
+        made.statement,
+        root=root_signer.verifier,
+        root_certificate=root.certificate,
+        authorities=[(kind, item.certificate) for kind, item in authorities.items()],
+        people=people,
+        version=version("entente"),
+        now=now,
+    )
+    write_public(home.ceremony_record, record.encode())
+    statement = replace(made.statement, ceremony=transcript_digest(record))
     nodes = authorities[Authority.NODES]
     names = ServerNames(
         dns_names=tuple(dict.fromkeys((plan.node, *plan.names.dns_names))), addresses=plan.names.addresses
@@ -197,8 +209,6 @@ def hold_ceremony(
     publish_statement(home, statement, root=root_signer)
     write_registry(home.registry, Registry(nation=plan.nation, version=1, holders=()))
     write_pin(home.peer, Pin(nation=plan.peer_nation, node=plan.peer_node, root=None, lowest_version=1))
-    record = ceremony_record(home, now=now)
-    write_public(home.ceremony_record, record.encode())
     return Made(record=record, authorities=authorities)
 
 
@@ -274,34 +284,6 @@ def publish_crls(home: NodeHome, authorities: dict[Authority, IssuingAuthority],
     """Issue a new revocation list of each authority and put it into the home."""
     for kind, authority in authorities.items():
         write_public(home.own.crl(kind), authority.issue_crl(now=now))
-
-
-def ceremony_record(home: NodeHome, *, now: datetime) -> str:
-    """Return the record that the witnesses of a ceremony sign: every fingerprint."""
-    published = read_published_as_stated(home.own)
-    statement = published.statement
-    lines = [
-        RECORD_TITLE,
-        *(["", "*** TEST KEYS: mode production refuses them ***"] if statement.test else []),
-        "",
-        f"nation            {statement.nation}",
-        f"node              {statement.node}",
-        f"held              {now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        f"statement         version {statement.version}",
-        "",
-        "root keys, SHA-384 (read this one aloud; it covers all that follows)",
-        f"  {root_fingerprint(published.root)}",
-        "root certificate, SHA-384",
-        f"  {grouped(certificate_digest(published.root_certificate).hex())}",
-        "key statement, SHA-384 of its text",
-        f"  {grouped(sha384(statement.format().encode()).hexdigest())}",
-    ]
-    for kind in Authority:
-        certificate = read_anchor(home.own.authority(kind))
-        lines += [f"{kind.value} certificate, SHA-384", f"  {grouped(certificate_digest(certificate).hex())}"]
-    lines += ["TLS keys of the peer port, SHA-256 (current, next)"]
-    lines += [f"  {grouped(digest.hex())}" for digest in statement.tls_spki]
-    return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@
                    tls-peer.key tls-peer-next.key tls-server.key backup-sender.key
                    kem/<key id>.key
                    passphrase          test homes only
-      trust/       own.vkeys peer.vkeys agencies.json ceremony.txt backup.json
+      trust/       own.vkeys peer.vkeys agencies.json ceremony.txt peer-import.txt backup.json
         own/       root.pem root.vkeys statement.note node-ca.pem node-ca.crl agency-ca.pem
                    agency-ca.crl operator-ca.pem operator-ca.crl tls-peer.pem tls-server.pem
         peer/      root.pem root.vkeys statement.note node-ca.pem node-ca.crl pin.json
@@ -158,6 +158,11 @@ class NodeHome:
     def backup_recipient(self) -> Path:
         """Return the public key that backups are sealed for."""
         return self.trust / "backup.json"
+
+    @property
+    def import_record(self) -> Path:
+        """Return the record of the last exchange of trust at which fingerprints were compared."""
+        return self.trust / "peer-import.txt"
 
     @property
     def agencies(self) -> Path:

@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from gateway.core.keybox import KemPrivateKey
 from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
@@ -48,6 +50,8 @@ from gateway.keyring.trust import (
     write_pin,
 )
 from gateway.keyring.x509_profile import Authority
+
+log = structlog.get_logger(__name__)
 
 STORAGE_KEY_BYTES: Final = 32
 MAX_STATEMENTS: Final = 64
@@ -234,6 +238,39 @@ class FileKeyring:
             self._own = own
             return True
 
+    def take_up_own(self, statement: bytes) -> bool:
+        """Take up a newer statement of this node that stands in its own log; return whether it is newer.
+
+        Whoever restores a home may put an older ``trust`` beside newer keys. To state that one
+        again would go back to keys that were replaced, which the peer refuses.
+
+        Raises:
+            SignatureInvalidError: Our root has not signed it.
+            StatementRefusedError: It is about another nation or node.
+            MalformedError: Not a statement.
+            TrustError: The folder does not hold the keys that it names, or it is of another mode.
+        """
+        with self._lock:
+            stated = verify_statement(
+                statement, root=self._own.root, nation=self.nation, node=self.node, lowest_version=1
+            )
+            if stated.version <= self._own.statement.version:
+                return False
+            if stated.test != self.is_test:
+                msg = "the key statement in the log of this node is of another mode"
+                raise TrustError(msg)
+            self._own_keys = OwnKeys(self._folder, stated)
+            try:
+                write_public(self.home.own.statement, statement)
+                keep_verifier_keys(self.home.own_verifier_keys, stated)
+            except KeyFileError as error:
+                if error.refusal is not Refusal.UNWRITABLE:
+                    raise
+                # Read-only, as in a container: it is taken up from the log at each start.
+                log.warning("keys.not_kept", file=error.path.name, version=stated.version)
+            self._own = replace(self._own, statement=stated, statement_note=statement)
+            return True
+
     def reload_peer(self) -> None:
         """Read what is pinned and published of the peer anew, as after an import.
 
@@ -314,12 +351,20 @@ class FileKeyring:
         if stated.test and not self.is_test:
             msg = "the key statement names TEST keys"
             raise StatementRefusedError(msg)
+        pin = replace(self._pin, lowest_version=stated.version)
         # The pin last: until then the next start finds a newer statement than it asks for,
         # which is fine.
-        write_public(self.home.peer.statement, note)
-        keep_verifier_keys(self.home.peer_verifier_keys, stated)
-        self._pin = replace(self._pin, lowest_version=stated.version)
-        write_pin(self.home.peer, self._pin)
+        try:
+            write_public(self.home.peer.statement, note)
+            keep_verifier_keys(self.home.peer_verifier_keys, stated)
+            write_pin(self.home.peer, pin)
+        except KeyFileError as error:
+            if error.refusal is not Refusal.UNWRITABLE:
+                raise
+            # The folder may be read-only, as in a container. The statement is in the mirror, which
+            # is read at each start; auditors at this home need it in the folder.
+            log.warning("peer.keys_not_kept", file=error.path.name, version=stated.version)
+        self._pin = pin
         self._peer = replace(peer, statement=stated, statement_note=note)
 
     def _imported(self) -> Published:

@@ -71,6 +71,11 @@ def parse_passphrase(content: bytes, *, source: Path) -> Passphrase:
     return Passphrase(line)
 
 
+def join_halves(first: Passphrase, second: Passphrase) -> Passphrase:
+    """Return the passphrase of which two custodians know one half each: both with a space between."""
+    return Passphrase(first + b" " + second)
+
+
 def check_new_passphrase(passphrase: Passphrase, *, source: Path) -> None:
     """Refuse a passphrase that is too short to seal new keys with.
 

@@ -8,6 +8,7 @@ Spec: docs/spec/keys.md, "Rotation", "Revocation".
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -102,14 +103,46 @@ def rotate_peer_tls(
     return statement
 
 
-def rotate_logs(home: NodeHome, folder: KeyFolder, root: SoftwareSigner, *, now: datetime) -> KeyStatement:
-    """Make new keys for the node's logs and state them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """New keys in a home, and the statement that will name them once the root has signed it."""
 
-    A running node takes them up by itself: it puts the statement into both logs and signs with
-    the new keys from there on. The old ones stay in the folder: what was signed under them may
-    have to be signed once more for a peer that was restored from a backup.
+    statement: KeyStatement
+
+
+def stage_logs(home: NodeHome, folder: KeyFolder, *, now: datetime) -> Staged:
+    """Make new keys for the node's logs, or find those that were made and not stated yet."""
+    statement = read_published_as_stated(home.own).statement
+    logs = tuple(
+        _later(folder, key_file_of(log.name, node=statement.node), log.name, Purpose.LOG, statement, now=now)
+        for log in statement.logs
+    )
+    return Staged(statement=next_statement(statement, issued=now, logs=logs))
+
+
+def stage_cosigner(home: NodeHome, folder: KeyFolder, *, now: datetime) -> Staged:
+    """Make a new cosigner key, or find the one that was made and not stated yet."""
+    statement = read_published_as_stated(home.own).statement
+    cosigner = _later(folder, COSIGNER_KEY, statement.node, Purpose.COSIGNER, statement, now=now)
+    return Staged(statement=next_statement(statement, issued=now, cosigner=cosigner))
+
+
+STAGES: Final[Mapping[str, Callable[..., Staged]]] = {"log": stage_logs, "cosigner": stage_cosigner}
+"""What makes new signing keys, by the word of the command line."""
+
+
+def rotate_signing_keys(
+    what: str, home: NodeHome, folder: KeyFolder, root: SoftwareSigner, *, now: datetime
+) -> KeyStatement:
+    """Make new keys of the logs or of the cosigner and state them.
+
+    A running node takes them up by itself: it puts the statement into both logs, signs with new
+    log keys from there on, and cosigns with a new cosigner key once the peer holds the statement.
+    The old ones stay in the folder: what was signed under them may have to be signed once more
+    for a peer that was restored from a backup.
 
     Args:
+        what: One of `STAGES`.
         home: Node home.
         folder: Its opened keys.
         root: The root that signs the new statement.
@@ -118,24 +151,9 @@ def rotate_logs(home: NodeHome, folder: KeyFolder, root: SoftwareSigner, *, now:
     Returns:
         The new statement.
     """
-    statement = read_published_as_stated(home.own).statement
-    logs = tuple(
-        _later(folder, key_file_of(log.name, node=statement.node), log.name, Purpose.LOG, statement, now=now)
-        for log in statement.logs
-    )
-    return _state(home, next_statement(statement, issued=now, logs=logs), root)
-
-
-def rotate_cosigner(
-    home: NodeHome, folder: KeyFolder, root: SoftwareSigner, *, now: datetime
-) -> KeyStatement:
-    """Make a new cosigner key and state it; see `rotate_logs`.
-
-    The node cosigns with it once the peer holds the statement.
-    """
-    statement = read_published_as_stated(home.own).statement
-    cosigner = _later(folder, COSIGNER_KEY, statement.node, Purpose.COSIGNER, statement, now=now)
-    return _state(home, next_statement(statement, issued=now, cosigner=cosigner), root)
+    statement = STAGES[what](home, folder, now=now).statement
+    publish_statement(home, statement, root=root)
+    return statement
 
 
 def rotate_server_tls(home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, *, now: datetime) -> None:
@@ -219,11 +237,6 @@ def _later(
     if (folder.path / later).exists():
         return folder.open_hybrid(later, purpose=purpose).verifier
     return folder.create_hybrid(later, purpose=purpose, name=name, now=now).verifier
-
-
-def _state(home: NodeHome, statement: KeyStatement, root: SoftwareSigner) -> KeyStatement:
-    publish_statement(home, statement, root=root)
-    return statement
 
 
 def _new_key(folder: KeyFolder, file: str, *, name: str, now: datetime) -> ec.EllipticCurvePrivateKey:

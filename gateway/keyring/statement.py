@@ -9,6 +9,7 @@ A key statement is a signed note. Its text is lines in a fixed order::
     issued 2026-03-14T09:26:53Z
     mode test
     root-certificate-sha384 <96 hex digits>
+    ceremony-sha384 <96 hex digits>         of the transcript; absent if there was none
     log <verifier key>                      two lines a log, Ed25519 first; logs by origin
     cosigner <verifier key>                 two lines
     tls-spki-sha256 <64 hex digits>         current, then next
@@ -67,6 +68,7 @@ class KeyStatement:
         issued: UTC, whole seconds.
         test: Whether these are test keys.
         root_certificate: SHA-384 of the root certificate of the same nation, 48 bytes.
+        ceremony: SHA-384 of the ceremony's transcript, 48 bytes, or None.
         logs: Public keys of the logs, by origin.
         cosigner: Public keys of the cosigner, under the node's name.
         tls_spki: SHA-256 of the SubjectPublicKeyInfo on the peer port: current, next.
@@ -81,6 +83,7 @@ class KeyStatement:
     logs: tuple[HybridVerifier, ...]
     cosigner: HybridVerifier
     tls_spki: tuple[bytes, bytes]
+    ceremony: bytes | None = None
 
     def log(self, origin: str) -> HybridVerifier:
         """Return the public keys of a log or of one of its successor generations.
@@ -114,6 +117,7 @@ class KeyStatement:
             ("issued", self.issued.strftime(_TIME_FORMAT)),
             ("mode", "test" if self.test else "production"),
             ("root-certificate-sha384", self.root_certificate.hex()),
+            *([("ceremony-sha384", self.ceremony.hex())] if self.ceremony is not None else []),
             *self._key_lines(),
             ("tls-spki-sha256", current.hex()),
             ("tls-spki-sha256", following.hex()),
@@ -148,6 +152,7 @@ def parse_statement(text: str) -> KeyStatement:
         values = iter(fields)
         head = [_take(values, word) for word in ("nation", "node", "version", "issued", "mode")]
         certificate = bytes.fromhex(_take(values, "root-certificate-sha384"))
+        ceremony = [bytes.fromhex(value) for word, value in fields if word == "ceremony-sha384"]
         keys = [field for field in fields if field[0] in ("log", "cosigner")]
         pins = [bytes.fromhex(value) for word, value in fields if word == "tls-spki-sha256"]
         statement = KeyStatement(
@@ -160,6 +165,7 @@ def parse_statement(text: str) -> KeyStatement:
             logs=tuple(_pairs([value for word, value in keys if word == "log"])),
             cosigner=_pairs([value for word, value in keys if word == "cosigner"])[0],
             tls_spki=(pins[0], pins[1]),
+            ceremony=ceremony[0] if ceremony else None,
         )
     except (ValueError, IndexError, StopIteration, MalformedError) as error:
         raise MalformedError(_MALFORMED) from error
@@ -310,6 +316,7 @@ def _is_sound(statement: KeyStatement) -> bool:
         # One key has one use: no key may stand twice.
         and len(public) == 2 * (len(origins) + 1)
         and len(statement.root_certificate) == CERTIFICATE_DIGEST_BYTES
+        and (statement.ceremony is None or len(statement.ceremony) == CERTIFICATE_DIGEST_BYTES)
         and len(set(statement.tls_spki)) == 2
         and all(len(digest) == SPKI_DIGEST_BYTES for digest in statement.tls_spki)
     )

@@ -44,6 +44,7 @@ from gateway.keyring.statement import (
     verify_statement,
     with_verifier_keys,
 )
+from gateway.keyring.words import in_words
 from gateway.keyring.x509_profile import Authority
 
 PIN_FORMAT: Final = "entente-peer-pin/1"
@@ -71,8 +72,9 @@ class Published:
     node_crl: bytes
 
     def fingerprints(self) -> dict[str, str]:
-        """Return what two people compare, by what it is; the first one covers the rest."""
+        """Return what two people compare, by what it is; the root keys cover the rest."""
         return {
+            "root keys in words": " ".join(in_words(root_digest(self.root))),
             "root keys (SHA-384)": root_fingerprint(self.root),
             "root certificate (SHA-384)": grouped(certificate_digest(self.root_certificate).hex()),
         }

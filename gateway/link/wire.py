@@ -95,9 +95,17 @@ def encode_standing(standing: Standing) -> bytes:
     """Return the body of a standing.
 
     array(version, newest note of your audit log or nil, generation of the exchange logs,
-    generation that was signed off for, or 0).
+    generation that was signed off for or 0, 1 if the pair is frozen or 0).
     """
-    return encode((PROTOCOL_VERSION, standing.witnessed, standing.generation, standing.resumes))
+    return encode(
+        (
+            PROTOCOL_VERSION,
+            standing.witnessed,
+            standing.generation,
+            standing.resumes,
+            int(standing.frozen),
+        )
+    )
 
 
 def decode_standing(body: bytes) -> Standing:
@@ -106,11 +114,12 @@ def decode_standing(body: bytes) -> Standing:
     Raises:
         MalformedError: Not the one encoding of a standing.
     """
-    witnessed, generation, resumes = _fields(body, 3, max_bytes=MAX_SMALL_BYTES)
+    witnessed, generation, resumes, frozen = _fields(body, 4, max_bytes=MAX_SMALL_BYTES)
     return Standing(
         witnessed=_note(witnessed),
         generation=expect_int(generation, field="generation", minimum=1, maximum=MAX_GENERATION),
         resumes=expect_int(resumes, field="resumes", maximum=MAX_GENERATION),
+        frozen=expect_int(frozen, field="frozen", maximum=1) == 1,
     )
 
 

@@ -25,8 +25,11 @@ from typing import Final
 import structlog
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES
+from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
+from gateway.core.generation import base_of, generation_of
 from gateway.core.merkle import Hash
+from gateway.core.note import parse_note
 from gateway.core.states import Precedence
 from gateway.errors import (
     GatewayError,
@@ -175,6 +178,11 @@ class Courier:
         """Return whether the last exchange with the peer worked."""
         return self._failures == 0 and self.breaker is Breaker.CLOSED
 
+    @property
+    def peer_size(self) -> int:
+        """Return how much of our log the peer has said that it holds."""
+        return self._peer_size
+
     def notify(self, rank: int | None = None) -> None:
         """Say that something is due; ``rank`` is the precedence number of a message."""
         if rank is not None and rank <= Precedence.IMMEDIATE:
@@ -244,6 +252,9 @@ class Courier:
     async def _agree(self) -> None:
         """Ask what the peer holds and put the cursor there."""
         view = await self._link.view()
+        if view.mirrored is not None and self._is_of_another_generation(view.mirrored):
+            msg = "the peer mirrors another generation of our log"
+            raise UnavailableError(msg)
         head_size, cosigned = await self._store.read(self._own_sizes)
         if view.mirrored_size > head_size:
             msg = "the peer mirrors more of our log than our database holds"
@@ -258,6 +269,12 @@ class Courier:
         self._cursor = view.mirrored_size
         self._peer_size = view.mirrored_size
         await self._take_view(view)
+
+    def _is_of_another_generation(self, note: bytes) -> bool:
+        """Return whether a note names our log of an earlier or later generation: sizes say nothing then."""
+        origin = parse_checkpoint(parse_note(note).text).origin
+        own = self._pair.exchange_origin
+        return origin != own and generation_of(self._pair.first_exchange_origin, origin) is not None
 
     def _reached(self) -> None:
         """The peer took what there was to take: it works again.
@@ -424,7 +441,7 @@ class Courier:
                     cosigned=True,
                 )
             )
-            return tx.outbox.delivered(size, at_ms=now_ms)
+            return tx.outbox.delivered(base_of(self._pair.exchange_origin) + size, at_ms=now_ms)
 
         count = await self._store.write(Step.DELIVERED, keep)
         self._cosigned = max(self._cosigned or 0, size)

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from gateway.core.envelope import decode_header
 from gateway.core.evidence import Evidence, LoggedEntry, stated_keys
+from gateway.core.generation import located
 from gateway.core.log_proof import LogProof
 from gateway.core.merkle import inclusion_proof
 from gateway.core.message.schedule import Schedule
@@ -132,17 +133,21 @@ def gather(
     Raises:
         NotLoggedYetError: It has not been sent yet, or that entry is not signed yet.
     """
-    sender, receiver = pair.exchange_origin, pair.peer_origin
+    sender, receiver = pair.first_exchange_origin, pair.first_peer_origin
     if not row.outgoing:
         sender, receiver = receiver, sender
-    message = None if row.log_index is None else _logged(tx, sender, row.log_index)
-    if message is not None and not row.outgoing and mirror[0] is not None and mirror[1] > message.proof.index:
+    sender, index = located(sender, row.log_index or 0)
+    # An answer stands in the generation that was written when it was given.
+    receiver, answer = located(receiver, row.receipt_index or row.log_index or 0)
+    message = None if row.log_index is None else _logged(tx, sender, index)
+    is_mirror = sender == pair.peer_origin
+    if message is not None and is_mirror and mirror[0] is not None and mirror[1] > message.proof.index:
         message = _prove(tx, sender, message.proof.index, note=mirror[0], size=mirror[1])
     if message is None:
         msg = "the message is not in a signed log yet"
         raise NotLoggedYetError(msg)
     content = tx.threads.content(row.message_id)
-    receipt = None if row.receipt_index is None else _logged(tx, receiver, row.receipt_index)
+    receipt = None if row.receipt_index is None else _logged(tx, receiver, answer)
     message_lines = _key_lines(message.proof.note)
     receipt_lines = frozenset[Line]() if receipt is None else _key_lines(receipt.proof.note)
     return Evidence(

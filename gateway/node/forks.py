@@ -35,6 +35,10 @@ FROZEN: Final = "frozen"
 """Setting: why the pair is frozen; absent while it is not."""
 
 
+GIVEN_UP: Final = "given-up"
+"""First word of that setting where operators gave a generation up whose history cannot be proven."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """A bundle whose note carries both signatures of the log."""

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from gateway.core.generation import located
 from gateway.core.message.threads.in_force import InForce, in_force
 from gateway.core.quick import quick_value
 from gateway.errors import RejectedError
@@ -166,10 +167,11 @@ class Inbox:
         def find(
             tx: Transaction,
         ) -> tuple[InboxRow | None, StoredNote | None, dict[bytes, InForce]]:
-            note = tx.logs.newest_note(self._pair.peer_origin)
             row = tx.inbox.find(message_id, agency)
             if row is None:
-                return None, note, {}
+                return None, None, {}
+            origin, _ = located(self._pair.first_peer_origin, row.row.log_index or 0)
+            note = tx.logs.newest_note(origin)
             return _as_of_now(tx, row), note, self._changes(tx, agency, [message_id])
 
         found, note, changes = await self._store.read(find)
@@ -178,9 +180,10 @@ class Inbox:
             raise NotFoundError(msg)
         delivery = await self._workers.compute(self._open, found, changes.get(message_id))
         await self._read_event(principal, [message_id])
+        origin, index = located(self._pair.first_peer_origin, found.row.log_index or 0)
         return delivery, Verification(
-            origin=self._pair.peer_origin,
-            index=found.row.log_index or 0,
+            origin=origin,
+            index=index,
             checkpoint_size=note.size,
             checkpoint_root=note.root,
             receipt_index=found.row.receipt_index,

@@ -45,6 +45,9 @@ REST_S: Final = 0.05
 """Pause between two looks, so that an inspection of millions of entries stays in the background."""
 
 
+UNREADABLE: Final = "the database holds a right edge that belongs to no log of its size"
+
+
 class LogDamagedError(OperatorError):
     """The database does not hold a log as it was appended; signing on would sign the damage."""
 
@@ -97,8 +100,7 @@ class Inspection:
         try:
             found = await self._store.read(_check_ends)
         except MalformedError as error:
-            msg = "the database holds a right edge that belongs to no log of its size"
-            raise LogDamagedError(msg) from error
+            raise LogDamagedError(UNREADABLE) from error
         if found is not None:
             raise LogDamagedError(found.text())
 

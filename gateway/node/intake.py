@@ -24,6 +24,7 @@ import structlog
 from gateway.core.bundle import Bundle, decode_bundle
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
 from gateway.core.entries import Kind, kind_of
+from gateway.core.generation import first_place
 from gateway.core.merkle import append, hash_leaf
 from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode
@@ -129,7 +130,7 @@ class Intake:
         self._on_arrival = on_arrival
         self._on_kem_key_gone = on_kem_key_gone
         self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private)
-        self._reception = Reception(vault=vault)
+        self._reception = Reception(vault=vault, base=first_place(pair.generation))
         self._audit = audit
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
         self._turn = asyncio.Lock()
@@ -165,6 +166,15 @@ class Intake:
     def frozen(self) -> bool:
         """Return whether a fork is proven, now or before: no bundle is taken until people decide."""
         return self._forks.proven
+
+    def freeze(self) -> None:
+        """Take no bundle any more: operators have signed off for another generation."""
+        self._forks.proven = True
+
+    async def quiet(self) -> None:
+        """Return once nothing is being mirrored any more; the pair has to be frozen."""
+        async with self._turn:
+            return
 
     @property
     def size(self) -> int:
@@ -377,7 +387,7 @@ class Intake:
         if contents.messages:
             tx.inbox.put_receipt_due(
                 ReceiptDue(
-                    start=head.size,
+                    start=first_place(self._pair.generation) + head.size,
                     count=len(new),
                     root=verified.checkpoint.root,
                     decided_ms=now_ms,

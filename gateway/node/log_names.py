@@ -31,6 +31,6 @@ def _starts(pair: Pair) -> tuple[tuple[str, str], ...]:
     peer = pair.peer_nation.lower()
     return (
         (pair.audit_origin, "audit"),
-        (pair.exchange_origin, f"exchange/{peer}"),
-        (pair.peer_origin, f"mirror/{peer}"),
+        (pair.first_exchange_origin, f"exchange/{peer}"),
+        (pair.first_peer_origin, f"mirror/{peer}"),
     )

@@ -11,6 +11,7 @@ from typing import Final
 
 from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.entries import Kind, kind_of
+from gateway.core.generation import base_of, generation_of
 from gateway.core.merkle import Hash, append, hash_leaf
 from gateway.core.signature import HybridVerifier
 from gateway.errors import PeerError
@@ -20,6 +21,12 @@ from gateway.ports import LogHead, LogKind, Logs, SentBundle, StoredNote, Transa
 def ensure_log(tx: Transaction, origin: str, kind: LogKind) -> LogHead:
     """Return the head of a log, creating the log if it does not exist yet."""
     return tx.logs.head(origin) or tx.logs.create(origin, kind)
+
+
+def newest_generation(tx: Transaction, first: str, kind: LogKind) -> int:
+    """Return the newest generation that is stored of the log whose first origin is ``first``."""
+    found = [generation_of(first, head.origin) for head in tx.logs.heads() if head.kind is kind]
+    return max((generation for generation in found if generation is not None), default=1)
 
 
 def extend_log(tx: Transaction, head: LogHead, entries: Sequence[bytes]) -> LogHead:
@@ -42,7 +49,7 @@ def append_bundle(tx: Transaction, origin: str, entries: Sequence[bytes], *, at_
     put_controls(tx, origin, head.size, entries)
     tx.outbox.put_bundle(
         SentBundle(
-            start=head.size,
+            start=base_of(origin) + head.size,
             count=len(entries),
             root=grown.edge.root(),
             box=None,

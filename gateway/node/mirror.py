@@ -10,7 +10,7 @@ Spec: docs/spec/exchange.md, "Answers"; docs/spec/log.md, "Entries".
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -30,6 +30,7 @@ from gateway.core.entries import (
     decode_entry,
     kind_of,
 )
+from gateway.core.generation import first_of, first_place, predecessor_of
 from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Announced
 from gateway.core.signature import HybridVerifier
@@ -37,7 +38,8 @@ from gateway.errors import PeerError
 from gateway.node.announcements import MAX_AGREEMENTS, announced_in
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
-from gateway.node.signing_keys import statement_at, statements_in
+from gateway.node.refill import placed
+from gateway.node.signing_keys import statement_at, statements_before, statements_in
 from gateway.ports import Incident, Keyring, Store, Transaction
 
 log = structlog.get_logger(__name__)
@@ -72,10 +74,14 @@ class MirrorReader:
     def __init__(self, *, pair: Pair, keyring: Keyring, on_kem_key: Callable[[KemKeyEntry], None]) -> None:
         """Wire the reader; ``on_kem_key`` is told the key to seal for."""
         self._pair = pair
+        # Both logs are of one generation, so their indexes have one base.
+        self._base = first_place(pair.generation)
         self._keyring = keyring
         self._on_kem_key = on_kem_key
         self._announced = Announced()
         self._stated: list[tuple[int, bytes]] = []
+        # The last statement of the generations before this one.
+        self._stated_before: bytes | None = None
 
     @property
     def announced(self) -> Announced:
@@ -86,15 +92,19 @@ class MirrorReader:
         """Read from the mirror what the peer announced last."""
         origin = self._pair.peer_origin
 
-        def load(tx: Transaction) -> tuple[list[tuple[int, bytes]], tuple[int, bytes] | None, Announced]:
+        def load(
+            tx: Transaction,
+        ) -> tuple[list[bytes], list[tuple[int, bytes]], tuple[int, bytes] | None, Announced]:
             kem_key = tx.logs.newest_control(origin, Kind.KEM_KEY)
-            return statements_in(tx, origin), kem_key, announced_in(tx, origin)
+            stated = statements_in(tx, origin)
+            return statements_before(tx, origin), stated, kem_key, announced_in(tx, origin)
 
-        self._stated, kem_key, self._announced = await store.read(load)
+        earlier, self._stated, kem_key, self._announced = await store.read(load)
         before: bytes | None = None
-        for _, statement in self._stated:
+        for statement in (*earlier, *(item for _, item in self._stated)):
             self._keyring.accept_peer_statement(statement, after=before)
             before = statement
+        self._stated_before = earlier[-1] if earlier else None
         if kem_key is not None and isinstance(entry := decode_entry(kem_key[1]), KemKeyEntry):
             self._on_kem_key(entry)
 
@@ -134,12 +144,19 @@ class MirrorReader:
             if isinstance(entry, KeyStatementEntry) and index != end - 1:
                 msg = "a key statement is the last entry of its bundle"
                 raise PeerError(msg)
-            if index == 0 and not isinstance(entry, KeyStatementEntry):
-                msg = "the first entry of an exchange log is its key statement"
+            if index == 0 and not self._is_first(entry):
+                msg = "the first entry of an exchange log is its key statement, or cites the log before it"
                 raise PeerError(msg)
             if isinstance(entry, KeyStatementEntry):
-                before = statement_at(self._stated, index)
+                before = statement_at(self._stated, index) or self._stated_before
                 self._keyring.accept_peer_statement(entry.statement, after=before)
+
+    def _is_first(self, entry: Entry) -> bool:
+        """Return whether an entry may open the peer's log in this generation."""
+        before = predecessor_of(self._pair.peer_origin)
+        if before is None:
+            return isinstance(entry, KeyStatementEntry)
+        return isinstance(entry, AnchorEntry) and entry.origin == before
 
     def keep(
         self,
@@ -157,8 +174,9 @@ class MirrorReader:
                 case ReceiptEntry():
                     moved = True
                     due = self._receipt(tx, index, entry, now_ms) or due
-                case CollectedEntry() if entry.origin == self._pair.exchange_origin:
-                    tx.outbox.collected(entry.collections, log_index=index)
+                case CollectedEntry() if first_of(entry.origin) == self._pair.first_exchange_origin:
+                    # Of an earlier generation as well: collections may come long after.
+                    tx.outbox.collected(placed(entry), log_index=self._base + index)
                     moved = True
                 case KemKeyEntry():
                     kem_key = entry
@@ -213,12 +231,12 @@ class MirrorReader:
             )
             return False
         return tx.outbox.received(
-            start=entry.start,
-            end=end,
+            start=self._base + entry.start,
+            end=self._base + end,
             decided_ms=entry.decided_ms,
-            receipt_index=index,
+            receipt_index=self._base + index,
             # Also with codes of a later version: whatever they say, it is not *received*.
-            exceptions=entry.exceptions,
+            exceptions=[replace(item, index=self._base + item.index) for item in entry.exceptions],
         )
 
     def _anchor(self, tx: Transaction, entry: AnchorEntry, now_ms: int) -> None:
@@ -235,8 +253,8 @@ class MirrorReader:
         if head is None or size > head.size:
             return None
         # What the peer speaks of nearly always ends with a bundle, whose root is stored.
-        for bundle in tx.outbox.bundles_from(max(size - 1, 0), limit=1):
-            if bundle.end == size:
+        for bundle in tx.outbox.bundles_from(self._base + max(size - 1, 0), limit=1):
+            if bundle.end == self._base + size:
                 return bundle.root
         return edge_at(size, reader=LogHashes(tx.logs, origin)).root()
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import cosign, only_signatures, signing_key, verify_log_note
 from gateway.core.entries import IncidentKind
-from gateway.core.generation import generation_of, origin_of
+from gateway.core.generation import first_of, generation_of, origin_of
 from gateway.core.merkle import EMPTY_ROOT, Hash, verify_consistency
 from gateway.core.note import parse_note
 from gateway.core.signature import HybridVerifier
@@ -27,6 +27,7 @@ from gateway.errors import MalformedError, PeerConflictError, PeerError
 from gateway.node.intake import Intake
 from gateway.node.log_writer import ensure_log
 from gateway.node.pair import Pair
+from gateway.node.resumption import RESUMES
 from gateway.node.room import Room
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -139,7 +140,7 @@ class PeerService:
             UnknownLogError: Another log.
             MalformedError: The range is not inside the log.
         """
-        if log not in {self._pair.exchange_origin, self._pair.peer_origin}:
+        if first_of(log) not in {self._pair.first_exchange_origin, self._pair.first_peer_origin}:
             msg = "no such log for the peer"
             raise UnknownLogError(msg)
 
@@ -249,12 +250,14 @@ class PeerService:
             origin = origin_of(self._pair.peer_audit_origin, await self._witnessed_generation())
             newest = await self._store.read(lambda tx: tx.logs.newest_note(origin))
             marked = self._high_water.read().get(origin, (0, EMPTY_ROOT))[0]
+            resumes = await self._store.read(lambda tx: int(tx.facts.get(RESUMES) or 0))
+            standing = Standing(generation=self._pair.generation, resumes=resumes, frozen=self._intake.frozen)
             if newest is None or newest.note is None or newest.size < marked:
-                return Standing()
+                return standing
             now_s = self._last_cosign_s = max(self._clock.now_ms() // 1_000, self._last_cosign_s)
         cosigner = self._keyring.cosigner
         note = await self._workers.sign(cosign, newest.note, cosigner=cosigner, time_s=now_s)
-        return Standing(witnessed=note)
+        return replace(standing, witnessed=note)
 
     async def _witnessed_generation(self) -> int:
         """Return the newest generation of the peer's audit log of which anything was cosigned."""

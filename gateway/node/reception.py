@@ -28,13 +28,15 @@ from gateway.ports import NewMessage, Transaction
 class Reception:
     """Decides which messages of a bundle are received. It keeps nothing between calls."""
 
-    def __init__(self, *, vault: Vault) -> None:
+    def __init__(self, *, vault: Vault, base: int = 0) -> None:
         """Wire it.
 
         Args:
             vault: Re-wraps content keys for storage, opens answered messages for the rules.
+            base: Place of index 0 of the mirror (`gateway.core.generation`).
         """
         self._vault = vault
+        self._base = base
 
     def receive(
         self, tx: Transaction, messages: Sequence[Opened | Refused], now_ms: int
@@ -59,6 +61,7 @@ class Reception:
         )
         ids = [message.message_id for message in messages]
         known = tx.inbox.known([item for item in ids if item is not None])
+        again = self._arrived_again(tx, opened, known)
         rows: list[NewMessage] = []
         exceptions: list[ReceiptException] = []
         refused: list[bytes] = []
@@ -66,7 +69,7 @@ class Reception:
             code: ExceptionCode | None = None
             rule: int | None = None
             if message_id is not None and message_id in known:
-                code = ExceptionCode.DUPLICATE
+                code = None if message.index in again else ExceptionCode.DUPLICATE
             elif isinstance(message, Refused):
                 code, rule = message.code, message.rule
             else:
@@ -90,6 +93,29 @@ class Reception:
             tx.inbox.put_refused(list(dict.fromkeys(refused)))
         return rows, exceptions
 
+    def _arrived_again(self, tx: Transaction, messages: Sequence[Opened], known: set[bytes]) -> set[int]:
+        """Let messages of an earlier generation that were sequenced anew stand at their new places.
+
+        Returns:
+            The indexes of their entries: of these messages nothing is new but the place.
+        """
+        if self._base == 0:
+            return set()
+        rows = tx.threads.rows([m.message_id for m in messages if m.message_id in known])
+        again: dict[bytes, int] = {}
+        for message in messages:
+            row = rows.get(message.message_id)
+            if row is None or row.outgoing or row.log_index is None or row.log_index >= self._base:
+                continue
+            content = tx.threads.content(row.message_id)
+            # Erased since, there is nothing left that could be another content.
+            if content is None or (
+                row.header == message.derived.header_bytes and content[1] == message.ciphertext
+            ):
+                again.setdefault(row.message_id, message.index)
+        tx.inbox.arrived_again([(message_id, self._base + index) for message_id, index in again.items()])
+        return set(again.values())
+
     def _decided(self, message: Opened, memory: ThreadMemory, now_ms: int) -> NewMessage | str:
         """Return the row of a message that its conversation accepts, else the id of the first broken rule."""
         verdict = examine_thread(
@@ -106,7 +132,7 @@ class Reception:
             seq=document["header"]["conversation"]["seq"],
             effects=effects_of(document, catalogue=message.catalogue, threads=memory),
             arrived_ms=now_ms,
-            log_index=message.index,
+            log_index=self._base + message.index,
             flags=" ".join(sorted(flags)),
             ciphertext=message.ciphertext,
             # The box is not kept: from here on the content key lives under our storage key.

@@ -18,6 +18,7 @@ Spec: docs/spec/exchange.md, "Start" and "Recovery".
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,13 +26,16 @@ from typing import Final
 import structlog
 
 from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
+from gateway.core.digest import digest_of
 from gateway.core.entries import IncidentEntry, IncidentKind, encode_entry
+from gateway.core.generation import base_of
 from gateway.core.merkle import Hash, RightEdge, append, edge_at, hash_leaf
-from gateway.errors import OperatorError, PeerError, UnavailableError
-from gateway.node.audit_log import NODE, PEER, AuditLog
+from gateway.errors import OperatorError, PeerError, RejectedError, UnavailableError
+from gateway.node.audit_log import NODE, PEER, Actor, AuditLog
 from gateway.node.log_writer import LogHashes, append_bundle, ensure_log
 from gateway.node.pair import Pair
 from gateway.node.refill import append_recovered
+from gateway.node.resumption import RESUMES
 from gateway.node.succession import Succession
 from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
@@ -65,6 +69,18 @@ class UnprovenHistoryError(OperatorError):
     """What this node signed is neither in its database nor proven by the peer's copy."""
 
     code = "unproven-history"
+
+
+class GenerationBehindError(OperatorError):
+    """The peer has resumed the pair in a generation that this database, an old copy, does not know."""
+
+    code = "generation-behind"
+
+
+class NothingToOverrideError(RejectedError):
+    """The node does not wait for the peer's answer."""
+
+    code = "nothing-to-override"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +121,8 @@ class Recovery:
         self._clock = clock
         self._entropy = entropy
         self._workers = workers
+        self._waiting = False
+        self._overridden = asyncio.Event()
 
     async def settle(self, on_recovering: Callable[[], None]) -> None:
         """Return once our log is known to be whole; ask the peer until it answers.
@@ -117,18 +135,27 @@ class Recovery:
                 missing entries cannot be had. Signing could then make a second history.
         """
         wait_s = FIRST_WAIT_S
-        while True:
+        while not self._overridden.is_set():
+            self._waiting = True
             try:
-                await self._compare(await self._link.view(), on_recovering)
-                await self._succession.confirm((await self._standing()).witnessed)
+                view = await self._link.view()
+                standing = await self._standing()
+                await self._check_generation(standing)
+                await self._compare(view, on_recovering)
+                await self._succession.confirm(standing.witnessed)
             except (UnavailableError, PeerError) as error:
                 log.warning("recovery.waiting", peer=self._pair.peer_node, code=error.code)
             else:
                 await self._report_lost_mirror()
                 await self._store.write(Step.RECOVERED, self._succession.report)
+                self._waiting = False
                 return
-            await wait_for(self._clock, wait_s * (0.5 + 0.5 * self._entropy.fraction()))
+            wait = wait_s * (0.5 + 0.5 * self._entropy.fraction())
+            await wait_for(self._clock, wait, self._overridden)
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+        # Once: should the peer turn out to hold more of our log, it is asked again.
+        self._overridden.clear()
+        self._waiting = False
 
     async def peer_rolled_back(self, size: int, cosigned: int) -> None:
         """Record that the peer mirrors less of our log than it had cosigned.
@@ -143,7 +170,7 @@ class Recovery:
         now_ms = self._clock.now_ms()
 
         def record(tx: Transaction) -> int:
-            moved = tx.outbox.rolled_back(size)
+            moved = tx.outbox.rolled_back(base_of(self._origin) + size)
             root = edge_at(size, reader=LogHashes(tx.logs, self._origin)).root()
             self._report(tx, IncidentKind.PEER_ROLLBACK, self._origin, size, root, now_ms)
             event = self._audit.event(
@@ -154,6 +181,58 @@ class Recovery:
 
         moved = await self._store.write(Step.RECOVERED, record)
         log.error("peer.rolled_back", peer=self._pair.peer_node, size=size, cosigned=cosigned, messages=moved)
+
+    async def _check_generation(self, standing: Standing) -> None:
+        """Compare the generations of the exchange logs before anything is said of their sizes."""
+        own = self._pair.generation
+        if standing.generation > own:
+            if await self._store.read(lambda tx: tx.facts.get(RESUMES)) is not None:
+                msg = "the next generation is being opened"
+                raise UnavailableError(msg)
+            msg = "the pair has gone on in a later generation than this database holds"
+            raise GenerationBehindError(msg)
+        if standing.generation < own:
+            msg = "the peer has not opened this generation yet"
+            raise UnavailableError(msg)
+
+    async def override(self, actor: Actor, reason: str) -> None:
+        """Let this node sign although the peer has not answered: an operator vouches for its database.
+
+        Raises:
+            NothingToOverrideError: The node does not wait for the peer.
+            UnprovenHistoryError: The high-water file knows that entries are missing.
+        """
+        if self._overridden.is_set() or not self._waiting:
+            msg = "this node does not wait for its peer"
+            raise NothingToOverrideError(msg)
+        head = await self._store.read(lambda tx: tx.logs.head(self._origin))
+        size = 0 if head is None else head.size
+        marked, marked_root = self._high_water.read().get(self._origin, (0, RightEdge.EMPTY.root()))
+        if marked > size:
+            msg = "entries that this node signed are missing in its database: only the peer has them"
+            raise UnprovenHistoryError(msg)
+        if marked:
+            await self._check_root(marked, marked_root)
+        now_ms = self._clock.now_ms()
+        edge = RightEdge.EMPTY if head is None else head.edge
+
+        def record(tx: Transaction) -> None:
+            tx.facts.put_incident(
+                Incident(
+                    kind=IncidentKind.RECOVERY, origin=self._origin, size=size, root=edge.root(), at_ms=now_ms
+                )
+            )
+            event = self._audit.event(
+                at_ms=now_ms,
+                actor=actor,
+                event="recovery.overridden",
+                details=(size, digest_of(reason.encode())),
+            )
+            self._audit.append(tx, event)
+
+        await self._store.write(Step.RECOVERED, record)
+        log.critical("recovery.overridden", origin=self._origin, size=size)
+        self._overridden.set()
 
     async def _standing(self) -> Standing:
         """Return what the peer knows of generations: nothing, if it is of an earlier release."""
@@ -305,7 +384,7 @@ class Recovery:
                 cosigned=True,
             )
         )
-        tx.outbox.delivered(signed.size, at_ms=now_ms)
+        tx.outbox.delivered(base_of(self._origin) + signed.size, at_ms=now_ms)
         self._report(tx, IncidentKind.RECOVERY, self._origin, start, before, now_ms)
         event = self._audit.event(
             at_ms=now_ms, actor=NODE, event="log.recovered", details=(start, signed.size)

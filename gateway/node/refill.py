@@ -11,11 +11,13 @@ Spec: docs/spec/exchange.md, "Recovery".
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES
 from gateway.core.entries import (
     CollectedEntry,
+    Collection,
     Entry,
     IncidentEntry,
     IncidentKind,
@@ -26,6 +28,7 @@ from gateway.core.entries import (
     decode_entry,
 )
 from gateway.core.envelope import decode_header
+from gateway.core.generation import base_of, first_of
 from gateway.core.states import State
 from gateway.errors import MalformedError
 from gateway.node.eraser import restored
@@ -45,21 +48,22 @@ def append_recovered(tx: Transaction, head: LogHead, entries: Sequence[bytes], *
         entries: The entries behind it, in order.
         at_ms: Now, UTC milliseconds.
     """
+    base = base_of(head.origin)
     for run in _runs([(data, _decoded(data)) for data in entries]):
         start, data = head.size, [item[0] for item in run]
         head = extend_log(tx, head, data)
         put_controls(tx, head.origin, start, data)
         messages = [
-            (index, _message_id(entry))
+            (base + index, _message_id(entry))
             for index, (_, entry) in enumerate(run, start)
             if isinstance(entry, MessageEntry)
         ]
         tx.outbox.recovered(messages, at_ms=at_ms)
         for index, (_, entry) in enumerate(run, start):
-            _apply(tx, head.origin, index, entry, at_ms)
+            _apply(tx, head.origin, base + index, entry, at_ms)
         tx.outbox.put_bundle(
             SentBundle(
-                start=start,
+                start=base + start,
                 count=len(run),
                 root=head.edge.root(),
                 box=None,
@@ -71,22 +75,30 @@ def append_recovered(tx: Transaction, head: LogHead, entries: Sequence[bytes], *
     return head
 
 
-def _apply(tx: Transaction, origin: str, index: int, entry: Entry | None, at_ms: int) -> None:
+def _apply(tx: Transaction, origin: str, place: int, entry: Entry | None, at_ms: int) -> None:
     """Make the effects of an entry that is not a message."""
     match entry:
         case ReceiptEntry():
-            tx.inbox.receipts_recovered(entry.start, entry.start + entry.count, log_index=index)
+            start = base_of(entry.origin) + entry.start
+            tx.inbox.receipts_recovered(start, start + entry.count, log_index=place)
         case CollectedEntry():
-            tx.inbox.collections_recovered(entry.collections, log_index=index)
+            tx.inbox.collections_recovered(placed(entry), log_index=place)
         case VoidEntry():
             _end_void(tx, entry, at_ms)
         case IncidentEntry() if entry.incident == IncidentKind.ERASED and entry.size > 0:
             # It was erased after the backup: it is erased again.
-            message_id = tx.removal.message_at(entry.size - 1, outgoing=entry.origin == origin)
+            at, is_own = base_of(entry.origin) + entry.size - 1, first_of(entry.origin) == first_of(origin)
+            message_id = tx.removal.message_at(at, outgoing=is_own)
             if message_id is not None:
                 tx.removal.put_ending(restored(message_id))
         case _:
             return  # announcements were noted; anchors and incidents have no effect here
+
+
+def placed(entry: CollectedEntry) -> list[Collection]:
+    """Return the collections of an entry with the places of the messages."""
+    base = base_of(entry.origin)
+    return [replace(item, index=base + item.index) for item in entry.collections]
 
 
 def _end_void(tx: Transaction, entry: VoidEntry, at_ms: int) -> None:

@@ -30,6 +30,7 @@ from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.custody import Custody
 from gateway.node.eraser import Eraser
 from gateway.node.evidence import EvidenceRoom
+from gateway.node.forks import FROZEN, GIVEN_UP
 from gateway.node.front_door import FrontDoor
 from gateway.node.gate import Gate
 from gateway.node.health import Health, Phase, WriterWatch, obstacles_of, read_vitals, troubles_of
@@ -46,11 +47,14 @@ from gateway.node.peer_service import PeerService
 from gateway.node.queue import Line, QueueDesk
 from gateway.node.quotas import Quota, Quotas
 from gateway.node.recovery import Recovery
+from gateway.node.resumption import Resumption
 from gateway.node.room import RESERVE_BYTES, Room
 from gateway.node.sequencer import Sequencer
+from gateway.node.signing_keys import newest_statement
 from gateway.node.succession import Succession
 from gateway.node.tracking import Tracking
 from gateway.node.vault import Vault
+from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
@@ -63,12 +67,16 @@ from gateway.ports import (
     PeerLink,
     Step,
     Store,
+    Transaction,
 )
 
 log = structlog.get_logger(__name__)
 
 WATCH_S: Final = 1.0
 """Seconds between two looks at disk, quotas and maintenance."""
+
+SHIPPING_S: Final = 5.0
+"""Seconds that an orderly stop gives the last bundles to reach the peer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +128,7 @@ class Node:
         self.started = asyncio.Event()
         # Set once it is known which generation of the audit log may go on: nothing is recorded before.
         self._books = asyncio.Event()
+        self._shipping: asyncio.Task[None] | None = None
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
         gate = Gate()
@@ -293,8 +302,20 @@ class Node:
             )
             for parties in config.third_parties
         )
+        self.resumption = Resumption(
+            pair=pair,
+            store=store,
+            keyring=keyring,
+            high_water=high_water,
+            audit=self._audit,
+            link=link,
+            clock=clock,
+            is_frozen=lambda: self._intake.frozen or self._courier.breaker is Breaker.FROZEN,
+            on_signed_off=self._signed_off,
+            quiet=self._quiet,
+        )
         self._inspection = Inspection(store=store, audit=self._audit, clock=clock)
-        self._recovery = Recovery(
+        self.recovery = self._recovery = Recovery(
             pair=pair,
             store=store,
             keyring=keyring,
@@ -397,6 +418,22 @@ class Node:
         )
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
+    async def record_once(self, event: str, digest: bytes) -> None:
+        """Write an event about a document with its digest, unless the newest one of the kind has it."""
+        await self._books.wait()
+        key = f"recorded:{event}"
+        now_ms = self._clock.now_ms()
+
+        def keep(tx: Transaction) -> None:
+            if tx.facts.get(key) == digest.hex():
+                return
+            tx.facts.put(key, digest.hex())
+            self._audit.append(
+                tx, self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=(digest,))
+            )
+
+        await self._store.write(Step.AUDITED, keep)
+
     async def restate(self) -> None:
         """Put a newer key statement of the keyring into both logs; from there on its keys sign.
 
@@ -413,10 +450,18 @@ class Node:
         """Record that the node stops, and sign the audit log up to and with that event.
 
         For the end of an orderly stop, after the ports have drained: without it the last
-        events would stay unsigned until the next start. Nothing if the log is not open yet.
+        events would stay unsigned until the next start. What our log has signed is given the time
+        to reach the peer: of an entry that is signed and nowhere else, an older copy of this
+        database could not be refilled. Nothing if the log is not open yet.
         """
         if not self._books.is_set():
             return
+        end_s = self._clock.monotonic_s() + SHIPPING_S
+        while self._courier.reachable and self._clock.monotonic_s() < end_s:
+            own = await self._store.read(lambda tx: tx.logs.head(self.pair.exchange_origin))
+            if own is None or own.size <= self._courier.peer_size:
+                break
+            await wait_for(self._clock, 0.05)
         await self.record("node.stopped")
         await self._housekeeping.sign_audit()
 
@@ -449,20 +494,52 @@ class Node:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._housekeeping.run(), name="housekeeping")
             tasks.create_task(self._inspection.run(), name="inspection")
-            tasks.create_task(self._ship(), name="courier")
+            self._shipping = tasks.create_task(self._ship(), name="courier")
+            tasks.create_task(self.resumption.run(), name="resumption")
             for number, attestations in enumerate(self._attestations):
                 tasks.create_task(attestations.run(), name=f"attestations {number}")
 
     async def _ship(self) -> None:
         """Settle where our log is, then ship it; again when the peer turns out to hold more of it."""
+        if await self._is_given_up():
+            # What it signed cannot be proven, and both operators have to sign off: until the next
+            # generation opens, nothing of this one is signed, compared or shipped.
+            self.started.set()
+            return
         while True:
             await self._recovery.settle(self._recovering)
+            await self._take_up_keys()
             await self._sequencer.open()
             self._settled()
             try:
                 await self._courier.run()
             except RollbackError:
                 self._recovering()
+
+    async def _is_given_up(self) -> bool:
+        """Return whether operators have given this generation up while the node was stopped."""
+        frozen = await self._store.read(lambda tx: tx.facts.get(FROZEN))
+        return frozen is not None and frozen.startswith(f"{GIVEN_UP} ")
+
+    async def _quiet(self) -> None:
+        """Return once nothing appends to our log or to the mirror any more."""
+        if self._shipping is not None:
+            self._shipping.cancel()
+            await asyncio.wait([self._shipping])
+        await self._intake.quiet()
+
+    def _signed_off(self) -> None:
+        self._intake.freeze()
+        self._frozen()
+
+    async def _take_up_keys(self) -> None:
+        """Go on with the keys that our log states last, if the home has only an older statement."""
+        origin = self.pair.exchange_origin
+        stated = await self._store.read(lambda tx: newest_statement(tx, origin))
+        if stated is not None and self._keyring.take_up_own(stated):
+            await self._store.write(Step.AUDITED, lambda tx: self._audit.open(tx, stated))
+            await self.record("keys.changed")
+            log.warning("keys.taken_up", origin=origin)
 
     def _settled(self) -> None:
         """Let everything run that signs: our log is known to be whole."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES, Bundle
@@ -39,6 +40,7 @@ from gateway.core.entries import (
     kind_of,
 )
 from gateway.core.envelope import SUITE
+from gateway.core.generation import base_of, index_of, located
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Schedule
@@ -122,6 +124,8 @@ class Sequencer:
         """Wire the sequencer; it starts nothing by itself."""
         self._pair = pair
         self._origin = pair.exchange_origin
+        # Entries are counted within the generation, rows of the database by their places.
+        self._base = base_of(self._origin)
         self._store = store
         self._keyring = keyring
         self._vault = vault
@@ -223,10 +227,11 @@ class Sequencer:
         """
 
         def load(tx: Transaction) -> tuple[SentBundle, Bundle] | None:
-            for stored in tx.outbox.bundles_from(start, limit=1):
+            for stored in tx.outbox.bundles_from(self._base + start, limit=1):
+                first, end = stored.start - self._base, stored.end - self._base
                 return stored, Bundle(
-                    start=stored.start,
-                    entries=tuple(tx.logs.entries(self._origin, stored.start, stored.end)),
+                    start=first,
+                    entries=tuple(tx.logs.entries(self._origin, first, end)),
                     boxes=() if stored.box is None else (stored.box,),
                     ciphertexts=tuple(tx.outbox.ciphertexts(stored.start, stored.end)),
                     note=stored.note or b"",
@@ -271,12 +276,12 @@ class Sequencer:
             box, messages = self._seal(waiting, bundle_id, peer_key)
             entries += messages
             tx.outbox.mark_sent(
-                [(item.number, first + slot) for slot, item in enumerate(waiting)], at_ms=now_ms
+                [(item.number, self._base + first + slot) for slot, item in enumerate(waiting)], at_ms=now_ms
             )
         put_controls(tx, self._origin, head.size, entries)
         grown = extend_log(tx, head, entries)
         stored = SentBundle(
-            start=head.size,
+            start=self._base + head.size,
             count=len(entries),
             root=grown.edge.root(),
             box=box,
@@ -329,10 +334,11 @@ class Sequencer:
         Each names the log of the message and its state right behind the message's entry.
         """
         due = tx.removal.due_entries(limit=MAX_ANSWERS)
-        tx.removal.entries_logged([number for number, _, _ in due], log_index=first)
+        tx.removal.entries_logged([number for number, _, _ in due], log_index=self._base + first)
         entries: list[bytes] = []
-        for _, outgoing, index in due:
-            origin = self._origin if outgoing else self._pair.peer_origin
+        for _, outgoing, place in due:
+            own, peers = self._pair.first_exchange_origin, self._pair.first_peer_origin
+            origin, index = located(own if outgoing else peers, place)
             root = edge_at(index + 1, reader=LogHashes(tx.logs, origin)).root()
             entries.append(
                 encode_entry(
@@ -346,13 +352,14 @@ class Sequencer:
         due = tx.inbox.due_receipts(limit=MAX_ANSWERS)
         entries: list[bytes] = []
         for run in _runs(due):
-            tx.inbox.receipts_logged([item.start for item in run], log_index=first + len(entries))
+            at = self._base + first + len(entries)
+            tx.inbox.receipts_logged([item.start for item in run], log_index=at)
             last = run[-1]
             entries.append(
                 encode_entry(
                     ReceiptEntry(
                         origin=self._pair.peer_origin,
-                        start=run[0].start,
+                        start=index_of(run[0].start),
                         count=last.start + last.count - run[0].start,
                         root=last.root,
                         decided_ms=last.decided_ms,
@@ -365,12 +372,16 @@ class Sequencer:
     def _collections(self, tx: Transaction, first: int) -> list[bytes]:
         entries: list[bytes] = []
         due = tx.inbox.due_collections(limit=MAX_COLLECTIONS * 16)
-        for at in range(0, len(due), MAX_COLLECTIONS):
-            chunk = due[at : at + MAX_COLLECTIONS]
-            tx.inbox.collections_logged(chunk, log_index=first + len(entries))
-            entries.append(
-                encode_entry(CollectedEntry(origin=self._pair.peer_origin, collections=tuple(chunk)))
-            )
+        # In order of their places, so those of an earlier generation stand together.
+        for origin, group in groupby(
+            due, key=lambda item: located(self._pair.first_peer_origin, item.index)[0]
+        ):
+            of_log = list(group)
+            for at in range(0, len(of_log), MAX_COLLECTIONS):
+                chunk = of_log[at : at + MAX_COLLECTIONS]
+                tx.inbox.collections_logged(chunk, log_index=self._base + first + len(entries))
+                said = tuple(replace(item, index=index_of(item.index)) for item in chunk)
+                entries.append(encode_entry(CollectedEntry(origin=origin, collections=said)))
         return entries
 
     def _anchors(self, tx: Transaction) -> list[bytes]:
@@ -392,21 +403,22 @@ class Sequencer:
             return None
         newest = tx.logs.newest_note(self._origin)
         signed = 0 if newest is None else newest.size
-        bundles = tx.outbox.bundles_from(signed, limit=1)
+        bundles = tx.outbox.bundles_from(self._base + signed, limit=1)
         return bundles[0] if bundles and bundles[0].note is None else None
 
     # --- signing ---------------------------------------------------------------------
 
     async def _sign(self, stored: SentBundle) -> bytes:
         """Sign the head behind a stored bundle; return the note once it may leave."""
-        checkpoint = Checkpoint(origin=self._origin, size=stored.end, root=stored.root)
+        end = stored.end - self._base
+        checkpoint = Checkpoint(origin=self._origin, size=end, root=stored.root)
         # Note times never go back, whatever the clock does.
         self._last_note_s = max(self._clock.now_ms() // 1_000, self._last_note_s)
         time_s = self._last_note_s
         note = await self._workers.sign(
             sign_checkpoint,
             checkpoint,
-            signer=self._keys.signer(stored.end),
+            signer=self._keys.signer(end),
             time_s=time_s,
         )
 
@@ -415,7 +427,7 @@ class Sequencer:
             tx.logs.put_note(
                 StoredNote(
                     origin=self._origin,
-                    size=stored.end,
+                    size=end,
                     root=stored.root,
                     at_ms=self._clock.now_ms(),
                     note=note,
@@ -423,7 +435,7 @@ class Sequencer:
             )
 
         await self._store.write(Step.SIGNED, keep)
-        await self._high_water.record({self._origin: (stored.end, stored.root)})
+        await self._high_water.record({self._origin: (end, stored.root)})
         return note
 
 

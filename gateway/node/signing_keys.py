@@ -5,6 +5,9 @@ checkpoint that a statement's bundle closes with is the first one under the new 
 bundle below it that has to be signed once more is signed under the old ones. The cosigner
 key changes when the peer is known to hold the statement: before that it could not verify.
 
+A successor (`gateway.core.generation`) states keys of its own, never older ones than the log
+before it did: a key that was replaced must not come back by opening another generation.
+
 Spec: docs/spec/keys.md, "Rotation"; docs/spec/log.md, "Entries".
 """
 
@@ -14,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.entries import KeyStatementEntry, Kind, decode_entry
+from gateway.core.generation import first_of, generation_of
 from gateway.core.signature import HybridSigner
 from gateway.ports import Keyring, Transaction
 
@@ -29,11 +33,14 @@ class SigningKeys:
         self._origin = origin
         self._keyring = keyring
         self._stated: Sequence[tuple[int, bytes]] = ()
+        # What the peer holds of the generations before this one states last.
+        self._before: bytes | None = None
         self._held = 0
 
     def load(self, tx: Transaction) -> None:
         """Read what the log states, and how far the peer is known to hold it."""
         self._stated = statements_in(tx, self._origin)
+        self._before = _cosigned_before(tx, self._origin)
         cosigned = tx.logs.newest_note(self._origin, cosigned=True)
         self.peer_holds(0 if cosigned is None else cosigned.size)
 
@@ -44,7 +51,8 @@ class SigningKeys:
     def peer_holds(self, size: int) -> None:
         """Note that the peer mirrors the log up to ``size``: its keys up to there may be used."""
         self._held = max(self._held, size)
-        self._keyring.use_cosigner_of(self._at(self._held))
+        found = statement_at(self._stated, self._held) or self._before
+        self._keyring.use_cosigner_of(self._at(0) if found is None else found)
 
     def _at(self, size: int) -> bytes:
         """Return the statement in force at a size; before any of the log, the first one."""
@@ -64,6 +72,13 @@ def statements_in(tx: Transaction, origin: str) -> list[tuple[int, bytes]]:
     return found
 
 
+def statements_before(tx: Transaction, origin: str) -> list[bytes]:
+    """Return the key statements of the generations of a log before the one that is named, in order."""
+    return [
+        statement for before in _generations_before(tx, origin) for _, statement in statements_in(tx, before)
+    ]
+
+
 def newest_statement(tx: Transaction, origin: str) -> bytes | None:
     """Return the newest key statement of a log, or None if it holds none."""
     found = tx.logs.newest_control(origin, Kind.KEY_STATEMENT)
@@ -76,4 +91,23 @@ def statement_at(stated: Sequence[tuple[int, bytes]], size: int) -> bytes | None
     for index, statement in reversed(stated):
         if index < size:
             return statement
+    return None
+
+
+def _generations_before(tx: Transaction, origin: str) -> list[str]:
+    """Return the origins of the stored generations of a log before ``origin``, the oldest first."""
+    first = first_of(origin)
+    own = generation_of(first, origin) or 1
+    found = {generation_of(first, head.origin): head.origin for head in tx.logs.heads()} if own > 1 else {}
+    return [
+        name for number, name in sorted((n, o) for n, o in found.items() if n is not None) if number < own
+    ]
+
+
+def _cosigned_before(tx: Transaction, origin: str) -> bytes | None:
+    """Return the newest statement that the peer holds of the generations before, or None."""
+    for before in reversed(_generations_before(tx, origin)):
+        cosigned = tx.logs.newest_note(before, cosigned=True)
+        if cosigned is not None:
+            return statement_at(statements_in(tx, before), cosigned.size)
     return None

@@ -36,7 +36,7 @@ from gateway.core.merkle import Hash, edge_at
 from gateway.core.note import parse_note
 from gateway.errors import PeerError
 from gateway.node.audit_log import NODE, AuditLog
-from gateway.node.log_writer import LogHashes, append_bundle, ensure_log, extend_log
+from gateway.node.log_writer import LogHashes, append_bundle, ensure_log, extend_log, newest_generation
 from gateway.node.pair import Pair
 from gateway.node.workers import Workers
 from gateway.ports import Clock, HighWater, Incident, Keyring, LogHead, LogKind, Step, Store, Transaction
@@ -88,7 +88,9 @@ class Succession:
 
         Called before the first event of the process.
         """
-        self._audit.generation = await self._store.read(self._newest_generation)
+        self._audit.generation = await self._store.read(
+            lambda tx: newest_generation(tx, self._audit.first_origin, LogKind.AUDIT)
+        )
         marks = self._high_water.read().items()
         remembered = [
             _Signed(generation=generation, size=size, root=root)
@@ -137,14 +139,6 @@ class Succession:
         return True
 
     # --- comparing -------------------------------------------------------------------
-
-    def _newest_generation(self, tx: Transaction) -> int:
-        found = [
-            generation_of(self._audit.first_origin, head.origin) or 1
-            for head in tx.logs.heads()
-            if head.kind is LogKind.AUDIT
-        ]
-        return max(found, default=1)
 
     def _is_lost(self, tx: Transaction, signed: _Signed) -> bool:
         """Return whether the newest generation does not lead through a state that was signed."""

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gateway.core.generation import located
 from gateway.core.receipt import ExceptionCode, state_after
 from gateway.core.states import State
 from gateway.errors import RejectedError
@@ -159,7 +160,7 @@ class Tracking:
         return now_ms
 
     def _timeline(self, row: MessageRow, addressees: Sequence[CollectionRow]) -> tuple[TimelineEvent, ...]:
-        own, peer = self._pair.exchange_origin, self._pair.peer_origin
+        own, sent = located(self._pair.first_exchange_origin, row.log_index or 0)
         origin, index = self._audit.located(row.audit_index or 0)
         events = [TimelineEvent(event="accepted", at_ms=row.arrived_ms, origin=origin, index=index)]
         decision = self._decision(row)
@@ -168,26 +169,22 @@ class Tracking:
             events.append(decision)
             decision = None
         if row.sent_ms is not None and row.log_index is not None:
-            events.append(TimelineEvent(event="sent", at_ms=row.sent_ms, origin=own, index=row.log_index))
+            events.append(TimelineEvent(event="sent", at_ms=row.sent_ms, origin=own, index=sent))
             if row.delivered_ms is not None:
                 # Proven by the peer's cosignature on our log, which covers the entry.
                 events.append(
-                    TimelineEvent(event="delivered", at_ms=row.delivered_ms, origin=own, index=row.log_index)
+                    TimelineEvent(event="delivered", at_ms=row.delivered_ms, origin=own, index=sent)
                 )
         if decision is not None:
             events.append(decision)
         events += [
-            TimelineEvent(
-                event="collected",
-                at_ms=item.collected_ms,
-                origin=peer,
-                index=item.log_index,
-                agency=item.agency,
-            )
-            for item in addressees
-            if item.collected_ms is not None
+            self._collected(item, item.collected_ms) for item in addressees if item.collected_ms is not None
         ]
         return tuple(events)
+
+    def _collected(self, item: CollectionRow, at_ms: int) -> TimelineEvent:
+        origin, index = located(self._pair.first_peer_origin, item.log_index or 0)
+        return TimelineEvent(event="collected", at_ms=at_ms, origin=origin, index=index, agency=item.agency)
 
     def _decision(self, row: MessageRow) -> TimelineEvent | None:
         """Return how a message ended, was received, or came back to be sent once more."""
@@ -200,12 +197,11 @@ class Tracking:
             # It ended at this node before it was sent, or before it was sent once more.
             return TimelineEvent(event=state.label, at_ms=row.decided_ms)
         is_refused = state is State.REFUSED  # sent again as often as the protocol allows
-        return TimelineEvent(
-            event=State.REFUSED.label if is_refused else said.label,
-            at_ms=row.decided_ms,
-            origin=None if row.receipt_index is None else self._pair.peer_origin,
-            index=row.receipt_index,
-        )
+        event = State.REFUSED.label if is_refused else said.label
+        if row.receipt_index is None:
+            return TimelineEvent(event=event, at_ms=row.decided_ms)
+        origin, index = located(self._pair.first_peer_origin, row.receipt_index)
+        return TimelineEvent(event=event, at_ms=row.decided_ms, origin=origin, index=index)
 
 
 def _state_said(exception: int) -> State:

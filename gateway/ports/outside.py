@@ -64,6 +64,17 @@ class Keyring(Protocol):
         """Return this node's newest key statement, signed by the national root."""
         ...
 
+    def take_up_own(self, statement: bytes) -> bool:
+        """Take up a newer statement of this node that stands in its own log; return whether it is newer.
+
+        Trust files that were restored may be older than the log that the peer gave back.
+
+        Raises:
+            PeerError: The own root has not signed it.
+            OperatorError: The home does not hold the keys that it names.
+        """
+        ...
+
     @property
     def peer_statement(self) -> bytes:
         """Return the peer's key statement as imported."""
@@ -163,11 +174,13 @@ class Standing:
         witnessed: Newest note of our audit log that it has seen, cosigned, or None.
         generation: Of the exchange logs at the peer.
         resumes: Generation that the peer's operators have signed off for; 0 for none.
+        frozen: Whether the peer has frozen the pair.
     """
 
     witnessed: bytes | None = None
     generation: int = 1
     resumes: int = 0
+    frozen: bool = False
 
 
 class PeerLink(Protocol):

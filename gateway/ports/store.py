@@ -189,6 +189,16 @@ class Outbox(Protocol):
         """
         ...
 
+    def start_anew(self) -> int:
+        """Move messages that no receipt speaks of back to *accepted*: their log is closed.
+
+        The numbers of those that were erased meanwhile are void, and the log has to say so.
+
+        Returns:
+            How many messages are sent once more.
+        """
+        ...
+
     def rolled_back(self, size: int) -> int:
         """Move messages from index ``size`` on back to *sent*, as far as they are not collected.
 
@@ -311,6 +321,14 @@ class Inbox(Protocol):
 
     def receipts_recovered(self, start: int, end: int, *, log_index: int) -> None:
         """Forget receipts that are due for a range: a recovered log already holds them."""
+        ...
+
+    def start_anew(self) -> None:
+        """Forget receipts that are due: the sender's log is closed, and it sends those messages anew."""
+        ...
+
+    def arrived_again(self, messages: Sequence[tuple[bytes, int]]) -> None:
+        """Let messages (id, place) stand at a new place of the mirror; what was collected is due again."""
         ...
 
     def collections_recovered(self, collections: Sequence[Collection], *, log_index: int) -> None:

@@ -143,6 +143,22 @@ _RECEIPTS_RECOVERED: Final = Statement(
     )
     .values(log_index=_bind("at"))
 )
+_FORGET_DUE: Final = Statement(sa.delete(receipts).where(receipts.c.log_index.is_(None)))
+_MOVE_ROW: Final = Statement(
+    sa.update(messages)
+    .where(_m.message_id == _bind("id"), _m.outgoing.is_(False))
+    .values(log_index=_bind("place")),
+    row=("place", "id"),
+)
+_MOVE_ENTRY: Final = Statement(
+    sa.update(inbox)
+    .where(
+        _i.number
+        == sa.select(_m.number).where(_m.message_id == _bind("id"), _m.outgoing.is_(False)).scalar_subquery()
+    )
+    .values(entry_index=_bind("place"), logged_index=sa.null()),
+    row=("place", "id"),
+)
 _EARLY: Final = Statement(
     keep_first(early_collections), row=[column.name for column in early_collections.columns]
 )
@@ -284,6 +300,15 @@ class SqlInbox:
     def receipts_recovered(self, start: int, end: int, *, log_index: int) -> None:
         """Forget receipts that are due for a range: a recovered log already holds them."""
         self._session.change(_RECEIPTS_RECOVERED, first=start, stop=end, at=log_index)
+
+    def start_anew(self) -> None:
+        """Forget receipts that are due: the sender's log is closed, and it sends those messages anew."""
+        self._session.change(_FORGET_DUE)
+
+    def arrived_again(self, messages: Sequence[tuple[bytes, int]]) -> None:
+        """Let messages (id, place) stand at a new place of the mirror; what was collected is due again."""
+        self._session.many(_MOVE_ROW, [(place, message_id) for message_id, place in messages])
+        self._session.many(_MOVE_ENTRY, [(place, message_id) for message_id, place in messages])
 
     def collections_recovered(self, collections: Sequence[Collection], *, log_index: int) -> None:
         """Record acknowledgements that a recovered log already holds.

@@ -214,6 +214,25 @@ class SqlOutbox:
         )
         self._session.change_listed(sql.ANSWERED, open_)
 
+    def start_anew(self) -> int:
+        """Move messages that no receipt speaks of back to *accepted*: their log is closed.
+
+        The numbers of those that were erased meanwhile are void, and the log has to say so.
+
+        Returns:
+            How many messages are sent once more.
+        """
+        erased = self._session.all(sql.ERASED_UNANSWERED)
+        self._session.many(sql.PUT_VOID, [(*place, True) for _, *place in erased])
+        self._session.change_listed(sql.NEVER_SEEN, [number for number, *_ in erased])
+        self._session.change_listed(sql.ANSWERED, [number for number, *_ in erased])
+        total = 0
+        for source, statement in sql.START_ANEW.items():
+            moved = self._session.change(statement)
+            self._session.move(source, State.ACCEPTED, moved)
+            total += moved
+        return total
+
     def rolled_back(self, size: int) -> int:
         """Move messages from index ``size`` on back to *sent*, as far as they are not collected."""
         total = 0

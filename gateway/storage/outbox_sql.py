@@ -292,6 +292,33 @@ ROLLED_BACK: Final = {
     source: _rolled_back(source) for source in sources_of(State.SENT) if source is not State.ACCEPTED
 }
 
+# --- started anew ------------------------------------------------------------------------
+
+
+def _start_anew(source: State) -> Statement:
+    return Statement(
+        sa.update(messages)
+        .where(_m.outgoing.is_(True), state_is(_m.state, source))
+        .values(
+            state=_literal(State.ACCEPTED),
+            log_index=sa.null(),
+            sendings=sa.literal_column("0"),
+            sent_ms=sa.null(),
+            delivered_ms=sa.null(),
+        )
+    )
+
+
+START_ANEW: Final = {source: _start_anew(source) for source in (State.SENT, State.DELIVERED)}
+ERASED_UNANSWERED: Final = Statement(
+    sa.select(_m.number, _m.conversation_id, _m.from_agency, _m.seq)
+    .select_from(erasures.join(messages, _m.number == erasures.c.number))
+    .where(erasures.c.unanswered.is_(True), _m.outgoing.is_(True))
+)
+NEVER_SEEN: Final = ListStatement(
+    lambda items: sa.update(messages).where(_m.number.in_(items)).values(was=_literal(State.ACCEPTED))
+)
+
 # --- recovered -----------------------------------------------------------------------
 
 STATES_OF: Final = ListStatement(

@@ -360,6 +360,33 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Liaison gelée",
                 "Deux notes signées se contredisent ; les exploitants doivent décider.",
             ),
+            _problem(
+                "pair-not-frozen",
+                409,
+                "Pair not frozen",
+                "The pair is not frozen, and the peer does not ask for a new generation: nothing to resume.",
+                "Liaison non gelée",
+                "La liaison n'est pas gelée et le pair ne demande pas de nouvelle génération : "
+                "rien à reprendre.",
+            ),
+            _problem(
+                "nothing-to-override",
+                409,
+                "Nothing to override",
+                "This node does not wait for its peer.",
+                "Rien à outrepasser",
+                "Ce nœud n'attend pas son pair.",
+            ),
+            _problem(
+                "unproven-history",
+                409,
+                "Unproven history",
+                "Entries that this node signed are missing in its database: only the peer has them. "
+                "Wait for the peer, or give this generation up: docs/operating.md, “Recovery”.",
+                "Historique non prouvé",
+                "Des entrées que ce nœud a signées manquent à sa base de données : seul le pair les a. "
+                "Attendez le pair, ou abandonnez cette génération : docs/operating.md, « Recovery ».",
+            ),
             # --- 429, 500, 503, 505 ------------------------------------------------------
             _problem(
                 "too-many-requests",

@@ -184,7 +184,7 @@ async def _advance_until_running(world: World) -> None:
     async def ask() -> bool:
         world.clock.advance(601)
         await asyncio.sleep(0.02)
-        return not await world._unsettled()
+        return not (await world._unsettled())[0]
 
     await world.until(ask, lambda settled: settled)
 

@@ -12,7 +12,7 @@ from gateway.audit.folder import LogFolder
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.trust import Trust, parse_trust
 from gateway.audit.verify import verify_log
-from gateway.core.entries import Entry
+from gateway.core.entries import Entry, IncidentEntry, IncidentKind
 from gateway.core.merkle import Hash
 from tests.unit.audit.making import (
     FR,
@@ -251,3 +251,17 @@ def test_a_report_is_plain_data_for_machines(tmp_path: Path) -> None:
     assert data["logs"][0]["origin"] == FR_US
     assert data["logs"][0]["size"] == 4
     assert {check["outcome"] for check in data["checks"]} == {"held"}
+
+
+@pytest.mark.parametrize("collected_first", [True, False])
+def test_a_refusal_after_a_restore_takes_no_earlier_collection_back(
+    tmp_path: Path, *, collected_first: bool
+) -> None:
+    peer = peer_log(12)
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=US_FR, size=3, root=bytes(32))
+    refusal, collection = receipt(peer, 3, 12, refused=[4]), collected(peer, 4)
+    last: list[Entry] = (
+        [collection, restored, refusal] if collected_first else [restored, refusal, collection]
+    )
+    report = compare(tmp_path, own_log(receipt(peer, 3, 12), *last), peer)
+    assert report.is_verified is collected_first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,19 @@ import pytest
 from gateway.audit.folder import LogFolder
 from gateway.audit.notes import SavedNote, check_notes, check_since
 from gateway.audit.report import Outcome, SetReport
+from gateway.audit.trust import parse_trust
 from gateway.audit.verify import Verification, verify_log
+from gateway.core.checkpoint import Checkpoint
+from gateway.core.cosignature import sign_checkpoint
+from gateway.core.entries import Entry, KeyStatementEntry
+from gateway.core.note import parse_note
+from gateway.core.signature import SoftwareSigner
+from gateway.keyring.statement import parse_statement, root_name, sign_statement
 from tests.unit.audit.making import (
+    FR,
     FR_AUDIT,
     FR_US,
+    TIME_S,
     US_AUDIT,
     MadeLog,
     audit_log,
@@ -21,6 +32,10 @@ from tests.unit.audit.making import (
     exchange_log,
     full_trust,
     make_log,
+    root_vkeys,
+    signer,
+    statement,
+    vkeys,
 )
 
 
@@ -124,3 +139,57 @@ def test_a_log_that_was_rewritten_or_shortened_since_is_found(tmp_path: Path) ->
         check = check_since(log, saved(made), trust=full_trust())
         assert check.outcome is Outcome.FAILED
         assert why in check.detail
+
+
+SECOND = SoftwareSigner(name=FR_AUDIT, ed25519_seed=b"\x21" * 32, mldsa87_seed=b"\x22" * 32)
+
+
+def changed(size: int, *, by: SoftwareSigner, states: bool = True) -> MadeLog:
+    """Return an audit log of which the entries from 20 on stand under a second key."""
+    first, second = (KeyStatementEntry(statement=note) for note in (statement(FR), _second_statement()))
+    stated: list[Entry | bytes] = [first, *events(19), second, *events(60)]
+    log = make_log(FR_AUDIT, stated[:size] if states else events(size))
+    checkpoint = Checkpoint(origin=FR_AUDIT, size=log.size, root=log.root(log.size))
+    return replace(log, signed=sign_checkpoint(checkpoint, signer=by, time_s=TIME_S))
+
+
+@cache
+def _second_statement() -> bytes:
+    first = parse_statement(parse_note(statement(FR)).text)
+    logs = tuple(SECOND.verifier if log.name == FR_AUDIT else log for log in first.logs)
+    return sign_statement(replace(first, version=2, logs=logs), root=signer(root_name("FR")))
+
+
+BOTH = parse_trust(
+    [*vkeys(FR), *(key.encode() for key in SECOND.verifier.verifier_keys(cosigner=False)), *root_vkeys(FR)]
+)
+
+
+@pytest.mark.parametrize(
+    ("size", "by", "holds"),
+    [
+        (20, signer(FR_AUDIT), True),
+        (21, SECOND, True),
+        (20, SECOND, False),
+        (21, signer(FR_AUDIT), False),
+        (50, signer(FR_AUDIT), False),
+    ],
+)
+def test_a_saved_note_bears_the_key_of_its_size(
+    tmp_path: Path, size: int, by: SoftwareSigner, *, holds: bool
+) -> None:
+    folder = LogFolder(changed(60, by=SECOND).export(tmp_path))
+    log = verify_log(folder, title="log", trust=BOTH)
+    assert log.report.is_verified
+    report = check_notes([saved(changed(size, by=by))], [log], trust=BOTH)
+    assert report.is_verified is holds
+    if not holds:
+        assert "keys that are not those of its size" in report.headline
+
+
+def test_a_log_that_states_no_keys_is_refused_where_several_are_trusted(tmp_path: Path) -> None:
+    log = LogFolder(changed(30, by=signer(FR_AUDIT), states=False).export(tmp_path))
+    assert verify_log(log, title="log", trust=full_trust()).report.is_verified
+    report = verify_log(log, title="log", trust=BOTH).report
+    assert not report.is_verified
+    assert "no key statement below its size says which" in (report.reason or "")

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.audit.folder import LogFolder
 from gateway.audit.reconcile import MAX_NAMED, NamedLog, Reconciliation, reconcile
-from gateway.core.entries import Entry, ReceiptEntry
+from gateway.core.entries import Entry, IncidentEntry, IncidentKind, ReceiptEntry
 from tests.unit.audit.making import (
     FR,
     FR_US,
@@ -136,3 +136,22 @@ def test_a_log_that_is_not_verified_or_absent_is_a_difference(tmp_path: Path) ->
     named = NamedLog(title="broken", log=LogFolder(folder))
     found = reconcile([named], [named], trust=full_trust(), progress=lambda _: lambda _done, _all: None)
     assert found.differences[0].startswith("broken is not verified: tiles: ")
+
+
+def test_what_was_collected_before_a_restore_and_shipped_once_more_stays_collected(tmp_path: Path) -> None:
+    log = exchange_log(12)
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    answers = answering(
+        log, receipt(log, 3, 8), collected(log, 4), restored, receipt(log, 3, 12, refused=[4, 5])
+    )
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.is_reconciled, found.differences
+    french = found.directions[0]
+    assert (french.collected, french.received, french.refused) == (1, 8, {"rule": 1})
+
+
+def test_a_collection_of_a_refused_message_is_no_effect_of_a_restore(tmp_path: Path) -> None:
+    log = exchange_log(12)
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    answers = answering(log, restored, receipt(log, 3, 12, refused=[4]), collected(log, 4))
+    assert not compare(tmp_path, [log, answers], [answers, log]).is_reconciled

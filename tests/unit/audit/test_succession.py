@@ -26,6 +26,7 @@ from tests.unit.audit.making import (
     event,
     exchange_log,
     full_trust,
+    make_log,
     opening,
     statement,
 )
@@ -87,10 +88,7 @@ def test_what_was_lost_is_named_whatever_copy_of_the_closed_log_is_at_hand(
     assert report.is_verified
     (check,) = [check for check in report.checks if check.name == f"succession of {FR_AUDIT}/2"]
     assert check.outcome is Outcome.NOT_CHECKED
-    assert check.detail == (
-        f"{FR_AUDIT} was signed up to 80, and {FR_AUDIT} is stored up to 57: "
-        "it was rolled back and closed, what is missing is lost"
-    )
+    assert check.detail == f"rolled back: {FR_AUDIT} was closed at 57 entries, 80 were signed"
 
 
 def test_a_successor_that_cites_another_signed_history_is_found(tmp_path: Path) -> None:
@@ -146,3 +144,20 @@ def test_a_successor_of_an_exchange_log_needs_a_key_statement(tmp_path: Path) ->
     cite = AnchorEntry(origin=FR_US, size=8, root=old.root(8))
     (found,) = verified(tmp_path, successor(FR_US, [cite, *opening(FR)[1:]]))
     assert "no key statement stands in it" in (found.report.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "holds"), [(1, 1, True), (1, 2, True), (2, 2, True), (2, 1, False)]
+)
+def test_a_successor_under_older_keys_than_the_log_before_it_is_found(
+    tmp_path: Path, before: int, after: int, *, holds: bool
+) -> None:
+    stated = [KeyStatementEntry(statement=statement(FR, version)) for version in (before, after)]
+    old = make_log(FR_US, [stated[0], *opening(FR)[1:]])
+    cite = AnchorEntry(origin=FR_US, size=old.size, root=old.root(old.size))
+
+    report = compared(tmp_path, old, successor(FR_US, [cite, stated[1], *opening(FR)[1:]]))
+
+    (check,) = [check for check in report.checks if check.name == f"keys of {FR_US}/2"]
+    assert (check.outcome is Outcome.HELD) is holds
+    assert report.is_verified is holds

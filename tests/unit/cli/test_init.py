@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -27,9 +28,16 @@ def run(*arguments: str | Path, code: int = 0, typed: str | None = None) -> str:
 @pytest.fixture
 def phrases(tmp_path: Path) -> list[str | Path]:
     options: list[str | Path] = []
-    for option in ("--passphrase-file", "--root-passphrase-file", "--issuing-passphrase-file"):
-        path = tmp_path / option.strip("-")
-        path.write_text(f"words for {option}\n")
+    for number, option in enumerate(
+        (
+            "--passphrase-file",
+            "--root-passphrase-file",
+            "--root-passphrase-file",
+            "--issuing-passphrase-file",
+        )
+    ):
+        path = tmp_path / f"phrase-{number}"
+        path.write_text(f"words {number} for {option}\n")
         path.chmod(0o600)
         options += [option, path]
     return options
@@ -95,6 +103,29 @@ def test_a_short_passphrase_is_refused_before_anything_is_made(
 
     assert "fewer than 12 characters" in output
     assert not (tmp_path / "fr").exists()
+
+
+def test_a_root_in_production_has_two_custodians(tmp_path: Path, phrases: list[str | Path]) -> None:
+    where: list[str | Path] = ["--home", tmp_path / "fr", "--authority", tmp_path / "a", *NAMES]
+    one = [item for index, item in enumerate(phrases) if index not in (4, 5)]
+    assert "two custodians" in run(*where, *one, code=1)
+    assert "give --custodian twice" in run(*where, *phrases, "--custodian", "Camille Martin", code=1)
+    Path(phrases[5]).write_bytes(Path(phrases[3]).read_bytes())
+    assert "the same half" in run(*where, *phrases, code=1)
+    assert not (tmp_path / "fr").exists()
+
+
+def test_the_transcript_is_printed_with_names_words_and_its_own_digest(
+    tmp_path: Path, phrases: list[str | Path]
+) -> None:
+    people = ["--custodian", "Camille Martin", "--custodian", "Dominique Petit", "--witness", "Claude Durand"]
+    home = NodeHome(path=tmp_path / "fr")
+    output = run("--home", home.path, "--authority", tmp_path / "a", *NAMES, *phrases, *people)
+
+    assert "custodian 2 / dépositaire 2   Dominique Petit" in output
+    digest = hashlib.sha384(home.ceremony_record.read_bytes()).hexdigest()
+    assert " ".join(digest[start : start + 4] for start in range(0, 96, 4)) in output
+    assert f"ceremony-sha384 {digest}".encode() in home.own.statement.read_bytes()
 
 
 def test_a_home_is_made_once(tmp_path: Path) -> None:

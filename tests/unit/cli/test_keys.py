@@ -248,6 +248,7 @@ def test_an_import_of_a_new_root_asks(
     output = run("import-peer", tmp_path / "us-trust", "--home", fr.path, code=1 - imported, typed=answer)
 
     assert exported["fingerprints"]["root keys (SHA-384)"] in output
+    assert fr.import_record.exists() is imported
     assert (read_pin(fr.peer).root is not None) is imported
 
 
@@ -256,9 +257,10 @@ def test_a_script_that_compared_says_yes(fr: NodeHome, us: NodeHome, tmp_path: P
     write_pin(fr.peer, type(pin)(nation="US", node=pin.node, root=None, lowest_version=1))
     run("export-trust", tmp_path / "us-trust", "--home", us.path)
 
-    run("import-peer", tmp_path / "us-trust", "--home", fr.path, "--yes")
+    run("import-peer", tmp_path / "us-trust", "--home", fr.path, "--yes", "--by", "Camille Martin")
 
     assert read_peer(fr)[1].statement.node == "us.gateway.test"
+    assert "Camille Martin" in fr.import_record.read_text()
 
 
 def test_yes_does_not_replace_a_root(fr: NodeHome, us: NodeHome, tmp_path: Path) -> None:

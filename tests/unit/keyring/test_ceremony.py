@@ -16,7 +16,9 @@ from gateway.keyring.passphrase import Passphrase
 from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, TrustError
 from gateway.keyring.registry import read_registry
 from gateway.keyring.statement import root_fingerprint
-from gateway.keyring.trust import read_pin, read_published_as_stated
+from gateway.keyring.transcript import TEST_MARK, transcript_digest
+from gateway.keyring.trust import read_pin, read_published_as_stated, root_digest
+from gateway.keyring.words import in_words
 from tests.unit.keyring.helpers import Pair, present, root_signer
 
 PLAN = NodePlan(
@@ -100,12 +102,14 @@ def test_the_record_holds_the_fingerprint_to_read_aloud(
     published = read_published_as_stated(home.own)
 
     assert root_fingerprint(published.root) in record
+    assert all(line in record for line in in_words(root_digest(published.root)))
+    assert published.statement.ceremony == transcript_digest(record)
     assert record == home.ceremony_record.read_text()
     assert "TEST" not in record
 
 
 def test_the_record_of_test_keys_says_so_loudly(pair: Pair) -> None:
-    assert "*** TEST KEYS: mode production refuses them ***" in pair.fr.ceremony_record.read_text()
+    assert TEST_MARK in pair.fr.ceremony_record.read_text()
 
 
 def test_a_ceremony_never_replaces_keys(production: tuple[NodeHome, AuthorityHome, str]) -> None:

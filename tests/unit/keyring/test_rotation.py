@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import SignatureInvalidError
 from gateway.keyring import tls
 from gateway.keyring.home import TLS_PEER_KEY, TLS_PEER_NEXT_KEY, NodeHome
 from gateway.keyring.keyfile import Purpose
@@ -17,10 +18,9 @@ from gateway.keyring.rotation import (
     REASONS,
     renew_node_certificates,
     revoke,
-    rotate_cosigner,
-    rotate_logs,
     rotate_peer_tls,
     rotate_server_tls,
+    rotate_signing_keys,
     server_names,
 )
 from gateway.keyring.statement import KeyStatement, StatementRefusedError
@@ -224,8 +224,7 @@ def _files(path: Path) -> dict[Path, bytes]:
 
 
 def later(home: NodeHome, what: str) -> KeyStatement:
-    rotation = {"log": rotate_logs, "cosigner": rotate_cosigner}[what]
-    return rotation(home, folder(home), root_signer(home, nation="FR"), now=present())
+    return rotate_signing_keys(what, home, folder(home), root_signer(home, nation="FR"), now=present())
 
 
 @pytest.mark.parametrize("what", ["log", "cosigner"])
@@ -297,6 +296,34 @@ def test_a_running_node_reads_its_new_keys_and_refuses_a_statement_whose_keys_ar
     assert running.own_statement.version == 2
 
 
+def test_a_home_that_was_restored_takes_up_what_its_log_states(own_pair: Pair) -> None:
+    home = own_pair.fr
+    saved = {path: path.read_bytes() for path in (home.own.statement, home.own_verifier_keys)}
+    later(home, "log")
+    stated = keyring(home).statement
+    for path, content in saved.items():
+        path.write_bytes(content)
+    restored = keyring(home)
+    assert restored.own_statement.version == 1
+
+    assert restored.take_up_own(stated) is True
+
+    assert restored.statement == stated
+    origin = "fr.gateway.test/exchange/us"
+    assert restored.log_signer(origin, stated).verifier == restored.own_statement.log(origin)
+    assert keyring(home).statement == stated
+    assert len(home.own_verifier_keys.read_text().splitlines()) == 10
+    # It never goes back, and takes nothing that is not its own root's, or whose keys are not there.
+    assert restored.take_up_own(saved[home.own.statement]) is False
+    with pytest.raises(SignatureInvalidError):
+        restored.take_up_own(keyring(own_pair.us).statement)
+    for path, content in saved.items():
+        path.write_bytes(content)
+    (home.keys / "log-audit-v2.key").unlink()
+    with pytest.raises(TrustError, match="log-audit"):
+        keyring(home).take_up_own(stated)
+
+
 def test_the_peer_accepts_new_keys_and_never_goes_back(own_pair: Pair) -> None:
     origin = "fr.gateway.test/exchange/us"
     first = keyring(own_pair.fr)
@@ -331,3 +358,17 @@ def test_an_import_beside_a_running_node_is_taken_up(own_pair: Pair) -> None:
     running.reload_peer()
 
     assert running.peer_pins() == published.statement.tls_spki
+
+
+def test_a_peers_keys_count_where_the_trust_folder_cannot_be_written(own_pair: Pair) -> None:
+    first = keyring(own_pair.fr)
+    later(own_pair.fr, "log")
+    newest = keyring(own_pair.fr)
+    peer = keyring(own_pair.us)
+    # A folder in the place of the file is as little writable as a read-only file system.
+    own_pair.us.peer.statement.unlink()
+    own_pair.us.peer.statement.mkdir()
+
+    peer.accept_peer_statement(newest.statement, after=first.statement)
+
+    assert peer.peer_keys == newest.own_statement

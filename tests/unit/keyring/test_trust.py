@@ -65,7 +65,11 @@ def test_what_is_exported_is_what_the_peer_imports(own_pair: Pair, tmp_path: Pat
         "statement.note",
         "us.gateway.test.vkeys",
     ]
-    assert list(published.fingerprints()) == ["root keys (SHA-384)", "root certificate (SHA-384)"]
+    assert list(published.fingerprints()) == [
+        "root keys in words",
+        "root keys (SHA-384)",
+        "root certificate (SHA-384)",
+    ]
 
 
 def test_an_import_pins_root_and_version(own_pair: Pair) -> None:

@@ -1,0 +1,92 @@
+"""What an operator does about each failure that only people can mend, in both languages.
+
+A node that stops says who has to act and how, to whoever is on duty at night, in the language
+of either nation. The texts are constants; what exactly was found stands in the error itself.
+
+Spec: docs/operating.md, "Frozen pair", "Recovery", "Restored from an old backup", "Damaged database".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.core.message.wording import Wording
+
+ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
+    {
+        "unproven-history": Wording(
+            en="You, the operator of this node, have to act: it has signed what neither its database nor "
+            "the peer can show, and signs nothing more. Keep the database and the high-water file. "
+            "Put back the newest copy of the database that you have, and start again. If there is "
+            "none: agree with the peer's operators and auditors, then both run `entente pair resume`, "
+            "here with --home, and start this node. See docs/operating.md, “Recovery”.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : il a signé ce que ni sa base de données ni "
+            "le pair ne peuvent montrer, et ne signe plus rien. Conservez la base et le fichier "
+            "high-water. Remettez la copie la plus récente de la base et redémarrez. S'il n'y en a "
+            "pas : mettez-vous d'accord avec les exploitants du pair et les auditeurs, puis lancez "
+            "des deux côtés `entente pair resume`, ici avec --home, et démarrez ce nœud. Voir "
+            "docs/operating.md, « Recovery ».",
+        ),
+        "generation-behind": Wording(
+            en="You, the operator of this node, have to act: its database is older than the last "
+            "resumption of the pair. Put back a newer copy. If there is none: agree with the peer's "
+            "operators, then both run `entente pair resume`, here with --home, and start this node.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : sa base de données est antérieure à la "
+            "dernière reprise de la liaison. Remettez une copie plus récente. S'il n'y en a pas : "
+            "mettez-vous d'accord avec les exploitants du pair, puis lancez des deux côtés `entente "
+            "pair resume`, ici avec --home, et démarrez ce nœud.",
+        ),
+        "log-damaged": Wording(
+            en="You, the operator of this node, have to act: somebody or something has changed its "
+            "database. Keep a copy of the file for the auditors, put back the newest backup and start "
+            "again: the log is refilled from the peer. See docs/operating.md, “Damaged database”.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : quelqu'un ou quelque chose a modifié sa "
+            "base de données. Gardez une copie du fichier pour les auditeurs, remettez la sauvegarde "
+            "la plus récente et redémarrez : le journal est complété auprès du pair. Voir "
+            "docs/operating.md, « Damaged database ».",
+        ),
+        "high-water": Wording(
+            en="You, the operator of this node, have to act: the file that remembers what was signed "
+            "cannot be used. Mend its disk first. If the file itself is damaged, keep it, compare the "
+            "log with what the peer shows, and only then remove it: see docs/operating.md, "
+            "“Recovery”.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : le fichier qui retient ce qui a été signé "
+            "est inutilisable. Réparez d'abord son disque. Si le fichier lui-même est endommagé, "
+            "conservez-le, comparez le journal avec ce que montre le pair, et ne le supprimez "
+            "qu'ensuite : voir docs/operating.md, « Recovery ».",
+        ),
+        "pair-frozen": Wording(
+            en="The operators of both nodes have to act: a log has two signed histories, and nothing is "
+            "exchanged; messages are still accepted. `entente pair show --save DIR` writes both "
+            "notes. Once it is known what happened, both run `entente pair resume`. See "
+            "docs/operating.md, “Frozen pair”.",
+            fr="Les exploitants des deux nœuds doivent agir : un journal a deux historiques signés et "
+            "plus rien n'est échangé ; les messages restent acceptés. `entente pair show --save DIR` "
+            "écrit les deux notes. Une fois l'affaire éclaircie, lancez des deux côtés `entente pair "
+            "resume`. Voir docs/operating.md, « Frozen pair ».",
+        ),
+        "signed-off": Wording(
+            en="This node has signed off. The peer's operators have to act: `entente pair resume` at "
+            "their node. Nothing more is to be done here; the pair goes on within seconds after that.",
+            fr="Ce nœud a donné son accord. C'est aux exploitants du pair d'agir : `entente pair resume` "
+            "sur leur nœud. Rien d'autre à faire ici ; la liaison reprend quelques secondes après.",
+        ),
+        "peer-signed-off": Wording(
+            en="The peer's operators have signed off, you have not: talk to them, then run `entente pair "
+            "resume` here.",
+            fr="Les exploitants du pair ont donné leur accord, pas vous : parlez-leur, puis lancez "
+            "`entente pair resume` ici.",
+        ),
+        "waiting-for-peer": Wording(
+            en="This node waits for its peer before it signs: messages are accepted and not sent. Call "
+            "the peer's operators. If you know that this database is not an old copy, `entente pair "
+            "override` lets the node sign.",
+            fr="Ce nœud attend son pair avant de signer : les messages sont acceptés, pas envoyés. "
+            "Appelez les exploitants du pair. Si vous savez que cette base n'est pas une ancienne "
+            "copie, `entente pair override` laisse le nœud signer.",
+        ),
+    }
+)
+"""By the code of an error, or by a word of this module for a state that is none."""

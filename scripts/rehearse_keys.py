@@ -1,0 +1,400 @@
+"""Rehearse the life of keys for real; what this prints is the transcript.
+
+Two ceremonies in production mode with two custodians each, the exchange of trust, two running
+nodes, and the procedures of docs/key-emergencies.md, each with messages before and after.
+
+    .venv/bin/python scripts/rehearse_keys.py DIR [PORT]     DIR is new; ports are counted from PORT
+
+It needs openssl. Nothing outside DIR is touched, and both nodes are stopped at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ENTENTE = Path(sys.executable).with_name("entente")
+DEADLINE_S = 240.0
+AGENCIES = {"fr": "FR.DGDDI.SARC", "us": "US.CBP.NTC"}
+CUSTODIANS = {"fr": ("Camille Martin", "Dominique Petit"), "us": ("Sam Miller", "Robin Clark")}
+NODES = {"fr": "fr.gateway.example", "us": "us.gateway.example"}
+
+
+def title(text: str) -> None:
+    """Print the heading of a part."""
+    print(f"\n== {text} ==\n", flush=True)
+
+
+def say(text: str) -> None:
+    """Print a remark."""
+    print(f"-- {text}", flush=True)
+
+
+def run(*command: str, code: int = 0, show: bool = True) -> str:
+    """Run a command as a person would type it; fail unless its exit status is as announced."""
+    if show:
+        print(f"$ {shlex.join(command)}", flush=True)
+    program = [str(ENTENTE), *command[1:]] if command[0] == "entente" else list(command)
+    done = subprocess.run(program, check=False, capture_output=True, text=True)
+    output = done.stdout + done.stderr
+    if show and output:
+        print("".join(f"  {line}\n" for line in output.rstrip().splitlines()), end="", flush=True)
+    if done.returncode != code:
+        msg = f"exit status {done.returncode}, expected {code}: {output}"
+        raise SystemExit(msg)
+    if show and code:
+        say(f"refused, exit status {code}")
+    return output
+
+
+def until(what: str, is_true: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + DEADLINE_S
+    while not is_true():
+        if time.monotonic() > end:
+            msg = f"gave up waiting: {what}"
+            raise SystemExit(msg)
+        time.sleep(0.2)
+
+
+class Nation:
+    """One nation of the rehearsal: its home, its offline media, its people."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        self.port = port
+        self.process: subprocess.Popen[bytes] | None = None
+        for what in ("node", "first", "second", "issuing"):
+            self.write_phrase(what, f"{what} half of {name} {os.urandom(9).hex()}")
+
+    def write_phrase(self, what: str, text: str) -> Path:
+        """Write a passphrase into a private file."""
+        path = Path("phrases") / f"{self.name}-{what}"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.write_text(f"{text}\n", encoding="utf-8")
+        path.chmod(0o600)
+        return path
+
+    @property
+    def root(self) -> list[str]:
+        """Return the options that open the root."""
+        halves = [f"phrases/{self.name}-first", f"phrases/{self.name}-second"]
+        files = [item for half in halves for item in ("--root-passphrase-file", half)]
+        return ["--authority", f"{self.name}-offline", *files]
+
+    @property
+    def issuing(self) -> list[str]:
+        """Return the options that open the issuing authorities."""
+        return [
+            "--authority",
+            f"{self.name}-offline",
+            "--issuing-passphrase-file",
+            f"phrases/{self.name}-issuing",
+        ]
+
+    def hold_ceremony(self, peer: Nation) -> None:
+        """Hold the ceremony of this nation."""
+        first, second = CUSTODIANS[self.name]
+        run(
+            *("entente", "init", "--home", self.name, "--nation", self.name.upper()),
+            *(
+                "--node",
+                NODES[self.name],
+                "--peer-nation",
+                peer.name.upper(),
+                "--peer-node",
+                NODES[peer.name],
+            ),
+            *("--peer-url", f"https://127.0.0.1:{peer.port + 1}", "--name", "127.0.0.1"),
+            *("--port-base", str(self.port - (1 if self.name == "fr" else 11))),
+            *("--custodian", first, "--custodian", second, "--witness", f"Witness {self.name.upper()}"),
+            *("--passphrase-file", f"phrases/{self.name}-node"),
+            *self.root,
+            *self.issuing[2:],
+        )
+
+    def issue(self, code: str, role: str = "agency") -> None:
+        """Let a holder make its key, and issue its certificate."""
+        folder = self.person(code)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        run(
+            *("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1", "-noenc"),
+            *("-keyout", f"{folder}/client.key", "-subj", "/", "-out", f"{folder}/request.csr"),
+            show=False,
+        )
+        (folder / "client.key").chmod(0o600)
+        run(
+            *("entente", "keys", "issue-agency", code, "--role", role, "--csr", f"{folder}/request.csr"),
+            *("--out", f"{folder}/client.pem", "--home", self.name, *self.issuing),
+        )
+        shutil.copy(f"{self.name}/trust/own/root.pem", folder / "ca.pem")
+
+    def person(self, code: str) -> Path:
+        """Return a holder's own folder."""
+        return Path(f"{self.name}-people") / code
+
+    def start(self) -> None:
+        """Start the node."""
+        with Path(f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen([ENTENTE, "serve", "--home", self.name], stderr=log)
+        until(f"{self.name} answers", lambda: self.health("--live"))
+
+    def health(self, *options: str) -> bool:
+        """Return whether the node is ready, or live."""
+        done = subprocess.run(
+            [ENTENTE, "health", "--home", self.name, *options], check=False, capture_output=True
+        )
+        return done.returncode == 0
+
+    def stop(self) -> None:
+        """Stop the node if it runs."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
+            self.process = None
+
+    def said(self, event: str, count: int = 1) -> None:
+        """Wait until the node has said an event so often."""
+        until(f"{self.name} says {event}", lambda: self.events(event) >= count)
+        say(f"the node of {self.name.upper()} has said {event}")
+
+    def events(self, event: str) -> int:
+        """Return how often the node has said an event."""
+        return Path(f"{self.name}.log").read_text(encoding="utf-8").count(f'"{event}"')
+
+    def url(self) -> str:
+        """Return the address of the agency port."""
+        return f"https://127.0.0.1:{self.port}"
+
+
+def send(sender: Nation, receiver: Nation) -> str:
+    """Post an alert and return its id."""
+    draft: dict[str, Any] = json.loads(run("entente", "schema", "new", "alert.urgent/1", show=False))
+    draft["header"]["to"] = [{"nation": receiver.name.upper(), "agency": AGENCIES[receiver.name]}]
+    Path("alert.json").write_text(json.dumps(draft), encoding="utf-8")
+    agency = AGENCIES[sender.name]
+    answer = run(
+        *("entente", "send", "alert.json", "--as", f"{sender.person(agency)}", "--url", sender.url()),
+        *("--json",),
+        show=False,
+    )
+    return str(json.loads(answer.splitlines()[0])["message_id"])
+
+
+def exchange(one: Nation, two: Nation) -> None:
+    """Let an alert go each way and be collected."""
+    for sender, receiver in ((one, two), (two, one)):
+        message = send(sender, receiver)
+        reader = ["--as", f"{receiver.person(AGENCIES[receiver.name])}", "--url", receiver.url()]
+
+        def arrived(message: str = message, reader: list[str] = reader, receiver: Nation = receiver) -> bool:
+            run(
+                "entente",
+                "inbox",
+                *reader,
+                "--out",
+                f"inbox-{receiver.name}",
+                "--ack",
+                "--wait",
+                "5",
+                show=False,
+            )
+            return Path(f"inbox-{receiver.name}", f"{message}.json").exists()
+
+        until("a message", arrived)
+        say(f"an alert went from {AGENCIES[sender.name]} to {AGENCIES[receiver.name]} and was collected")
+
+
+def bring_trust(source: Nation, target: Nation, *options: str) -> None:
+    """Carry what one nation publishes to the other."""
+    run("entente", "keys", "export-trust", f"stick/{source.name}", "--home", source.name)
+    run("entente", "keys", "import-peer", f"stick/{source.name}", "--home", target.name, *options)
+
+
+def prepare(fr: Nation, us: Nation) -> None:
+    """Hold both ceremonies, exchange trust, start both nodes."""
+    title("The ceremonies / Les cérémonies")
+    fr.hold_ceremony(us)
+    us.hold_ceremony(fr)
+    title("The exchange of trust / L'échange de confiance")
+    for source, target in ((fr, us), (us, fr)):
+        bring_trust(
+            source, target, "--yes", "--by", CUSTODIANS[source.name][0], "--by", CUSTODIANS[target.name][0]
+        )
+    title("Agencies, then both nodes start / Les services, puis les deux nœuds démarrent")
+    for nation in (fr, us):
+        nation.issue(AGENCIES[nation.name])
+        nation.start()
+    exchange(fr, us)
+    say("the digest of the transcript, in entry 0 of both logs of the node:")
+    run("sha384sum", "fr/trust/ceremony.txt")
+    for name in ("audit", "exchange/us"):
+        entries = run(
+            "entente", "log", "tail", "--home", "fr", "--log", name, "-n", "100000", "--json", show=False
+        )
+        first = bytes.fromhex(json.loads(entries.splitlines()[0])["entry"])
+        line = next(item for item in first.split(b"\n") if item.startswith(b"ceremony-sha384 "))
+        say(f"{name}, entry 0: {line.decode()}")
+
+
+def stolen_log_key(fr: Nation, us: Nation) -> None:
+    """Change the keys of the logs, over a stick."""
+    title("Stolen log key / Clé de journal volée")
+    say("the root is not at the node: what it has to sign travels on a stick")
+    node_phrase = ("--passphrase-file", "phrases/fr-node")
+    run("entente", "keys", "carry-out", "stick/fr-statement", "--home", "fr", "--rotate", "log", *node_phrase)
+    run("entente", "keys", "sign-statement", "stick/fr-statement", "--yes", *fr.root)
+    run("entente", "keys", "carry-in", "stick/fr-statement", "--home", "fr", *node_phrase)
+    fr.said("keys.changed", 1)
+    us.said("peer.keys_changed", 2)
+    exchange(fr, us)
+    ranges = run("entente", "log", "vkeys", "--home", "fr", "--log", "exchange/us", "--all", show=False)
+    for line in ranges.splitlines():
+        if line.startswith("#"):
+            say(f"key of exchange/us: {line[2:]}")
+
+
+def stolen_port_key(fr: Nation, us: Nation) -> None:
+    """Revoke the certificate of the peer port and use the next key."""
+    title("Stolen key of the peer port / Clé du port pair volée")
+    run(
+        "entente",
+        "keys",
+        "revoke",
+        f"{NODES['fr']}/peer",
+        "--reason",
+        "key-compromise",
+        "--home",
+        "fr",
+        *fr.issuing,
+    )
+    run(
+        *("entente", "keys", "rotate", "tls-peer", "--home", "fr", "--passphrase-file", "phrases/fr-node"),
+        *(*fr.root, *fr.issuing[2:]),
+    )
+    bring_trust(fr, us)
+    us.said("trust.renewed", 1)
+    exchange(fr, us)
+
+
+def stolen_laptop(fr: Nation, us: Nation) -> None:
+    """Revoke an agency's certificate and issue another."""
+    title("Stolen laptop of an agency / Ordinateur d'un service volé")
+    code = AGENCIES["fr"]
+    thief = Path("thief")
+    shutil.copytree(fr.person(code), thief)
+    run("entente", "keys", "revoke", code, "--reason", "key-compromise", "--home", "fr", *fr.issuing)
+    run("entente", "inbox", "--as", "thief", "--url", fr.url(), code=1)
+    fr.said("registry.changed")
+    fr.issue(code)
+    exchange(fr, us)
+    run("entente", "inbox", "--as", "thief", "--url", fr.url(), code=1)
+
+
+def lost_passphrase(fr: Nation, us: Nation) -> None:
+    """Open the envelope with the passphrase of the node, and change it."""
+    title("Lost passphrase of the node / Phrase secrète du nœud perdue")
+    deposited = Path("phrases/fr-node").read_text(encoding="utf-8").strip()
+    fr.stop()
+    fr.write_phrase("node", "not the passphrase at all")
+    run("entente", "serve", "--home", "fr", code=1)
+    say("meanwhile an American agency goes on posting; its node keeps the message")
+    message = send(us, fr)
+    say("the sealed envelope of the ceremony is opened before the witness")
+    fr.write_phrase("node", deposited)
+    new = "a passphrase that nobody has read yet"
+    print(
+        "$ entente keys rotate passphrase --home fr --new-passphrase-fd 3 3<phrases/fr-node.new", flush=True
+    )
+    descriptor = os.open(fr.write_phrase("node.new", new), os.O_RDONLY)
+    done = subprocess.run(
+        [ENTENTE, "keys", "rotate", "passphrase", "--home", "fr", "--new-passphrase-fd", str(descriptor)],
+        pass_fds=(descriptor,),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    print(f"  {done.stdout.strip()}", flush=True)
+    run("entente", "serve", "--home", "fr", code=1)
+    fr.write_phrase("node", new)
+    fr.start()
+
+    def arrived() -> bool:
+        reader = ["--as", f"{fr.person(AGENCIES['fr'])}", "--url", fr.url()]
+        run("entente", "inbox", *reader, "--out", "inbox-fr", "--ack", "--wait", "5", show=False)
+        return Path("inbox-fr", f"{message}.json").exists()
+
+    until("the message that waited", arrived)
+    say(
+        "the node runs with the new passphrase, and the message that waited has arrived; "
+        "the new passphrase goes into a new envelope"
+    )
+
+
+def lost_half(fr: Nation) -> None:
+    """Open the envelope with a custodian's half."""
+    title("Lost half of the root's passphrase / Moitié de la phrase de la racine perdue")
+    second = Path("phrases/fr-second").read_text(encoding="utf-8").strip()
+    fr.write_phrase("second", "something like that, I think")
+    run(
+        *("entente", "keys", "rotate", "cosigner", "--home", "fr", "--passphrase-file", "phrases/fr-node"),
+        *fr.root,
+        code=1,
+    )
+    say("the envelope of that custodian is opened before the witness and the other custodian")
+    fr.write_phrase("second", second)
+    run(
+        "entente",
+        "keys",
+        "rotate",
+        "cosigner",
+        "--home",
+        "fr",
+        "--passphrase-file",
+        "phrases/fr-node",
+        *fr.root,
+    )
+    fr.said("keys.changed", 3)
+
+
+def main() -> None:
+    """Rehearse everything."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    if folder is None or folder.exists():
+        raise SystemExit(__doc__)
+    base = int(sys.argv[2]) if len(sys.argv) > 2 else 19_440
+    folder.mkdir(mode=0o700, parents=True)
+    os.chdir(folder)
+    os.environ["COLUMNS"] = "200"
+    fr, us = Nation("fr", base + 1), Nation("us", base + 11)
+    try:
+        prepare(fr, us)
+        stolen_log_key(fr, us)
+        stolen_port_key(fr, us)
+        stolen_laptop(fr, us)
+        lost_passphrase(fr, us)
+        lost_half(fr)
+        exchange(fr, us)
+        title("At the end both nations verify / À la fin, les deux nations vérifient")
+        fr.stop()
+        us.stop()
+        for nation in (fr, us):
+            run("entente", "audit", "verify", "--home", nation.name)
+    finally:
+        fr.stop()
+        us.stop()
+    say("rehearsed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""What a node says when only people can help: both languages, who acts, and a place to read on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.node.advice import ADVICE
+from gateway.node.inspection import LogDamagedError
+from gateway.node.recovery import GenerationBehindError, UnprovenHistoryError
+from gateway.storage.highwater import HighWaterError
+
+GUIDE = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "error", [UnprovenHistoryError, GenerationBehindError, LogDamagedError, HighWaterError]
+)
+def test_every_error_of_a_recovery_that_stops_a_node_has_advice(error: type[Exception]) -> None:
+    assert getattr(error, "code") in ADVICE  # noqa: B009 - a class variable of the tree
+
+
+@pytest.mark.parametrize("code", ADVICE)
+def test_advice_says_in_both_languages_who_has_to_act(code: str) -> None:
+    advice = ADVICE[code]
+    assert re.search(r"operator|exploitant", advice.en)
+    assert "exploitant" in advice.fr
+    assert re.findall(r"`[^`]*`", advice.en) == re.findall(r"`[^`]*`", advice.fr)
+
+
+@pytest.mark.parametrize("code", ADVICE)
+def test_a_section_that_advice_names_exists(code: str) -> None:
+    for title in re.findall(r"“([^”]+)”", ADVICE[code].en):
+        assert f"## {title}\n" in GUIDE
+        assert f"« {title} »" in ADVICE[code].fr
