@@ -112,7 +112,7 @@ class Reception:
         if self._base == 0:
             return set()
         rows = tx.threads.rows([m.header.message_id for m in messages if m.header.message_id in known])
-        again: dict[bytes, int] = {}
+        again: dict[bytes, tuple[int, int]] = {}
         for message in messages:
             row = rows.get(message.header.message_id)
             if row is None or row.outgoing or row.log_index is None or row.log_index >= self._base:
@@ -123,9 +123,11 @@ class Reception:
                 row.header == message.entry.header
                 and digest_of(content[1]) == message.entry.ciphertext_digest
             ):
-                again.setdefault(row.message_id, message.index)
-        tx.inbox.arrived_again([(message_id, self._base + index) for message_id, index in again.items()])
-        return set(again.values())
+                again.setdefault(row.message_id, (row.log_index, message.index))
+        tx.inbox.arrived_again(
+            [(message_id, before, self._base + index) for message_id, (before, index) in again.items()]
+        )
+        return {index for _, index in again.values()}
 
     def _decided(self, message: Opened, memory: ThreadMemory, now_ms: int) -> NewMessage | str:
         """Return the row of a message that its conversation accepts, else the id of the first broken rule."""
