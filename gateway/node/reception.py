@@ -102,7 +102,7 @@ class Reception:
         if self._base == 0:
             return set()
         rows = tx.threads.rows([m.message_id for m in messages if m.message_id in known])
-        again: dict[bytes, int] = {}
+        again: dict[bytes, tuple[int, int]] = {}
         for message in messages:
             row = rows.get(message.message_id)
             if row is None or row.outgoing or row.log_index is None or row.log_index >= self._base:
@@ -112,9 +112,11 @@ class Reception:
             if content is None or (
                 row.header == message.derived.header_bytes and content[1] == message.ciphertext
             ):
-                again.setdefault(row.message_id, message.index)
-        tx.inbox.arrived_again([(message_id, self._base + index) for message_id, index in again.items()])
-        return set(again.values())
+                again.setdefault(row.message_id, (row.log_index, message.index))
+        tx.inbox.arrived_again(
+            [(message_id, before, self._base + index) for message_id, (before, index) in again.items()]
+        )
+        return {index for _, index in again.values()}
 
     def _decided(self, message: Opened, memory: ThreadMemory, now_ms: int) -> NewMessage | str:
         """Return the row of a message that its conversation accepts, else the id of the first broken rule."""

@@ -38,7 +38,7 @@ from gateway.core.entries import (
     decode_entry,
     encode_entry,
 )
-from gateway.core.generation import generation_of
+from gateway.core.generation import first_place, generation_of
 from gateway.core.merkle import Hash
 from gateway.errors import MalformedError, PeerError, RejectedError, UnavailableError
 from gateway.node.audit_log import NODE, Actor, AuditLog
@@ -236,7 +236,7 @@ class Resumption:
         carried = self._unheard(tx, old.origin, held, old.size)
         for at in range(0, len(carried), CARRIED_AT_ONCE):
             append_bundle(tx, following.exchange_origin, carried[at : at + CARRIED_AT_ONCE], at_ms=now_ms)
-        moved = tx.outbox.start_anew()
+        moved = tx.outbox.start_anew(first_place(self._pair.generation))
         tx.inbox.start_anew()
         tx.facts.put(FROZEN, None)
         tx.facts.put(RESUMES, None)

@@ -189,8 +189,10 @@ class Outbox(Protocol):
         """
         ...
 
-    def start_anew(self) -> int:
-        """Move messages that no receipt speaks of back to *accepted*: their log is closed.
+    def start_anew(self, first: int) -> int:
+        """Move messages from place ``first`` on that no receipt speaks of back to *accepted*.
+
+        Their log is closed.
 
         The numbers of those that were erased meanwhile are void, and the log has to say so.
 
@@ -327,8 +329,11 @@ class Inbox(Protocol):
         """Forget receipts that are due: the sender's log is closed, and it sends those messages anew."""
         ...
 
-    def arrived_again(self, messages: Sequence[tuple[bytes, int]]) -> None:
-        """Let messages (id, place) stand at a new place of the mirror; what was collected is due again."""
+    def arrived_again(self, messages: Sequence[tuple[bytes, int, int]]) -> None:
+        """Let messages (id, old place, new place) stand elsewhere in the mirror.
+
+        What was collected is due to be logged again.
+        """
         ...
 
     def collections_recovered(self, collections: Sequence[Collection], *, log_index: int) -> None:

@@ -152,12 +152,9 @@ _MOVE_ROW: Final = Statement(
 )
 _MOVE_ENTRY: Final = Statement(
     sa.update(inbox)
-    .where(
-        _i.number
-        == sa.select(_m.number).where(_m.message_id == _bind("id"), _m.outgoing.is_(False)).scalar_subquery()
-    )
+    .where(_i.entry_index == _bind("before"))
     .values(entry_index=_bind("place"), logged_index=sa.null()),
-    row=("place", "id"),
+    row=("place", "before"),
 )
 _EARLY: Final = Statement(
     keep_first(early_collections), row=[column.name for column in early_collections.columns]
@@ -305,10 +302,13 @@ class SqlInbox:
         """Forget receipts that are due: the sender's log is closed, and it sends those messages anew."""
         self._session.change(_FORGET_DUE)
 
-    def arrived_again(self, messages: Sequence[tuple[bytes, int]]) -> None:
-        """Let messages (id, place) stand at a new place of the mirror; what was collected is due again."""
-        self._session.many(_MOVE_ROW, [(place, message_id) for message_id, place in messages])
-        self._session.many(_MOVE_ENTRY, [(place, message_id) for message_id, place in messages])
+    def arrived_again(self, messages: Sequence[tuple[bytes, int, int]]) -> None:
+        """Let messages (id, old place, new place) stand elsewhere in the mirror.
+
+        What was collected is due to be logged again.
+        """
+        self._session.many(_MOVE_ROW, [(new, message_id) for message_id, _, new in messages])
+        self._session.many(_MOVE_ENTRY, [(new, old) for _, old, new in messages])
 
     def collections_recovered(self, collections: Sequence[Collection], *, log_index: int) -> None:
         """Record acknowledgements that a recovered log already holds.

@@ -214,8 +214,10 @@ class SqlOutbox:
         )
         self._session.change_listed(sql.ANSWERED, open_)
 
-    def start_anew(self) -> int:
-        """Move messages that no receipt speaks of back to *accepted*: their log is closed.
+    def start_anew(self, first: int) -> int:
+        """Move messages from place ``first`` on that no receipt speaks of back to *accepted*.
+
+        Their log is closed.
 
         The numbers of those that were erased meanwhile are void, and the log has to say so.
 
@@ -228,7 +230,7 @@ class SqlOutbox:
         self._session.change_listed(sql.ANSWERED, [number for number, *_ in erased])
         total = 0
         for source, statement in sql.START_ANEW.items():
-            moved = self._session.change(statement)
+            moved = self._session.change(statement, first=first)
             self._session.move(source, State.ACCEPTED, moved)
             total += moved
         return total

@@ -298,7 +298,10 @@ ROLLED_BACK: Final = {
 def _start_anew(source: State) -> Statement:
     return Statement(
         sa.update(messages)
-        .where(_m.outgoing.is_(True), state_is(_m.state, source))
+        .where(
+            _m.number.in_(sa.select(sent_entries.c.number).where(sent_entries.c.log_index >= _bind("first"))),
+            state_is(_m.state, source),
+        )
         .values(
             state=_literal(State.ACCEPTED),
             log_index=sa.null(),
@@ -313,7 +316,7 @@ START_ANEW: Final = {source: _start_anew(source) for source in (State.SENT, Stat
 ERASED_UNANSWERED: Final = Statement(
     sa.select(_m.number, _m.conversation_id, _m.from_agency, _m.seq)
     .select_from(erasures.join(messages, _m.number == erasures.c.number))
-    .where(erasures.c.unanswered.is_(True), _m.outgoing.is_(True))
+    .where(erasures.c.unanswered.is_(True))
 )
 NEVER_SEEN: Final = ListStatement(
     lambda items: sa.update(messages).where(_m.number.in_(items)).values(was=_literal(State.ACCEPTED))

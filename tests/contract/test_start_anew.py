@@ -23,7 +23,7 @@ async def test_what_no_receipt_speaks_of_waits_again_and_all_else_stays(store: S
         State.ACCEPTED,
     ]
 
-    assert await store.write(Step.RECOVERED, lambda tx: tx.outbox.start_anew()) == 2
+    assert await store.write(Step.RECOVERED, lambda tx: tx.outbox.start_anew(0)) == 2
 
     assert await states(store, "a", "b", "c", "d") == [State.RECEIVED, *[State.ACCEPTED] * 3]
     waiting = await store.read(lambda tx: tx.outbox.waiting(limit=10, max_bytes=10**6))
@@ -35,7 +35,7 @@ async def test_what_no_receipt_speaks_of_waits_again_and_all_else_stays(store: S
 
 async def test_a_message_that_waits_again_is_sent_in_the_next_generation(store: SqlStore) -> None:
     await sent(store, outgoing("a"))
-    await store.write(Step.RECOVERED, lambda tx: tx.outbox.start_anew())
+    await store.write(Step.RECOVERED, lambda tx: tx.outbox.start_anew(0))
     (item,) = await store.read(lambda tx: tx.outbox.waiting(limit=10, max_bytes=10**6))
     await store.write(
         Step.SEQUENCED, lambda tx: tx.outbox.mark_sent([(item.number, STRIDE + 4)], at_ms=5_000)
@@ -69,7 +69,7 @@ async def test_a_message_that_arrives_again_stands_at_its_new_place_and_its_coll
     await store.write(Step.SEQUENCED, lambda tx: tx.inbox.collections_logged(old, log_index=1))
     assert await store.read(lambda tx: tx.inbox.due_collections(limit=10)) == []
 
-    await store.write(Step.MIRRORED, lambda tx: tx.inbox.arrived_again([(identifier("a"), STRIDE + 3)]))
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.arrived_again([(identifier("a"), 7, STRIDE + 3)]))
 
     assert await store.read(lambda tx: tx.inbox.due_collections(limit=10)) == [
         Collection(index=STRIDE + 3, agency=by, at_ms=2_000)

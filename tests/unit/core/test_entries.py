@@ -131,6 +131,7 @@ def test_the_numbers_of_the_kinds_are_in_the_logs_and_never_change() -> None:
         (6, "malformed_entry"),
         (7, "clock"),
         (8, "receipt_conflict"),
+        (9, "damaged"),
     ]
     assert [role.name for role in Role] == ["NODE", "AGENCY", "OPERATOR", "AUDITOR", "PEER"]
 
