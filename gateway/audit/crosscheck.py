@@ -28,7 +28,7 @@ from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
-from gateway.core.generation import predecessor_of
+from gateway.core.generation import first_of, generation_of
 from gateway.core.merkle import Hash, edge_at
 from gateway.core.signature import HybridVerifier
 from gateway.errors import GatewayError, SignatureInvalidError
@@ -78,10 +78,13 @@ def _keys_checks(successor: _Known, logs: Mapping[str, _Known]) -> list[Check]:
     """Return whether the keys of a successor are not older than those of the log before it.
 
     Keys are replaced because they may be stolen: whoever has an old one must not be able to
-    open a log with it. Nothing if the log before it is not at hand, or one of them states no keys.
+    open a log with it. Nothing if no log before it is at hand, or one of the two states no keys.
     """
-    before = logs.get(predecessor_of(successor.checkpoint.origin) or "")
-    first = None if before is None else before.contents.last_statement
+    first_origin = first_of(successor.checkpoint.origin)
+    own = generation_of(first_origin, successor.checkpoint.origin) or 1
+    found = {generation_of(first_origin, origin): log for origin, log in logs.items()}
+    before = max((number for number in found if number is not None and number < own), default=None)
+    first = None if before is None else found[before].contents.last_statement
     second = successor.contents.last_statement
     if first is None or second is None:
         return []

@@ -18,7 +18,7 @@ from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome
 from gateway.core.entries import AnchorEntry, Entry, EventEntry
-from gateway.core.generation import first_of, generation_of, origin_of, predecessor_of
+from gateway.core.generation import first_of, generation_of, origin_of
 from gateway.core.merkle import HASH_BYTES, Hash, edge_at
 from gateway.errors import GatewayError
 
@@ -65,7 +65,9 @@ def read_citation(origin: str, entry: Entry) -> Citation | None:
     """Return what the first entry of a successor cites, or None if it is not such an entry."""
     first = first_of(origin)
     if isinstance(entry, AnchorEntry):
-        if entry.origin != predecessor_of(origin):
+        # Of the newest generation that the node held, which need not be the one before this.
+        cited_generation = generation_of(first, entry.origin)
+        if cited_generation is None or cited_generation >= (generation_of(first, origin) or 1):
             return None
         cited = Cited(origin=entry.origin, size=entry.size, root=Hash(entry.root))
         return Citation(stored=cited, signed=cited)

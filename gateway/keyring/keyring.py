@@ -280,8 +280,18 @@ class FileKeyring:
         with self._lock:
             if read_pin(self.home.peer).root is None:
                 return
-            self._pin, self._peer = read_peer(self.home)
-            self._peer_stated[self._peer.statement_note] = self._peer.statement
+            pin, peer = read_peer(self.home)
+            self._peer_stated[peer.statement_note] = peer.statement
+            known = self._peer
+            if (
+                known is not None
+                and known.root == peer.root
+                and known.statement.version > peer.statement.version
+            ):
+                # What the peer's log said since could not be written here; it stays in force.
+                pin = replace(pin, lowest_version=known.statement.version)
+                peer = replace(peer, statement=known.statement, statement_note=known.statement_note)
+            self._pin, self._peer = pin, peer
 
     def accept_peer_statement(self, statement: bytes, *, after: bytes | None = None) -> None:
         """Take a statement from the peer's log; durable when this returns.

@@ -30,7 +30,7 @@ from gateway.core.entries import (
     decode_entry,
     kind_of,
 )
-from gateway.core.generation import first_of, first_place, predecessor_of
+from gateway.core.generation import first_of, first_place, generation_of
 from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Announced
 from gateway.core.signature import HybridVerifier
@@ -152,11 +152,17 @@ class MirrorReader:
                 self._keyring.accept_peer_statement(entry.statement, after=before)
 
     def _is_first(self, entry: Entry) -> bool:
-        """Return whether an entry may open the peer's log in this generation."""
-        before = predecessor_of(self._pair.peer_origin)
-        if before is None:
+        """Return whether an entry may open the peer's log in this generation.
+
+        A successor cites the newest generation that its node holds, which need not be the one
+        before: a database that was restored may never have held that.
+        """
+        if self._pair.generation == 1:
             return isinstance(entry, KeyStatementEntry)
-        return isinstance(entry, AnchorEntry) and entry.origin == before
+        if not isinstance(entry, AnchorEntry):
+            return False
+        cited = generation_of(self._pair.first_peer_origin, entry.origin)
+        return cited is not None and cited < self._pair.generation
 
     def keep(
         self,

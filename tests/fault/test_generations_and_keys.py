@@ -22,13 +22,17 @@ from gateway.core.entries import AnchorEntry, Entry, KeyStatementEntry, encode_e
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.errors import PeerError, SignatureInvalidError, UnavailableError
 from gateway.keyring.statement import root_name
+from gateway.node.audit_log import AuditLog
+from gateway.node.forks import GIVEN_UP
 from gateway.node.health import Phase
 from gateway.node.mirror import MirrorReader
 from gateway.node.peer_service import PeerService
+from gateway.node.recovery import GenerationBehindError
+from gateway.node.resumption import put_sign_off
 from gateway.node.signing_keys import statements_in
-from gateway.ports import StoredNote, Transaction
-from tests.fault.test_recovery import deliver, head, is_whole
-from tests.fault.test_resumption import fork, freeze_both, resume, until_generation
+from gateway.ports import Step, StoredNote, Transaction
+from tests.fault.test_recovery import deliver, head, is_whole, stopped_with
+from tests.fault.test_resumption import OPERATOR, fork, freeze_both, resume, until_generation
 from tests.fault.test_signing_keys import rotate
 from tests.fault.test_succession import note_of, until_cosigned
 from tests.unit.audit.making import MadeLog
@@ -353,6 +357,46 @@ async def test_a_home_with_an_older_statement_takes_up_what_its_log_states(world
     signed_by(await until_cosigned(world, successor, (await stated(world, successor))[-1][0] + 1), 2)
     await deliver(world, "US")
     await is_whole(world)
+
+
+async def test_a_backup_from_before_a_resumption_goes_on_in_a_third_generation(
+    world: World, tmp_path: Path
+) -> None:
+    await deliver(world, "US")
+    backup = world.backup("US")
+    await rotate(world, "US")
+    await deliver(world, "US")
+    await freeze_both(world)
+    for nation in ("FR", "US"):
+        await resume(world, nation)
+    await until_generation(world, 2)
+    await deliver(world, "US")
+    await world.settle()
+    await world.restore("US", backup)
+    await world.start("US")
+    assert isinstance(await stopped_with(world, "US"), GenerationBehindError)
+
+    # What `entente pair resume --home` does at the node that has stopped.
+    side = world.sides["US"]
+    assert side.store is not None
+    audit = AuditLog(side.keyring.pair)
+    audit.generation = 2
+    await side.store.write(
+        Step.RECOVERED,
+        lambda tx: put_sign_off(tx, audit, OPERATOR, "Case 8", target=3, now_ms=1, why=GIVEN_UP),
+    )
+    await world.restart("US")
+    await resume(world, "FR")
+    await until_generation(world, 3)
+
+    await deliver(world, "US")
+    await deliver(world, "FR")
+    successor = f"{US_LOG}/3"
+    assert [statement for _, statement in await stated(world, successor, "FR")] == [side.keyring.statement]
+    copies = [await copy_of(world, "FR", origin) for origin in (US_LOG, f"{US_LOG}/2", successor)]
+    report = audited(tmp_path, trust_of(world), *copies)
+    assert all(log.is_verified for log in report.logs)
+    assert outcome(report, f"keys of {successor}") is Outcome.HELD
 
 
 def _service(world: World) -> PeerService:

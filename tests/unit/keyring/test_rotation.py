@@ -366,9 +366,16 @@ def test_a_peers_keys_count_where_the_trust_folder_cannot_be_written(own_pair: P
     newest = keyring(own_pair.fr)
     peer = keyring(own_pair.us)
     # A folder in the place of the file is as little writable as a read-only file system.
+    written = own_pair.us.peer.statement.read_bytes()
     own_pair.us.peer.statement.unlink()
     own_pair.us.peer.statement.mkdir()
 
     peer.accept_peer_statement(newest.statement, after=first.statement)
 
     assert peer.peer_keys == newest.own_statement
+    # Nor does an import that knows less, such as one of a newer revocation list, take them back.
+    own_pair.us.peer.statement.rmdir()
+    own_pair.us.peer.statement.write_bytes(written)
+    peer.reload_peer()
+    assert peer.peer_keys == newest.own_statement
+    assert peer.peer_statement == newest.statement
