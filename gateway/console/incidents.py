@@ -74,6 +74,12 @@ INCIDENTS: Final[Mapping[int, Advice]] = MappingProxyType(
             "Le pair a donné pour les mêmes entrées deux récépissés qui se contredisent ; le premier compte.",
             "Appelez les exploitants du pair et les auditeurs.",
         ),
+        IncidentKind.DAMAGED: advice(
+            "The database did not hold a log as it was appended: rows were changed, or the disk is failing.",
+            "docs/operating.md, Damaged database.",
+            "La base ne contenait pas un journal tel qu'il fut écrit : lignes modifiées, ou disque fautif.",
+            "docs/operating.md, Damaged database.",
+        ),
     }
 )
 

@@ -176,7 +176,7 @@ async def test_a_node_that_cannot_sign_says_so_until_it_can(
     await world.settle()
     keyring = world.sides["FR"].keyring
 
-    def pulled(_: str) -> HybridSigner:
+    def pulled(_origin: str, _statement: bytes) -> HybridSigner:
         msg = "the token is gone"
         raise OperatorError(msg)
 

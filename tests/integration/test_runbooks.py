@@ -18,6 +18,7 @@ import pytest
 from gateway.cli.home_logs import open_home
 from gateway.core.entries import EventEntry, decode_entry
 from gateway.errors import GatewayError, PeerError
+from gateway.ports import LogKind
 from gateway.storage.notices import waiting
 from tests.integration.test_two_processes import collect, draft, until_collected
 from tests.processes import ROOT, Processes
@@ -39,17 +40,19 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 def _events(home: Path) -> list[str]:
-    """Return the names of the events in an audit log, in order."""
+    """Return the names of the events in all generations of the audit log, in order."""
     names = []
     with open_home(home) as logs:
-        log = logs.find("audit")
-        for entry in logs.read(lambda tx: tx.logs.entries(log.head.origin, 0, log.head.size)):
-            try:
-                decoded = decode_entry(entry)
-            except PeerError:
+        for log in logs.stored():
+            if log.head.kind is not LogKind.AUDIT:
                 continue
-            if isinstance(decoded, EventEntry):
-                names.append(decoded.event)
+            for entry in logs.read(lambda tx, head=log.head: tx.logs.entries(head.origin, 0, head.size)):  # type: ignore[misc]
+                try:
+                    decoded = decode_entry(entry)
+                except PeerError:
+                    continue
+                if isinstance(decoded, EventEntry):
+                    names.append(decoded.event)
     return names
 
 
@@ -112,8 +115,7 @@ async def test_backup_and_restore(tmp_path: Path) -> None:
         await processes.until_ready("FR")
         assert "ready" in await asyncio.to_thread(place.follow, "Restore", 6)
         looked = await asyncio.to_thread(place.follow, "Restore", 7, statuses=(0, 1))
-        failed = [line for line in looked.splitlines() if line.startswith("fail")]
-        assert all("older than what this node has signed: fr.gateway.test/audit" in line for line in failed)
+        assert not [line for line in looked.splitlines() if line.startswith("fail")]
         assert '"log.recovered"' in processes.log("FR")
         last = await exchange(2)
         assert (await clients["FR"].status(erased)).status == "erased"

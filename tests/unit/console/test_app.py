@@ -227,7 +227,9 @@ async def test_metrics_tell_of_node_and_ports_in_prometheus_words() -> None:
     assert reply.body is not None
     families = {family.name: family for family in text_string_to_metric_families(reply.body.decode())}
     plain = {
-        name: family.samples[0].value for name, family in families.items() if not family.samples[0].labels
+        name: family.samples[0].value
+        for name, family in families.items()
+        if family.samples and not family.samples[0].labels
     }
     assert plain["entente_ready"] == 1
     assert plain["entente_outbox_waiting"] == 3
