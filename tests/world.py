@@ -28,7 +28,7 @@ from gateway.core.generation import base_of, origin_of
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.message.schedule import Schedule
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
-from gateway.node.admission import Acceptance
+from gateway.node.admission import Acceptance, Outcome
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.health import Phase
@@ -344,10 +344,25 @@ class World:
         """Post a document; an error is raised as the agency would get it."""
         submission = Submission(body=orjson.dumps(document), key=key)
         principal = self.principal(nation, agency)
-        (outcome,) = await self.node(nation).admission.submit(principal, [submission])
+        (outcome,) = await self._decided(nation, principal, [submission])
         if isinstance(outcome, GatewayError):
             raise outcome
         return outcome
+
+    async def _decided(
+        self, nation: str, principal: Principal, submissions: Sequence[Submission]
+    ) -> list[Outcome]:
+        """Post to a node; if it dies meanwhile, nobody answers any more, as with a closed connection."""
+        deciding = asyncio.ensure_future(self.node(nation).admission.submit(principal, submissions))
+        task = self.sides[nation].task
+        await asyncio.wait(
+            [deciding] if task is None else [deciding, task], return_when=asyncio.FIRST_COMPLETED
+        )
+        if not deciding.done():
+            deciding.cancel()
+            msg = "the node died before it answered"
+            raise CrashError(msg)
+        return await deciding
 
     async def send_many(self, nation: str, count: int, **header: Any) -> list[bytes]:
         """Post many drafts at once and return their ids, in order."""
@@ -359,7 +374,7 @@ class World:
         """Post documents in one call and return their ids; the first error is raised."""
         bodies = [Submission(body=orjson.dumps(document)) for document in documents]
         caller = principal or self.principal(nation)
-        outcomes = await self.node(nation).admission.submit(caller, bodies)
+        outcomes = await self._decided(nation, caller, bodies)
         ids: list[bytes] = []
         for outcome in outcomes:
             if isinstance(outcome, GatewayError):

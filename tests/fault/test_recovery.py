@@ -587,6 +587,8 @@ async def test_what_was_collected_is_not_shown_to_its_addressee_again(world: Wor
     before, lost = await restored_receiver(world, collected=True)
     await world.start("FR")
 
+    # Its sender believes it received until it learns of the rollback: the addressee's side tells.
+    await world.until(lambda: world.received("FR"), lambda ids: lost[1] in ids)
     await world.until_state("US", lost[1], "received")
     await world.settle()
 
