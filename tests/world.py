@@ -355,11 +355,15 @@ class World:
         """Post to a node; if it dies meanwhile, nobody answers any more, as with a closed connection."""
         deciding = asyncio.ensure_future(self.node(nation).admission.submit(principal, submissions))
         task = self.sides[nation].task
-        await asyncio.wait(
-            [deciding] if task is None else [deciding, task], return_when=asyncio.FIRST_COMPLETED
-        )
-        if not deciding.done():
+        waits = [deciding] if task is None else [deciding, task]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # A caller that goes away takes its call along.
+            died = not deciding.done()
             deciding.cancel()
+            await asyncio.wait([deciding])
+        if died:
             msg = "the node died before it answered"
             raise CrashError(msg)
         return await deciding
