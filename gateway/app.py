@@ -367,7 +367,7 @@ async def _record_notices(home: NodeHome, node: Node) -> None:
                 # After the record: a crash in between writes it twice, never not at all.
                 path.unlink()
         except OSError as error:
-            log.error("notice.refused", error=type(error).__name__)  # noqa: TRY400
+            log.error("notice.refused", error=type(error).__name__)  # noqa: TRY400 - its kind says it
 
 
 def _tell(event: str) -> None:

@@ -85,7 +85,7 @@ def revocation_check(watch: RevocationWatch, *, port: str) -> CertificateCheck:
         try:
             good = watch.is_good(certificate.serial, now=datetime.fromtimestamp(now_ms / 1_000, UTC))
         except (KeyFileError, TrustError) as error:
-            log.error("trust.refused", port=port, error=type(error).__name__)  # noqa: TRY400
+            log.error("trust.refused", port=port, error=type(error).__name__)  # noqa: TRY400 - its kind says it
             good = False
         if not good:
             msg = "the certificate is revoked, or the revocation list cannot tell"
@@ -154,7 +154,7 @@ class TrustWatch:
                 return
             await take_up()
         except (OSError, KeyFileError, TrustError) as error:
-            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400
+            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400 - its kind says it
             return
         self._said[name] = stamp
 
@@ -188,7 +188,7 @@ class TrustWatch:
         except (OSError, GatewayError, ssl.SSLError) as error:
             # Half-written files are looked at again at the next tick; what is open
             # stays as it was, and the operator is told.
-            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400
+            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400 - its kind says it
             return
         self._stamps[name] = stamp
         log.info("trust.renewed", port=name)
@@ -198,7 +198,7 @@ class TrustWatch:
         try:
             found = endings(self._home)
         except GatewayError as error:
-            log.error("trust.refused", port="", error=type(error).__name__)  # noqa: TRY400
+            log.error("trust.refused", port="", error=type(error).__name__)  # noqa: TRY400 - its kind says it
             return
         for item in self._expiry.due(found, now):
             _warn(item, now)

@@ -260,7 +260,7 @@ def _once(answers: Sequence[Answer]) -> list[Answer]:
 
 
 def _counts(counts: object) -> str:
-    return ", ".join(f"{count} {name}" for name, count in dict(counts).items())  # type: ignore[call-overload]
+    return ", ".join(f"{count} {name}" for name, count in dict(counts).items())  # type: ignore[call-overload]  # JSON of ours: a mapping
 
 
 def _message_id(text: str) -> bytes:

@@ -18,6 +18,7 @@ Spec: docs/spec/log.md, "Start" and "Daily".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -125,7 +126,7 @@ class Inspection:
         edge = RightEdge.EMPTY
         while edge.size < head.size:
             start, end = edge.size, min(edge.size + RUN, head.size)
-            grown = await self._store.read(lambda tx, e=edge, o=head.origin, t=end: _grow(tx, o, e, t))  # type: ignore[misc]
+            grown = await self._store.read(partial(_grow, origin=head.origin, edge=edge, end=end))
             if grown is None:
                 what = "an entry is missing, or stored hashes do not follow from the entries"
                 return Damage(origin=head.origin, start=start, end=end, what=what)

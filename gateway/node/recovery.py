@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -345,7 +346,7 @@ class Recovery:
         at = start
         for run in runs:
             entries = await self._fetch_all(at, run.size)
-            await self._store.write(Step.RECOVERED, lambda tx, e=entries, r=run: self._append(tx, e, r))  # type: ignore[misc]
+            await self._store.write(Step.RECOVERED, partial(self._append, entries=entries, expected=run))
             at = run.size
         await self._store.write(Step.RECOVERED, lambda tx: self._finish(tx, start, before, signed))
         await self._high_water.record({self._origin: (signed.size, signed.root)})

@@ -196,7 +196,7 @@ class Resumption:
                 wanted = max(target, standing.resumes, standing.generation)
                 if wanted > target:
                     target = wanted
-                    await self._store.write(Step.RECOVERED, lambda tx: tx.facts.put(RESUMES, str(wanted)))  # noqa: B023
+                    await self._store.write(Step.RECOVERED, lambda tx: tx.facts.put(RESUMES, str(wanted)))  # noqa: B023 - done before it changes
                 if target in {standing.resumes, standing.generation}:
                     await self._open(target)
                     return

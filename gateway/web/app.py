@@ -124,7 +124,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - the last net: a 500, a line, and the node goes on
             # No traceback in the log: its last line may quote a message.
             name = type(error).__name__
-            log.error("http.failed", port=self.name, error=name, frames=places_of(error))  # noqa: TRY400
+            log.error("http.failed", port=self.name, error=name, frames=places_of(error))  # noqa: TRY400 - as said
             reply = self._refuse(error, language, close=True)
         finally:
             if admitted:

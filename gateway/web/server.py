@@ -154,7 +154,7 @@ class Port(web.Server):
             log.info("tls.refused", port=self.app.name, reason=reason)
         except Exception as error:  # noqa: BLE001 - one odd client must not close the port for all
             self.app.statistics.handshakes_failed += 1
-            log.error("tls.failed", port=self.app.name, error=type(error).__name__)  # noqa: TRY400
+            log.error("tls.failed", port=self.app.name, error=type(error).__name__)  # noqa: TRY400 - the traceback may hold values
         finally:
             self._shaking -= 1
             self._handshakes.release()
