@@ -151,7 +151,6 @@ async def test_a_value_in_no_list_is_warned_of_at_its_sender_and_does_not_hold_i
     checked = await admission(world).check(principal, post.body, strict=False)
     (first,) = await admission(world).submit(principal, [post])
     (again,) = await admission(world).submit(principal, [post])
-    await world.settle()
 
     assert isinstance(first, Acceptance)
     assert isinstance(again, Acceptance)
@@ -159,7 +158,7 @@ async def test_a_value_in_no_list_is_warned_of_at_its_sender_and_does_not_hold_i
         assert [(item.warning, item.pointer) for item in warnings] == [
             ("W-LOCODE", "/payload/place/unlocode")
         ]
-    assert await world.state("US", first.message_id) == "received"
+    await world.until_state("US", first.message_id, "received")
 
 
 async def test_checking_answers_what_posting_would(world: World) -> None:
