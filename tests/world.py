@@ -466,17 +466,18 @@ class World:
         """Wait until both logs are mirrored whole and nothing is due any more.
 
         One look reads the nodes one after the other, and something may happen in between. So
-        it counts only if the next one finds every log where it was: then all was quiet at the
-        moment when the second began.
+        it counts only if the look before it found nothing either, and every log where it is
+        now: then all was quiet at the moment when the second began.
         """
-        before: list[int] = []
+        before: list[int] | None = None
 
         async def look() -> list[str]:
             nonlocal before
             reasons, sizes = await self._unsettled()
-            if not reasons and sizes != before:
-                reasons = [f"logs have moved from {before} to {sizes}"]
-            before = sizes
+            quiet = None if reasons else sizes
+            if quiet is not None and quiet != before:
+                reasons = [f"quiet with logs of {quiet}, but before of {before}"]
+            before = quiet
             return reasons
 
         await self.until(look, lambda reasons: not reasons)
