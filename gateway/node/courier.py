@@ -154,6 +154,8 @@ class Courier:
         self._urgent = asyncio.Event()
         self._thawed = asyncio.Event()
         self._cursor = 0
+        # True while the cursor is known to stand at the end of the log, which grows here only.
+        self._at_end = False
         self._cosigned: int | None = None
         self._peer_size = 0
         self._flights: set[asyncio.Task[None]] = set()
@@ -267,6 +269,7 @@ class Courier:
         self._failure = None
         self._in_doubt = False
         self._cursor = view.mirrored_size
+        self._at_end = False
         self._peer_size = view.mirrored_size
         await self._take_view(view)
 
@@ -354,7 +357,10 @@ class Courier:
         return shipment
 
     async def _stored(self) -> Shipment | None:
+        if self._at_end:
+            return None
         if self._cursor >= await self._store.read(self._own_size):
+            self._at_end = True
             return None
         return await self._sequencer.reload(self._cursor)
 
@@ -366,7 +372,7 @@ class Courier:
         the pair is busy, none of the wait when it is not.
         """
         while not self._urgent.is_set():
-            pace_s = self._config.pace_ms / 1_000 * (1 + 2 * len(self._flights))
+            pace_s = self._config.pace_ms / 1_000 * (1 + len(self._flights) / 2)
             left = self._last_bundle_s + pace_s - self._clock.monotonic_s()
             if left <= 0:
                 break

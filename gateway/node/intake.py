@@ -2,8 +2,8 @@
 
 A bundle is refused as a whole for what concerns the log (shape, signatures, position,
 root); everything else concerns one message and becomes an exception in the receipt. What
-is accepted is made durable in one transaction, the high-water mark is recorded, and only
-then is the peer's log cosigned and the call answered.
+is accepted is made durable in one transaction; then the high-water mark is recorded and the
+peer's log cosigned, side by side, and the cosignature leaves once the mark is durable.
 
 What a crash leaves behind: before the transaction, nothing, and the peer sends again;
 after it, a mirror that already holds the bundle, so that the repeat is a replay and gets
@@ -346,10 +346,12 @@ class Intake:
             note, size = await self.view()
             return BundleAnswer(size=size, note=note)
         checkpoint = checked.verified.checkpoint
-        await self._high_water.record({checkpoint.origin: (checkpoint.size, checkpoint.root)})
-        note = None
-        if taken.messages and checkpoint.size >= self._forks.cosigned_size():
-            note = await self._cosign(checked.bundle.note)
+        marks = {checkpoint.origin: (checkpoint.size, checkpoint.root)}
+        if not taken.messages or checkpoint.size < self._forks.cosigned_size():
+            await self._high_water.record(marks)
+            return BundleAnswer(size=checkpoint.size, note=None)
+        # The cosignature may be made meanwhile, but it does not leave before the mark is durable.
+        note, _ = await asyncio.gather(self._cosign(checked.bundle.note), self._high_water.record(marks))
         return BundleAnswer(size=checkpoint.size, note=note)
 
     def _load_head(self, tx: Transaction) -> LogHead:

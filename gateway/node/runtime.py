@@ -584,16 +584,17 @@ class Node:
         )
 
     def _arrived(self, arrival: Arrival) -> None:
-        self.inbox.arrived(arrival.agencies)
-        if arrival.effects.messages_moved:
-            self.tracking.moved()
         effects = arrival.effects
-        if effects.agreements:
-            self._say_agreement()
         if effects.peer_recovered:
             self._courier.doubt()
+        # The receipt first: the sender waits for it longer than readers do for a page.
         if arrival.receipts_due or effects.sending_due or effects.kem_key is not None:
             self._courier.notify(arrival.rank)
+        self.inbox.arrived(arrival.agencies)
+        if effects.messages_moved:
+            self.tracking.moved()
+        if effects.agreements:
+            self._say_agreement()
 
     def _frozen(self) -> None:
         self.phase = Phase.FROZEN

@@ -1,9 +1,10 @@
 """Threads for work that would hold up the loop: signatures, and large validations.
 
-Two threads with one kind of work each. Signatures, their verification and key boxes let
-go of the interpreter lock and are short: `sign`. Validating and opening many messages
-holds the lock and is long: `compute`. In one pool the short would wait behind the long,
-and two threads of the long kind would only take the lock from each other.
+Two kinds of work with threads of their own. Signatures, their verification and key boxes
+let go of the interpreter lock and are short: `sign`, two at a time, so that a receipt is not
+signed behind the cosignature of what it answers. Validating and opening many messages holds
+the lock and is long: `compute`, in one thread. In one pool the short would wait behind the
+long, and two threads of the long kind would only take the lock from each other.
 
 One hop a bundle or a batch, never one a message: a hop costs as much as validating a
 message.
@@ -23,11 +24,11 @@ T = TypeVar("T")
 
 
 class Workers:
-    """Two threads with an owner."""
+    """Three threads with an owner."""
 
     def __init__(self) -> None:
         """Create them; they start when they are first needed."""
-        self._signing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="signing")
+        self._signing = ThreadPoolExecutor(max_workers=2, thread_name_prefix="signing")
         self._computing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="computing")
         self._open = True
 

@@ -27,7 +27,10 @@ OPEN: Final = (
     Load(name="open-1000", lines=1, connections=128, rate=1_000, arrivals="poisson"),
     Load(name="open-3000-bulk", lines=100, connections=16, rate=3_000),
 )
-WARM_UP: Final = {BULK.name: 500, SINGLE.name: 300}
+WARM_UP: Final = {BULK.name: 3_000, SINGLE.name: 1_000}
+"""Messages before the first round. They also say how many a load of so many seconds needs, so
+they last long enough that filling and draining do not pass for the rate."""
+
 LEAST: Final = 1_000
 MOST: Final = 200_000
 BOTH: Final = replace(BULK, name="both", nations=("FR", "US"))
