@@ -40,7 +40,7 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.node.pair import Pair
-from gateway.node.sequencer import Sequencer, Shipment
+from gateway.node.sequencer import MAX_ANSWERS, Sequencer, Shipment
 from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -68,7 +68,7 @@ COSIGN_EVERY_S: Final = 60.0
 THAW_S: Final = 1.0
 """Least wait after a failure, even if the peer calls meanwhile."""
 
-GATHER_S: Final = 0.2
+GATHER_S: Final = 0.4
 """How long an acknowledgement waits for something to travel with. Nobody's next step waits for
 it, and a bundle of its own for each would double what a quiet exchange costs both nodes."""
 
@@ -156,6 +156,8 @@ class Courier:
         self._cursor = 0
         # True while the cursor is known to stand at the end of the log, which grows here only.
         self._at_end = False
+        # False while all that may be due are acknowledgements that still wait for company.
+        self._due = True
         self._cosigned: int | None = None
         self._peer_size = 0
         self._flights: set[asyncio.Task[None]] = set()
@@ -190,7 +192,11 @@ class Courier:
         if rank is not None and rank <= Precedence.IMMEDIATE:
             self._hurry()
         else:
-            self._work.set()
+            self._set_due()
+
+    def _set_due(self) -> None:
+        self._due = True
+        self._work.set()
 
     def notify_later(self) -> None:
         """Say that something is due that can wait a little: the next bundle takes it along."""
@@ -200,7 +206,7 @@ class Courier:
     async def _gather(self) -> None:
         await wait_for(self._clock, GATHER_S)
         self._gathering = None
-        self._work.set()
+        self._set_due()
 
     def _stop_gathering(self) -> None:
         if self._gathering is not None:
@@ -218,7 +224,7 @@ class Courier:
 
     def _hurry(self) -> None:
         """Let the loop go on at once, wherever it waits."""
-        self._work.set()
+        self._set_due()
         self._urgent.set()
         self._nudge.set()
 
@@ -270,6 +276,7 @@ class Courier:
         self._in_doubt = False
         self._cursor = view.mirrored_size
         self._at_end = False
+        self._due = True
         self._peer_size = view.mirrored_size
         await self._take_view(view)
 
@@ -346,11 +353,16 @@ class Courier:
             self._raise_failure()
             return await self._sequencer.next_statement()
         self._raise_failure()
+        if not self._due:
+            return None
         limit = 0 if self._sequencer.peer_key is None else self._bundle_limit
+        self._due = False
         # It takes along what was waiting for it.
         self._stop_gathering()
         shipment = await self._sequencer.next_shipment(max_messages=limit)
         if shipment is not None:
+            # A bundle has room for so much: there may be more.
+            self._due |= shipment.messages > 0 or len(shipment.bundle.entries) >= MAX_ANSWERS
             self._last_bundle_s = self._clock.monotonic_s()
             if shipment.messages:
                 self._on_moved()
@@ -372,7 +384,7 @@ class Courier:
         the pair is busy, none of the wait when it is not.
         """
         while not self._urgent.is_set():
-            pace_s = self._config.pace_ms / 1_000 * (1 + len(self._flights) / 2)
+            pace_s = self._config.pace_ms / 1_000 * (1 + len(self._flights))
             left = self._last_bundle_s + pace_s - self._clock.monotonic_s()
             if left <= 0:
                 break
@@ -478,7 +490,7 @@ class Courier:
         if not flight.cancelled() and (error := flight.exception()) is not None:
             # Not an error of the exchange: a defect. The loop raises it, the node stops.
             self._defect = error
-        self._work.set()
+            self._work.set()
 
     _defect: BaseException | None = None
 

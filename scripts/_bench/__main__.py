@@ -43,6 +43,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
     add("--history", type=Path, metavar="FILE", help="append the ratios and medians to FILE, a line a run")
     add("--home", type=Path, metavar="DIR", default=ROOT / "var" / "bench", help="where homes are made")
+    add("--unbound", action="store_true", help="let both nodes use all cores, instead of half of them each")
     add("--keep", action="store_true", help="leave the homes and logs of the nodes there")
     return parser.parse_args(arguments)
 
@@ -64,6 +65,7 @@ def main(arguments: list[str]) -> int:
         keep=given.keep,
         quick=given.quick,
         profile=given.profile,
+        bound=not given.unbound,
     )
     began = time.monotonic()
 
@@ -84,7 +86,7 @@ def main(arguments: list[str]) -> int:
         rounds=loads["rounds"],
         loads=loads,
         backlog=backlog,
-        machine=describe(options.folder),
+        machine=describe(options.folder) | {"bound": options.bound},
         elapsed_s=time.monotonic() - began,
         quick=options.quick,
     )

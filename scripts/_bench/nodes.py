@@ -45,7 +45,9 @@ class NodeError(Exception):
 class NodeProcess:
     """One node as a process."""
 
-    def __init__(self, nation: str, home: Path, ports: Ports, log: Path) -> None:
+    def __init__(
+        self, nation: str, home: Path, ports: Ports, log: Path, cores: frozenset[int] | None = None
+    ) -> None:
         """Describe it; `start` starts it.
 
         Args:
@@ -53,11 +55,13 @@ class NodeProcess:
             home: Its home.
             ports: Where it listens.
             log: File that takes its events.
+            cores: Cores that it may run on; None for all.
         """
         self.nation = nation
         self.home = home
         self.ports = ports
         self.log = log
+        self._cores = cores
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -82,6 +86,9 @@ class NodeProcess:
         """Start it; returns at once."""
         with self.log.open("ab") as log:
             self._process = self._spawn(log)
+        if self._cores is not None:
+            # Threads that it starts from now on inherit it.
+            os.sched_setaffinity(self._process.pid, self._cores)
 
     def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -138,11 +145,22 @@ class NodeProcess:
         raise NodeError(msg)
 
 
+def _half(place: int) -> frozenset[int] | None:
+    """Return one half of the cores that this process may use; None if it has but one."""
+    cores = sorted(os.sched_getaffinity(0))
+    return frozenset(cores[place::2]) if len(cores) > 1 else None
+
+
 class Nodes:
     """Both nodes and their folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make the homes in ``folder``, which has to be empty."""
+    def __init__(self, folder: Path, *, bound: bool = False) -> None:
+        """Make the homes in ``folder``, which has to be empty.
+
+        Args:
+            folder: Where homes and logs are.
+            bound: Each node gets half of the cores for itself, as if it had a machine of its own.
+        """
         self.folder = folder
         base = free_port_base()
         make_demo_homes(folder, now=datetime.now(UTC), port_base=base)
@@ -152,8 +170,9 @@ class Nodes:
                 folder / nation.lower(),
                 Ports.from_base(base, nation),
                 folder / f"{nation.lower()}.log",
+                _half(place) if bound else None,
             )
-            for nation in NATIONS
+            for place, nation in enumerate(NATIONS)
         }
 
     def __getitem__(self, nation: str) -> NodeProcess:

@@ -27,6 +27,7 @@ class Options:
         keep: Leave homes and logs where they are.
         quick: Whether it is a quick run.
         profile: Folder for profiles of both nodes under each load, or None.
+        bound: Whether each node gets half of the cores for itself.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class Options:
     keep: bool = False
     quick: bool = False
     profile: Path | None = None
+    bound: bool = False
 
 
 @contextmanager
@@ -47,7 +49,7 @@ def fresh_nodes(options: Options) -> Iterator[Nodes]:
     options.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="nodes-", dir=options.folder))
     try:
-        yield Nodes(folder)
+        yield Nodes(folder, bound=options.bound)
     finally:
         if not options.keep:
             shutil.rmtree(folder)

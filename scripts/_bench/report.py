@@ -214,7 +214,9 @@ def print_report(report: Mapping[str, Any]) -> None:
 def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a report."""
     machine = report["machine"]
-    yield f"{machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {machine['file_system']}"
+    shared = "half of them each node" if machine.get("bound") else "shared by both nodes"
+    yield f"{machine['cpu']}, {machine['cores']} cores, {shared}"
+    yield f"Python {machine['python']}; {machine['file_system']}"
     rounds = len(report["rounds"])
     yield from _table("Ratios", ratios(report))
     yield from _table(f"Medians of {rounds} rounds" if rounds > 1 else "One round", numbers(report))
