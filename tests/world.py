@@ -123,13 +123,23 @@ class WorldLink:
         if faults.unreachable or peer.faults.unreachable or peer.node is None:
             msg = "the peer cannot be reached"
             raise UnavailableError(msg)
+        answering = asyncio.ensure_future(call(peer.node))
+        peer.answering.add(answering)
         try:
-            answer = await call(peer.node)
+            await asyncio.wait([answering])
+        finally:
+            # A caller that goes away takes its call along.
+            answering.cancel()
+            await asyncio.wait([answering])
+            peer.answering.discard(answering)
+        # The other process died or was stopped while it worked: the caller sees a closed connection.
+        msg = "the connection broke"
+        if answering.cancelled():
+            raise UnavailableError(msg)
+        try:
+            return answering.result()
         except StoreError as error:
-            # The other process died while it worked: the caller sees a closed connection.
-            msg = "the connection broke"
             raise UnavailableError(msg) from error
-        return answer
 
 
 @dataclass(slots=True)
@@ -146,6 +156,8 @@ class Side:
     store: SqlStore | None = None
     high_water: FileHighWater | None = None
     task: asyncio.Task[None] | None = None
+    # Calls of the other node in work here: they end with this one's process.
+    answering: set[asyncio.Future[Any]] = field(default_factory=set)
 
     @property
     def orders(self) -> Path:
@@ -244,11 +256,16 @@ class World:
             side.task.cancel()
             with suppress(asyncio.CancelledError, GatewayError):
                 await side.task
+        side.node = None
+        for answering in side.answering:
+            answering.cancel()
+        if side.answering:
+            await asyncio.wait(side.answering)
         if side.store is not None:
             await side.store.close()
         if side.high_water is not None:
             side.high_water.close()
-        side.node = side.store = side.high_water = side.task = None
+        side.store = side.high_water = side.task = None
 
     async def restart(self, nation: str) -> None:
         """Stop a node and start it again."""
@@ -463,7 +480,7 @@ class World:
                 side.task.result()
 
     async def settle(self) -> None:
-        """Wait until both logs are mirrored whole and nothing is due any more.
+        """Wait until both logs are known to be whole and mirrored whole, and nothing is due any more.
 
         One look reads the nodes one after the other, and something may happen in between. So
         it counts only if the look before it found nothing either, and every log where it is
@@ -488,6 +505,10 @@ class World:
         found: list[int] = []
         for nation in NATIONS:
             side = self.sides[nation]
+            # Between two pages that a node refills, its log may be as long as the mirror.
+            phase = self.node(nation).phase
+            if phase in {Phase.STARTING, Phase.RECOVERING}:
+                reasons.append(f"the node of {nation} is {phase}")
             peer = self.sides[other(nation)]
             assert side.store is not None
             assert peer.store is not None
