@@ -26,7 +26,7 @@ from scripts._bench.nodes import free_port_base
 from tests.releases import Installed
 
 ROOT = Path(__file__).resolve().parent.parent
-START_S = 40.0
+START_S = 100.0
 
 
 def reserved_base() -> tuple[int, list[socket.socket]]:

@@ -23,6 +23,8 @@ from tests.world import AGENCIES, make_draft, other
 
 DEADLINE_S = 60.0
 
+pytestmark = pytest.mark.timeout(400)
+
 # A node whose peer fails again and again tries at least once a second, so that no test waits for that.
 PATIENCE = {"ENTENTE_BUNDLE__LONGEST_WAIT_S": "1"}
 
@@ -100,7 +102,6 @@ async def test_messages_go_both_ways_and_both_nations_logs_verify(tmp_path: Path
     await asyncio.to_thread(verify_everything, processes, tmp_path / "export")
 
 
-@pytest.mark.timeout(300)
 async def test_kill_9_of_either_node_at_any_moment_loses_and_repeats_nothing(tmp_path: Path) -> None:
     chance = random.Random(20_261_123)  # noqa: S311 - moments of the kills, the same in every run
     async with Processes(tmp_path, environment=dict.fromkeys(AGENCIES, PATIENCE)) as processes:
@@ -196,7 +197,6 @@ class CuttingProxy:
             writer.close()
 
 
-@pytest.mark.timeout(300)
 async def test_a_connection_cut_at_every_kilobyte_loses_and_repeats_nothing(tmp_path: Path) -> None:
     # Open before the nodes are: a port that was only looked up would be somebody else's by then.
     proxy = CuttingProxy()
