@@ -68,7 +68,7 @@ COSIGN_EVERY_S: Final = 60.0
 THAW_S: Final = 1.0
 """Least wait after a failure, even if the peer calls meanwhile."""
 
-GATHER_S: Final = 0.4
+GATHER_S: Final = 0.2
 """How long an acknowledgement waits for something to travel with. Nobody's next step waits for
 it, and a bundle of its own for each would double what a quiet exchange costs both nodes."""
 
