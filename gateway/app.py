@@ -23,6 +23,7 @@ from gateway.audit.stamps import read_authority
 from gateway.catalogue import read_catalogue, read_lists
 from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
+from gateway.console.approvals import approval_routes
 from gateway.console.custody import custody_routes
 from gateway.console.local import tell_health
 from gateway.console.pair import pair_routes
@@ -41,8 +42,10 @@ from gateway.link.client import HttpPeerLink
 from gateway.link.server import peer_app
 from gateway.link.third_parties import HttpTimeAuthority, HttpWitness
 from gateway.logs import configure_logs
+from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
+from gateway.node.enrolment import Enrolled
 from gateway.node.pair import Pair
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
@@ -78,13 +81,23 @@ class Opened:
 class OpenRegistry:
     """The agency registry as the ports ask for it; a replaced file counts at once."""
 
-    def __init__(self, doorkeeper: Doorkeeper) -> None:
-        """Ask this doorkeeper."""
+    def __init__(self, doorkeeper: Doorkeeper, approvals: ApprovalDesk) -> None:
+        """Ask this doorkeeper, and whether two operators have agreed where that is needed."""
         self._doorkeeper = doorkeeper
+        self._approvals = approvals
 
     def find(self, spki: bytes) -> Holder | None:
         """Return who holds the key, or None."""
-        return self._doorkeeper.registry().find(SpkiDigest(spki))
+        holder = self._doorkeeper.registry().find(SpkiDigest(spki))
+        return holder if holder is not None and self._approvals.admits(_enrolled(holder)) else None
+
+    def listed(self) -> frozenset[Enrolled]:
+        """Return everybody whom the file names."""
+        return frozenset(_enrolled(holder) for holder in self._doorkeeper.registry().holders)
+
+
+def _enrolled(holder: Holder) -> Enrolled:
+    return Enrolled(role=holder.role.value, code=holder.code, spki=holder.spki)
 
 
 def open_home(home: Path) -> Opened:
@@ -271,6 +284,9 @@ def _node_config(home: Path, config: Config) -> NodeConfig:
         reserve_bytes=config.limits.disk_reserve_mib * MIB,
         quota=Quota(per_minute=config.limits.messages_per_minute, waiting=config.limits.waiting_per_agency),
         idempotency_days=config.retention.idempotency_days,
+        approvals=ApprovalRules(
+            required=config.approvals.two_operators, proposal_hours=config.approvals.proposal_hours
+        ),
     )
 
 
@@ -295,15 +311,21 @@ async def _run(
         connections_per_caller=config.limits.connections_per_agency,
         requests_per_caller=config.limits.requests_per_agency,
     )
-    agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES))
-    operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS))
+    agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES), node.approvals)
+    operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS), node.approvals)
+    await node.approvals.open(operators.listed)
     contexts: dict[str, ContextMaker] = {
         "peer": lambda: tls.peer_server(home, keyring.peer_identity()),
         "agency": lambda: tls.agency_server(home, keyring.server_identity()),
         "ops": lambda: tls.operator_server(home, keyring.server_identity()),
     }
     peer, agency = peer_app(node.peer_service, keyring.peer_pins), agency_app(node, agencies)
-    more = (*custody_routes(node.custody), *running_routes(node), *pair_routes(node))
+    more = (
+        *custody_routes(node.custody),
+        *running_routes(node),
+        *approval_routes(node.approvals),
+        *pair_routes(node),
+    )
     ops = ops_app(node, operators, ports=(peer, agency), ends=lambda: end_times(home), more=more)
     apps = {
         "peer": (peer, config.peer_api),
@@ -362,7 +384,8 @@ async def _record_notices(home: NodeHome, node: Node) -> None:
                 if notice is None:
                     log.error("notice.refused", file=path.name)
                 else:
-                    await node.record(notice.event, details=notice.details)
+                    made_ms = path.stat().st_mtime_ns // 1_000_000
+                    await node.record_backup(notice.event, notice.details, made_ms=made_ms)
                     _tell(notice.event)
                 # After the record: a crash in between writes it twice, never not at all.
                 path.unlink()

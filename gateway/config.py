@@ -195,6 +195,28 @@ class RetentionSection(_Section):
     idempotency_days: int = Field(default=30, ge=1, le=366)
 
 
+class BackupsSection(_Section):
+    """When `entente doctor` warns of backups.
+
+    Attributes:
+        warn_after_hours: Age of the newest one from which it does.
+    """
+
+    warn_after_hours: int = Field(default=48, ge=1, le=8_784)
+
+
+class ApprovalsSection(_Section):
+    """Whether changes of the registry and of quotas need two operators.
+
+    Attributes:
+        two_operators: Whether they do.
+        proposal_hours: How long the second one has to approve what the first has proposed.
+    """
+
+    two_operators: bool = False
+    proposal_hours: int = Field(default=72, ge=1, le=720)
+
+
 class AgreementSection(_Section):
     """Which catalogue is in force, and which one follows when.
 
@@ -290,6 +312,8 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     bundle: BundleSection = BundleSection()
     retention: RetentionSection = RetentionSection()
+    approvals: ApprovalsSection = ApprovalsSection()
+    backups: BackupsSection = BackupsSection()
     agreement: AgreementSection = AgreementSection()
     lists: ListsSection = ListsSection()
     log: LogSection = LogSection()
