@@ -41,6 +41,7 @@ from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
 from gateway.link.server import peer_app
 from gateway.link.third_parties import HttpTimeAuthority, HttpWitness
+from gateway.list_watch import ListWatch
 from gateway.logs import configure_logs
 from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import ThirdParties
@@ -354,10 +355,13 @@ async def _run(
             trust_watch = TrustWatch(home, keyring, node, ends, clock=clock)
             watching = asyncio.create_task(trust_watch.run(), name="trust")
             noticing = asyncio.create_task(_record_notices(home, node), name="notices")
+            list_watch = ListWatch(resolve(home.path, config.lists.folder), node, clock=clock)
+            listing = asyncio.create_task(list_watch.run(), name="lists")
             await asyncio.wait({running, stopping, reopening}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             noticing.cancel()
-            await asyncio.gather(watching, noticing, return_exceptions=True)
+            listing.cancel()
+            await asyncio.gather(watching, noticing, listing, return_exceptions=True)
         # The ports have drained: what was in work is answered. Only now does the node stop.
         if not running.done() and stop.is_set():
             await node.close_books()

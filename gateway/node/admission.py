@@ -171,6 +171,10 @@ class Admission:
         """Return how many messages are being decided right now."""
         return self._outstanding
 
+    def use_lists(self, lists: ReferenceLists) -> None:
+        """Warn by these reference lists from the next message on."""
+        self._preparation.lists = lists
+
     async def run(self) -> None:
         """Decide groups until cancelled. One task of the node runs this."""
         while True:

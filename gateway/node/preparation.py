@@ -169,7 +169,8 @@ class Preparation:
     ) -> None:
         """Wire the stage; ``peer`` says what the peer has announced of its catalogue."""
         self._peer = peer
-        self._lists = lists
+        # Replaced as a whole while the node runs: each message is held against one edition.
+        self.lists = lists
         self._pair = pair
         self._schedule = schedule
         self._store = store
@@ -303,7 +304,7 @@ class Preparation:
                 completed.document, catalogue=catalogue, header=header, header_bytes=header.encode()
             ),
             message=None if completed.seq_missing else orjson.dumps(completed.document),
-            warnings=warnings_of(completed.document, catalogue.type(type_id), self._lists),
+            warnings=warnings_of(completed.document, catalogue.type(type_id), self.lists),
         )
 
 

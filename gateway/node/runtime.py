@@ -467,6 +467,10 @@ class Node:
 
         await self._store.write(Step.AUDITED, keep)
 
+    def use_lists(self, lists: ReferenceLists) -> None:
+        """Warn by these reference lists from the next message on."""
+        self._admission.use_lists(lists)
+
     async def look_at_enrolment(self) -> None:
         """Take out whom the registry file names no more, and end proposals whose time is over."""
         await self._books.wait()
