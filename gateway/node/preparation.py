@@ -313,6 +313,13 @@ def agency_actor(spki: bytes) -> Actor:
     return Actor(role=Role.AGENCY, spki=spki)
 
 
+def message_id_of(body: bytes) -> str | None:
+    """Return the message id that a readable body names, which is its key unless it has another; or None."""
+    header = _parse(body).get("header")
+    message_id = header.get("message_id") if isinstance(header, dict) else None
+    return message_id if isinstance(message_id, str) else None
+
+
 def _parse(body: bytes) -> dict[str, Any]:
     try:
         return parse_json(body)
