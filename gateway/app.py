@@ -124,13 +124,26 @@ def open_store(home: Path, config: Config, *, read_only: bool = False) -> SqlSto
     if url.startswith("sqlite:///"):
         path = resolve(home, Path(url.removeprefix("sqlite:///")))
         if not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent, "store.url")
             remove_leftovers(path)
         url = f"sqlite:///{path}"
     elif config.store.password_file is not None:
         secret = resolve(home, config.store.password_file).read_text(encoding="utf-8").strip()
         url = with_password(url, secret)
     return SqlStore.open(url, read_only=read_only)
+
+
+def make_folder(folder: Path, setting: str) -> None:
+    """Make a folder that a setting names, unless it is there.
+
+    Raises:
+        ConfigError: It cannot be made: a file has its name, or the rights or the room are missing.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{setting}: the folder {folder} cannot be made ({error.strerror})"
+        raise ConfigError(msg) from error
 
 
 def written_folders(home: Path, config: Config) -> list[Path]:
@@ -234,7 +247,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
         store = open_store(home, config)
         stack.push_async_callback(store.close)
         high_water_file = resolve(home, config.store.high_water_file)
-        high_water_file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(high_water_file.parent, "store.high_water_file")
         link = await stack.enter_async_context(
             HttpPeerLink(
                 url=config.peer.url,

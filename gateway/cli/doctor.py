@@ -66,7 +66,11 @@ from gateway.system import SystemDisk
 _KEYS_PAGE: Final = Wording(
     en="docs/keys.md, When something goes wrong", fr="docs/keys.md, When something goes wrong"
 )
+_SEE_DATABASE: Final = Wording(en="see database above", fr="voir base de données ci-dessus")
 _WHEN_REFUSED: Final = {
+    **dict.fromkeys(
+        ("backups", "clock", "agreement", "legal holds", "quotas", "two operators"), _SEE_DATABASE
+    ),
     "keys": _KEYS_PAGE,
     "certificates": _KEYS_PAGE,
     "revocation lists": _KEYS_PAGE,
@@ -75,8 +79,10 @@ _WHEN_REFUSED: Final = {
         fr="corrigez ou retirez le fichier : la liste de l'installation compte à nouveau",
     ),
     "database": Wording(
-        en="entente log list says more; keep the files as they are",
-        fr="entente log list en dit plus ; laissez les fichiers en l'état",
+        en="a node that never ran has none yet: start it; else keep the files as they are, entente log list "
+        "says more",
+        fr="un nœud qui n'a jamais tourné n'en a pas encore : démarrez-le ; sinon laissez les fichiers en l'état, "
+        "entente log list en dit plus",
     ),
     "peer": Wording(
         en="ask the peer's operators whether their node runs; check address, line and revocation lists",
@@ -85,6 +91,9 @@ _WHEN_REFUSED: Final = {
     ),
 }
 """What to do when a check is refused what it wants to look at."""
+
+_GENERAL: Final = frozenset({"config-invalid", "key-file-refused", "store-failed", "trust-refused"})
+"""Codes whose advice is about any file of their kind."""
 
 NAMES: Final[Mapping[str, str]] = {
     "configuration": "configuration",
@@ -197,7 +206,9 @@ def _checked(name: str, check: Callable[[], Finding]) -> Finding:
     except GatewayError as error:
         words = told(error)
         says = Wording(en=f"{words.en} [{error.code}]", fr=f"{words.fr} [{error.code}]")
-        return Finding(check=name, state=State.FAIL, says=says, do=ADVICE.get(error.code, does))
+        # What the check knows of its own files says more than what holds for every file.
+        advice = does if does != NOTHING and error.code in _GENERAL else ADVICE.get(error.code, does)
+        return Finding(check=name, state=State.FAIL, says=says, do=advice)
     except OSError as error:
         text = error.strerror or type(error).__name__
         return Finding(check=name, state=State.FAIL, says=Wording(en=text, fr=text), do=does)
