@@ -81,7 +81,8 @@ _WHEN_REFUSED: Final = {
     "database": Wording(
         en="a node that never ran has none yet: start it; else keep the files as they are, entente log list "
         "says more",
-        fr="un nœud qui n'a jamais tourné n'en a pas encore : démarrez-le ; sinon laissez les fichiers en l'état, "
+        fr="un nœud qui n'a jamais tourné n'en a pas encore : démarrez-le ; sinon laissez les fichiers "
+        "en l'état, "
         "entente log list en dit plus",
     ),
     "peer": Wording(
