@@ -23,6 +23,7 @@ from gateway.audit.stamps import read_authority
 from gateway.catalogue import read_catalogue, read_lists
 from gateway.config import Config, load_config, resolve
 from gateway.console.app import ops_app
+from gateway.console.approvals import approval_routes
 from gateway.console.custody import custody_routes
 from gateway.console.local import tell_health
 from gateway.console.pair import pair_routes
@@ -40,9 +41,12 @@ from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
 from gateway.link.server import peer_app
 from gateway.link.third_parties import HttpTimeAuthority, HttpWitness
+from gateway.list_watch import ListWatch
 from gateway.logs import configure_logs
+from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
+from gateway.node.enrolment import Enrolled
 from gateway.node.pair import Pair
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
@@ -78,13 +82,23 @@ class Opened:
 class OpenRegistry:
     """The agency registry as the ports ask for it; a replaced file counts at once."""
 
-    def __init__(self, doorkeeper: Doorkeeper) -> None:
-        """Ask this doorkeeper."""
+    def __init__(self, doorkeeper: Doorkeeper, approvals: ApprovalDesk) -> None:
+        """Ask this doorkeeper, and whether two operators have agreed where that is needed."""
         self._doorkeeper = doorkeeper
+        self._approvals = approvals
 
     def find(self, spki: bytes) -> Holder | None:
         """Return who holds the key, or None."""
-        return self._doorkeeper.registry().find(SpkiDigest(spki))
+        holder = self._doorkeeper.registry().find(SpkiDigest(spki))
+        return holder if holder is not None and self._approvals.admits(_enrolled(holder)) else None
+
+    def listed(self) -> frozenset[Enrolled]:
+        """Return everybody whom the file names."""
+        return frozenset(_enrolled(holder) for holder in self._doorkeeper.registry().holders)
+
+
+def _enrolled(holder: Holder) -> Enrolled:
+    return Enrolled(role=holder.role.value, code=holder.code, spki=holder.spki)
 
 
 def open_home(home: Path) -> Opened:
@@ -110,13 +124,26 @@ def open_store(home: Path, config: Config, *, read_only: bool = False) -> SqlSto
     if url.startswith("sqlite:///"):
         path = resolve(home, Path(url.removeprefix("sqlite:///")))
         if not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent, "store.url")
             remove_leftovers(path)
         url = f"sqlite:///{path}"
     elif config.store.password_file is not None:
         secret = resolve(home, config.store.password_file).read_text(encoding="utf-8").strip()
         url = with_password(url, secret)
     return SqlStore.open(url, read_only=read_only)
+
+
+def make_folder(folder: Path, setting: str) -> None:
+    """Make a folder that a setting names, unless it is there.
+
+    Raises:
+        ConfigError: It cannot be made: a file has its name, or the rights or the room are missing.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{setting}: the folder {folder} cannot be made ({error.strerror})"
+        raise ConfigError(msg) from error
 
 
 def written_folders(home: Path, config: Config) -> list[Path]:
@@ -220,7 +247,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
         store = open_store(home, config)
         stack.push_async_callback(store.close)
         high_water_file = resolve(home, config.store.high_water_file)
-        high_water_file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(high_water_file.parent, "store.high_water_file")
         link = await stack.enter_async_context(
             HttpPeerLink(
                 url=config.peer.url,
@@ -271,6 +298,9 @@ def _node_config(home: Path, config: Config) -> NodeConfig:
         reserve_bytes=config.limits.disk_reserve_mib * MIB,
         quota=Quota(per_minute=config.limits.messages_per_minute, waiting=config.limits.waiting_per_agency),
         idempotency_days=config.retention.idempotency_days,
+        approvals=ApprovalRules(
+            required=config.approvals.two_operators, proposal_hours=config.approvals.proposal_hours
+        ),
     )
 
 
@@ -295,15 +325,21 @@ async def _run(
         connections_per_caller=config.limits.connections_per_agency,
         requests_per_caller=config.limits.requests_per_agency,
     )
-    agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES))
-    operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS))
+    agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES), node.approvals)
+    operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS), node.approvals)
+    await node.approvals.open(operators.listed)
     contexts: dict[str, ContextMaker] = {
         "peer": lambda: tls.peer_server(home, keyring.peer_identity()),
         "agency": lambda: tls.agency_server(home, keyring.server_identity()),
         "ops": lambda: tls.operator_server(home, keyring.server_identity()),
     }
     peer, agency = peer_app(node.peer_service, keyring.peer_pins), agency_app(node, agencies)
-    more = (*custody_routes(node.custody), *running_routes(node), *pair_routes(node))
+    more = (
+        *custody_routes(node.custody),
+        *running_routes(node),
+        *approval_routes(node.approvals),
+        *pair_routes(node),
+    )
     ops = ops_app(node, operators, ports=(peer, agency), ends=lambda: end_times(home), more=more)
     apps = {
         "peer": (peer, config.peer_api),
@@ -332,10 +368,13 @@ async def _run(
             trust_watch = TrustWatch(home, keyring, node, ends, clock=clock)
             watching = asyncio.create_task(trust_watch.run(), name="trust")
             noticing = asyncio.create_task(_record_notices(home, node), name="notices")
+            list_watch = ListWatch(resolve(home.path, config.lists.folder), node, clock=clock)
+            listing = asyncio.create_task(list_watch.run(), name="lists")
             await asyncio.wait({running, stopping, reopening}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             noticing.cancel()
-            await asyncio.gather(watching, noticing, return_exceptions=True)
+            listing.cancel()
+            await asyncio.gather(watching, noticing, listing, return_exceptions=True)
         # The ports have drained: what was in work is answered. Only now does the node stop.
         if not running.done() and stop.is_set():
             await node.close_books()
@@ -362,7 +401,8 @@ async def _record_notices(home: NodeHome, node: Node) -> None:
                 if notice is None:
                     log.error("notice.refused", file=path.name)
                 else:
-                    await node.record(notice.event, details=notice.details)
+                    made_ms = path.stat().st_mtime_ns // 1_000_000
+                    await node.record_backup(notice.event, notice.details, made_ms=made_ms)
                     _tell(notice.event)
                 # After the record: a crash in between writes it twice, never not at all.
                 path.unlink()

@@ -33,6 +33,13 @@ from gateway.errors import ConfigError
 
 PREFIX: Final = "ENTENTE_"
 
+_EXPECTED: Final = {
+    "listen": "address:port, such as 127.0.0.1:9441; several addresses of one port are separated by commas",
+    "name": "a lower-case name with dots, such as fr.gateway.example",
+    "url": "https://host:port",
+}
+MAX_PORT: Final = 65_535
+
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", max_length=100)]
 Nation = Literal["FR", "US"]
 _PASSWORD: Final = re.compile(r"[a-z0-9+]+://[^/@]*:[^/]*@")
@@ -90,6 +97,15 @@ class ListenSection(_Section):
     listen: Listen
     certificate_file: Path | None = None
     key_file: Path | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _has_a_port(cls, listen: str) -> str:
+        """Refuse a number that is no port; the system would take what is left of it by division."""
+        if int(listen.rpartition(":")[2]) > MAX_PORT:
+            msg = f"the port is a number up to {MAX_PORT}"
+            raise ValueError(msg)
+        return listen
 
     @property
     def host(self) -> str:
@@ -195,6 +211,28 @@ class RetentionSection(_Section):
     idempotency_days: int = Field(default=30, ge=1, le=366)
 
 
+class BackupsSection(_Section):
+    """When `entente doctor` warns of backups.
+
+    Attributes:
+        warn_after_hours: Age of the newest one from which it does.
+    """
+
+    warn_after_hours: int = Field(default=48, ge=1, le=8_784)
+
+
+class ApprovalsSection(_Section):
+    """Whether changes of the registry and of quotas need two operators.
+
+    Attributes:
+        two_operators: Whether they do.
+        proposal_hours: How long the second one has to approve what the first has proposed.
+    """
+
+    two_operators: bool = False
+    proposal_hours: int = Field(default=72, ge=1, le=720)
+
+
 class AgreementSection(_Section):
     """Which catalogue is in force, and which one follows when.
 
@@ -290,6 +328,8 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     bundle: BundleSection = BundleSection()
     retention: RetentionSection = RetentionSection()
+    approvals: ApprovalsSection = ApprovalsSection()
+    backups: BackupsSection = BackupsSection()
     agreement: AgreementSection = AgreementSection()
     lists: ListsSection = ListsSection()
     log: LogSection = LogSection()
@@ -390,12 +430,23 @@ def _unknown_variables() -> list[str]:
     )
 
 
+def _hint(key: str, kind: str, message: str) -> str:
+    """Return what is expected of a key; of what has to fit a pattern, in words instead of the pattern."""
+    if kind == "extra_forbidden":
+        return "unknown key"
+    if kind == "missing":
+        return "is missing"
+    if kind == "string_pattern_mismatch" and key in _EXPECTED:
+        return f"expected {_EXPECTED[key]}"
+    return message.removeprefix("Value error, ")
+
+
 def _text(path: Path, error: ValidationError, unknown: list[str]) -> str:
     """Return all errors, a line each, by the name of the key; never a value."""
     lines = [f"{path}: the configuration cannot be used"]
     for item in error.errors(include_input=False, include_url=False, include_context=False):
         key = ".".join(str(part) for part in item["loc"])
-        hint = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+        hint = _hint(str(item["loc"][-1]), item["type"], item["msg"])
         lines.append(f"  {key}: {hint}")
     lines += [f"  {name}: unknown setting in the environment" for name in unknown]
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from typing import Final
 
 import structlog
 
+from gateway.core.digest import digest_of
 from gateway.errors import GatewayError
 from gateway.keyring import tls
 from gateway.keyring.access import RevocationWatch
@@ -128,6 +129,7 @@ class TrustWatch:
         await self._record_papers()
         while True:
             await self._look_at_registry()
+            await self._look_at_enrolment()
             for name in self._statements:
                 await self._look_at_statement(name)
             for name in self._files:
@@ -142,8 +144,15 @@ class TrustWatch:
         path = self._home.registry
         if path.exists() and (found := path.read_bytes()) != self._registry:
             self._registry = found
-            await self._node.record("registry.changed")
+            await self._node.record("registry.changed", details=[digest_of(found)])
             log.info("registry.changed")
+
+    async def _look_at_enrolment(self) -> None:
+        """Let who was taken out be out for good, where changes of the registry need two operators."""
+        try:
+            await self._node.look_at_enrolment()
+        except (OSError, KeyFileError, TrustError) as error:
+            log.error("trust.refused", port="", error=type(error).__name__)  # noqa: TRY400 - its kind says it
 
     async def _look_at_statement(self, name: str) -> None:
         """Take up new keys of ours, or of the peer as an operator has imported them."""

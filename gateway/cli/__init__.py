@@ -61,6 +61,7 @@ COMMANDS: Final = MappingProxyType(
         "incidents": Place(OPERATORS, "incidents", "incidents_command"),
         "maintenance": Place(OPERATORS, "maintenance", "app"),
         "quota": Place(OPERATORS, "maintenance", "quota_app"),
+        "approval": Place(OPERATORS, "approval", "app"),
         "backup-key": Place(OPERATORS, "backup", "backup_key_command"),
         "backup": Place(OPERATORS, "backup", "backup_command"),
         "restore": Place(OPERATORS, "backup", "restore_command"),

@@ -10,12 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
@@ -23,115 +21,148 @@ import typer
 from gateway.app import Opened, written_folders
 from gateway.app import open_home as open_node
 from gateway.catalogue import read_lists
+from gateway.cli.agency import LanguageOption, language_of
+from gateway.cli.findings import (
+    NOTHING,
+    Finding,
+    PeerClock,
+    State,
+    approvals_finding,
+    backup_finding,
+    clock_finding,
+    disk_finding,
+    ending_finding,
+    list_finding,
+    node_finding,
+    peer_clock_finding,
+)
 from gateway.cli.health import ask_health
 from gateway.cli.home_logs import open_home as open_logs
 from gateway.cli.init import now
+from gateway.cli.refusals import told
 from gateway.config import load_config, resolve
 from gateway.core.entries import AgreementEntry, Kind, decode_entry
 from gateway.core.generation import first_of, generation_of
-from gateway.core.message.reference_lists import ReferenceLists, absent, stale
-from gateway.core.message.warning import LISTS
+from gateway.core.message.wording import Language, Wording
 from gateway.errors import GatewayError
-from gateway.keyring.expiry import Ending, Sort, endings
+from gateway.keyring.expiry import Sort, endings
 from gateway.keyring.home import NodeHome, audit_origin
+from gateway.keyring.registry import read_registry
 from gateway.keyring.tls import peer_client
 from gateway.keyring.tls_group import HYBRID_GROUPS, negotiated_group
 from gateway.keyring.trust import read_published_as_stated
 from gateway.link.client import HttpPeerLink
+from gateway.node.advice import ADVICE
+from gateway.node.approvals import ENROLMENT, PROPOSALS
+from gateway.node.enrolment import Enrolled, read_enrolment
+from gateway.node.proposals import Fate, read_proposals
 from gateway.node.quotas import SETTING, read_quotas
-from gateway.node.room import MIB, RoomLeft, least_room
+from gateway.node.room import MIB, least_room
+from gateway.node.runtime import BACKUP
 from gateway.ports import Hold, LogKind, PeerView, Transaction
+from gateway.storage import notices
 from gateway.system import SystemDisk
 
-CLOCK_TOLERANCE: Final = timedelta(seconds=2)
-REFUSED_TOLERANCE: Final = timedelta(minutes=5)
-"""Clocks that differ by more let each node refuse what the other one sends."""
-
-DISK_WARNING: Final = 4
-"""Less free than so many times the reserve is a warning; less than the reserve a failure."""
-
-
+_KEYS_PAGE: Final = Wording(
+    en="docs/keys.md, When something goes wrong", fr="docs/keys.md, When something goes wrong"
+)
+_SEE_DATABASE: Final = Wording(en="see database above", fr="voir base de données ci-dessus")
 _WHEN_REFUSED: Final = {
-    "keys": "docs/keys.md, When something goes wrong",
-    "certificates": "docs/keys.md, When something goes wrong",
-    "revocation lists": "docs/keys.md, When something goes wrong",
-    "reference lists": "mend or remove the file: the list of the installation counts again",
-    "database": "entente log list says more; keep the files as they are",
-    "peer": "ask the peer's operators whether their node runs; check address, line and revocation lists",
+    **dict.fromkeys(
+        ("backups", "clock", "agreement", "legal holds", "quotas", "two operators"), _SEE_DATABASE
+    ),
+    "keys": _KEYS_PAGE,
+    "certificates": _KEYS_PAGE,
+    "revocation lists": _KEYS_PAGE,
+    "reference lists": Wording(
+        en="mend or remove the file: the list of the installation counts again",
+        fr="corrigez ou retirez le fichier : la liste de l'installation compte à nouveau",
+    ),
+    "database": Wording(
+        en="a node that never ran has none yet: start it; else keep the files as they are, entente log list "
+        "says more",
+        fr="un nœud qui n'a jamais tourné n'en a pas encore : démarrez-le ; sinon laissez les fichiers "
+        "en l'état, "
+        "entente log list en dit plus",
+    ),
+    "peer": Wording(
+        en="ask the peer's operators whether their node runs; check address, line and revocation lists",
+        fr="demandez aux exploitants du pair si leur nœud tourne ; vérifiez adresse, ligne et listes de "
+        "révocation",
+    ),
 }
 """What to do when a check is refused what it wants to look at."""
 
+_GENERAL: Final = frozenset({"config-invalid", "key-file-refused", "store-failed", "trust-refused"})
+"""Codes whose advice is about any file of their kind."""
 
-class State(StrEnum):
-    """How a finding is to be taken."""
+NAMES: Final[Mapping[str, str]] = {
+    "configuration": "configuration",
+    "keys": "clés",
+    "certificates": "certificats",
+    "revocation lists": "révocations",
+    "reference lists": "listes de réf.",
+    "disk": "disques",
+    "database": "base de données",
+    "backups": "sauvegardes",
+    "clock": "horloge",
+    "agreement": "accord",
+    "legal holds": "conservation",
+    "quotas": "quotas",
+    "two operators": "deux exploitants",
+    "node": "nœud",
+    "peer": "pair",
+    "clock of the peer": "horloge du pair",
+}
+"""Each check in French; the JSON has the English word in both languages."""
 
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        check: What was looked at.
-        state: Good, soon bad, or bad.
-        says: How it is.
-        do: What the operator does about it; empty if nothing.
-    """
-
-    check: str
-    state: State
-    says: str
-    do: str = ""
-
-
-@dataclass(slots=True, kw_only=True)
-class PeerClock:
-    """What time it was at the peer when it answered, beside what time it was here.
-
-    Attributes:
-        now: Time here when the examination began.
-        began_s: The same on a clock that only grows.
-        ahead: How far this clock is ahead of the peer's, negative if it is behind; None while
-            the peer has not told its time.
-    """
-
-    now: datetime
-    began_s: float
-    ahead: timedelta | None = None
-
-    def told(self, peer_time: datetime | None, *, between_s: tuple[float, float]) -> None:
-        """Note what the peer told in an answer that was asked for and came at these moments."""
-        if peer_time is not None:
-            # It looked at its clock somewhere between; the middle is a fair guess.
-            here = self.now + timedelta(seconds=sum(between_s) / 2 - self.began_s)
-            self.ahead = here - peer_time
+_STATES: Final = {
+    State.OK: Wording(en="ok", fr="bon"),
+    State.WARN: Wording(en="warn", fr="alerte"),
+    State.FAIL: Wording(en="fail", fr="échec"),
+}
 
 
 def doctor_command(
     home: Annotated[Path, typer.Option("--home", help="Node home, the folder with gateway.toml.")],
     *,
+    language: LanguageOption = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check all that a node stands on: configuration, keys, disks, database, clocks, node, peer and more.
 
     One line each: ok, warn or fail, and what to do. Exit status 1 if anything failed.
 
-    Example: entente doctor --home var/demo/fr
+    Example: entente doctor --home var/demo/fr --language fr
     """
+    spoken = language_of(language)
     findings = []
     for finding in examine(home, now=now()):
         findings.append(finding)
         if not as_json:
-            typer.echo(f"{finding.state:<5} {finding.check:<18} {finding.says}")
-            if finding.do:
-                typer.echo(f"{'':<25}{finding.do}")
+            _print(finding, spoken)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        documents = [
+            {
+                "check": finding.check,
+                "state": finding.state.value,
+                "says": finding.says.text(spoken),
+                "do": finding.do.text(spoken),
+            }
+            for finding in findings
+        ]
+        typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
     if any(finding.state is State.FAIL for finding in findings):
         raise typer.Exit(1)
+
+
+def _print(finding: Finding, spoken: Language) -> None:
+    name = NAMES[finding.check] if spoken == "fr" else finding.check
+    state = _STATES[finding.state].text(spoken)
+    width = max(len(word.text(spoken)) for word in _STATES.values())
+    typer.echo(f"{state:<{width}}  {name:<18} {finding.says.text(spoken)}")
+    if do := finding.do.text(spoken):
+        typer.echo(f"{'':<{width + 21}}{do}")
 
 
 def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
@@ -154,10 +185,12 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
         "reference lists": lambda: _reference_lists(path, now),
         "disk": lambda: _disk(path),
         "database": lambda: _database(path),
+        "backups": lambda: _backups(path, now),
         "clock": lambda: _clock(path, now),
         "agreement": lambda: _agreement(path),
         "legal holds": lambda: _holds(path),
         "quotas": lambda: _quotas(path),
+        "two operators": lambda: _two_operators(path),
         "node": lambda: _node(home),
         "peer": lambda: _peer(path, clock),
         "clock of the peer": lambda: peer_clock_finding(clock),
@@ -168,93 +201,76 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
 
 def _checked(name: str, check: Callable[[], Finding]) -> Finding:
     """Return what a check finds; a refusal is a finding too, in the words of whoever refused."""
+    does = _WHEN_REFUSED.get(name, NOTHING)
     try:
         return check()
     except GatewayError as error:
-        says = f"{error} [{error.code}]"
+        words = told(error)
+        says = Wording(en=f"{words.en} [{error.code}]", fr=f"{words.fr} [{error.code}]")
+        # What the check knows of its own files says more than what holds for every file.
+        advice = does if does != NOTHING and error.code in _GENERAL else ADVICE.get(error.code, does)
+        return Finding(check=name, state=State.FAIL, says=says, do=advice)
     except OSError as error:
-        says = error.strerror or type(error).__name__
-    return Finding(check=name, state=State.FAIL, says=says, do=_WHEN_REFUSED.get(name, ""))
+        text = error.strerror or type(error).__name__
+        return Finding(check=name, state=State.FAIL, says=Wording(en=text, fr=text), do=does)
 
 
 def _configuration(path: Path) -> Finding:
     config = load_config(path)
-    return Finding(
-        check="configuration",
-        state=State.OK,
-        says=f"{config.node.name} of {config.node.nation}, mode {config.node.mode}, peer {config.peer.name}",
-    )
+    says = Wording(
+        en="{name} of {nation}, mode {mode}, peer {peer}", fr="{name} de {nation}, mode {mode}, pair {peer}"
+    ).fill(name=config.node.name, nation=config.node.nation, mode=config.node.mode, peer=config.peer.name)
+    return Finding(check="configuration", state=State.OK, says=says)
 
 
 def _keys(home: NodeHome) -> Finding:
     opened = open_node(home.path)
     statement = read_published_as_stated(home.own).statement
-    says = f"all open; key statement version {statement.version}"
+    facts = {"version": str(statement.version), "node": opened.keyring.node}
     if statement.test:
-        does = "never let anything but test messages through these keys"
-        return Finding(check="keys", state=State.WARN, says=f"{says}; TEST keys", do=does)
-    return Finding(check="keys", state=State.OK, says=f"{says} of {opened.keyring.node}")
+        says = Wording(
+            en="all open; key statement version {version}; TEST keys",
+            fr="toutes s'ouvrent ; déclaration de clés version {version} ; clés de TEST",
+        )
+        does = Wording(
+            en="never let anything but test messages through these keys",
+            fr="ne laissez passer par ces clés que des messages d'essai",
+        )
+        return Finding(check="keys", state=State.WARN, says=says.fill(**facts), do=does)
+    says = Wording(
+        en="all open; key statement version {version} of {node}",
+        fr="toutes s'ouvrent ; déclaration de clés version {version} de {node}",
+    )
+    return Finding(check="keys", state=State.OK, says=says.fill(**facts))
 
 
 def _certificates(home: NodeHome, now: datetime) -> Finding:
-    does = (
-        "own: entente keys rotate tls-peer and tls-server, an authority or root needs a ceremony; "
-        "the peer's: its operators (docs/keys.md, What ends when)"
+    does = Wording(
+        en="own: entente keys rotate tls-peer and tls-server, an authority or root needs a ceremony; "
+        "the peer's: its operators (docs/keys.md, What ends when)",
+        fr="les nôtres : entente keys rotate tls-peer et tls-server, une cérémonie pour une autorité ou la "
+        "racine ; ceux du pair : ses exploitants (docs/keys.md, What ends when)",
     )
-    return _ending("certificates", endings(home, sort=Sort.CERTIFICATE), now=now, does=does)
+    return ending_finding("certificates", endings(home, sort=Sort.CERTIFICATE), now=now, does=does)
 
 
 def _lists(home: NodeHome, now: datetime) -> Finding:
-    does = "own: entente keys rotate crl; the peer's: import its export (docs/keys.md, Every week)"
-    return _ending("revocation lists", endings(home, sort=Sort.REVOCATION_LIST), now=now, does=does)
-
-
-def _ending(check: str, found: Sequence[Ending], *, now: datetime, does: str) -> Finding:
-    """Return a finding about the file that runs out first."""
-    first = found[0]
-    at = f"{first.ends:%Y-%m-%d %H:%M}Z"
-    stage = first.stage(now)
-    if stage is None:
-        return Finding(check=check, state=State.OK, says=f"{first.file} ends first, {at}")
-    if stage == 0:
-        says = f"{first.file} has run out, {at}: everybody is refused"
-        return Finding(check=check, state=State.FAIL, says=says, do=does)
-    says = f"{first.file} ends first, {at}, in {first.days_left(now)} days: within {stage}"
-    return Finding(check=check, state=State.WARN, says=says, do=does)
+    does = Wording(
+        en="own: entente keys rotate crl; the peer's: import its export (docs/keys.md, Every week)",
+        fr="les nôtres : entente keys rotate crl ; celles du pair : importez son export (docs/keys.md, "
+        "Every week)",
+    )
+    return ending_finding("revocation lists", endings(home, sort=Sort.REVOCATION_LIST), now=now, does=does)
 
 
 def _reference_lists(path: Path, now: datetime) -> Finding:
     return list_finding(read_lists(resolve(path, load_config(path).lists.folder)), today=now.date())
 
 
-def list_finding(lists: ReferenceLists, *, today: date) -> Finding:
-    """Return what these lists are worth on a day; none of it refuses a message."""
-    missing, old = absent(lists, LISTS), stale(lists, today=today)
-    says = ", ".join(f"{name} {lists[name].edition.name}" for name in sorted(lists)) or "none"
-    if not missing and not old:
-        return Finding(check="reference lists", state=State.OK, says=says)
-    says += "".join(f"; {name} is not there" for name in missing)
-    says += "".join(f"; {name} is old" for name in old)
-    does = "put a newer NAME.json into the folder of lists; nothing is refused (docs/reference-lists.md)"
-    return Finding(check="reference lists", state=State.WARN, says=says, do=does)
-
-
 def _disk(path: Path) -> Finding:
     config = load_config(path)
     spaces = SystemDisk(written_folders(path, config)).spaces()
     return disk_finding(least_room(spaces, reserve_bytes=config.limits.disk_reserve_mib * MIB))
-
-
-def disk_finding(left: RoomLeft) -> Finding:
-    """Return what so much room on the disk means."""
-    says = f"{left.free_bytes / MIB:,.0f} MiB free, {left.reserve_bytes / MIB:,.0f} MiB of it in reserve"
-    if left.free_bytes < left.reserve_bytes:
-        does = "make room: agencies are refused until there is (docs/operating.md, A disk that fills up)"
-        return Finding(check="disk", state=State.FAIL, says=says, do=does)
-    if left.free_bytes < DISK_WARNING * left.reserve_bytes:
-        does = "make room, or give the volume more: below the reserve nothing new is taken on"
-        return Finding(check="disk", state=State.WARN, says=says, do=does)
-    return Finding(check="disk", state=State.OK, says=says)
 
 
 def _database(path: Path) -> Finding:
@@ -269,10 +285,20 @@ def _database(path: Path) -> Finding:
         if size > heads.get(origin, 0) and first_of(origin) != witnessed and not _is_closed(origin, heads)
     ]
     if behind:
-        says = f"older than what this node has signed: {', '.join(sorted(behind))}"
-        does = "start the node: it refills its log from the peer before it signs; find out why"
+        says = Wording(
+            en="older than what this node has signed: {logs}",
+            fr="plus ancienne que ce que ce nœud a signé : {logs}",
+        ).fill(logs=", ".join(sorted(behind)))
+        does = Wording(
+            en="start the node: it refills its log from the peer before it signs; find out why",
+            fr="démarrez le nœud : il complète son journal auprès du pair avant de signer ; cherchez "
+            "pourquoi",
+        )
         return Finding(check="database", state=State.FAIL, says=says, do=does)
-    says = f"{len(heads)} logs, nothing missing; entente audit verify checks every entry"
+    says = Wording(
+        en="{count} logs, nothing missing; entente audit verify checks every entry",
+        fr="{count} journaux, rien ne manque ; entente audit verify contrôle chaque entrée",
+    ).fill(count=str(len(heads)))
     return Finding(check="database", state=State.OK, says=says)
 
 
@@ -282,17 +308,25 @@ def _is_closed(origin: str, heads: Mapping[str, int]) -> bool:
     return any((generation_of(first, other) or 0) > (generation_of(first, origin) or 0) for other in heads)
 
 
+def _backups(path: Path, now: datetime) -> Finding:
+    """Look for the newest backup: on record, or told by a command and not recorded yet."""
+    with open_logs(path) as logs:
+        kept = logs.read(lambda tx: tx.facts.get(BACKUP))
+    times = [] if kept is None else [datetime.fromtimestamp(int(kept) / 1_000, UTC)]
+    times += [
+        datetime.fromtimestamp(file.stat().st_mtime, UTC)
+        for file, notice in notices.waiting(NodeHome(path=path).data)
+        if notice is not None and notice.event == BACKUP
+    ]
+    warn_after = timedelta(hours=load_config(path).backups.warn_after_hours)
+    return backup_finding(max(times, default=None), now=now, warn_after=warn_after)
+
+
 def _clock(path: Path, now: datetime) -> Finding:
     with open_logs(path) as logs:
         times = [log.newest.at_ms for log in logs.stored() if log.newest is not None]
     ahead = timedelta(milliseconds=max(times, default=0)) - timedelta(seconds=now.timestamp())
-    if ahead > CLOCK_TOLERANCE:
-        says = f"{ahead.total_seconds():,.0f} s behind the newest note in the logs"
-        does = "compare both nodes' clocks with a time service; over 5 minutes messages are refused"
-        return Finding(check="clock", state=State.FAIL, says=says, do=does)
-    return Finding(
-        check="clock", state=State.OK, says=f"{now:%Y-%m-%d %H:%M:%S}Z, not behind any signed note"
-    )
+    return clock_finding(ahead, now=now)
 
 
 def _agreement(path: Path) -> Finding:
@@ -305,14 +339,25 @@ def _agreement(path: Path) -> Finding:
         stated = logs.read(load)
     own, peers = stated.get(LogKind.EXCHANGE), stated.get(LogKind.MIRROR)
     if own is None or peers is None:
-        says = "not stated by both nodes yet: they have not met"
-        return Finding(check="agreement", state=State.WARN, says=says, do="see node and peer below")
+        says = Wording(
+            en="not stated by both nodes yet: they have not met",
+            fr="pas encore déclaré par les deux nœuds : ils ne se sont pas rencontrés",
+        )
+        does = Wording(en="see node and peer below", fr="voir nœud et pair ci-dessous")
+        return Finding(check="agreement", state=State.WARN, says=says, do=does)
     differing = sorted(name for name in own.keys() | peers.keys() if own.get(name) != peers.get(name))
     if differing:
-        says = f"differs in {', '.join(differing)}: these types are refused"
-        does = "bring both nodes to the same release, or the same schemas"
+        says = Wording(
+            en="differs in {types}: these types are refused",
+            fr="diffère pour {types} : ces types sont refusés",
+        ).fill(types=", ".join(differing))
+        does = Wording(
+            en="bring both nodes to the same release, or the same schemas",
+            fr="mettez les deux nœuds à la même version, ou aux mêmes schémas",
+        )
         return Finding(check="agreement", state=State.WARN, says=says, do=does)
-    return Finding(check="agreement", state=State.OK, says=f"the same {len(own)} types on both sides")
+    says = Wording(en="the same {count} types on both sides", fr="les mêmes {count} types des deux côtés")
+    return Finding(check="agreement", state=State.OK, says=says.fill(count=str(len(own))))
 
 
 def _holds(path: Path) -> Finding:
@@ -322,11 +367,16 @@ def _holds(path: Path) -> Finding:
     with open_logs(path) as logs:
         holds, held = logs.read(load)
     if not holds:
-        return Finding(check="legal holds", state=State.OK, says="none; content goes when its time is over")
+        says = Wording(
+            en="none; content goes when its time is over",
+            fr="aucune mesure ; le contenu disparaît à son terme",
+        )
+        return Finding(check="legal holds", state=State.OK, says=says)
     oldest = datetime.fromtimestamp(holds[0].at_ms / 1_000, tz=UTC)
-    says = (
-        f"{len(holds)}, the oldest of {oldest:%Y-%m-%d}, keep {held:,} messages; entente hold list names them"
-    )
+    says = Wording(
+        en="{count}, the oldest of {oldest}, keep {held} messages; entente hold list names them",
+        fr="{count}, la plus ancienne du {oldest}, gardent {held} messages ; entente hold list les nomme",
+    ).fill(count=str(len(holds)), oldest=f"{oldest:%Y-%m-%d}", held=f"{held:,}")
     return Finding(check="legal holds", state=State.OK, says=says)
 
 
@@ -334,36 +384,44 @@ def _quotas(path: Path) -> Finding:
     limits = load_config(path).limits
     with open_logs(path) as logs:
         own = read_quotas(logs.read(lambda tx: tx.facts.get(SETTING)))
-    default = (
-        f"{limits.messages_per_minute or 'any number of'} messages a minute, "
-        f"{limits.waiting_per_agency or 'any number'} waiting"
+    minute, waiting = limits.messages_per_minute, limits.waiting_per_agency
+    named = ", ".join(sorted(own))
+    says = Wording(
+        en=f"of each agency {minute or 'any number of'} messages a minute, {waiting or 'any number'} waiting"
+        + (f"; other quotas for {named}" if own else ""),
+        fr=f"par service : {minute or 'sans limite de'} messages par minute, {waiting or 'sans limite'} "
+        f"en attente" + (f" ; autres quotas pour {named}" if own else ""),
     )
-    others = f"; other quotas for {', '.join(sorted(own))}" if own else ""
-    return Finding(check="quotas", state=State.OK, says=f"of each agency {default}{others}")
+    return Finding(check="quotas", state=State.OK, says=says)
+
+
+def _two_operators(path: Path) -> Finding:
+    config = load_config(path)
+    with open_logs(path) as logs:
+        enrolment, proposals = logs.read(
+            lambda tx: (read_enrolment(tx.facts.get(ENROLMENT)), read_proposals(tx.facts.get(PROPOSALS)))
+        )
+    holders = read_registry(NodeHome(path=path).registry).holders
+    listed = {Enrolled(role=item.role.value, code=item.code, spki=item.spki) for item in holders}
+    return approvals_finding(
+        enrolment,
+        frozenset(listed),
+        required=config.approvals.two_operators,
+        proposals=sum(item.fate is Fate.OPEN for item in proposals),
+    )
 
 
 def _node(home: NodeHome) -> Finding:
     try:
         answer = ask_health(home.health_socket)
     except (OSError, ValueError):
-        does = f"entente serve --home {home.path}; its last line says why it stopped"
-        return Finding(check="node", state=State.FAIL, says="does not run", do=does)
+        says = Wording(en="does not run", fr="ne tourne pas")
+        does = Wording(
+            en="entente serve --home {home}; its last line says why it stopped",
+            fr="entente serve --home {home} ; sa dernière ligne dit pourquoi il s'est arrêté",
+        ).fill(home=str(home.path))
+        return Finding(check="node", state=State.FAIL, says=says, do=does)
     return node_finding(answer)
-
-
-def node_finding(answer: Mapping[str, Any]) -> Finding:
-    """Return what a node says of itself: not to be ready is a failure, but for maintenance alone."""
-    reasons = answer["reasons"]
-    counts = f"{answer['waiting']} messages waiting to be sent, {answer['overdue']} requests overdue"
-    says = " ".join(
-        [f"{answer['status']}: {answer['phase']}, {counts}.", *(item["says"] for item in reasons)]
-    )
-    wanted = [item["code"] for item in reasons] == ["maintenance"]
-    if answer["status"] == "not-ready" and not wanted:
-        state = State.FAIL
-    else:
-        state = State.WARN if reasons else State.OK
-    return Finding(check="node", state=state, says=says, do=" ".join(item["do"] for item in reasons))
 
 
 def _peer(path: Path, clock: PeerClock) -> Finding:
@@ -375,28 +433,18 @@ def _peer(path: Path, clock: PeerClock) -> Finding:
         address.hostname or "", address.port or 443, context, server_hostname=config.peer.name
     )
     view = asyncio.run(_view(opened, clock))
-    says = f"{config.peer.name} answers, mirrors {view.mirrored_size:,} of our entries; TLS group {group}"
+    says = Wording(
+        en="{peer} answers, mirrors {size} of our entries; TLS group {group}",
+        fr="{peer} répond, détient {size} de nos entrées ; groupe TLS {group}",
+    ).fill(peer=config.peer.name, size=f"{view.mirrored_size:,}", group=str(group))
     if group not in HYBRID_GROUPS:
-        does = "the line is not post-quantum (content is): OpenSSL 3.5 or newer on both sides"
+        does = Wording(
+            en="the line is not post-quantum (content is): OpenSSL 3.5 or newer on both sides",
+            fr="la ligne n'est pas post-quantique (le contenu l'est) : OpenSSL 3.5 ou plus récent des "
+            "deux côtés",
+        )
         return Finding(check="peer", state=State.WARN, says=says, do=does)
     return Finding(check="peer", state=State.OK, says=says)
-
-
-def peer_clock_finding(clock: PeerClock) -> Finding:
-    """Return what it means that this node's clock is ahead of the peer's, or behind.
-
-    Two seconds are tolerated, and the one that a time in whole seconds may hide.
-    """
-    check = "clock of the peer"
-    does = "compare both nodes' clocks with a time service; over 5 minutes messages are refused"
-    if clock.ahead is None:
-        return Finding(check=check, state=State.WARN, says="the peer does not tell its time", do=does)
-    seconds = clock.ahead.total_seconds()
-    if abs(clock.ahead) <= CLOCK_TOLERANCE + timedelta(seconds=1):
-        return Finding(check=check, state=State.OK, says="tells the same time as this one, within 3 s")
-    says = f"this clock is {abs(seconds):,.0f} s {'ahead of' if seconds > 0 else 'behind'} the peer's"
-    state = State.FAIL if abs(clock.ahead) > REFUSED_TOLERANCE else State.WARN
-    return Finding(check=check, state=state, says=says, do=does)
 
 
 async def _view(opened: Opened, clock: PeerClock) -> PeerView:

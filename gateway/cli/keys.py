@@ -13,8 +13,10 @@ from typing import Annotated, Any, Final
 import typer
 from cryptography import x509
 
+from gateway.cli import key_words as words
+from gateway.cli.agency import LanguageOption, language_of
 from gateway.cli.carry import carry_in_command, carry_out_command, sign_statement_command
-from gateway.cli.init import ask_passphrase, now, reporting
+from gateway.cli.init import ask_passphrase, now
 from gateway.cli.opening import (
     AuthorityOption,
     Home,
@@ -25,6 +27,10 @@ from gateway.cli.opening import (
     open_node,
     open_root,
 )
+from gateway.cli.refusals import reporting
+from gateway.client.transport import Language
+from gateway.config import load_config
+from gateway.core.message.wording import Wording
 from gateway.keyring.ceremony import publish_crls
 from gateway.keyring.files import read_public, write_public
 from gateway.keyring.holders import NewHolder, holder_folder, issue_for_request, issue_test_holders
@@ -65,17 +71,14 @@ app.command("carry-in")(carry_in_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_IN_THE_NODE: Final = {
-    "kem": "KEM keys rotate daily inside the running node, which announces them in its log",
-    "storage": "a new storage key asks for every content key to be wrapped again; not supported yet",
-}
 _KINDS: Final = ("tls-peer", "tls-server", "log", "cosigner", "crl", "passphrase")
 
 
 @app.command("list", epilog="Example: entente keys list --home var/demo/fr")
-def list_keys(home: Home, *, as_json: AsJson = False) -> None:
+def list_keys(home: Home, *, language: LanguageOption = "en", as_json: AsJson = False) -> None:
     """Show every key, certificate, list and pin of a home; opens nothing."""
-    with reporting():
+    spoken = language_of(language)
+    with reporting(spoken):
         node = NodeHome(path=home)
         document: dict[str, list[dict[str, Any]]] = {
             "keys": _keys(node),
@@ -92,7 +95,7 @@ def list_keys(home: Home, *, as_json: AsJson = False) -> None:
             typer.echo(json.dumps(document, indent=2))
             return
         for section, rows in document.items():
-            typer.echo(section.upper().replace("_", " "))
+            typer.echo(words.SECTIONS[section].text(spoken))
             for row in rows:
                 typer.echo("  " + "  ".join(f"{word}={value}" for word, value in row.items()))
 
@@ -109,47 +112,44 @@ def rotate(
     new_passphrase_fd: Annotated[
         int | None, typer.Option(help="Descriptor of the new passphrase, for kind passphrase.")
     ] = None,
+    language: LanguageOption = "en",
 ) -> None:
     """Replace keys and reissue what depends on them. A running node takes them up within seconds.
 
     crl and tls-server need the issuing authorities, tls-peer those and the root, log and cosigner the root.
     """
-    if kind in _IN_THE_NODE:
-        typer.echo(f"{kind}: {_IN_THE_NODE[kind]}", err=True)
+    spoken = language_of(language)
+    if kind in words.IN_THE_NODE:
+        typer.echo(f"{kind}: {words.IN_THE_NODE[kind].text(spoken)}", err=True)
         raise typer.Exit(1)
     if kind not in _KINDS:
         msg = f"a kind is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
         raise typer.BadParameter(msg)
-    with reporting():
+    with reporting(spoken):
         node = NodeHome(path=home)
         offline = AuthorityHome(path=authority) if authority else node.authority
         if kind == "passphrase":
-            _change_passphrase(node, passphrase_file, new_passphrase_fd)
+            _change_passphrase(node, passphrase_file, new_passphrase_fd, spoken)
             return
         if kind in STAGES:
             folder = open_node(node, passphrase_file)
             root = open_root(node, offline, root_passphrase_file)
             statement = rotate_signing_keys(kind, node, folder, root, now=now())
-            typer.echo(
-                f"key statement version {statement.version}: the node puts it into its logs and signs with "
-                "the new keys from there on; give auditors the new own.vkeys (entente keys export-trust)"
-            )
+            typer.echo(words.SIGNING_ROTATED.fill(version=str(statement.version)).text(spoken))
             return
         authorities = open_issuing(node, offline, issuing_passphrase_file)
         if kind == "crl":
             publish_crls(node, authorities, now=now())
-            typer.echo("new revocation lists; export the trust to the peer: entente keys export-trust")
+            typer.echo(words.LISTS_ISSUED.text(spoken))
             return
         folder = open_node(node, passphrase_file)
         if kind == "tls-server":
             rotate_server_tls(node, folder, authorities[Authority.NODES], now=now())
-            typer.echo("new key and certificate of the agency and operator ports")
+            typer.echo(words.SERVER_ROTATED.text(spoken))
             return
         root = open_root(node, offline, root_passphrase_file)
         statement = rotate_peer_tls(node, folder, authorities[Authority.NODES], root, now=now())
-        typer.echo(
-            f"key statement version {statement.version}; bring it to the peer before the next rotation"
-        )
+        typer.echo(words.PEER_ROTATED.fill(version=str(statement.version)).text(spoken))
 
 
 @app.command(
@@ -162,17 +162,23 @@ def revoke_command(
     reason: Annotated[str, typer.Option(help=f"One of: {', '.join(REASONS)}.")] = "unspecified",
     authority: AuthorityOption = None,
     issuing_passphrase_file: IssuingFile = None,
+    language: LanguageOption = "en",
 ) -> None:
     """Revoke certificates; takes effect at a running node within moments."""
     if reason not in REASONS:
         msg = f"a reason is one of: {', '.join(REASONS)}"
         raise typer.BadParameter(msg)
-    with reporting():
+    spoken = language_of(language)
+    with reporting(spoken):
         node = NodeHome(path=home)
         offline = AuthorityHome(path=authority) if authority else node.authority
         authorities = open_issuing(node, offline, issuing_passphrase_file)
         for item in revoke(node, authorities, wanted, reason=REASONS[reason], now=now()):
-            typer.echo(f"revoked {item.issued.name} {item.issued.serial:x} ({item.authority.value})")
+            revoked = words.REVOKED.fill(
+                name=item.issued.name, serial=f"{item.issued.serial:x}", authority=item.authority.value
+            )
+            typer.echo(revoked.text(spoken))
+        _say_approval(node, words.CONFIRM_REVOCATION, spoken)
 
 
 @app.command(
@@ -187,9 +193,11 @@ def issue_agency(
     out: Annotated[Path | None, typer.Option(help="Where to write the certificate.")] = None,
     authority: AuthorityOption = None,
     issuing_passphrase_file: IssuingFile = None,
+    language: LanguageOption = "en",
 ) -> None:
     """Issue a certificate and enter its key in the registry."""
-    with reporting():
+    spoken = language_of(language)
+    with reporting(spoken):
         node = NodeHome(path=home)
         offline = AuthorityHome(path=authority) if authority else node.authority
         holder = NewHolder(code=code, role=role)
@@ -198,27 +206,34 @@ def issue_agency(
         if csr is None:
             issue_test_holders(node, issuer, [holder], now=now())
             typer.echo(f"{holder_folder(node, holder)}")
+            _say_approval(node, words.AGREE_TO_ENROL, spoken)
             return
         certificate = issue_for_request(node, issuer, holder, read_public(csr), now=now())
         if out is None:
             typer.echo(certificate.decode("ascii"), nl=False)
         else:
             write_public(out, certificate)
+        _say_approval(node, words.AGREE_TO_ENROL, spoken)
 
 
 @app.command("export-trust", epilog="Example: entente keys export-trust /media/fr-trust --home HOME")
 def export_trust_command(
-    folder: Annotated[Path, typer.Argument(help="Folder to write.")], home: Home, *, as_json: AsJson = False
+    folder: Annotated[Path, typer.Argument(help="Folder to write.")],
+    home: Home,
+    *,
+    language: LanguageOption = "en",
+    as_json: AsJson = False,
 ) -> None:
     """Write what the peer needs to know of us, and the fingerprints to read aloud."""
-    with reporting():
+    spoken = language_of(language)
+    with reporting(spoken):
         published = export_trust(NodeHome(path=home), folder)
         if as_json:
             typer.echo(
                 json.dumps({"folder": str(folder), "fingerprints": published.fingerprints()}, indent=2)
             )
             return
-        typer.echo(f"{folder}: give it to the peer, and read these aloud:")
+        typer.echo(words.READ_ALOUD.fill(folder=str(folder)).text(spoken))
         _print_fingerprints(published.fingerprints())
 
 
@@ -235,22 +250,23 @@ def import_peer_command(
     replace_root: Annotated[
         bool, typer.Option("--replace-root", help="Accept another root than the pinned one.")
     ] = False,
+    language: LanguageOption = "en",
 ) -> None:
     """Trust the peer's keys after a person has compared the fingerprints."""
-    with reporting():
+    spoken = language_of(language)
+    with reporting(spoken):
         node = NodeHome(path=home)
         published = read_published_as_stated(TrustFiles(folder=folder))
         statement = published.statement
-        typer.echo(f"{statement.node} of {statement.nation}, statement version {statement.version}")
+        stated = words.STATED.fill(
+            node=statement.node, nation=statement.nation, version=str(statement.version)
+        )
+        typer.echo(stated.text(spoken))
         if statement.test:
-            typer.echo("*** TEST KEYS ***")
+            typer.echo(words.TEST_KEYS.text(spoken))
         _print_fingerprints(published.fingerprints())
         compared = needs_comparison(read_pin(node.peer), published)
-        if (
-            compared
-            and not yes
-            and not typer.confirm("Are these the fingerprints that the peer has read to you?")
-        ):
+        if compared and not yes and not typer.confirm(words.ARE_THESE.text(spoken)):
             msg = "not imported: the fingerprints were not confirmed"
             raise CeremonyError(msg)
         people = People(custodians=tuple(by or ()))
@@ -258,11 +274,17 @@ def import_peer_command(
         if compared:
             record = write_import_record(published, people=people, now=now())
             write_public(node.import_record, record.encode())
-            typer.echo(f"record: {node.import_record}; its digest goes into the audit log")
-        typer.echo("imported")
+            typer.echo(words.RECORD.fill(path=str(node.import_record)).text(spoken))
+        typer.echo(words.IMPORTED.text(spoken))
 
 
-def _change_passphrase(node: NodeHome, file: Path | None, descriptor: int | None) -> None:
+def _say_approval(node: NodeHome, what: Wording, spoken: Language) -> None:
+    """Say what is left to do where changes need two operators; a stick has no configuration to ask."""
+    if node.config.exists() and load_config(node.path).approvals.two_operators:
+        typer.echo(what.text(spoken), err=True)
+
+
+def _change_passphrase(node: NodeHome, file: Path | None, descriptor: int | None, spoken: Language) -> None:
     folder = open_node(node, file)
     if descriptor is None:
         passphrase = ask_passphrase("the node's keys from now on", confirm=True)
@@ -270,7 +292,7 @@ def _change_passphrase(node: NodeHome, file: Path | None, descriptor: int | None
         passphrase = read_passphrase_descriptor(descriptor)
     check_new_passphrase(passphrase, source=Path("the new passphrase"))
     folder.change_passphrase(passphrase, now=now())
-    typer.echo("the node's keys open with the new passphrase; put it where the configuration says")
+    typer.echo(words.PASSPHRASE_CHANGED.text(spoken))
 
 
 def _keys(node: NodeHome) -> list[dict[str, Any]]:

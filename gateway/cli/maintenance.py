@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.agency import JsonOption, LanguageOption, print_json, show, table
+from gateway.cli.agency import JsonOption, LanguageOption, language_of, print_json, show, table
+from gateway.cli.approval import print_proposal
 from gateway.cli.operator import OperatorOption, OperatorPort, OpsUrlOption, ReasonOption
 
 app = typer.Typer(no_args_is_help=True, help="Take nothing new on, and know when the rest is away.")
@@ -116,7 +117,7 @@ def set_command(
 ) -> None:
     """Let a quota hold for one agency at once, in place of the configuration's."""
     document = {"agency": agency, "per_minute": per_minute, "waiting": waiting, "reason": reason}
-    _show_quotas(OperatorPort(folder, url, language).post(_QUOTAS, document), as_json=as_json)
+    _tell_change(OperatorPort(folder, url, language).post(_QUOTAS, document), language, as_json=as_json)
 
 
 @quota_app.command(
@@ -132,7 +133,8 @@ def clear_command(
 ) -> None:
     """Let the configuration's quota hold for an agency again."""
     document = {"agency": agency, "reason": reason}
-    _show_quotas(OperatorPort(folder, url, language).post(f"{_QUOTAS}:clear", document), as_json=as_json)
+    port = OperatorPort(folder, url, language)
+    _tell_change(port.post(f"{_QUOTAS}:clear", document), language, as_json=as_json)
 
 
 def _tell(port: OperatorPort, found: dict[str, Any], wait_s: int | None, *, as_json: bool) -> None:
@@ -151,6 +153,14 @@ def _tell(port: OperatorPort, found: dict[str, Any], wait_s: int | None, *, as_j
         typer.echo(f"maintenance since {found['since']} ({found['reason']}); {state}")
     if wait_s is not None and not found["drained"]:
         raise typer.Exit(1)
+
+
+def _tell_change(found: dict[str, Any], language: str, *, as_json: bool) -> None:
+    """Print the quotas as they are now, or the proposal that waits for a second operator."""
+    if as_json or "proposal" not in found:
+        _show_quotas(found, as_json=as_json)
+    else:
+        print_proposal(found["proposal"], language_of(language))
 
 
 def _show_quotas(found: dict[str, Any], *, as_json: bool) -> None:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+import orjson
+
+from gateway.console.approvals import enrolled_of, proposal_document
 from gateway.console.decisions import Field, actor_of, json_reply, read_change, read_decision
 from gateway.console.incidents import IncidentCalls, incident_routes
 from gateway.console.officials import Official
@@ -17,7 +20,9 @@ from gateway.console.queue import AGENCY, QueueCalls, queue_routes
 from gateway.core.envelope import time_text
 from gateway.core.message.wording import Wording
 from gateway.node.audit_log import Actor
+from gateway.node.enrolment import Enrolled
 from gateway.node.maintenance import Draining
+from gateway.node.proposals import Proposal
 from gateway.node.quotas import OwnQuota, Quota
 from gateway.web.exchange import Reply, Request
 from gateway.web.routing import Route
@@ -75,6 +80,19 @@ class QuotaCalls(Protocol):
         ...
 
 
+class QuotaProposals(Protocol):
+    """Changes of quotas that need two operators; see `gateway.node.approvals.ApprovalDesk`."""
+
+    @property
+    def required(self) -> bool:
+        """Return whether they do."""
+        ...
+
+    async def propose_quota(self, by: Enrolled, agency: str, quota: Quota | None, reason: str) -> Proposal:
+        """Propose a quota of one agency, or with None that of the configuration."""
+        ...
+
+
 class RunningCalls(IncidentCalls, Protocol):
     """A running node, as far as this module asks it."""
 
@@ -93,13 +111,18 @@ class RunningCalls(IncidentCalls, Protocol):
         """Return the quotas."""
         ...
 
+    @property
+    def approvals(self) -> QuotaProposals:
+        """Return what takes proposals."""
+        ...
+
 
 def running_routes(node: RunningCalls) -> tuple[Route, ...]:
     """Return the calls about a running node."""
     return (
         *queue_routes(node.queue),
         *_maintenance_routes(node.maintenance),
-        *_quota_routes(node.quotas),
+        *_quota_routes(node.quotas, node.approvals),
         *incident_routes(node),
     )
 
@@ -127,7 +150,12 @@ def _maintenance_routes(maintenance: MaintenanceCalls) -> tuple[Route, ...]:
     )
 
 
-def _quota_routes(quotas: QuotaCalls) -> tuple[Route, ...]:
+def _quota_routes(quotas: QuotaCalls, approvals: QuotaProposals) -> tuple[Route, ...]:
+    async def propose(request: Request[Official], agency: str, quota: Quota | None, reason: str) -> Reply:
+        """Answer 202: what was asked for waits for a second operator."""
+        proposal = await approvals.propose_quota(enrolled_of(request.caller), agency, quota, reason)
+        return Reply(status=202, body=orjson.dumps({"proposal": proposal_document(proposal)}))
+
     async def look(request: Request[Official]) -> Reply:
         del request
         return json_reply(quotas_document(quotas))
@@ -136,12 +164,16 @@ def _quota_routes(quotas: QuotaCalls) -> tuple[Route, ...]:
         actor = actor_of(request.caller)
         values = read_change(request.body, {"agency": _AGENCY, "per_minute": _LIMIT, "waiting": _LIMIT})
         quota = Quota(per_minute=values["per_minute"], waiting=values["waiting"])
+        if approvals.required:
+            return await propose(request, values["agency"], quota, values["reason"])
         await quotas.set(actor, values["agency"], quota, values["reason"])
         return json_reply(quotas_document(quotas))
 
     async def clear(request: Request[Official]) -> Reply:
         actor = actor_of(request.caller)
         values = read_change(request.body, {"agency": _AGENCY})
+        if approvals.required:
+            return await propose(request, values["agency"], None, values["reason"])
         await quotas.clear(actor, values["agency"], values["reason"])
         return json_reply(quotas_document(quotas))
 

@@ -195,5 +195,5 @@ def _stamp(*paths: Path) -> TrustStamp:
     try:
         return trust_stamp(paths)
     except OSError as error:
-        msg = "a file of the trust folder is absent"
+        msg = f"{Path(str(error.filename)).name} of the trust folder is absent or cannot be looked at"
         raise TrustError(msg) from error

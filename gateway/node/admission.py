@@ -20,6 +20,7 @@ from typing import cast
 
 import orjson
 
+from gateway.core.digest import digest_of
 from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.rule import rule_number, violation
 from gateway.core.message.schedule import Announced, Schedule
@@ -35,7 +36,16 @@ from gateway.node.defects import UnexaminedError, contained
 from gateway.node.gate import Gate, RecoveringError
 from gateway.node.message_rows import new_message
 from gateway.node.pair import Pair
-from gateway.node.preparation import Candidate, Preparation, Principal, RefusedError, Submission
+from gateway.node.preparation import (
+    Candidate,
+    Preparation,
+    Principal,
+    RefusedError,
+    Submission,
+    TypeNotAgreedError,
+    UnreadableError,
+    message_id_of,
+)
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
@@ -171,6 +181,10 @@ class Admission:
         """Return how many messages are being decided right now."""
         return self._outstanding
 
+    def use_lists(self, lists: ReferenceLists) -> None:
+        """Warn by these reference lists from the next message on."""
+        self._preparation.lists = lists
+
     async def run(self) -> None:
         """Decide groups until cancelled. One task of the node runs this."""
         while True:
@@ -199,17 +213,18 @@ class Admission:
         try:
             await self._gate.passed()
             prepared = await self._preparation.prepare(principal, submissions)
+            answered = await self._answered_before(principal, submissions, prepared)
             loop = asyncio.get_running_loop()
             results: list[Outcome | asyncio.Future[Outcome]] = []
-            for item in prepared:
+            for place, item in enumerate(prepared):
                 if isinstance(item, Candidate):
                     future: asyncio.Future[Outcome] = loop.create_future()
                     self._waiting.append((item, future))
                     results.append(future)
                 else:
-                    results.append(item)
+                    results.append(answered.get(place, item))
             self._wake.set()
-            refused = [item for item in prepared if isinstance(item, GatewayError)]
+            refused = [item for item in results if isinstance(item, GatewayError)]
             if refused:
                 await self._record_refusals(principal, refused)
             return [await item if isinstance(item, asyncio.Future) else item for item in results]
@@ -236,6 +251,34 @@ class Admission:
             if violations:
                 raise RefusedError(violations)
             return Checked(message=orjson.dumps(candidate.document), warnings=candidate.warnings)
+
+        return await self._store.read(look)
+
+    async def _answered_before(
+        self, principal: Principal, submissions: Sequence[Submission], prepared: Sequence[object]
+    ) -> dict[int, Outcome]:
+        """Return the first answers to refused posts that repeat an accepted one, by place.
+
+        A message that was good when it came breaks rules about its times later, or those of another
+        catalogue. Whoever repeats the post because the answer was lost gets that answer all the same.
+        """
+        repeats: dict[int, tuple[str, str]] = {}
+        for place, item in enumerate(prepared):
+            # What cannot be read was never accepted.
+            if isinstance(item, RefusedError | TypeNotAgreedError) and not isinstance(item, UnreadableError):
+                key = submissions[place].key or message_id_of(submissions[place].body)
+                if key is not None:
+                    repeats[place] = principal.agency, key
+        if not repeats:
+            return {}
+
+        def look(tx: Transaction) -> dict[int, Outcome]:
+            used = tx.facts.idempotent(set(repeats.values()))
+            return {
+                place: self._repeated(tx, principal.agency, used[key][1], ())
+                for place, key in repeats.items()
+                if key in used and used[key][0] == digest_of(submissions[place].body)
+            }
 
         return await self._store.read(look)
 
@@ -314,7 +357,8 @@ class Admission:
                 warnings=candidate.warnings,
             )
         for position, message_id in repeats:
-            outcomes[position] = self._repeated(tx, candidates[position], message_id)
+            again = candidates[position]
+            outcomes[position] = self._repeated(tx, again.principal.agency, message_id, again.warnings)
         return cast("list[Outcome]", outcomes)
 
     def _decided(
@@ -433,8 +477,10 @@ class Admission:
             found.update(message.conversation_id for message in stored if message is not None)
         return found
 
-    def _repeated(self, tx: Transaction, candidate: Candidate, message_id: bytes) -> Outcome:
-        row = tx.outbox.find(message_id, candidate.principal.agency)
+    def _repeated(
+        self, tx: Transaction, agency: str, message_id: bytes, warnings: tuple[ValueWarning, ...]
+    ) -> Outcome:
+        row = tx.outbox.find(message_id, agency)
         stored = tx.threads.content(message_id)
         if row is None or stored is None:
             return ErasedError("the message of this idempotency key was erased")
@@ -444,7 +490,7 @@ class Admission:
             accepted_ms=row.arrived_ms,
             message=orjson.dumps(self._vault.document(*stored)),
             audit_index=row.audit_index or 0,
-            warnings=candidate.warnings,
+            warnings=warnings,
         )
 
     def _memory(self, tx: Transaction, candidates: Sequence[Candidate]) -> ThreadMemory:

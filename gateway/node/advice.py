@@ -57,6 +57,46 @@ ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
             "conservez-le, comparez le journal avec ce que montre le pair, et ne le supprimez "
             "qu'ensuite : voir docs/operating.md, « Recovery ».",
         ),
+        "key-file-refused": Wording(
+            en="You, the operator of this node, have to act: the sentence above names the file and what is "
+            "wrong with it. Every sentence of this kind is explained in docs/keys.md, “When something goes "
+            "wrong”. A file that is absent comes from the copy of the ceremony; `entente init` makes a new "
+            "home, `scripts/dev-keys` one for tests.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : la phrase ci-dessus nomme le fichier et ce qui "
+            "ne va pas. Chaque phrase de ce genre est expliquée dans docs/keys.md, « When something goes "
+            "wrong ». Un fichier absent se reprend de la copie de la cérémonie ; `entente init` crée un "
+            "nouveau dossier de nœud, `scripts/dev-keys` un dossier d'essai.",
+        ),
+        "trust-refused": Wording(
+            en="You, the operator of this node, have to act: something in trust/ is absent, altered or not "
+            "of this node, or a key that it names is not in keys/. Find out who wrote there; bring the "
+            "newest copy back, or import the peer's export again. See docs/keys.md, “When something goes "
+            "wrong”.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : quelque chose dans trust/ est absent, modifié "
+            "ou d'un autre nœud, ou une clé nommée n'est pas dans keys/. Cherchez qui y a écrit ; remettez "
+            "la copie la plus récente, ou importez à nouveau l'export du pair. Voir docs/keys.md, « When "
+            "something goes wrong ».",
+        ),
+        "config-invalid": Wording(
+            en="You, the operator of this node, have to act: correct what is named above in gateway.toml, or "
+            "in the environment. `entente config check --home HOME` shows what is in force, or every error "
+            "at once; docs/operating.md, “Configuration”, has each key.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : corrigez ce qui est nommé ci-dessus dans "
+            "gateway.toml ou dans l'environnement. `entente config check --home HOME` montre ce qui est en "
+            "vigueur, ou toutes les erreurs à la fois ; docs/operating.md, « Configuration », décrit chaque "
+            "clé.",
+        ),
+        "store-failed": Wording(
+            en="You, the operator of this node, have to act: the database cannot be opened or written. Look "
+            "at its disk (room, rights, errors), at its address (store.url), and whether another process has "
+            "it. SQLITE_FULL is a full disk; SQLITE_NOTADB and SQLITE_CORRUPT a damaged file: keep it, and "
+            "restore (docs/runbooks.md). A database of a newer release needs that release.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : la base de données ne peut être ouverte ou "
+            "écrite. Vérifiez son disque (place, droits, erreurs), son adresse (store.url), et si un autre "
+            "processus la tient. SQLITE_FULL : disque plein ; SQLITE_NOTADB et SQLITE_CORRUPT : fichier "
+            "endommagé, conservez-le et restaurez (docs/runbooks.md). La base d'une version plus récente "
+            "demande cette version.",
+        ),
         "pair-frozen": Wording(
             en="The operators of both nodes have to act: a log has two signed histories, and nothing is "
             "exchanged; messages are still accepted. `entente pair show --save DIR` writes both "

@@ -109,6 +109,8 @@ class PeerService:
         self._on_contact = on_contact
         self._witness = asyncio.Lock()
         self._last_cosign_s = 0
+        # Code for which the last bundle was refused, or empty.
+        self._refused_for = ""
 
     async def receive(self, data: bytes) -> BundleAnswer:
         """Take a bundle; see `gateway.node.intake.Intake.receive`.
@@ -118,7 +120,16 @@ class PeerService:
         """
         self._on_contact()
         self._room.verify_for_peer()
-        return await self._intake.receive(data)
+        try:
+            answer = await self._intake.receive(data)
+        except PeerError as error:
+            # The peer sends it again every few seconds, so it is told once, until one is taken.
+            if error.code != self._refused_for:
+                self._refused_for = error.code
+                log.warning("bundle.refused", error=type(error).__name__)
+            raise
+        self._refused_for = ""
+        return answer
 
     async def view(self) -> PeerView:
         """Return what this node holds of the peer's log, and its own newest note."""

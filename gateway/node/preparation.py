@@ -169,7 +169,8 @@ class Preparation:
     ) -> None:
         """Wire the stage; ``peer`` says what the peer has announced of its catalogue."""
         self._peer = peer
-        self._lists = lists
+        # Replaced as a whole while the node runs: each message is held against one edition.
+        self.lists = lists
         self._pair = pair
         self._schedule = schedule
         self._store = store
@@ -303,13 +304,20 @@ class Preparation:
                 completed.document, catalogue=catalogue, header=header, header_bytes=header.encode()
             ),
             message=None if completed.seq_missing else orjson.dumps(completed.document),
-            warnings=warnings_of(completed.document, catalogue.type(type_id), self._lists),
+            warnings=warnings_of(completed.document, catalogue.type(type_id), self.lists),
         )
 
 
 def agency_actor(spki: bytes) -> Actor:
     """Return the actor for an agency's certificate (SHA-256 of its SPKI)."""
     return Actor(role=Role.AGENCY, spki=spki)
+
+
+def message_id_of(body: bytes) -> str | None:
+    """Return the message id that a readable body names, which is its key unless it has another; or None."""
+    header = _parse(body).get("header")
+    message_id = header.get("message_id") if isinstance(header, dict) else None
+    return message_id if isinstance(message_id, str) else None
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -159,9 +159,7 @@ class Quotas:
 
     async def set(self, actor: Actor, agency: str, quota: Quota, reason: str) -> None:
         """Let a quota hold for one agency from now on, in place of the configuration's."""
-        now_ms = self._clock.now_ms()
-        change = OwnQuota(quota=quota, at_ms=now_ms, reason=reason)
-        await self._change(actor, "quota.set", agency, change, reason, now_ms)
+        await self._change(actor, agency, quota, reason)
 
     async def clear(self, actor: Actor, agency: str, reason: str) -> None:
         """Let the configuration's quota hold for an agency again.
@@ -169,32 +167,58 @@ class Quotas:
         Raises:
             NotFoundError: It has none of its own.
         """
+        self.verify_own(agency)
+        await self._change(actor, agency, None, reason)
+
+    def verify_own(self, agency: str) -> None:
+        """Refuse to take a quota back that is not there.
+
+        Raises:
+            NotFoundError: The agency has none of its own.
+        """
         if agency not in self._own:
             msg = "this agency has no quota of its own"
             raise NotFoundError(msg)
-        await self._change(actor, "quota.cleared", agency, None, reason, self._clock.now_ms())
 
-    async def _change(
-        self, actor: Actor, event: str, agency: str, own: OwnQuota | None, reason: str, now_ms: int
-    ) -> None:
-        """Store and record a change. What the database holds then is what counts."""
+    def put(
+        self, tx: Transaction, actor: Actor, agency: str, quota: Quota | None, reason: str, now_ms: int
+    ) -> dict[str, OwnQuota]:
+        """Store and record a change in a transaction; it counts from the `adopt` that follows on it.
 
-        def change(tx: Transaction) -> dict[str, OwnQuota]:
-            quotas = read_quotas(tx.facts.get(SETTING))
-            quotas.pop(agency, None)
-            if own is not None:
-                quotas[agency] = own
-            tx.facts.put(SETTING, _text(quotas))
-            details: list[int | bytes] = [digest_of(reason.encode()), agency.encode(), *_limits(own)]
-            entries = self._audit.event(at_ms=now_ms, actor=actor, event=event, details=details)
-            self._audit.append(tx, entries)
-            return quotas
+        Args:
+            tx: The transaction.
+            actor: Who has decided.
+            agency: Whose quota.
+            quota: What holds in place of the configuration's, or None for that.
+            reason: Why.
+            now_ms: When, UTC milliseconds.
+        """
+        quotas = read_quotas(tx.facts.get(SETTING))
+        quotas.pop(agency, None)
+        own = None if quota is None else OwnQuota(quota=quota, at_ms=now_ms, reason=reason)
+        if own is not None:
+            quotas[agency] = own
+        tx.facts.put(SETTING, _text(quotas))
+        event = "quota.cleared" if own is None else "quota.set"
+        details: list[int | bytes] = [digest_of(reason.encode()), agency.encode(), *_limits(own)]
+        self._audit.append(tx, self._audit.event(at_ms=now_ms, actor=actor, event=event, details=details))
+        return quotas
 
-        self._own = await self._store.write(Step.AUDITED, change)
+    def adopt(self, quotas: Mapping[str, OwnQuota], agency: str) -> None:
+        """Let quotas count as the database holds them, after that of one agency has changed."""
+        self._own = dict(quotas)
         self._buckets.pop(agency, None)
         self._look_at_s = 0.0
         quota = self.quota_of(agency)
         log.info("quota.changed", agency=agency, per_minute=quota.per_minute, waiting=quota.waiting)
+
+    async def _change(self, actor: Actor, agency: str, quota: Quota | None, reason: str) -> None:
+        """Store and record a change. What the database holds then is what counts."""
+        now_ms = self._clock.now_ms()
+        quotas = await self._store.write(
+            Step.AUDITED, lambda tx: self.put(tx, actor, agency, quota, reason, now_ms)
+        )
+        self.adopt(quotas, agency)
 
     def _counts_waiting(self) -> bool:
         return self.default.waiting is not None or any(

@@ -23,6 +23,7 @@ from gateway.core.message.schedule import Schedule
 from gateway.errors import OperatorError
 from gateway.node.admission import Admission
 from gateway.node.agreements import AgreementState, agreement_state
+from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import Attestations, ThirdParties
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.conversations import Conversations
@@ -75,6 +76,9 @@ log = structlog.get_logger(__name__)
 WATCH_S: Final = 1.0
 """Seconds between two looks at disk, quotas and maintenance."""
 
+BACKUP: Final = "backup.made"
+"""The event of a backup, and the setting that says when the newest one was made."""
+
 SHIPPING_S: Final = 5.0
 """Seconds that an orderly stop gives the last bundles to reach the peer."""
 
@@ -89,6 +93,7 @@ class NodeConfig:
         reserve_bytes: Room on the disk below which it takes nothing new on.
         quota: How much an agency may send that has no quota of its own.
         idempotency_days: Days for which an idempotency key is remembered.
+        approvals: Whether changes of the registry and of quotas need two operators.
     """
 
     courier: CourierConfig = field(default_factory=CourierConfig)
@@ -98,6 +103,7 @@ class NodeConfig:
     reserve_bytes: int = RESERVE_BYTES
     quota: Quota = field(default_factory=Quota)
     idempotency_days: int = 30
+    approvals: ApprovalRules = field(default_factory=ApprovalRules)
 
 
 class Node:
@@ -215,6 +221,14 @@ class Node:
             store=store, audit=self._audit, clock=clock, admitting=lambda: self._admission.waiting
         )
         self.quotas = Quotas(store=store, audit=self._audit, clock=clock, default=config.quota)
+        self.approvals = ApprovalDesk(
+            store=store,
+            audit=self._audit,
+            clock=clock,
+            entropy=entropy,
+            quotas=self.quotas,
+            rules=config.approvals,
+        )
         self.admission = FrontDoor(
             admission=self._admission,
             gate=gate,
@@ -418,6 +432,25 @@ class Node:
         )
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
+    async def record_backup(self, event: str, details: Sequence[bytes], *, made_ms: int) -> None:
+        """Write an event about a backup, and remember when the newest one was made.
+
+        Args:
+            event: ``backup.made`` or ``backup.restored``.
+            details: Digests that belong to it.
+            made_ms: When the command has told of it, UTC milliseconds.
+        """
+        await self._books.wait()
+        now_ms = self._clock.now_ms()
+        entries = self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=details)
+
+        def keep(tx: Transaction) -> None:
+            self._audit.append(tx, entries)
+            if event == BACKUP:
+                tx.facts.put(BACKUP, str(max(made_ms, int(tx.facts.get(BACKUP) or 0))))
+
+        await self._store.write(Step.AUDITED, keep)
+
     async def record_once(self, event: str, digest: bytes) -> None:
         """Write an event about a document with its digest, unless the newest one of the kind has it."""
         await self._books.wait()
@@ -433,6 +466,15 @@ class Node:
             )
 
         await self._store.write(Step.AUDITED, keep)
+
+    def use_lists(self, lists: ReferenceLists) -> None:
+        """Warn by these reference lists from the next message on."""
+        self._admission.use_lists(lists)
+
+    async def look_at_enrolment(self) -> None:
+        """Take out whom the registry file names no more, and end proposals whose time is over."""
+        await self._books.wait()
+        await self.approvals.look()
 
     async def restate(self) -> None:
         """Put a newer key statement of the keyring into both logs; from there on its keys sign.

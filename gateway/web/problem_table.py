@@ -298,6 +298,65 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Pas en maintenance",
                 "Le nœud n'est pas en maintenance ; il n'y en a pas à terminer.",
             ),
+            _problem(
+                "approval-not-required",
+                409,
+                "No approval needed",
+                "Changes do not need two operators at this node (`approvals.two_operators`), so there is "
+                "nothing to propose.",
+                "Aucune approbation requise",
+                "Les modifications n'exigent pas deux exploitants sur ce nœud (`approvals.two_operators`) ; "
+                "il n'y a rien à proposer.",
+            ),
+            _problem(
+                "nothing-to-propose",
+                409,
+                "Nothing to propose",
+                "The registry file names nobody who waits for an approval, and nobody was taken out "
+                "unconfirmed.",
+                "Rien à proposer",
+                "Le registre ne nomme personne qui attende une approbation, et aucun retrait n'est à "
+                "confirmer.",
+            ),
+            _problem(
+                "too-many-proposals",
+                409,
+                "Too many proposals",
+                "A hundred proposals are open. Approve or reject some of them first.",
+                "Trop de propositions",
+                "Cent propositions sont ouvertes. Approuvez-en ou rejetez-en d'abord quelques-unes.",
+            ),
+            _problem(
+                "proposal-over",
+                409,
+                "Proposal over",
+                "The proposal was approved or rejected already, or its time is over. Propose again if it is "
+                "still wanted.",
+                "Proposition close",
+                "La proposition a déjà été approuvée ou rejetée, ou son délai est écoulé. Proposez à nouveau "
+                "si elle est encore souhaitée.",
+            ),
+            _problem(
+                "proposal-altered",
+                409,
+                "Not what was proposed",
+                "The digest is not that of the proposal, or the registry file does not name everybody any "
+                "more whom it enrols. Nothing was changed. Find out who changed the file, and propose again.",
+                "Différent de la proposition",
+                "L'empreinte n'est pas celle de la proposition, ou le registre ne nomme plus tous ceux "
+                "qu'elle "
+                "inscrit. Rien n'a été modifié. Cherchez qui a modifié le fichier, puis proposez à nouveau.",
+            ),
+            _problem(
+                "second-operator-needed",
+                409,
+                "A second operator is needed",
+                "Who approves must be another operator than who proposed, with another name and another key, "
+                "and both must be operators of this node now.",
+                "Un second exploitant est requis",
+                "Qui approuve doit être un autre exploitant que qui a proposé, avec un autre nom et une "
+                "autre clé, et les deux doivent être exploitants de ce nœud maintenant.",
+            ),
             # --- 422, 423 ----------------------------------------------------------------
             _problem(
                 "message-refused",

@@ -11,7 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
+from gateway.core.bundle import Bundle
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.entries import IncidentKind
 from gateway.core.envelope import Header
@@ -24,6 +26,7 @@ from gateway.errors import (
     MalformedError,
     PairFrozenError,
     PeerConflictError,
+    PeerError,
     RootMismatchError,
     SignatureInvalidError,
 )
@@ -77,6 +80,30 @@ async def test_a_note_that_other_keys_signed_is_refused(world: World, forger: Fo
 
     with pytest.raises(SignatureInvalidError):
         await forger.post(replace(bundle, note=forged))
+
+
+async def test_a_refusal_is_told_once_of_each_kind_until_a_bundle_is_taken(
+    world: World, forger: Forger
+) -> None:
+    good = forger.bundle([forger.message(), forger.message()])
+    unsigned = replace(good, note=forger.note(Checkpoint(origin=forger.origin, size=1, root=Hash(bytes(32)))))
+    altered = replace(good, entries=(good.entries[1], good.entries[0]))
+
+    async def refused(bundle: Bundle) -> None:
+        with pytest.raises(PeerError):
+            await forger.post(bundle)
+
+    with capture_logs() as logs:
+        for bundle in (unsigned, unsigned, altered, altered):
+            await refused(bundle)
+        await forger.post(good)
+        await refused(altered)
+
+    told = [
+        item["error"] for item in logs if item["event"] == "bundle.refused" and item["log_level"] == "warning"
+    ]
+    assert len(told) == 3
+    assert told[1] == told[2] == "RootMismatchError"
 
 
 async def test_an_altered_entry_is_refused(world: World, forger: Forger) -> None:

@@ -15,13 +15,16 @@ from typer.testing import CliRunner
 
 from gateway.catalogue import read_lists
 from gateway.cli import app
-from gateway.cli.doctor import (
+from gateway.cli.doctor import NAMES, examine
+from gateway.cli.findings import (
     DISK_WARNING,
+    NOTHING,
     Finding,
     PeerClock,
     State,
+    approvals_finding,
+    backup_finding,
     disk_finding,
-    examine,
     list_finding,
     node_finding,
     peer_clock_finding,
@@ -29,6 +32,7 @@ from gateway.cli.doctor import (
 from gateway.console.app import health_document
 from gateway.console.words import HEALTH
 from gateway.keyring.tls_group import HYBRID_GROUPS
+from gateway.node.enrolment import Enrolled, Enrolment
 from gateway.node.room import MIB, RoomLeft
 from tests.processes import Processes
 from tests.unit.console.test_app import health
@@ -41,10 +45,12 @@ CHECKS = [
     "reference lists",
     "disk",
     "database",
+    "backups",
     "clock",
     "agreement",
     "legal holds",
     "quotas",
+    "two operators",
     "node",
     "peer",
     "clock of the peer",
@@ -75,8 +81,12 @@ async def test_the_doctor_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -
         assert list(found) == CHECKS
         assert failed(found) == []
         assert found["keys"].state is State.WARN
+        assert found["backups"].state is State.WARN
+        for finding in found.values():
+            assert finding.check in NAMES
+            assert finding.says.fr != finding.says.en or finding.check == "reference lists", finding
         assert found["node"].state is found["database"].state is State.OK
-        hybrid = found["peer"].says.rpartition(" ")[2] in HYBRID_GROUPS
+        hybrid = found["peer"].says.en.rpartition(" ")[2] in HYBRID_GROUPS
         assert found["peer"].state is (State.OK if hybrid else State.WARN)
 
         assert found["clock of the peer"].state is State.OK
@@ -105,7 +115,8 @@ def _try_what_time_and_damage_do(home: Path, tmp_path: Path) -> None:
         shutil.copytree(home, copy)
         spoil(copy)
         assert check in failed(findings(copy)), check
-        assert findings(copy)[check].do
+        assert findings(copy)[check].do.en
+        assert findings(copy)[check].do.fr
         shutil.rmtree(copy)
 
 
@@ -160,7 +171,7 @@ def test_without_a_configuration_there_is_nothing_else_to_look_at(tmp_path: Path
 def test_a_disk_is_judged_by_its_reserve(free_mib: int, state: State) -> None:
     found = disk_finding(RoomLeft(free_bytes=free_mib * MIB, reserve_bytes=100 * MIB))
     assert found.state is state
-    assert bool(found.do) is (state is not State.OK)
+    assert (found.do != NOTHING) is (state is not State.OK)
 
 
 def test_old_and_absent_reference_lists_are_named_with_the_editions_of_all() -> None:
@@ -169,12 +180,12 @@ def test_old_and_absent_reference_lists_are_named_with_the_editions_of_all() -> 
     old = list_finding(lists, today=date(2028, 1, 1))
     fewer = list_finding({"hs": lists["hs"]}, today=date(2023, 7, 31))
 
-    assert (current.state, current.do) == (State.OK, "")
-    assert "unlocode 2023-1" in current.says
+    assert (current.state, current.do) == (State.OK, NOTHING)
+    assert "unlocode 2023-1" in current.says.en
     assert old.state is fewer.state is State.WARN
-    assert "hs is old" in old.says
-    assert "unlocode is not there" in fewer.says
-    assert fewer.do
+    assert "hs is old" in old.says.en
+    assert "unlocode is not there" in fewer.says.en
+    assert fewer.do.en
 
 
 @pytest.mark.parametrize(
@@ -196,8 +207,8 @@ def test_a_clock_is_compared_with_the_peers_both_ways(ahead_s: float, state: Sta
     clock.told(noon + timedelta(seconds=22 - ahead_s), between_s=(120.0, 124.0))
     found = peer_clock_finding(clock)
     assert found.state is state
-    assert word in found.says
-    assert bool(found.do) is (state is not State.OK)
+    assert word in found.says.en
+    assert (found.do != NOTHING) is (state is not State.OK)
 
 
 def test_a_peer_that_does_not_tell_its_time_is_a_warning() -> None:
@@ -220,5 +231,60 @@ def test_a_node_is_judged_by_what_it_says_of_itself(changes: dict[str, Any], sta
     found = node_finding(health_document(health(**changes)))
     assert found.state is state
     for code in (code for codes in changes.values() for code in codes):
-        assert HEALTH[code].says.en in found.says
-        assert HEALTH[code].do.en in found.do
+        assert HEALTH[code].says.en in found.says.en
+        assert HEALTH[code].do.fr in found.do.fr
+
+
+@pytest.mark.parametrize(
+    ("hours", "state"), [(None, State.WARN), (0, State.OK), (48, State.OK), (49, State.WARN)]
+)
+def test_backups_are_judged_by_the_age_of_the_newest(hours: int | None, state: State) -> None:
+    noon = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    made = None if hours is None else noon - timedelta(hours=hours)
+
+    found = backup_finding(made, now=noon, warn_after=timedelta(hours=48))
+
+    assert found.state is state
+    assert hours is None or f"{hours} hours old" in found.says.en
+    assert hours is None or f"il y a {hours} heures" in found.says.fr
+
+
+@pytest.mark.parametrize(
+    ("operators", "listed_too", "proposals", "state"),
+    [
+        (3, 0, 0, State.OK),
+        (3, 1, 0, State.WARN),
+        (3, 0, 1, State.WARN),
+        (2, 0, 0, State.WARN),
+        (1, 0, 0, State.FAIL),
+    ],
+)
+def test_two_operators_are_judged_by_who_is_left_and_what_waits(
+    operators: int, listed_too: int, proposals: int, state: State
+) -> None:
+    def some(role: str, count: int) -> frozenset[Enrolled]:
+        return frozenset(
+            Enrolled(role=role, code=f"{role.upper()}-{at}", spki=bytes([at]) * 32) for at in range(count)
+        )
+
+    in_force = some("operator", operators)
+    enrolment = Enrolment(in_force=in_force)
+    found = approvals_finding(
+        enrolment, in_force | some("agency", listed_too), required=True, proposals=proposals
+    )
+
+    assert found.state is state
+    assert f"{operators} operators; {listed_too} holders wait" in found.says.en
+    assert f"{operators} exploitants ; {listed_too} titulaires" in found.says.fr
+    assert approvals_finding(None, in_force, required=False, proposals=0).state is State.OK
+
+
+def test_the_doctor_speaks_french(tmp_path: Path) -> None:
+    arguments = ["doctor", "--home", str(tmp_path)]
+    spoken = CliRunner().invoke(app, [*arguments, "--language", "fr"])
+    assert spoken.exit_code == 1
+    assert spoken.stdout.startswith("échec   configuration      la configuration est inutilisable : ")
+    by_environment = CliRunner().invoke(app, arguments, env={"ENTENTE_LANGUAGE": "fr"})
+    assert by_environment.stdout == spoken.stdout
+    (only,) = json.loads(CliRunner().invoke(app, [*arguments, "--language", "fr", "--json"]).stdout)
+    assert (only["check"], only["state"]) == ("configuration", "fail")

@@ -287,3 +287,26 @@ def test_an_export_that_was_altered_is_refused(fr: NodeHome, us: NodeHome, tmp_p
 def test_commands_have_examples() -> None:
     for command in ("list", "rotate", "revoke", "issue-agency", "export-trust", "import-peer"):
         assert "Example: entente keys" in run(command, "--help")
+
+
+def test_the_commands_speak_french_where_that_is_asked_for(fr: NodeHome, tmp_path: Path) -> None:
+    french = ("--language", "fr")
+    assert "LISTES DE RÉVOCATION" in run("list", "--home", fr.path, *french)
+    assert run("rotate", "crl", "--home", fr.path, *french).startswith("nouvelles listes de révocation ;")
+    assert run("revoke", "FR.SCL", "--home", fr.path, *french).startswith("révoqué FR.SCL ")
+    assert "lisez ceci à voix haute" in run("export-trust", tmp_path / "trust", "--home", fr.path, *french)
+    assert "déclaration de clés version 2" in run("rotate", "tls-peer", "--home", fr.path, *french)
+    assert "les clés KEM" in run("rotate", "kem", "--home", fr.path, *french, code=1)
+    assert "fichiers dans" in run("carry-out", tmp_path / "stick", "--home", fr.path, *french)
+    refused = run("revoke", "FR.NOBODY", "--home", fr.path, *french, code=1)
+    assert refused.startswith("ceremony-refused: la cérémonie ne peut pas se faire ainsi : ")
+    run("list", "--home", fr.path, "--language", "de", code=2)
+
+
+def test_where_two_operators_are_needed_the_commands_say_what_is_left_to_do(fr: NodeHome) -> None:
+    with fr.config.open("a", encoding="utf-8") as file:
+        file.write("\n[approvals]\ntwo_operators = true\n")
+
+    assert "once two operators have agreed" in run("issue-agency", "FR.NEWCOMER", "--home", fr.path)
+    revoked = run("revoke", "FR.NEWCOMER", "--home", fr.path, "--language", "fr")
+    assert "effet immédiat, à confirmer par deux exploitants" in revoked

@@ -18,7 +18,9 @@ from gateway.core.message.rule import rule_number
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State
 from gateway.node.audit_log import Actor
+from gateway.node.enrolment import Enrolled
 from gateway.node.maintenance import Draining, Since
+from gateway.node.proposals import Proposal, Word, quota_change
 from gateway.node.queue import Cause, Condition, Item, Line, Listing
 from gateway.node.quotas import OwnQuota, Quota
 from gateway.ports import Incident, MessageRow
@@ -100,12 +102,29 @@ class Quotas:
 
 
 @dataclass(slots=True)
+class Desk:
+    """What takes proposals, where quotas need two operators."""
+
+    required: bool = False
+
+    async def propose_quota(self, by: Enrolled, agency: str, quota: Quota | None, reason: str) -> Proposal:
+        assert by == Enrolled(role="operator", code="DUTY-OFFICER", spki=b"s" * 32)
+        return Proposal(
+            proposal_id=UUID(ID).bytes,
+            change=quota_change(agency, quota),
+            proposed=Word(by=by, at_ms=0, reason=reason),
+            ends_ms=1_000,
+        )
+
+
+@dataclass(slots=True)
 class Node:
     """A node, as far as these calls ask it."""
 
     queue: Queue = field(default_factory=Queue)
     maintenance: Maintenance = field(default_factory=Maintenance)
     quotas: Quotas = field(default_factory=Quotas)
+    approvals: Desk = field(default_factory=Desk)
     recorded: list[Incident] = field(default_factory=list)
 
     async def incidents(self, *, limit: int) -> list[Incident]:
@@ -301,6 +320,21 @@ async def test_quotas_are_set_and_taken_back_with_a_reason() -> None:
     assert await call(node, "quotas", caller=AUDITOR) == found
     found = await call(node, "quota-clear", {"agency": "FR.DGDDI.SARC", "reason": "Mended"})
     assert found["agencies"] == []
+
+
+async def test_where_two_operators_are_needed_a_quota_becomes_a_proposal() -> None:
+    node = Node(approvals=Desk(required=True))
+    body = {"agency": "FR.DGDDI.SARC", "per_minute": 5, "waiting": None, "reason": "Loop"}
+
+    found = (await call(node, "quota-set", body))["proposal"]
+
+    assert (found["id"], found["fate"], found["until"]) == (ID, "open", "1970-01-01T00:00:01.000Z")
+    limits = {"per_minute": 5, "waiting": None}
+    assert found["change"] == {"quota": {"agency": "FR.DGDDI.SARC", "limits": limits}}
+    assert found["proposed"]["by"]["code"] == "DUTY-OFFICER"
+    found = (await call(node, "quota-clear", {"agency": "FR.DGDDI.SARC", "reason": "Mended"}))["proposal"]
+    assert found["change"] == {"quota": {"agency": "FR.DGDDI.SARC", "limits": None}}
+    assert node.quotas.own == {}
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,30 @@ async def test_a_key_gives_the_same_answer_for_the_same_body_alone(world: World)
     assert repeated.state.label == "received"
 
 
+@pytest.mark.parametrize("key", ["k", None])
+async def test_a_repeat_gets_the_first_answer_though_the_times_in_it_have_passed(
+    world: World, key: str | None
+) -> None:
+    checked = await admission(world).check(world.principal("US"), body(world), strict=False)
+    post = Submission(body=checked.message, key=key)
+    (first,) = await admission(world).submit(world.principal("US"), [post])
+    assert isinstance(first, Acceptance)
+    before = len(await world.events("US"))
+    world.clock.advance(40 * 86_400)
+
+    # A new message with these times is refused, and so is one of another body.
+    fresh = Submission(body=checked.message, key="another")
+    other = Submission(body=checked.message + b" ", key=key)
+    again, late, changed = await admission(world).submit(world.principal("US"), [post, fresh, other])
+
+    assert isinstance(again, Acceptance)
+    assert (again.message_id, again.message) == (first.message_id, first.message)
+    assert isinstance(late, RefusedError)
+    assert isinstance(changed, RefusedError)
+    refused = [event for event in (await world.events("US"))[before:] if event.event == "message.refused"]
+    assert len(refused) == 2
+
+
 async def test_two_agencies_may_use_one_key(world: World) -> None:
     first = await world.post("US", world.draft("US"), key="k")
     draft = request("US", world.clock.now_ms())

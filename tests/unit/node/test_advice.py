@@ -7,18 +7,31 @@ from pathlib import Path
 
 import pytest
 
+from gateway.errors import ConfigError, StoreError
+from gateway.keyring.refusals import KeyFileError, TrustError
 from gateway.node.advice import ADVICE
 from gateway.node.inspection import LogDamagedError
 from gateway.node.recovery import GenerationBehindError, UnprovenHistoryError
 from gateway.storage.highwater import HighWaterError
 
-GUIDE = (Path(__file__).resolve().parents[3] / "docs/operating.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+GUIDE = "".join((DOCS / page).read_text(encoding="utf-8") for page in ("operating.md", "keys.md"))
 
 
 @pytest.mark.parametrize(
-    "error", [UnprovenHistoryError, GenerationBehindError, LogDamagedError, HighWaterError]
+    "error",
+    [
+        UnprovenHistoryError,
+        GenerationBehindError,
+        LogDamagedError,
+        HighWaterError,
+        ConfigError,
+        KeyFileError,
+        StoreError,
+        TrustError,
+    ],
 )
-def test_every_error_of_a_recovery_that_stops_a_node_has_advice(error: type[Exception]) -> None:
+def test_every_error_that_stops_a_node_has_advice(error: type[Exception]) -> None:
     assert getattr(error, "code") in ADVICE  # noqa: B009 - a class variable of the tree
 
 

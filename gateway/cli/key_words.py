@@ -1,0 +1,99 @@
+"""What `entente keys` says, in both languages. The words before `=` in lists are those of the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.core.message.wording import Wording
+
+SECTIONS: Final[Mapping[str, Wording]] = {
+    "keys": Wording(en="KEYS", fr="CLÉS"),
+    "certificates": Wording(en="CERTIFICATES", fr="CERTIFICATS"),
+    "revocation_lists": Wording(en="REVOCATION LISTS", fr="LISTES DE RÉVOCATION"),
+    "holders": Wording(en="HOLDERS", fr="TITULAIRES"),
+    "own": Wording(en="OWN", fr="NOUS"),
+    "peer": Wording(en="PEER", fr="PAIR"),
+}
+IN_THE_NODE: Final[Mapping[str, Wording]] = {
+    "kem": Wording(
+        en="KEM keys rotate daily inside the running node, which announces them in its log",
+        fr="les clés KEM changent chaque jour dans le nœud en marche, qui les annonce dans son journal",
+    ),
+    "storage": Wording(
+        en="a new storage key asks for every content key to be wrapped again; not supported yet",
+        fr="une nouvelle clé de stockage obligerait à rechiffrer chaque clé de contenu ; pas encore possible",
+    ),
+}
+SIGNING_ROTATED: Final = Wording(
+    en="key statement version {version}: the node puts it into its logs and signs with the new keys from "
+    "there "
+    "on; give auditors the new own.vkeys (entente keys export-trust)",
+    fr="déclaration de clés version {version} : le nœud l'inscrit dans ses journaux et signe dès lors "
+    "avec les "
+    "nouvelles clés ; donnez aux auditeurs le nouveau own.vkeys (entente keys export-trust)",
+)
+LISTS_ISSUED: Final = Wording(
+    en="new revocation lists; export the trust to the peer: entente keys export-trust",
+    fr="nouvelles listes de révocation ; exportez la confiance vers le pair : entente keys export-trust",
+)
+SERVER_ROTATED: Final = Wording(
+    en="new key and certificate of the agency and operator ports",
+    fr="nouvelle clé et nouveau certificat des ports des services et des exploitants",
+)
+PEER_ROTATED: Final = Wording(
+    en="key statement version {version}; bring it to the peer before the next rotation",
+    fr="déclaration de clés version {version} ; apportez-la au pair avant la prochaine rotation",
+)
+PASSPHRASE_CHANGED: Final = Wording(
+    en="the node's keys open with the new passphrase; put it where the configuration says",
+    fr="les clés du nœud s'ouvrent avec la nouvelle phrase secrète ; placez-la là où la configuration "
+    "l'indique",
+)
+REVOKED: Final = Wording(
+    en="revoked {name} {serial} ({authority})", fr="révoqué {name} {serial} ({authority})"
+)
+CONFIRM_REVOCATION: Final = Wording(
+    en="it counts at once, and two operators have to confirm it: entente approval propose, then approve",
+    fr="effet immédiat, à confirmer par deux exploitants : entente approval propose, puis approve",
+)
+AGREE_TO_ENROL: Final = Wording(
+    en="it counts once two operators have agreed: entente approval propose, then approve",
+    fr="effet dès que deux exploitants sont d'accord : entente approval propose, puis approve",
+)
+READ_ALOUD: Final = Wording(
+    en="{folder}: give it to the peer, and read these aloud:",
+    fr="{folder} : remettez-le au pair, et lisez ceci à voix haute :",
+)
+STATED: Final = Wording(
+    en="{node} of {nation}, statement version {version}",
+    fr="{node} de {nation}, déclaration version {version}",
+)
+TEST_KEYS: Final = Wording(en="*** TEST KEYS ***", fr="*** CLÉS DE TEST ***")
+ARE_THESE: Final = Wording(
+    en="Are these the fingerprints that the peer has read to you?",
+    fr="Sont-ce les empreintes que le pair vous a lues ?",
+)
+RECORD: Final = Wording(
+    en="record: {path}; its digest goes into the audit log",
+    fr="procès-verbal : {path} ; son empreinte va dans le journal d'audit",
+)
+IMPORTED: Final = Wording(en="imported", fr="importé")
+CARRIED_OUT: Final = Wording(
+    en="{count} files in {stick}; nothing in the node has changed",
+    fr="{count} fichiers dans {stick} ; rien n'a changé dans le nœud",
+)
+NEXT_SIGN: Final = Wording(
+    en="next, on the offline machine: entente keys sign-statement",
+    fr="à faire, sur la machine hors ligne : entente keys sign-statement",
+)
+SHALL_SIGN: Final = Wording(en="Shall the root state this?", fr="La racine doit-elle l'attester ?")
+SIGNED: Final = Wording(
+    en="signed; next, on the node: entente keys carry-in",
+    fr="signé ; à faire, sur le nœud : entente keys carry-in",
+)
+INSTALLED: Final = Wording(en="installed {name}", fr="installé {name}")
+NOTHING_NEWER: Final = Wording(
+    en="nothing on the stick is newer than what the node has",
+    fr="rien sur le support n'est plus récent que ce qu'a le nœud",
+)

@@ -1,0 +1,54 @@
+"""What the configuration refuses is said in words, by the name of the key and without the value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.app import make_folder
+from gateway.config import load_config
+from gateway.errors import ConfigError
+from tests.unit.test_store_config import HOME
+
+GOOD = HOME.format(url="sqlite:///data/gateway.db")
+
+
+def refusal(home: Path, old: str, new: str) -> str:
+    """Return how a configuration is refused in which one text is another."""
+    assert old in GOOD
+    (home / "gateway.toml").write_text(GOOD.replace(old, new))
+    with pytest.raises(ConfigError) as refused:
+        load_config(home)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "expected"),
+    [
+        ("127.0.0.1:1", "here", "agency_api.listen", "expected address:port, such as"),
+        ("127.0.0.1:1", "127.0.0.1:99999", "agency_api.listen", "the port is a number up to 65535"),
+        ("https://127.0.0.1:4", "http://peer:4", "peers.US.url", "expected https://host:port"),
+        ("fr.gateway.test", "Le Havre", "node.name", "expected a lower-case name with dots"),
+        ('nation = "FR"\n', "", "node.nation", "is missing"),
+        ('nation = "FR"', 'nation = "FR"\ncolour = 1', "node.colour", "unknown key"),
+    ],
+)
+def test_each_refusal_names_its_key_and_what_is_expected(
+    tmp_path: Path, old: str, new: str, key: str, expected: str
+) -> None:
+    text = refusal(tmp_path, old, new)
+
+    assert f"{key}: " in text
+    assert expected in text
+    assert "^" not in text
+    assert new not in text or new == ""
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+
+    with pytest.raises(ConfigError, match=r"store\.url: the folder .* cannot be made"):
+        make_folder(tmp_path / "data", "store.url")
+    make_folder(tmp_path / "new" / "data", "store.url")
+    make_folder(tmp_path / "new" / "data", "store.url")
