@@ -21,10 +21,12 @@ from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
 from gateway.errors import OperatorError
+from gateway.node.access import AccessBook, Door
 from gateway.node.admission import Admission
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.attestations import Attestations, ThirdParties
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.clock_watch import ClockWatch
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.custody import Custody
@@ -89,6 +91,7 @@ class NodeConfig:
         reserve_bytes: Room on the disk below which it takes nothing new on.
         quota: How much an agency may send that has no quota of its own.
         idempotency_days: Days for which an idempotency key is remembered.
+        fingerprint: SHA-384 of the configuration in effect, for the audit log; empty for none.
     """
 
     courier: CourierConfig = field(default_factory=CourierConfig)
@@ -98,6 +101,7 @@ class NodeConfig:
     reserve_bytes: int = RESERVE_BYTES
     quota: Quota = field(default_factory=Quota)
     idempotency_days: int = 30
+    fingerprint: bytes = b""
 
 
 class Node:
@@ -131,6 +135,9 @@ class Node:
         self._shipping: asyncio.Task[None] | None = None
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
+        self._fingerprint = config.fingerprint
+        self.access = AccessBook(store=store, audit=self._audit, clock=clock)
+        self._clock_watch = ClockWatch(pair=pair, store=store, audit=self._audit, link=link, clock=clock)
         gate = Gate()
         self._keyring = keyring
         vault = Vault(keyring.storage_key)
@@ -376,6 +383,7 @@ class Node:
                 reachable=reachable,
                 damaged=bool(self._inspection.damaged),
                 not_agreed=bool(not_agreed),
+                clock_wrong=self._clock_watch.is_wrong,
             ),
             peer=self._courier.breaker,
             reachable=reachable,
@@ -389,6 +397,7 @@ class Node:
             now_ms=now_ms,
             not_agreed=not_agreed,
             damaged=self._inspection.damaged,
+            peer_ahead_s=self._clock_watch.peer_ahead_s,
         )
 
     async def incidents(self, *, limit: int) -> list[Incident]:
@@ -418,21 +427,30 @@ class Node:
         )
         await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
 
-    async def record_once(self, event: str, digest: bytes) -> None:
-        """Write an event about a document with its digest, unless the newest one of the kind has it."""
+    async def record_once(self, event: str, digest: bytes, *, about: Door | None = None) -> bool:
+        """Write an event about a document with its digest, unless the newest one of the kind has it.
+
+        Args:
+            event: Its name.
+            digest: Of the document.
+            about: The port that the document is for, if there is one for each.
+
+        Returns:
+            Whether the document is another one than before.
+        """
         await self._books.wait()
-        key = f"recorded:{event}"
+        key = f"recorded:{event}" if about is None else f"recorded:{event}:{about.value}"
+        details = (digest,) if about is None else (digest, int(about))
         now_ms = self._clock.now_ms()
 
-        def keep(tx: Transaction) -> None:
+        def keep(tx: Transaction) -> bool:
             if tx.facts.get(key) == digest.hex():
-                return
+                return False
             tx.facts.put(key, digest.hex())
-            self._audit.append(
-                tx, self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=(digest,))
-            )
+            self._audit.append(tx, self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=details))
+            return True
 
-        await self._store.write(Step.AUDITED, keep)
+        return await self._store.write(Step.AUDITED, keep)
 
     async def restate(self) -> None:
         """Put a newer key statement of the keyring into both logs; from there on its keys sign.
@@ -462,6 +480,7 @@ class Node:
             if own is None or own.size <= self._courier.peer_size:
                 break
             await wait_for(self._clock, 0.05)
+        await self.access.round(closing=True)
         await self.record("node.stopped")
         await self._housekeeping.sign_audit()
 
@@ -471,6 +490,8 @@ class Node:
             self._writer.look(self._store.stats(), now_s=self._clock.monotonic_s())
             await self._room.look()
             await self.quotas.look()
+            if self._books.is_set():
+                await self._clock_watch.look()
             if self.maintenance.since is not None:
                 await self.maintenance.draining()
             await self._key_memory.round()
@@ -482,6 +503,9 @@ class Node:
         await self._succession.open()
         self._books.set()
         await self.record("node.started")
+        if self._fingerprint:
+            await self.record_once("config.changed", self._fingerprint)
+        await self._clock_watch.open()
         await self.maintenance.open()
         await self.quotas.open()
         # This opens the gate: from here on messages are accepted and shown.
@@ -493,6 +517,7 @@ class Node:
             self._frozen()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._housekeeping.run(), name="housekeeping")
+            tasks.create_task(self.access.run(), name="access")
             tasks.create_task(self._inspection.run(), name="inspection")
             self._shipping = tasks.create_task(self._ship(), name="courier")
             tasks.create_task(self.resumption.run(), name="resumption")
@@ -527,6 +552,8 @@ class Node:
             self._shipping.cancel()
             await asyncio.wait([self._shipping])
         await self._intake.quiet()
+        # The mirror ends here for good: what it has of ours is proven by this note from now on.
+        await self._housekeeping.keep_mirror_note()
 
     def _signed_off(self) -> None:
         self._intake.freeze()
