@@ -13,9 +13,11 @@ import gc
 import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from hashlib import sha384
 from pathlib import Path
 from typing import Final
 
+import orjson
 import structlog
 
 from gateway.api.app import agency_app
@@ -26,8 +28,10 @@ from gateway.console.app import ops_app
 from gateway.console.approvals import approval_routes
 from gateway.console.custody import custody_routes
 from gateway.console.local import tell_health
+from gateway.console.officials import role_of_official
 from gateway.console.pair import pair_routes
 from gateway.console.running import running_routes
+from gateway.core.entries import Role
 from gateway.core.message.schedule import Schedule
 from gateway.core.witness import parse_witness_key
 from gateway.errors import ConfigError, MalformedError
@@ -43,6 +47,7 @@ from gateway.link.server import peer_app
 from gateway.link.third_parties import HttpTimeAuthority, HttpWitness
 from gateway.list_watch import ListWatch
 from gateway.logs import configure_logs
+from gateway.node.access import Door, Doorkeeping
 from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
@@ -254,6 +259,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 context=tls.peer_client(opened.home, keyring.peer_identity()),
                 pins=keyring.peer_pins,
                 server_name=config.peer.name,
+                clock=clock,
             )
         )
         high_water = FileHighWater(high_water_file)
@@ -301,7 +307,17 @@ def _node_config(home: Path, config: Config) -> NodeConfig:
         approvals=ApprovalRules(
             required=config.approvals.two_operators, proposal_hours=config.approvals.proposal_hours
         ),
+        fingerprint=fingerprint_of(config),
     )
+
+
+def fingerprint_of(config: Config) -> bytes:
+    """Return the SHA-384 of a configuration in effect, defaults and environment included.
+
+    It holds no secret: those are files, of which it has the paths.
+    """
+    text = orjson.dumps(config.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    return sha384(text).digest()
 
 
 def _tune_collector() -> None:
@@ -353,6 +369,9 @@ async def _run(
     ):
         watch = RevocationWatch(trust, authority)
         apps[name][0].check_certificates(revocation_check(watch, port=name))
+    peer.access = Doorkeeping(node.access, Door.PEER, lambda _: Role.PEER)
+    agency.access = Doorkeeping(node.access, Door.AGENCY, lambda _: Role.AGENCY)
+    ops.access = Doorkeeping(node.access, Door.OPERATOR, role_of_official)
     running = asyncio.create_task(node.run(), name="node")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     reopening = asyncio.create_task(node.resumption.opened.wait(), name="reopening")

@@ -20,7 +20,6 @@ from typing import Final
 
 import structlog
 
-from gateway.core.digest import digest_of
 from gateway.errors import GatewayError
 from gateway.keyring import tls
 from gateway.keyring.access import RevocationWatch
@@ -30,6 +29,7 @@ from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.refusals import KeyFileError, TrustError
 from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
+from gateway.node.access import Door
 from gateway.node.runtime import Node
 from gateway.ports import Clock
 from gateway.web.app import CertificateCheck
@@ -45,6 +45,8 @@ EXPIRY_S: Final = 60.0
 """Seconds between two looks at what runs out."""
 
 _URGENT_DAYS: Final = 7
+
+_DOORS: Final = {"peer": Door.PEER, "agency": Door.AGENCY, "ops": Door.OPERATOR}
 
 ContextMaker = Callable[[], ssl.SSLContext]
 
@@ -120,13 +122,15 @@ class TrustWatch:
         self._said = {name: tls.trust_stamp((path,)) for name, (path, _) in self._statements.items()}
         # Ours is read at the first look: it may have come between two nodes of one process.
         del self._said["own"]
-        self._registry = home.registry.read_bytes()
+        self._registry = b""
         self._expiry = ExpiryWatch()
         self._expiry_at_s = 0.0
 
     async def run(self) -> None:
         """Look until cancelled."""
         await self._record_papers()
+        for name in self._files:
+            await self._record_trust(name)
         while True:
             await self._look_at_registry()
             await self._look_at_enrolment()
@@ -142,10 +146,12 @@ class TrustWatch:
     async def _look_at_registry(self) -> None:
         """Put a change of the registry on record; the ports ask the registry with every request."""
         path = self._home.registry
-        if path.exists() and (found := path.read_bytes()) != self._registry:
-            self._registry = found
-            await self._node.record("registry.changed", details=[digest_of(found)])
+        if not path.exists() or (found := path.read_bytes()) == self._registry:
+            return
+        # The first look is one as well: it may have been replaced while the node was stopped.
+        if await self._node.record_once("registry.changed", sha384(found).digest()):
             log.info("registry.changed")
+        self._registry = found
 
     async def _look_at_enrolment(self) -> None:
         """Let who was taken out be out for good, where changes of the registry need two operators."""
@@ -190,6 +196,8 @@ class TrustWatch:
             stamp = tls.trust_stamp(self._files[name])
             if stamp == self._stamps[name]:
                 return
+            # On record first: whom a port lets in is not changed behind the log's back.
+            await self._record_trust(name)
             self._ends.ports[name].replace_context(self._ends.contexts[name]())
             if name == "peer":
                 context = tls.peer_client(self._home, self._keyring.peer_identity())
@@ -201,6 +209,14 @@ class TrustWatch:
             return
         self._stamps[name] = stamp
         log.info("trust.renewed", port=name)
+
+    async def _record_trust(self, name: str) -> None:
+        """Put the digest of a port's certificates and revocation lists on record, if they are others."""
+        digest = sha384()
+        for path in self._files[name]:
+            if path.exists():
+                digest.update(sha384(path.read_bytes()).digest())
+        await self._node.record_once("trust.changed", digest.digest(), about=_DOORS[name])
 
     def _warn_of_ends(self) -> None:
         now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)

@@ -72,6 +72,10 @@ class WorldLink:
         self._world = world
         self._nation = nation
 
+    @property
+    def peer_ahead_s(self) -> float | None:
+        return self._world.sides[self._nation].faults.peer_ahead_s
+
     async def post_bundle(self, bundle: bytes) -> BundleAnswer:
         faults = self._world.sides[self._nation].faults
         if faults.keep_posted:
@@ -153,6 +157,7 @@ class Side:
     faults: Faults = field(default_factory=Faults)
     disk: WorldDisk = field(default_factory=WorldDisk)
     quota: Quota = field(default_factory=Quota)
+    fingerprint: bytes = b""
     node: Node | None = None
     store: SqlStore | None = None
     high_water: FileHighWater | None = None
@@ -230,6 +235,7 @@ class World:
                 lists=read_lists(),
                 third_parties=self.third_parties.get(nation, ()),
                 quota=side.quota,
+                fingerprint=side.fingerprint,
             ),
         )
 

@@ -258,6 +258,8 @@ class Faults:
     posted: list[bytes] = field(default_factory=list)
     keep_posted: bool = True
     asked: list[str] = field(default_factory=list)
+    # What the peer's clock looks like from here.
+    peer_ahead_s: float | None = 0.0
     in_flight: int = 0
     most_in_flight: int = 0
 

@@ -145,10 +145,17 @@ class _Checking:
         evidence = self._evidence
         vouched: list[str] = []
         unknown: list[str] = []
-        for note, origin, node in (
-            (evidence.sender_statement, self._origin, self._header.from_node),
-            (evidence.receiver_statement, evidence.receiver_origin, self._header.to_node),
-        ):
+        sender, receiver = self._header.from_node, self._header.to_node
+        of_cosigner = evidence.cosigner_statement
+        # What each statement vouches for: where the receiver has two, one names its log's keys and
+        # the other those of its cosignature.
+        stated = [
+            (evidence.sender_statement, self._origin, sender, True, True),
+            (evidence.receiver_statement, evidence.receiver_origin, receiver, True, of_cosigner is None),
+        ]
+        if of_cosigner is not None:
+            stated.append((of_cosigner, evidence.receiver_origin, receiver, False, True))
+        for note, origin, node, for_log, for_cosigner in stated:
             statement = read_statement(note)
             if statement.node != node or origin.partition("/")[0] != node:
                 msg = "a key statement is about another node than the message"
@@ -159,16 +166,19 @@ class _Checking:
                 continue
             statement.verify(root)
             log, cosigner = stated_keys(note, origin)
-            self._trust = replace(
-                self._trust,
-                logs=_with(self._trust.logs, log, self._trust.log_keys(origin)),
-                cosigners=_with(self._trust.cosigners, cosigner, self._trust.cosigner_keys(node)),
-            )
+            if for_log:
+                logs = _with(self._trust.logs, log, self._trust.log_keys(origin))
+                self._trust = replace(self._trust, logs=logs)
+            if for_cosigner:
+                cosigners = _with(self._trust.cosigners, cosigner, self._trust.cosigner_keys(node))
+                self._trust = replace(self._trust, cosigners=cosigners)
             vouched.append(node)
         if unknown:
-            self._not_checked("statements", f"of {', '.join(unknown)}: the key of the root is not trusted")
+            nodes = ", ".join(dict.fromkeys(unknown))
+            self._not_checked("statements", f"of {nodes}: the key of the root is not trusted")
         else:
-            self._held("statements", f"of {', '.join(vouched)}, signed by the national roots")
+            nodes = ", ".join(dict.fromkeys(vouched))
+            self._held("statements", f"of {nodes}, signed by the national roots")
 
     def _prove_origin(self) -> None:
         checkpoint, time_s = self._logged(self._evidence.message)
@@ -183,7 +193,7 @@ class _Checking:
     def _prove_delivery(self) -> None:
         node = self._header.to_node
         note = self._evidence.message.proof.note
-        stated = stated_keys(self._evidence.receiver_statement, self._evidence.receiver_origin)[1]
+        stated = self._evidence.receiver_keys[1]
         labels = {(key.name, key.key_id) for key in stated.verifier_keys(cosigner=True)}
         if not labels & {(line.name, line.key_id) for line in parse_note(note).signatures}:
             self._not_checked("delivery", f"{node} has not cosigned this state of the log")

@@ -46,6 +46,24 @@ _MAX_KEYS: Final = 2_000
 """Different types, agencies or days that are counted; beyond that something is wrong with the log."""
 
 
+_KEY_EVENTS: Final = frozenset(
+    {
+        "kem.announced",
+        "kem.destroyed",
+        "keys.changed",
+        "registry.changed",
+        "trust.changed",
+        "ceremony.held",
+        "peer.imported",
+    }
+)
+_INCIDENT_EVENTS: Final = frozenset({"clock.alarm", "log.damaged", "peer.rolled_back", "mirror.rolled_back"})
+_CHANGES: Final = frozenset({"node", "config", "agreement", "backup", "log", "audit", "pair"})
+"""First words of the events that tell what changed at the node itself."""
+
+_ROLES: Final = {int(role): role.name.lower() for role in Role}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
     """From when, and before when; UTC milliseconds."""
@@ -88,8 +106,11 @@ class Figures:
         collected: Collections by agency.
         waits_ms: Milliseconds from creation to the receiver's decision.
         operators: What operators did.
-        incidents: Incidents.
-        keys: Key statements and KEM keys.
+        incidents: Incidents, damage and clock alarms.
+        keys: Key statements, KEM keys and what else changed whom a node trusts.
+        changes: What changed at the node itself: starts, settings, catalogue, backups, recovery.
+        logins: Certificates that were let in, by role.
+        denied: Who was turned away, by cause.
         disclosed: Files of evidence that were handed out with their content key.
         erased: Messages whose content was erased.
         unlisted: Things that were counted but not listed.
@@ -111,6 +132,9 @@ class Figures:
     operators: list[Listed] = field(default_factory=list)
     incidents: list[Listed] = field(default_factory=list)
     keys: list[Listed] = field(default_factory=list)
+    changes: list[Listed] = field(default_factory=list)
+    logins: Counter[str] = field(default_factory=Counter)
+    denied: Counter[str] = field(default_factory=Counter)
     disclosed: int = 0
     erased: int = 0
     unlisted: int = 0
@@ -261,9 +285,26 @@ class _Counting:
             figures.erased += max(1, len(entry.objects))
         elif entry.event == "evidence.disclosed":
             figures.disclosed += 1
+        elif entry.event == "access.granted":
+            _add(figures.logins, _ROLES.get(entry.role, str(entry.role)))
+        elif entry.event == "access.denied":
+            _add(figures.denied, entry.outcome, _denied(entry))
+        elif (where := self._where(entry.event)) is not None:
+            ids = " ".join(item.hex() for item in entry.details if isinstance(item, bytes) and len(item) == 8)
+            outcome = "" if entry.outcome == "ok" else entry.outcome
+            self._list(where, entry.at_ms, index, " ".join(filter(None, (entry.event, outcome, ids))))
         if entry.role == Role.OPERATOR:
             actor = entry.actor.hex()[:16]
             self._list(figures.operators, entry.at_ms, index, f"{entry.event} {entry.outcome} {actor}")
+
+    def _where(self, event: str) -> list[Listed] | None:
+        """Return the list that an event of the node itself belongs into, or None."""
+        figures = self._figures
+        if event in _KEY_EVENTS:
+            return figures.keys
+        if event in _INCIDENT_EVENTS:
+            return figures.incidents
+        return figures.changes if event.partition(".")[0] in _CHANGES else None
 
     def _list(self, where: list[Listed], at_ms: int | None, index: int, what: str) -> None:
         if len(where) == MAX_LISTED:
@@ -277,8 +318,14 @@ def _rule(number: int) -> str:
     return rule_by_number(number) or str(number)
 
 
-def _add(counter: Counter[str], name: str) -> None:
+def _denied(entry: EventEntry) -> int:
+    """Return how many refusals an event counts: its second detail."""
+    count = entry.details[1] if len(entry.details) > 1 else 1
+    return count if isinstance(count, int) else 1
+
+
+def _add(counter: Counter[str], name: str, count: int = 1) -> None:
     if name in counter or len(counter) < _MAX_KEYS:
-        counter[name] += 1
+        counter[name] += count
     else:
-        counter["…"] += 1
+        counter["…"] += count

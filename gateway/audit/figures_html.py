@@ -17,6 +17,7 @@ from typing import Final
 from gateway.audit.figures import MAX_LISTED, Figures, Listed
 from gateway.audit.overdue import Due, Fate
 from gateway.audit.report import LogReport, time_text
+from gateway.core.audit_events import EVENTS
 
 _BAR: Final = 420
 _ROW: Final = 22
@@ -79,6 +80,9 @@ _WORDS: Final = {
     "incidents": ("Incidents", "Incidents"),
     "operators": ("What operators did", "Actes des exploitants"),
     "keys": ("Key changes", "Changements de clés"),
+    "changes": ("What changed at the nodes", "Changements aux nœuds"),
+    "logins": ("Certificates let in, by role", "Certificats admis, par rôle"),
+    "denied": ("Access denied, by cause", "Accès refusés, par motif"),
     "none": ("None.", "Aucun."),
     "time": ("time", "heure"),
     "place": ("log and index", "journal et rang"),
@@ -193,6 +197,8 @@ class _Page:
             ("by_refusal", _largest(figures.refused)),
             ("by_home_refusal", _largest(figures.refused_at_home)),
             ("by_collector", _largest(figures.collected)),
+            ("logins", _largest(figures.logins)),
+            ("denied", _largest(figures.denied)),
         ):
             yield f"<h2>{self._say(name)}</h2>{self._chart(counter)}"
         yield from self._replies()
@@ -200,6 +206,7 @@ class _Page:
             ("incidents", figures.incidents),
             ("operators", figures.operators),
             ("keys", figures.keys),
+            ("changes", figures.changes),
         ):
             yield f"<h2>{self._say(name)}</h2>{self._list(items)}"
         yield from self._verified()
@@ -293,10 +300,16 @@ class _Page:
         head = "".join(f"<th>{self._say(name)}</th>" for name in ("time", "place", "what"))
         body = "".join(
             f"<tr><td>{'' if item.at_ms is None else time_text(item.at_ms // 1_000)}</td>"
-            f"<td>{escape(_plain(item.origin))} {item.index}</td><td>{escape(_plain(item.what))}</td></tr>"
+            f"<td>{escape(_plain(item.origin))} {item.index}</td>"
+            f"<td>{escape(_plain(item.what))}{self._words(item.what)}</td></tr>"
             for item in items
         )
         return f"<table><tr>{head}</tr>{body}</table>"
+
+    def _words(self, what: str) -> str:
+        """Return what the name of an event means; nothing for what is none."""
+        words = EVENTS.get(what.partition(" ")[0])
+        return "" if words is None else f" ({escape(words.text('fr' if self._place else 'en'))})"
 
     def _verified(self) -> Iterator[str]:
         head = "".join(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from gateway.audit.describe import describe_entry
 from gateway.audit.log import AuditedLog
@@ -33,6 +33,10 @@ from gateway.core.entries import (
 from gateway.core.envelope import Header, decode_header
 from gateway.errors import MalformedError
 
+_KEM_EVENTS: Final = frozenset({"kem.announced", "kem.destroyed"})
+
+_SPKI_BYTES: Final = 32
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
@@ -41,10 +45,11 @@ class Question:
     Attributes:
         message_id: Is about this message (16 bytes).
         agency: Was sent, or collected, by this agency.
-        actor: Is an event of who holds this key: beginning of the SHA-256 of its SPKI.
+        actor: Is an event of who holds this key, or was turned away with it: beginning of the SHA-256
+            of its SPKI.
         role: Is an event of this role: node, agency, operator, auditor, peer.
         event: Is an event whose name begins so: ``message.read``, ``evidence.``.
-        kem_key: Is a message sealed for this KEM key, or its announcement (8 bytes).
+        kem_key: Is a message sealed for this KEM key, or tells of its life (8 bytes).
         from_ms: Not before, UTC milliseconds.
         until_ms: Before, UTC milliseconds.
     """
@@ -189,9 +194,9 @@ class _Finder:
         roles = {int(role): role.name.lower() for role in Role}
         return (
             asked.agency is None
-            and asked.kem_key is None
+            and (asked.kem_key is None or (entry.event in _KEM_EVENTS and asked.kem_key in entry.details))
             and (asked.message_id is None or asked.message_id in entry.objects)
-            and (asked.actor is None or (bool(entry.actor) and entry.actor.startswith(asked.actor)))
+            and (asked.actor is None or any(key.startswith(asked.actor) for key in _keys_in(entry)))
             and asked.role in {None, roles.get(entry.role)}
             and (asked.event is None or entry.event.startswith(asked.event))
             and self._is_in_time(entry.at_ms)
@@ -232,3 +237,11 @@ class _Finder:
         return (asked.from_ms is None or asked.from_ms <= at_ms) and (
             asked.until_ms is None or at_ms < asked.until_ms
         )
+
+
+def _keys_in(entry: EventEntry) -> list[bytes]:
+    """Return the digests of the keys that an event names: its actor's, or several that were refused."""
+    named = [entry.actor] if entry.actor else []
+    if entry.event == "access.denied":
+        named += [item for item in entry.details if isinstance(item, bytes) and len(item) == _SPKI_BYTES]
+    return named

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome, SetReport, time_text
 from gateway.audit.trust import Trust
-from gateway.audit.verify import Verification
+from gateway.audit.verify import Verification, verify_cosignatures
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.merkle import edge_at
@@ -107,8 +107,12 @@ def _signed(saved: SavedNote, trust: Trust) -> tuple[_Signed | None, Check]:
             return None, Check(name=name, outcome=Outcome.FAILED, detail=detail)
         signer = signing_key(saved.note, keys)
         verified = verify_log_note(saved.note, verifier=signer)
+        # A line of a known key that does not verify refuses the whole note, whose line it ever is.
+        _, cosigned = verify_cosignatures(verified, trust)
     except GatewayError as error:
         return None, Check(name=name, outcome=Outcome.FAILED, detail=str(error))
+    if cosigned.outcome is Outcome.FAILED:
+        return None, Check(name=name, outcome=Outcome.FAILED, detail=cosigned.detail)
     checkpoint = verified.checkpoint
     detail = f"{origin}, size {checkpoint.size}, signed {time_text(verified.time_s)}"
     check = Check(name=name, outcome=Outcome.HELD, detail=detail)

@@ -142,7 +142,7 @@ def verify_tree(
         return TreeVerification(report=_unbelieved(title, str(error)))
     checkpoint = verified.checkpoint
     checks = [_held("signatures", f"Ed25519 and ML-DSA-87 of {checkpoint.origin}")]
-    cosigned, check = _verify_cosignatures(verified, trust)
+    cosigned, check = verify_cosignatures(verified, trust)
     checks.append(check)
     report = LogReport(
         title=checkpoint.origin,
@@ -224,7 +224,7 @@ def _verify_note(note: bytes, trust: Trust) -> tuple[VerifiedNote, HybridVerifie
     return verify_log_note(note, verifier=signer), signer
 
 
-def _verify_cosignatures(verified: VerifiedNote, trust: Trust) -> tuple[tuple[Cosigned, ...], Check]:
+def verify_cosignatures(verified: VerifiedNote, trust: Trust) -> tuple[tuple[Cosigned, ...], Check]:
     """Verify every trusted cosigner that has a line in the note; both its lines are required."""
     origin = verified.checkpoint.origin
     lines = {(line.name, line.key_id) for line in parse_note(verified.note).signatures}

@@ -21,6 +21,7 @@ from gateway.audit.log import AuditedLog
 from gateway.audit.notes import SavedNote, check_notes, check_since
 from gateway.audit.report import Check, LogReport, Outcome, SetReport
 from gateway.audit.succession import Cited
+from gateway.audit.third_parties import Claim
 from gateway.audit.trust import Trust, read_trust
 from gateway.audit.verify import Verification, verify_log
 from gateway.cli.audit_questions import find_command, reconcile_command, report_command
@@ -117,9 +118,6 @@ def verify(
     """
     paths = folders or []
     _check_usage(paths, trust, home, url, identity)
-    if (parties is not None or tsa is not None) and url is not None:
-        msg = "--third-parties and --tsa go with exported logs or --home"
-        raise typer.BadParameter(msg)
     if names and url is None:
         msg = "--log goes with --url"
         raise typer.BadParameter(msg)
@@ -222,7 +220,7 @@ def _verify(
     keys_in = trust if trust is not None else _trust_of(home)
     keys = read_trust(keys_in)
     if url is not None and identity is not None:
-        return _verify_node(url, identity, names, keys, saved)
+        return _verify_node(url, identity, names, keys, saved, outside, keys_in)
     found = [_verify_one(LogFolder(path), shown(path.resolve().name), keys) for path in paths]
     checks = [*_since_checks(saved, found, keys), *outside.checks(found, keys, keys_in=keys_in)]
     if len(found) == 1:
@@ -232,17 +230,44 @@ def _verify(
 
 
 def _verify_node(
-    url: str, identity: Path, names: list[str] | None, keys: Trust, saved: list[SavedNote]
+    url: str,
+    identity: Path,
+    names: list[str] | None,
+    keys: Trust,
+    saved: list[SavedNote],
+    outside: Outside,
+    keys_in: Path,
 ) -> SetReport:
-    """Verify the logs that a running node serves."""
+    """Verify the logs that a running node serves, and what third parties said of them."""
     node = NodePort(url, identity)
     try:
         wanted = names or node.names()
         found = [_verify_one(RemoteLog(node, name), name, keys) for name in wanted]
         checks = _since_checks(saved, found, keys)
+        served = [
+            claim
+            for name, item in zip(wanted, found, strict=True)
+            if item.report.checkpoint is not None
+            for claim in _served_claims(node, name, item, checks)
+        ]
+        checks += outside.checks(found, keys, keys_in=keys_in, served=served)
         return compare_logs(found, title=f"the node at {shown(url)[1:-1]}", checks=checks)
     finally:
         node.close()
+
+
+def _served_claims(node: NodePort, name: str, log: Verification, checks: list[Check]) -> Sequence[Claim]:
+    """Return what third parties said of a log; what cannot be read makes the node not verified."""
+    title = f"third parties of {log.report.title}"
+    try:
+        claims = node.claims(name, log.report.title)
+    except GatewayError as error:
+        checks.append(Check(name=title, outcome=Outcome.FAILED, detail=str(error)))
+        return ()
+    if claims is None:
+        what = "the node does not serve what they said"
+        checks.append(Check(name=title, outcome=Outcome.NOT_CHECKED, detail=what))
+    return claims or ()
 
 
 def _since_checks(saved: list[SavedNote], found: Sequence[Verification], keys: Trust) -> list[Check]:

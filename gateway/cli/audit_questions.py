@@ -84,7 +84,10 @@ def find_command(
         typer.Option("--actor", help="Event of who holds this key: SHA-256 of its SPKI, or its beginning."),
     ] = None,
     role: Annotated[
-        str | None, typer.Option("--role", help="Event of a node, agency, operator, auditor or peer.")
+        str | None,
+        typer.Option(
+            "--role", help="Event of a node, agency, operator, auditor, peer or unknown (turned away)."
+        ),
     ] = None,
     event: Annotated[
         str | None, typer.Option("--event", help="Event whose name begins so: message.read.")

@@ -34,7 +34,13 @@ class Outside:
     tsa: Path | None
 
     def checks(
-        self, found: Sequence[Verification], trust: Trust, *, keys_in: Path, home: HomeLogs | None = None
+        self,
+        found: Sequence[Verification],
+        trust: Trust,
+        *,
+        keys_in: Path,
+        home: HomeLogs | None = None,
+        served: Sequence[Claim] = (),
     ) -> list[Check]:
         """Check what third parties say of verified logs.
 
@@ -43,8 +49,9 @@ class Outside:
             trust: Keys of the logs.
             keys_in: Folder with the keys of witnesses beside them.
             home: Node home whose database and configuration are asked as well, or None.
+            served: What a running node says that they said.
         """
-        claims = [] if self.folder is None else read_claims(self.folder)
+        claims = [*served, *([] if self.folder is None else read_claims(self.folder))]
         tsa = self.tsa
         keys = read_witnesses(keys_in)
         if home is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.audit.folder import MAX_BUNDLE_BYTES, FolderError
+from gateway.audit.third_parties import MAX_CLAIMS, MAX_EVIDENCE_BYTES, Claim, ClaimKind
 from gateway.client.identity import open_context
 from gateway.core.merkle import HASH_BYTES, Hash, split_hashes
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
@@ -23,12 +24,20 @@ from gateway.errors import MalformedError, UnavailableError
 _ADDRESS: Final = re.compile(r"https://(?P<host>[A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})/?")
 _DEADLINE_S: Final = 60.0
 _MAX_LIST_BYTES: Final = 65_536
+_MAX_SAID_BYTES: Final = 8 * 1_048_576
+_PARTY: Final = re.compile("[a-z0-9][a-z0-9-]{0,30}")
 
 
 class NodeUnreadableError(UnavailableError):
     """The node does not answer, or refuses the certificate."""
 
     code = "node-unreadable"
+
+
+class AbsentError(FolderError):
+    """The node has no such file."""
+
+    code = "file-absent"
 
 
 class NodePort:
@@ -58,6 +67,47 @@ class NodePort:
             msg = "the node's list of logs cannot be read"
             raise NodeUnreadableError(msg) from error
 
+    def claims(self, name: str, origin: str) -> Sequence[Claim] | None:
+        """Return what third parties said of a log, as the node has kept it; nothing is verified.
+
+        None if the node does not say, as one of an earlier release does not.
+
+        Args:
+            name: Name of the log at the node.
+            origin: Origin that its verified checkpoint names.
+
+        Raises:
+            FolderError: An item is absent or too long.
+            NodeUnreadableError: The list is none, or the node does not answer.
+        """
+        top = f"/logs/{name}/third-parties"
+        try:
+            listing = self.get(top, most=_MAX_SAID_BYTES)
+        except AbsentError:
+            return None
+        try:
+            listed = parse_json(listing)["said"]
+            said = [(ClaimKind(item["kind"]), item["name"], item["size"]) for item in listed]
+            is_good = len(said) <= MAX_CLAIMS and all(
+                type(size) is int and size >= 0 and _PARTY.fullmatch(party) for _, party, size in said
+            )
+        except (JsonRefusedError, KeyError, TypeError, ValueError) as error:
+            msg = "the node's list of what third parties said cannot be read"
+            raise NodeUnreadableError(msg) from error
+        if not is_good:
+            msg = "the node's list of what third parties said cannot be read"
+            raise NodeUnreadableError(msg)
+        return [
+            Claim(
+                origin=origin,
+                size=size,
+                kind=kind,
+                name=party,
+                evidence=self.get(f"{top}/{kind.value}.{party}.{size}", most=MAX_EVIDENCE_BYTES),
+            )
+            for kind, party, size in said
+        ]
+
     def get(self, path: str, *, most: int) -> bytes:
         """Return the body of an answer, at most so many bytes.
 
@@ -77,7 +127,7 @@ class NodePort:
                 raise NodeUnreadableError(msg) from error
         if status == 404:
             msg = f"{path} is absent at the node"
-            raise FolderError(msg)
+            raise AbsentError(msg)
         if status != 200:
             msg = f"the node answers {status}"
             raise NodeUnreadableError(msg)

@@ -107,7 +107,11 @@ def health_document(health: Health, language: Language = "en") -> dict[str, Any]
         "status": health.status,
         "phase": health.phase.value,
         "reasons": [_reason(code, language) for code in (*health.obstacles, *health.troubles)],
-        "peer": {"reachable": health.reachable, "breaker": health.peer.value},
+        "peer": {
+            "reachable": health.reachable,
+            "breaker": health.peer.value,
+            "clock_ahead_s": health.peer_ahead_s,
+        },
         "waiting": vitals.states.get(State.ACCEPTED, 0),
         "overdue": vitals.overdue,
         "admission": health.admission,

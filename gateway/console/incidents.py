@@ -63,10 +63,10 @@ INCIDENTS: Final[Mapping[int, Advice]] = MappingProxyType(
             "Demandez aux exploitants du pair quelle version ils utilisent.",
         ),
         IncidentKind.CLOCK: advice(
-            "The clocks of the two nodes differ too much.",
-            "Compare both with a time service; entente doctor says by how much.",
-            "Les horloges des deux nœuds diffèrent trop.",
-            "Comparez les deux à un service de temps ; entente doctor dit de combien.",
+            "The clock of this node was set or is behind what is signed, or the two nodes' clocks differ.",
+            "Compare both with a time service; docs/operating.md, A wrong clock.",
+            "L'horloge du nœud a été réglée ou retarde sur ce qui est signé, ou celles des nœuds diffèrent.",
+            "Comparez les deux à un service de temps ; docs/operating.md, A wrong clock.",
         ),
         IncidentKind.RECEIPT_CONFLICT: advice(
             "The peer gave two receipts for the same entries that do not agree; the first one counts.",

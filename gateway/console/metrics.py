@@ -77,6 +77,12 @@ class _Snapshot(Collector):
         yield _gauge(
             "entente_peer_reachable", "1 if the last exchange with the peer worked.", health.reachable
         )
+        if health.peer_ahead_s is not None:
+            yield _gauge(
+                "entente_peer_clock_ahead_seconds",
+                "How far the peer's clock is ahead of this one's at least; negative if it is behind.",
+                health.peer_ahead_s,
+            )
         differing = len(health.not_agreed)
         yield _gauge(
             "entente_types_not_agreed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.core.entries import Role
 from gateway.web.app import Identify
 from gateway.web.identity import (
     AgencyRegistry,
@@ -29,6 +30,11 @@ class Official:
     name: str
     role: str
     spki: bytes
+
+
+def role_of_official(caller: object) -> Role:
+    """Return the role of a caller of this port as the log numbers it."""
+    return Role[caller.role.upper()] if isinstance(caller, Official) else Role.UNKNOWN
 
 
 def identify_officials(registry: AgencyRegistry) -> Identify:

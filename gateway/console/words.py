@@ -103,6 +103,12 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
             "Les deux nœuds n'ont pas la même version de certains types ; ceux-ci ne circulent pas.",
             "docs/operating.md, Changing the catalogue.",
         ),
+        "clock-wrong": advice(
+            "The clock was set, is behind what is signed, or differs from the peer's.",
+            "Compare both nodes' clocks with a time service; docs/operating.md, A wrong clock.",
+            "L'horloge a été réglée, retarde sur ce qui est signé, ou diffère de celle du pair.",
+            "Comparez les horloges des deux nœuds à un service de temps ; docs/operating.md, A wrong clock.",
+        ),
     }
 )
 """Obstacles and troubles of `gateway.node.health`."""

@@ -76,6 +76,8 @@ class Role(IntEnum):
     OPERATOR = 2
     AUDITOR = 3
     PEER = 4
+    UNKNOWN = 5
+    """Somebody whom the registry does not list, or not in a role that may do this."""
 
 
 @quick_value

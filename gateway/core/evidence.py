@@ -44,6 +44,7 @@ _LIMITS: Final = {
     "keys/receiver.vkeys": MAX_NOTE_BYTES,
     "keys/sender-statement.note": MAX_NOTE_BYTES,
     "keys/receiver-statement.note": MAX_NOTE_BYTES,
+    "keys/receiver-cosigner-statement.note": MAX_NOTE_BYTES,
 }
 _SCHEMA: Final = "schema/"
 _GENERATION: Final = re.compile(r"(.+)/(?:[2-9]|[1-9][0-9]{1,8})")
@@ -75,7 +76,9 @@ class Evidence:
         receipt: The receiver's answer in the receiver's log, or None as long as there is none.
         receiver_origin: The receiver's log, whose keys are among the keys.
         sender_statement: Signed statement of the sender's root: which keys its node has.
-        receiver_statement: The same for the receiver.
+        receiver_statement: The same for the receiver; names the keys of its log.
+        cosigner_statement: An earlier or later one of the receiver, if the keys of its cosignature were
+            others than those that stand beside the keys of its log; None if one names both.
         schema: Files that decide about the type, by path; empty if they have changed since.
         ciphertext: Encrypted content, or None once it is erased.
         content_key: 32 bytes if the content is disclosed, else None.
@@ -89,6 +92,23 @@ class Evidence:
     schema: Mapping[str, bytes]
     ciphertext: bytes | None
     content_key: bytes | None
+    cosigner_statement: bytes | None = None
+
+    @property
+    def receiver_keys(self) -> tuple[HybridVerifier, HybridVerifier]:
+        """Return the keys of the receiver's log and of its cosignature, as its statements name them.
+
+        Raises:
+            MalformedError: A statement does not name them, or the second one names no others.
+        """
+        log, cosigner = stated_keys(self.receiver_statement, self.receiver_origin)
+        if self.cosigner_statement is None:
+            return log, cosigner
+        other = stated_keys(self.cosigner_statement, self.receiver_origin)[1]
+        if other == cosigner:
+            msg = "a second statement of the receiver names the same keys as the first"
+            raise MalformedError(msg)
+        return log, other
 
     def encode(self) -> bytes:
         """Return the file.
@@ -97,7 +117,7 @@ class Evidence:
             MalformedError: A statement does not name the keys that are needed.
         """
         sender = stated_keys(self.sender_statement, self.message.origin)
-        receiver = stated_keys(self.receiver_statement, self.receiver_origin)
+        receiver = self.receiver_keys
         members: list[Member] = [
             ("README.txt", README),
             ("LISEZMOI.txt", LISEZMOI),
@@ -120,6 +140,8 @@ class Evidence:
             ("keys/sender-statement.note", self.sender_statement),
             ("keys/receiver-statement.note", self.receiver_statement),
         ]
+        if self.cosigner_statement is not None:
+            members.append(("keys/receiver-cosigner-statement.note", self.cosigner_statement))
         members += [(f"{_SCHEMA}{path}", self.schema[path]) for path in sorted(self.schema)]
         return write_archive(members)
 
@@ -150,6 +172,7 @@ def parse_evidence(data: bytes) -> Evidence:
             receiver_origin=_origin_of(members["keys/receiver.vkeys"]),
             sender_statement=members["keys/sender-statement.note"],
             receiver_statement=members["keys/receiver-statement.note"],
+            cosigner_statement=members.get("keys/receiver-cosigner-statement.note"),
             schema=MappingProxyType(schema),
             ciphertext=members.get("ciphertext"),
             content_key=members.get("content-key"),

@@ -47,7 +47,7 @@ from gateway.link.wire import (
     decode_standing,
     decode_view,
 )
-from gateway.ports import BundleAnswer, PeerView, Standing
+from gateway.ports import BundleAnswer, Clock, PeerView, Standing
 from gateway.web.limits import MIB
 
 POOL: Final = 6
@@ -75,6 +75,7 @@ class HttpPeerLink:
         context: ssl.SSLContext | None,
         pins: Pins,
         server_name: str | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Take what identifies the peer; nothing is opened yet.
 
@@ -85,13 +86,16 @@ class HttpPeerLink:
                 tests on loopback.
             pins: Returns the SPKI digests that the peer may use now.
             server_name: Name in its certificate; the host of ``url`` if None.
+            clock: What the peer's clock is compared with; None compares it with nothing.
         """
         self._url = url.rstrip("/")
         self._context = context
         self._pins = pins
         self._server_name = server_name
         self._session: aiohttp.ClientSession | None = None
+        self._clock = clock
         self._date = ""
+        self._asked_ms = self._answered_ms = 0
         if context is not None:
             pin_handshakes(context, pins)
 
@@ -104,6 +108,20 @@ class HttpPeerLink:
             return None
         # Without a zone it says nothing.
         return None if told.tzinfo is None else told
+
+    @property
+    def peer_ahead_s(self) -> float | None:
+        """Return how far the peer's clock is ahead at least; see `gateway.ports.PeerLink`.
+
+        It looked at its clock between our question and its answer, and told whole seconds. So a
+        slow line, or a process that stood still, widens what may be and proves nothing.
+        """
+        told = self.peer_time
+        if told is None or self._clock is None:
+            return None
+        told_s = told.timestamp()
+        least_s, most_s = told_s - self._answered_ms / 1_000, told_s + 1 - self._asked_ms / 1_000
+        return max(least_s, 0.0) + min(most_s, 0.0)
 
     async def __aenter__(self) -> Self:
         """Make the connection pool."""
@@ -191,6 +209,7 @@ class HttpPeerLink:
         headers = {"Accept": f"{answer}, {SIZE}, application/problem+json"}
         if media_type is not None:
             headers["Content-Type"] = media_type
+        asked_ms = 0 if self._clock is None else self._clock.now_ms()
         try:
             async with self._session.request(
                 method,
@@ -201,7 +220,7 @@ class HttpPeerLink:
                 allow_redirects=False,
                 server_hostname=self._server_name if self._context is not None else None,
             ) as response:
-                self._date = response.headers.get("Date", "")
+                self._told(response.headers.get("Date", ""), asked_ms)
                 if response.status != 200:
                     raise await _refusal(response)
                 if _media_type(response) != answer:
@@ -220,6 +239,12 @@ class HttpPeerLink:
             # What aiohttp says of bytes that are no answer.
             msg = "the peer's answer cannot be read"
             raise PeerError(msg) from error
+
+    def _told(self, date: str, asked_ms: int) -> None:
+        """Note the peer's time in an answer, with when it was asked for and when it came."""
+        self._date, self._asked_ms = date, asked_ms
+        if self._clock is not None:
+            self._answered_ms = self._clock.now_ms()
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(

@@ -9,10 +9,12 @@ Spec: docs/spec/log.md, "Entries"; docs/spec/exchange.md, "Start".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
+from gateway.core.digest import digest_of
 from gateway.core.entries import (
     AgreementEntry,
     KemKeyEntry,
@@ -24,8 +26,9 @@ from gateway.core.entries import (
 from gateway.core.envelope import SUITE
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Announced, Schedule, digests_of
+from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.log_writer import append_bundle, ensure_log
-from gateway.ports import Clock, Keyring, LogKind, StoredNote, Transaction
+from gateway.ports import Clock, Keyring, LogKind, Step, Store, StoredNote, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +42,14 @@ MAX_AGREEMENTS: Final = 16
 class Announcements:
     """Announces statement, KEM keys and agreement in one log."""
 
-    def __init__(self, *, origin: str, schedule: Schedule, keyring: Keyring, clock: Clock) -> None:
+    def __init__(
+        self, *, origin: str, schedule: Schedule, keyring: Keyring, audit: AuditLog, clock: Clock
+    ) -> None:
         """Announce what ``keyring`` and ``schedule`` hold in the log ``origin``."""
         self._origin = origin
         self._schedule = schedule
         self._keyring = keyring
+        self._audit = audit
         self._clock = clock
         # The KEM key that the log announced last, or that is on its way into the log.
         self._kem_key_id = b""
@@ -53,15 +59,10 @@ class Announcements:
 
         One is due when the key that was announced last is a day old, or its private half is
         gone. A key that was made and never announced, because a crash came between, is
-        announced before another one is made. Keys of seven days are destroyed, even if the
-        peer has not begun to use a newer one.
+        announced before another one is made.
         """
         now_ms = self._clock.now_ms()
         keys = self._keyring.kem_keys()
-        for key_id, created_ms in keys.items():
-            if now_ms - created_ms >= KEM_LIFETIME_MS and key_id != self._kem_key_id:
-                self._keyring.destroy_kem_key(key_id)
-                log.info("kem.destroyed", key_id=key_id.hex())
         fresh = {key_id: made for key_id, made in keys.items() if now_ms - made < KEM_ROTATION_MS}
         if self._kem_key_id in fresh:
             return None
@@ -70,6 +71,40 @@ class Announcements:
         if newest is None or private_key is None:
             return self._new_kem_key(now_ms)
         return self._kem_key(newest, private_key.public_key.to_bytes(), fresh[newest])
+
+    async def destroy_old_keys(self, store: Store) -> None:
+        """Destroy keys of seven days, even if the peer has not begun to use a newer one.
+
+        The event first: a key that is gone without one would be a gap in the log, and one that a
+        crash has left is destroyed, and recorded, once more.
+        """
+        now_ms = self._clock.now_ms()
+        over = [
+            key_id
+            for key_id, created_ms in self._keyring.kem_keys().items()
+            if now_ms - created_ms >= KEM_LIFETIME_MS and key_id != self._kem_key_id
+        ]
+        if not over:
+            return
+        event = self._audit.event(at_ms=now_ms, actor=NODE, event="kem.destroyed", details=over)
+        await store.write(Step.AUDITED, lambda tx: self._audit.append(tx, event))
+        for key_id in over:
+            self._keyring.destroy_kem_key(key_id)
+            log.info("kem.destroyed", key_id=key_id.hex())
+
+    def record(self, tx: Transaction, entries: Sequence[bytes]) -> None:
+        """Write events about what the transaction announces of keys and catalogues."""
+        now_ms = self._clock.now_ms()
+        for data in entries:
+            details: Sequence[int | bytes]
+            match decode_entry(data):
+                case KemKeyEntry() as key:
+                    name, details = "kem.announced", (key.key_id,)
+                case AgreementEntry() as stated:
+                    name, details = "agreement.stated", (digest_of(data), stated.effective_ms)
+                case _:
+                    continue
+            self._audit.append(tx, self._audit.event(at_ms=now_ms, actor=NODE, event=name, details=details))
 
     def open(self, tx: Transaction) -> StoredNote | None:
         """Append what the log does not say yet; return its newest signed note.
@@ -88,6 +123,7 @@ class Announcements:
         due += map(encode_entry, self._agreements(tx, now_ms))
         if due:
             append_bundle(tx, self._origin, due, at_ms=now_ms)
+            self.record(tx, due)
         return tx.logs.newest_note(self._origin)
 
     def state(self, tx: Transaction) -> int | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.core.audit_events import EVENTS
 from gateway.core.entries import AnchorEntry, EventEntry, KeyStatementEntry, Kind, Role, encode_entry
 from gateway.core.generation import first_place, located, origin_of
 from gateway.node.log_writer import ensure_log, extend_log
@@ -27,7 +28,7 @@ class Actor:
     """Who acts, as far as the log names anybody.
 
     Attributes:
-        role: Node, agency, operator, auditor or peer.
+        role: Node, agency, operator, auditor, peer, or unknown for who was turned away.
         spki: SHA-256 of the certificate's SPKI, or empty for the node itself.
     """
 
@@ -71,7 +72,14 @@ class AuditLog:
         objects: Sequence[bytes] = (),
         details: Sequence[int | bytes] = (),
     ) -> list[bytes]:
-        """Return the encoded entries of an event; more than one only for long lists of ids."""
+        """Return the encoded entries of an event; more than one only for long lists of ids.
+
+        Raises:
+            ValueError: The specification has no event of this name.
+        """
+        if event not in EVENTS:
+            msg = f"{event} is no event of the audit log"
+            raise ValueError(msg)
         chunks = [objects[at : at + MAX_OBJECTS] for at in range(0, len(objects), MAX_OBJECTS)]
         return [
             encode_entry(

@@ -150,12 +150,14 @@ def gather(
     receipt = None if row.receipt_index is None else _logged(tx, receiver, answer)
     message_lines = _key_lines(message.proof.note)
     receipt_lines = frozenset[Line]() if receipt is None else _key_lines(receipt.proof.note)
+    receiver_statement, cosigner_statement = _receiver_statements(tx, receiver, receipt_lines, message_lines)
     return Evidence(
         message=message,
         receipt=receipt,
         receiver_origin=receiver,
         sender_statement=_statement(tx, sender, signed=message_lines, cosigned=frozenset()),
-        receiver_statement=_statement(tx, receiver, signed=receipt_lines, cosigned=message_lines),
+        receiver_statement=receiver_statement,
+        cosigner_statement=cosigner_statement,
         schema=_schema(schedule, row),
         ciphertext=None if content is None else content[1],
         content_key=None,
@@ -200,18 +202,36 @@ def _statement(tx: Transaction, origin: str, *, signed: frozenset[Line], cosigne
         signed: Signature lines of a note of this log.
         cosigned: Signature lines of a note that the log's node may have cosigned.
     """
-
-    def named(statement: bytes) -> int:
-        log, cosigner = stated_keys(statement, origin)
-        log_lines = {(key.name, key.key_id) for key in log.verifier_keys(cosigner=False)}
-        cosigner_lines = {(key.name, key.key_id) for key in cosigner.verifier_keys(cosigner=True)}
-        return len(log_lines & signed) + len(cosigner_lines & cosigned)
-
     statements = [statement for _, statement in statements_in(tx, origin)]
     if not statements:
         msg = "the log does not hold a key statement yet"
         raise NotLoggedYetError(msg)
-    return max(reversed(statements), key=named)
+    return max(reversed(statements), key=lambda statement: _named(statement, origin, signed, cosigned))
+
+
+def _receiver_statements(
+    tx: Transaction, origin: str, signed: frozenset[Line], cosigned: frozenset[Line]
+) -> tuple[bytes, bytes | None]:
+    """Return the statement that names the receiver's keys on both notes, or one for each.
+
+    Two are needed where its keys were changed between the receipt's note and its cosignature.
+    """
+    nothing = frozenset[Line]()
+    both = _statement(tx, origin, signed=signed, cosigned=cosigned)
+    of_log = _statement(tx, origin, signed=signed, cosigned=nothing)
+    of_cosigner = _statement(tx, origin, signed=nothing, cosigned=cosigned)
+    apart = _named(of_log, origin, signed, nothing) + _named(of_cosigner, origin, nothing, cosigned)
+    if _named(both, origin, signed, cosigned) == apart:
+        return both, None
+    return of_log, of_cosigner
+
+
+def _named(statement: bytes, origin: str, signed: frozenset[Line], cosigned: frozenset[Line]) -> int:
+    """Return how many of the signature lines are under keys that a statement names."""
+    log, cosigner = stated_keys(statement, origin)
+    log_lines = {(key.name, key.key_id) for key in log.verifier_keys(cosigner=False)}
+    cosigner_lines = {(key.name, key.key_id) for key in cosigner.verifier_keys(cosigner=True)}
+    return len(log_lines & signed) + len(cosigner_lines & cosigned)
 
 
 def _key_lines(note: bytes) -> frozenset[Line]:

@@ -84,6 +84,7 @@ class Health:
         not_agreed: Types of which the two nodes hold different versions; empty while the peer
             has announced none.
         damaged: Logs that the database does not hold as they were appended.
+        peer_ahead_s: How far the peer's clock is ahead at least, negative if behind; None if unknown.
     """
 
     phase: Phase
@@ -101,6 +102,7 @@ class Health:
     now_ms: int
     not_agreed: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    peer_ahead_s: float | None = None
 
     @property
     def ready(self) -> bool:
@@ -168,11 +170,14 @@ def obstacles_of(
     )
 
 
-def troubles_of(phase: Phase, *, reachable: bool, damaged: bool, not_agreed: bool) -> tuple[str, ...]:
+def troubles_of(
+    phase: Phase, *, reachable: bool, damaged: bool, not_agreed: bool, clock_wrong: bool
+) -> tuple[str, ...]:
     """Return the codes of what a node that is ready needs somebody for."""
     is_away = phase is Phase.RUNNING and not reachable
     return (
         *(["peer-away"] if is_away else []),
         *(["log-damaged"] if damaged else []),
         *(["agreement-differs"] if not_agreed else []),
+        *(["clock-wrong"] if clock_wrong else []),
     )

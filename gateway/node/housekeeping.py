@@ -125,6 +125,7 @@ class Housekeeping:
         await self._eraser.round()
         if not self.may_sign:
             return
+        await self._sequencer.destroy_old_keys()
         if self._sequencer.rotate_kem():
             self._on_due()
         try:
@@ -135,7 +136,7 @@ class Housekeeping:
         self.can_sign = True
         if self._clock.monotonic_s() >= self._cosign_at_s:
             self._cosign_at_s = self._clock.monotonic_s() + COSIGN_EVERY_S
-            await self._keep_mirror_note()
+            await self.keep_mirror_note()
             try:
                 await self._ask_cosignature()
             except (UnavailableError, PeerError) as error:
@@ -205,7 +206,7 @@ class Housekeeping:
         await self._store.write(Step.SIGNED, lambda tx: tx.logs.put_note(kept))
         self._signed_size = head.size
 
-    async def _keep_mirror_note(self) -> None:
+    async def keep_mirror_note(self) -> None:
         """Keep a note of the mirror with our own cosignature, for those who export it here."""
         note, size = await self._intake.view()
         if note is None or size == self._mirror_size:

@@ -35,7 +35,7 @@ from gateway.errors import (
     RootMismatchError,
     UnavailableError,
 )
-from gateway.node.audit_log import AuditLog
+from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.forks import FROZEN, Checked, Forks
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
@@ -324,14 +324,17 @@ class Intake:
         self._reader.check_statements(opened.others, end=bundle.end)
         now_ms = self._clock.now_ms()
         new = bundle.entries[overlap:]
+        retired = self._retired_keys(opened)
         self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
-            Step.MIRRORED, lambda tx: self._keep(tx, head, new, opened, checked.verified, now_ms)
+            Step.MIRRORED, lambda tx: self._keep(tx, head, new, opened, checked.verified, now_ms, retired)
         )
         self._head = grown
         self._size = grown.size
         self._reader.apply(arrival.effects)
-        self._retire_keys(opened)
+        for key_id in retired:
+            self._keyring.destroy_kem_key(key_id)
+            log.info("kem.destroyed", key_id=key_id.hex())
         if any(isinstance(m, Refused) and m.code is ExceptionCode.KEM_KEY_GONE for m in opened.messages):
             self._on_kem_key_gone()
         self._on_arrival(arrival)
@@ -367,6 +370,7 @@ class Intake:
         contents: Contents,
         verified: VerifiedNote,
         now_ms: int,
+        retired: Sequence[bytes],
     ) -> tuple[Arrival, LogHead]:
         grown = extend_log(tx, head, new)
         tx.logs.put_note(
@@ -382,6 +386,9 @@ class Intake:
             if kind_of(entry) in _CONTROL_KINDS and index not in contents.malformed:
                 tx.logs.put_control(head.origin, kind_of(entry), index, entry)
         self._audit.anchor(tx, grown)
+        if retired:
+            event = self._audit.event(at_ms=now_ms, actor=NODE, event="kem.destroyed", details=retired)
+            self._audit.append(tx, event)
         effects = self._reader.keep(tx, contents.others, contents.malformed, now_ms)
         rows, exceptions = self._reception.receive(tx, contents.messages, now_ms)
         if rows:
@@ -412,19 +419,16 @@ class Intake:
             cosign, note, cosigner=self._keyring.cosigner, time_s=self._last_cosign_s
         )
 
-    def _retire_keys(self, contents: Contents) -> None:
-        """Destroy KEM keys that are older than one that the peer has begun to use.
+    def _retired_keys(self, contents: Contents) -> Sequence[bytes]:
+        """Return KEM keys that are older than one that the peer has begun to use.
 
-        A sender never returns to an older key, so nothing that could still arrive needs it.
+        A sender never returns to an older key, so nothing that could still arrive needs it. They are
+        destroyed once the bundle is mirrored, which is recorded with it; what a crash in between
+        leaves goes with the next bundle, and is recorded once more.
         """
         created = self._keyring.kem_keys()
         used = [created[key_id] for key_id in contents.kem_key_ids if key_id in created]
-        if not used:
-            return
-        for key_id, created_ms in created.items():
-            if created_ms < max(used):
-                self._keyring.destroy_kem_key(key_id)
-                log.info("kem.destroyed", key_id=key_id.hex())
+        return [key_id for key_id, made in created.items() if made < max(used)] if used else []
 
 
 _CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})

@@ -18,7 +18,7 @@ from gateway.errors import MalformedError
 from gateway.node.log_names import name_of, origin_of
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
-from gateway.ports import LogKind, Store, Transaction
+from gateway.ports import Attestation, LogKind, Store, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,17 @@ class LogFiles:
                     name = name_of(head.origin, self._pair)
                     found.append(ServedLog(name=name, origin=head.origin, size=note.size))
             return found
+
+        return await self._store.read(load)
+
+    async def attestations(self, name: str) -> Sequence[Attestation] | None:
+        """Return what third parties said of a log, or None if there is no such log."""
+        origin = origin_of(name, self._pair)
+        if origin is None:
+            return None
+
+        def load(tx: Transaction) -> Sequence[Attestation] | None:
+            return None if tx.logs.head(origin) is None else tx.facts.attestations(origin)
 
         return await self._store.read(load)
 

@@ -21,11 +21,13 @@ from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
 from gateway.errors import OperatorError
+from gateway.node.access import AccessBook, Door
 from gateway.node.admission import Admission
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import Attestations, ThirdParties
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.clock_watch import ClockWatch
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
 from gateway.node.custody import Custody
@@ -94,6 +96,7 @@ class NodeConfig:
         quota: How much an agency may send that has no quota of its own.
         idempotency_days: Days for which an idempotency key is remembered.
         approvals: Whether changes of the registry and of quotas need two operators.
+        fingerprint: SHA-384 of the configuration in effect, for the audit log; empty for none.
     """
 
     courier: CourierConfig = field(default_factory=CourierConfig)
@@ -104,6 +107,7 @@ class NodeConfig:
     quota: Quota = field(default_factory=Quota)
     idempotency_days: int = 30
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    fingerprint: bytes = b""
 
 
 class Node:
@@ -137,6 +141,9 @@ class Node:
         self._shipping: asyncio.Task[None] | None = None
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
+        self._fingerprint = config.fingerprint
+        self.access = AccessBook(store=store, audit=self._audit, clock=clock)
+        self._clock_watch = ClockWatch(pair=pair, store=store, audit=self._audit, link=link, clock=clock)
         gate = Gate()
         self._keyring = keyring
         vault = Vault(keyring.storage_key)
@@ -390,6 +397,7 @@ class Node:
                 reachable=reachable,
                 damaged=bool(self._inspection.damaged),
                 not_agreed=bool(not_agreed),
+                clock_wrong=self._clock_watch.is_wrong,
             ),
             peer=self._courier.breaker,
             reachable=reachable,
@@ -403,6 +411,7 @@ class Node:
             now_ms=now_ms,
             not_agreed=not_agreed,
             damaged=self._inspection.damaged,
+            peer_ahead_s=self._clock_watch.peer_ahead_s,
         )
 
     async def incidents(self, *, limit: int) -> list[Incident]:
@@ -451,21 +460,30 @@ class Node:
 
         await self._store.write(Step.AUDITED, keep)
 
-    async def record_once(self, event: str, digest: bytes) -> None:
-        """Write an event about a document with its digest, unless the newest one of the kind has it."""
+    async def record_once(self, event: str, digest: bytes, *, about: Door | None = None) -> bool:
+        """Write an event about a document with its digest, unless the newest one of the kind has it.
+
+        Args:
+            event: Its name.
+            digest: Of the document.
+            about: The port that the document is for, if there is one for each.
+
+        Returns:
+            Whether the document is another one than before.
+        """
         await self._books.wait()
-        key = f"recorded:{event}"
+        key = f"recorded:{event}" if about is None else f"recorded:{event}:{about.value}"
+        details = (digest,) if about is None else (digest, int(about))
         now_ms = self._clock.now_ms()
 
-        def keep(tx: Transaction) -> None:
+        def keep(tx: Transaction) -> bool:
             if tx.facts.get(key) == digest.hex():
-                return
+                return False
             tx.facts.put(key, digest.hex())
-            self._audit.append(
-                tx, self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=(digest,))
-            )
+            self._audit.append(tx, self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=details))
+            return True
 
-        await self._store.write(Step.AUDITED, keep)
+        return await self._store.write(Step.AUDITED, keep)
 
     def use_lists(self, lists: ReferenceLists) -> None:
         """Warn by these reference lists from the next message on."""
@@ -504,6 +522,7 @@ class Node:
             if own is None or own.size <= self._courier.peer_size:
                 break
             await wait_for(self._clock, 0.05)
+        await self.access.round(closing=True)
         await self.record("node.stopped")
         await self._housekeeping.sign_audit()
 
@@ -513,6 +532,8 @@ class Node:
             self._writer.look(self._store.stats(), now_s=self._clock.monotonic_s())
             await self._room.look()
             await self.quotas.look()
+            if self._books.is_set():
+                await self._clock_watch.look()
             if self.maintenance.since is not None:
                 await self.maintenance.draining()
             await self._key_memory.round()
@@ -524,6 +545,9 @@ class Node:
         await self._succession.open()
         self._books.set()
         await self.record("node.started")
+        if self._fingerprint:
+            await self.record_once("config.changed", self._fingerprint)
+        await self._clock_watch.open()
         await self.maintenance.open()
         await self.quotas.open()
         # This opens the gate: from here on messages are accepted and shown.
@@ -535,6 +559,7 @@ class Node:
             self._frozen()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._housekeeping.run(), name="housekeeping")
+            tasks.create_task(self.access.run(), name="access")
             tasks.create_task(self._inspection.run(), name="inspection")
             self._shipping = tasks.create_task(self._ship(), name="courier")
             tasks.create_task(self.resumption.run(), name="resumption")
@@ -569,6 +594,8 @@ class Node:
             self._shipping.cancel()
             await asyncio.wait([self._shipping])
         await self._intake.quiet()
+        # The mirror ends here for good: what it has of ours is proven by this note from now on.
+        await self._housekeeping.keep_mirror_note()
 
     def _signed_off(self) -> None:
         self._intake.freeze()

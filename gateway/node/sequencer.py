@@ -136,7 +136,7 @@ class Sequencer:
         self._entropy = entropy
         self._workers = workers
         self._announcements = Announcements(
-            origin=self._origin, schedule=schedule, keyring=keyring, clock=clock
+            origin=self._origin, schedule=schedule, keyring=keyring, audit=audit, clock=clock
         )
         self._keys = SigningKeys(origin=self._origin, keyring=keyring)
         self._last_note_s = 0
@@ -181,6 +181,10 @@ class Sequencer:
         self._pending = [data for data in self._pending if kind_of(data) != Kind.KEM_KEY]
         self._pending.append(entry)
         return True
+
+    async def destroy_old_keys(self) -> None:
+        """Destroy KEM keys whose time is over."""
+        await self._announcements.destroy_old_keys(self._store)
 
     def peer_holds(self, size: int) -> None:
         """Note that the peer holds our log up to a size, and with it the keys that are stated there."""
@@ -292,6 +296,7 @@ class Sequencer:
         )
         tx.outbox.put_bundle(stored)
         self._audit.anchor(tx, grown)
+        self._announcements.record(tx, pending)
         return stored, Bundle(
             start=head.size,
             entries=tuple(entries),

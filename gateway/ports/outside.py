@@ -193,6 +193,15 @@ class PeerLink(Protocol):
         PeerError: It refuses for another reason.
     """
 
+    @property
+    def peer_ahead_s(self) -> float | None:
+        """Return how far the peer's clock is ahead of this one's at least, as its newest answer proves.
+
+        Seconds, negative if it is behind, 0 if the answer proves no difference; None while the
+        peer has not told its time.
+        """
+        ...
+
     async def post_bundle(self, bundle: bytes) -> BundleAnswer:
         """Ship a bundle."""
         ...

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import structlog
 from aiohttp import web
@@ -50,6 +50,23 @@ Identify = Callable[[Certificate | None], object]
 CertificateCheck = Callable[[Certificate, int], None]
 """Raises `CertificateRevokedError` for a certificate that is not good any more, given UTC milliseconds."""
 
+
+class Access(Protocol):
+    """Puts on record who comes to a port; `gateway.node.access.Doorkeeping` does."""
+
+    async def let_in(self, caller: object, spki: bytes) -> None:
+        """Take note of a caller, before anything is answered."""
+        ...
+
+    def turn_away(self, error: GatewayError, caller: object | None, spki: bytes) -> None:
+        """Take note of an error; it counts if it denies access. The caller is None for nobody."""
+        ...
+
+    def shut(self, cause: str) -> None:
+        """Take note of somebody who did not get as far as a request."""
+        ...
+
+
 RECHECK_S: Final = 0.05
 """A request that has taken longer is looked at again: its certificate may have been revoked."""
 
@@ -75,6 +92,7 @@ class App:
         self._router = Router(routes)
         self._identify = identify
         self._check: CertificateCheck | None = None
+        self.access: Access | None = None
         self._arriving = 0
 
     def check_certificates(self, check: CertificateCheck) -> None:
@@ -90,6 +108,7 @@ class App:
         if usage is None:
             raise ConnectionResetError
         route: Route | None = None
+        caller: object | None = None
         admitted = False
         began_s = asyncio.get_running_loop().time()
         try:
@@ -97,6 +116,8 @@ class App:
             caller = self._caller(connection, now_ms)
             connection.callers.begin(usage, asyncio.get_running_loop().time())
             admitted = True
+            if self.access is not None:
+                await self.access.let_in(caller, _spki(connection))
             path, _, query = raw.raw_path.partition("?")
             route, names = self._router.find(raw.method, path)
             parameters = Query(query, route.query)
@@ -117,6 +138,8 @@ class App:
             reply = await self._handle(route, request)
             self._recheck(connection, now_ms, began_s)
         except GatewayError as error:
+            if self.access is not None:
+                self.access.turn_away(error, caller, _spki(connection))
             # A body that nobody read would be taken for the next request.
             reply = self._refuse(error, language, close=not raw.content.is_eof())
         except ConnectionError:
@@ -233,6 +256,11 @@ class App:
         finally:
             self._arriving -= expected
         return b"".join(chunks)
+
+
+def _spki(connection: Connection) -> bytes:
+    """Return whose key a connection shows, empty if it shows none."""
+    return b"" if connection.certificate is None else connection.certificate.spki
 
 
 def _verify_version(raw: web.BaseRequest) -> None:

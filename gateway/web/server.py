@@ -32,6 +32,13 @@ from gateway.web.limits import Limits
 
 log = structlog.get_logger(__name__)
 
+_VERIFY_CAUSES = {
+    10: "certificate-expired",
+    12: "revocation-list-ended",
+    23: "certificate-revoked",
+}
+"""Results of OpenSSL's verification (X509_V_ERR_…) that have a cause of their own."""
+
 _BACKLOG = 256
 _SHUTDOWN_S = 2.0
 _PAUSE_S = 0.1
@@ -131,6 +138,7 @@ class Port(web.Server):
                 accepted.close()
                 self._handshakes.release()
                 self.app.statistics.turned_away += 1
+                self._shut_out("too-many-connections")
                 continue
             self._shaking += 1
             tasks.create_task(self._establish(accepted), name=f"{self.app.name}.handshake")
@@ -152,12 +160,19 @@ class Port(web.Server):
             self.app.statistics.handshakes_failed += 1
             reason = getattr(error, "reason", None) or type(error).__name__
             log.info("tls.refused", port=self.app.name, reason=reason)
+            if isinstance(error, ssl.SSLError):
+                # Whoever only opens a connection and goes, as load balancers do, wanted nothing.
+                self._shut_out(cause_of_handshake(error))
         except Exception as error:  # noqa: BLE001 - one odd client must not close the port for all
             self.app.statistics.handshakes_failed += 1
             log.error("tls.failed", port=self.app.name, error=type(error).__name__)  # noqa: TRY400 - the traceback may hold values
         finally:
             self._shaking -= 1
             self._handshakes.release()
+
+    def _shut_out(self, cause: str) -> None:
+        if self.app.access is not None:
+            self.app.access.shut(cause)
 
     async def _answer(self, raw: web.BaseRequest) -> web.StreamResponse:
         connection = cast("Connection", raw.protocol)
@@ -172,6 +187,17 @@ class Port(web.Server):
             or asyncio.get_running_loop().time() - connection.opened_s > self._limits.age_s
         )
         return cast("web.StreamResponse", WireReply(connection, reply, date=self._date, close=is_last))
+
+
+def cause_of_handshake(error: ssl.SSLError) -> str:
+    """Return why a handshake was refused, as far as OpenSSL says: a cause of ``access.denied``.
+
+    Whose certificate it was is not known: the library hands out none that it did not accept.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _VERIFY_CAUSES.get(error.verify_code, "certificate-untrusted")
+    is_absent = error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+    return "certificate-absent" if is_absent else "tls-refused"
 
 
 @asynccontextmanager

@@ -94,7 +94,8 @@ async def started_with(world: World, nation: str) -> BaseException | None:
 async def long_log(world: World, nation: str) -> str:
     """Let the audit log of a node have more than one tile, and return its origin."""
     node = world.node(nation)
-    await asyncio.gather(*(node.record(f"test.number.{number}") for number in range(600)))
+    digests = [number.to_bytes(48, "big") for number in range(600)]
+    await asyncio.gather(*(node.record("backup.made", details=(digest,)) for digest in digests))
     await world.settle()
     return world.sides[nation].keyring.pair.audit_origin
 

@@ -14,13 +14,18 @@ import aiohttp
 import pytest
 
 from gateway.audit.export import export_log
+from gateway.audit.stamps import read_authority
 from gateway.cli.home_logs import open_home
 from gateway.console.app import ops_app
+from gateway.core.checkpoint import Checkpoint, format_checkpoint
+from gateway.link.third_parties import HttpTimeAuthority
+from gateway.ports import Attestation, AttestationKind, Step
 from gateway.web.server import serve
 from tests.agency_site import Holders
 from tests.certificates import Authority, Leaf
 from tests.http_site import CLOCK
 from tests.independent_checker import file_name
+from tests.outsiders import OpensslAuthority, serving
 from tests.unit.audit.homes import exchange, signed_audit_logs, write_home
 from tests.world import World
 
@@ -156,6 +161,61 @@ async def test_an_auditor_verifies_a_running_node(site: Site, tmp_path: Path) ->
     assert result.returncode == 0, result.stdout + result.stderr
     found = json.loads(result.stdout)
     assert [check["outcome"] for check in found["checks"] if check["name"] == "since"] == ["held"]
+
+
+async def test_an_auditor_verifies_what_third_parties_said_at_a_running_node(
+    site: Site, tmp_path: Path
+) -> None:
+    await exchange(site.world, 3)
+    await site.world.settle()
+    tsa = OpensslAuthority(tmp_path / "tsa")
+    origin = site.world.sides["FR"].keyring.pair.exchange_origin
+    store = site.world.sides["FR"].store
+    assert store is not None
+    note = await store.read(lambda tx: tx.logs.newest_note(origin))
+    assert note is not None
+    text = format_checkpoint(Checkpoint(origin=origin, size=note.size, root=note.root)).encode()
+    with serving(tsa.answer) as url:
+        link = HttpTimeAuthority(
+            name="tsa", url=url, authority=read_authority(tsa.certificates), context=None
+        )
+        response = await link.stamp(text)
+    (tmp_path / "tsa.pem").write_bytes(tsa.certificates)
+
+    async def kept(size: int) -> None:
+        said = Attestation(
+            origin=origin,
+            size=size,
+            root=note.root,
+            kind=AttestationKind.STAMP,
+            name="tsa",
+            at_ms=1,
+            evidence=response,
+        )
+        await store.write(Step.ATTESTED, lambda tx: tx.facts.put_attestation(said))
+
+    await kept(note.size)
+    listed = await fetch(site, "auditor", "/logs/exchange/us/third-parties")
+    assert json.loads(listed[1]) == {"said": [{"kind": "stamp", "name": "tsa", "size": note.size}]}
+    path = f"/logs/exchange/us/third-parties/stamp.tsa.{note.size}"
+    assert await fetch(site, "auditor", path) == (200, response)
+    assert (await fetch(site, "nobody", path))[0] == 403
+    for absent in ("/logs/exchange/us/third-parties/stamp.tsa.1", "/logs/exchange/de/third-parties"):
+        assert (await fetch(site, "auditor", absent))[0] == 404
+
+    title = f"time stamps tsa of {origin}"
+    for arguments, outcome in (((), "not checked"), (("--tsa", tmp_path / "tsa.pem"), "held")):
+        result = await site.audit("auditor", "--json", *arguments)
+        assert result.returncode == 0, result.stdout + result.stderr
+        found = {check["name"]: check["outcome"] for check in json.loads(result.stdout)["checks"]}
+        assert found[title] == outcome
+
+    # The same response, said to be over another size: the node lies, or its database was edited.
+    await kept(note.size - 1)
+    result = await site.audit("auditor", "--tsa", tmp_path / "tsa.pem")
+    assert result.returncode == 1
+    assert result.stdout.startswith("NOT VERIFIED")
+    assert title in result.stdout
 
 
 async def test_who_may_not_read_and_what_is_not_there_are_told(site: Site) -> None:

@@ -170,6 +170,42 @@ async def test_a_bundle_of_the_longest_length_crosses(pki: Pki) -> None:
         assert (await link.view()).mirrored_size == 3
 
 
+class ShiftedClock(SystemClock):
+    """The clock of the machine, less some seconds."""
+
+    def __init__(self, behind_s: float) -> None:
+        self._behind_ms = int(behind_s * 1_000)
+
+    def now_ms(self) -> int:
+        return super().now_ms() - self._behind_ms
+
+
+@pytest.mark.parametrize(("behind_s", "least", "most"), [(3_600, 3_590, 3_600), (-3_600, -3_600, -3_590)])
+async def test_the_link_says_how_far_the_clock_of_the_peer_is_ahead_at_least(
+    pki: Pki, behind_s: float, least: float, most: float
+) -> None:
+    async with open_pair(pki, Answers()) as (link, _):
+        link._clock = ShiftedClock(behind_s)
+        await link.view()
+        found = link.peer_ahead_s
+        # However slow this machine is, the answer never proves more than there is.
+        assert found is not None
+        assert least <= found <= most
+
+
+async def test_before_the_first_answer_nothing_is_known_of_the_peers_clock(pki: Pki) -> None:
+    async with open_pair(pki, Answers()) as (link, _):
+        link._clock = SystemClock()
+        assert link.peer_ahead_s is None
+
+
+async def test_clocks_that_agree_and_a_slow_answer_prove_no_difference(pki: Pki) -> None:
+    async with open_pair(pki, Answers(delay_s=1.5)) as (link, _):
+        link._clock = ShiftedClock(0)
+        await link.view()
+        assert link.peer_ahead_s == 0.0
+
+
 async def test_calls_share_few_connections(pki: Pki) -> None:
     async with open_pair(pki, Answers(delay_s=0.05)) as (link, port):
         await asyncio.gather(*(link.view() for _ in range(20)))

@@ -345,8 +345,13 @@ function checkHeader(message, fields) {
 
 // --- key statements -----------------------------------------------------------------------------------
 
+// The keys of a log also sign its later generations, under their names.
+const firstOf = (origin) => /^(.+)\/(?:[2-9]|[1-9][0-9]{1,8})$/.exec(origin)?.[1] ?? origin;
+const pairsOf = (known, name) => known.get(name)
+  ?? known.get(firstOf(name))?.map((pair) => pair.map((key) => renamed(key, name)));
+
 function statedKeys(statement, origin) {
-  const first = /^(.+)\/(?:[2-9]|[1-9][0-9]{1,8})$/.exec(origin)?.[1] ?? origin;
+  const first = firstOf(origin);
   const lines = readNote(statement).text.split('\n');
   const logs = lines.filter((line) => line.startsWith(`log ${first}+`)).map((line) => readVkey(line.slice(4)));
   const peers = lines.filter((line) => line.startsWith('cosigner ')).map((line) => readVkey(line.slice(9)));
@@ -360,7 +365,7 @@ function checkStatement(statement, node, trust) {
   const note = readNote(statement);
   const head = /^entente\/key-statement\/v1\nnation ([A-Z]{2})\nnode ([a-z0-9.-]{1,253})\nversion [1-9][0-9]{0,15}\nissued [0-9TZ:-]{20}\nmode (?:test|production)\n/.exec(note.text);
   require_(head && head[2] === node, 'key statement');
-  const root = trust.get(`entente/root/${head[1].toLowerCase()}`);
+  const root = trust.get(`entente/root/${head[1].toLowerCase()}`)?.[0];
   if (!root) return false;
   const message = Buffer.from(note.text);
   checkEd25519(blobOf(note, root[0]), message, root[0]);
@@ -383,6 +388,12 @@ function checkMembers(members) {
   const receiverOrigin = file('keys/receiver.vkeys').toString('latin1').split('+')[0];
   const sender = statedKeys(file('keys/sender-statement.note'), origin);
   const receiver = statedKeys(file('keys/receiver-statement.note'), receiverOrigin);
+  const apart = files.get('keys/receiver-cosigner-statement.note');
+  if (apart) {
+    const other = statedKeys(apart, receiverOrigin).cosigner;
+    require_(text(other) !== text(receiver.cosigner), 'a second statement for the same keys');
+    receiver.cosigner = other;
+  }
   const policy = `log ${sender.log[0].line}\nwitness sender-ml-dsa-87 ${sender.log[1].line}\n`
     + `witness receiver-ed25519 ${receiver.cosigner[0].line}\nwitness receiver-ml-dsa-87 ${receiver.cosigner[1].line}\n`
     + 'group everybody all sender-ml-dsa-87 receiver-ed25519 receiver-ml-dsa-87\nquorum everybody\n';
@@ -393,7 +404,8 @@ function checkMembers(members) {
   const optional = (...names) => (names.some((name) => files.has(name)) ? names : []);
   const expected = ['README.txt', 'LISEZMOI.txt', 'policy', 'entry', 'entry.tlog-proof',
     ...optional('receipt', 'receipt.tlog-proof'), ...optional('ciphertext'), ...optional('content-key'),
-    'keys/sender.vkeys', 'keys/receiver.vkeys', 'keys/sender-statement.note', 'keys/receiver-statement.note', ...schema];
+    'keys/sender.vkeys', 'keys/receiver.vkeys', 'keys/sender-statement.note', 'keys/receiver-statement.note',
+    ...optional('keys/receiver-cosigner-statement.note'), ...schema];
   require_(JSON.stringify(members.map(([name]) => name)) === JSON.stringify(expected), 'members');
   return { files, message, origin, receiverOrigin, sender, receiver, schema };
 }
@@ -403,25 +415,27 @@ function verify(data, trust) {
   const { files, message, origin, receiverOrigin, sender, receiver, schema } = checkMembers(readArchive(data));
   const known = new Map(trust);
   const learn = (keys) => {
-    const trusted = known.get(keys[0].name);
-    require_(!trusted || text(trusted) === text(keys), 'other keys than the trusted ones');
-    known.set(keys[0].name, keys);
+    const trusted = pairsOf(known, keys[0].name);
+    require_(!trusted || trusted.some((pair) => text(pair) === text(keys)), 'other keys than the trusted ones');
+    known.set(keys[0].name, trusted ?? [keys]);
   };
   const needed = (keys) => {
-    const trusted = known.get(keys[0].name);
-    require_(trusted && text(trusted) === text(keys), `trusted keys of ${keys[0].name}`);
-    return trusted;
+    const trusted = pairsOf(known, keys[0].name) ?? [];
+    require_(trusted.some((pair) => text(pair) === text(keys)), `trusted keys of ${keys[0].name}`);
+    return keys;
   };
   const entry = files.get('entry');
   const [kind, header, , , , , digest, length] = unpack(entry);
   require_(kind === 1 && Buffer.isBuffer(header), 'a message entry');
   const fields = unpack(header);
   require_(fields.length === 15 && fields[0] === 1 && fields[1] === 1, 'header');
-  for (const [name, log, node, keys] of [
-    ['keys/sender-statement.note', origin, fields[5], sender],
-    ['keys/receiver-statement.note', receiverOrigin, fields[6], receiver]]) {
+  const apart = 'keys/receiver-cosigner-statement.note';
+  for (const [name, log, node, ...vouched] of [
+    ['keys/sender-statement.note', origin, fields[5], sender.log, sender.cosigner],
+    ['keys/receiver-statement.note', receiverOrigin, fields[6], receiver.log, ...(files.has(apart) ? [] : [receiver.cosigner])],
+    ...(files.has(apart) ? [[apart, receiverOrigin, fields[6], receiver.cosigner]] : [])]) {
     require_(log.split('/')[0] === node, 'node of a statement');
-    if (checkStatement(files.get(name), node, trust)) { learn(keys.log); learn(keys.cosigner); }
+    if (checkStatement(files.get(name), node, trust)) vouched.forEach(learn);
   }
   checkInclusion(entry, message, checkLogNote(message.note, needed(sender.log)));
   proven.push('origin');
@@ -458,10 +472,12 @@ function verify(data, trust) {
 }
 
 function readTrust(path) {
+  // By name the pairs of keys that it has had, Ed25519 and ML-DSA-87, one pair behind the other.
   const trust = new Map();
   for (const line of readFileSync(path, 'ascii').split('\n').filter(Boolean)) {
-    const key = readVkey(line);
-    trust.set(key.name, [...(trust.get(key.name) ?? []), key]);
+    const key = readVkey(line), pairs = trust.get(key.name) ?? [];
+    if (pairs.at(-1)?.length === 1) pairs.at(-1).push(key); else pairs.push([key]);
+    trust.set(key.name, pairs);
   }
   return trust;
 }

@@ -26,7 +26,9 @@ from tests.unit.audit.making import (
     message,
     opening,
     receipt,
+    signer,
     statement,
+    successor_signer,
 )
 
 KEY = ContentKey(bytes(range(32)))
@@ -85,6 +87,10 @@ def make_evidence(
     refused: bool = False,
     answer: Entry | None = None,
     log_size: int = 9,
+    sender_keys: int = 1,
+    receiver_keys: int = 1,
+    cosigner_keys: int = 1,
+    generation: int = 1,
 ) -> Evidence:
     """Return the evidence of a message from the French node to the American one, content disclosed.
 
@@ -95,7 +101,16 @@ def make_evidence(
         refused: Whether the receipt has an exception for the message.
         answer: Another entry in place of the receipt.
         log_size: Entries of the French log.
+        sender_keys: Which keys of the French log have signed it.
+        receiver_keys: Which keys of the American log have signed that.
+        cosigner_keys: Which keys of the American node have cosigned the French log.
+        generation: Which generation both logs are in.
     """
+    fr_us, us_fr = (origin if generation == 1 else f"{origin}/{generation}" for origin in (FR_US, US_FR))
+    if generation == 1:
+        of_sender, of_receiver = signer(FR_US, sender_keys), signer(US_FR, receiver_keys)
+    else:
+        of_sender, of_receiver = (successor_signer(origin, generation) for origin in (FR_US, US_FR))
     header = header_of(
         document() if stated is None else stated,
         from_node=FR,
@@ -112,17 +127,21 @@ def make_evidence(
     )
     others = [message(FR, number, bundle=2 + number, slot=0) for number in range(log_size)]
     entries: list[Entry] = [*opening(FR), *others[:2], entry, *others[2:]]
-    sender = make_log(FR_US, entries[:log_size], cosigner=US if cosigned else None)
+    vouching = signer(US, cosigner_keys) if cosigned else None
+    sender = make_log(fr_us, entries[:log_size], by=of_sender, cosigned_by=vouching)
     found: ReceiptEntry = receipt(sender, 3, min(log_size, 8))
     if refused:
         found = replace(found, exceptions=(ReceiptException(index=INDEX, code=12, rule=7),))
-    receiver = make_log(US_FR, [*opening(US), found if answer is None else answer], cosigner=FR)
+    answers = [*opening(US), found if answer is None else answer]
+    receiver = make_log(us_fr, answers, by=of_receiver, cosigner=FR)
+    is_apart = cosigned and cosigner_keys != receiver_keys
     return Evidence(
         message=logged(sender, INDEX),
         receipt=logged(receiver, 3),
-        receiver_origin=US_FR,
-        sender_statement=statement(FR),
-        receiver_statement=statement(US),
+        receiver_origin=us_fr,
+        sender_statement=statement(FR, sender_keys, sender_keys),
+        receiver_statement=statement(US, receiver_keys, receiver_keys),
+        cosigner_statement=statement(US, cosigner_keys, cosigner_keys) if is_apart else None,
         schema=SCHEMA,
         ciphertext=ciphertext,
         content_key=KEY,
@@ -147,6 +166,11 @@ def variants() -> dict[str, Evidence]:
         "rules changed": replace(whole, schema={}),
         "long log": make_evidence(log_size=259),
         "last entry": make_evidence(log_size=6),
+        "new keys of the sender": make_evidence(sender_keys=2),
+        "new keys of the receiver": make_evidence(receiver_keys=2, cosigner_keys=2),
+        "new keys between receipt and cosignature": make_evidence(receiver_keys=2, cosigner_keys=1),
+        "new keys between cosignature and receipt": make_evidence(receiver_keys=1, cosigner_keys=2),
+        "second generation": make_evidence(generation=2),
     }
 
 
@@ -181,6 +205,14 @@ def forgeries() -> dict[str, Evidence]:
             ),
         ),
         "a statement with a flipped signature": replace(whole, sender_statement=flipped(statement(FR))),
+        "a second statement with a flipped signature": replace(
+            make_evidence(receiver_keys=2, cosigner_keys=1), cosigner_statement=flipped(statement(US))
+        ),
+        "a receipt of another generation": replace(
+            whole,
+            receipt=make_evidence(generation=2).receipt,
+            receiver_origin=f"{US_FR}/2",
+        ),
     }
 
 

@@ -44,17 +44,26 @@ LARGE_SIZES = (65_535, 65_536, 65_537)
 
 
 @cache
-def signer(name: str) -> SoftwareSigner:
-    """Return the test key of a name: the same in every run."""
+def signer(name: str, keys: int = 1) -> SoftwareSigner:
+    """Return the test key of a name: the same in every run, another one for each change of keys."""
+    return _signer(name, name if keys == 1 else f"{name} {keys}")
+
+
+def successor_signer(origin: str, generation: int) -> SoftwareSigner:
+    """Return the key of a log under the name of a later generation."""
+    return _signer(f"{origin}/{generation}", origin)
+
+
+def _signer(name: str, seed: str) -> SoftwareSigner:
     return SoftwareSigner(
         name=name,
-        ed25519_seed=hashlib.sha256(f"ed25519 {name}".encode()).digest(),
-        mldsa87_seed=hashlib.sha256(f"mldsa87 {name}".encode()).digest(),
+        ed25519_seed=hashlib.sha256(f"ed25519 {seed}".encode()).digest(),
+        mldsa87_seed=hashlib.sha256(f"mldsa87 {seed}".encode()).digest(),
     )
 
 
 @cache
-def statement(node: str, version: int = 1) -> bytes:
+def statement(node: str, version: int = 1, keys: int = 1) -> bytes:
     """Return a node's key statement, signed by its nation's root."""
     nation = NATION[node]
     origins = sorted((f"{node}/audit", FR_US if node == FR else US_FR))
@@ -65,18 +74,18 @@ def statement(node: str, version: int = 1) -> bytes:
         issued=datetime(2026, 11, 1, tzinfo=UTC),
         test=True,
         root_certificate=b"\x03" * 48,
-        logs=tuple(signer(origin).verifier for origin in origins),
-        cosigner=signer(node).verifier,
+        logs=tuple(signer(origin, keys).verifier for origin in origins),
+        cosigner=signer(node, keys).verifier,
         tls_spki=(b"\x01" * 32, b"\x02" * 32),
     )
     return sign_statement(value, root=signer(root_name(nation)))
 
 
-def vkeys(node: str) -> list[str]:
+def vkeys(node: str, keys: int = 1) -> list[str]:
     """Return the lines of a node's vkeys file: its logs, then its cosigner."""
-    logs = [signer(origin).verifier for origin in (f"{node}/audit", FR_US if node == FR else US_FR)]
+    logs = [signer(origin, keys).verifier for origin in (f"{node}/audit", FR_US if node == FR else US_FR)]
     lines = [key.encode() for log in logs for key in log.verifier_keys(cosigner=False)]
-    return lines + [key.encode() for key in signer(node).verifier.verifier_keys(cosigner=True)]
+    return lines + [key.encode() for key in signer(node, keys).verifier.verifier_keys(cosigner=True)]
 
 
 def root_vkeys(node: str) -> list[str]:
@@ -220,14 +229,29 @@ class MadeLog:
         return folder
 
 
-def make_log(origin: str, entries: Sequence[Entry | bytes], *, cosigner: str | None = None) -> MadeLog:
-    """Return a log with these entries, signed, and cosigned if a cosigner is named."""
+def make_log(
+    origin: str,
+    entries: Sequence[Entry | bytes],
+    *,
+    cosigner: str | None = None,
+    by: SoftwareSigner | None = None,
+    cosigned_by: SoftwareSigner | None = None,
+) -> MadeLog:
+    """Return a log with these entries, signed, and cosigned if a cosigner is named.
+
+    Args:
+        origin: Its name.
+        entries: What it holds.
+        cosigner: Name of the node that cosigns it with its first key.
+        by: Signs in place of the log's first key.
+        cosigned_by: Cosigns in place of the first key of ``cosigner``.
+    """
     stored = tuple(item if isinstance(item, bytes) else encode_entry(item) for item in entries)
     root = root_of([hash_leaf(entry) for entry in stored])
     checkpoint = Checkpoint(origin=origin, size=len(stored), root=root)
-    note = sign_checkpoint(checkpoint, signer=signer(origin), time_s=TIME_S)
-    if cosigner is not None:
-        note = cosign(note, cosigner=signer(cosigner), time_s=TIME_S + 1)
+    note = sign_checkpoint(checkpoint, signer=by or signer(origin), time_s=TIME_S)
+    if cosigner is not None or cosigned_by is not None:
+        note = cosign(note, cosigner=cosigned_by or signer(cosigner or ""), time_s=TIME_S + 1)
     return MadeLog(origin=origin, stored=stored, signed=note)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.audit_events import EVENTS
+
 ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs/auditing.md").read_text(encoding="utf-8")
 _NAMED = re.compile(r"(?P<file>(?:tests/[a-z_/]+/)?test_[a-z_]+\.py)(?:::(?P<test>test_[a-z_0-9]+))?")
@@ -45,7 +47,13 @@ def test_every_attack_names_who_what_shows_it_and_its_test() -> None:
         assert _NAMED.search(test), attack
 
 
-@pytest.mark.parametrize("title", ["What is checked", "Two logs side by side"])
+def test_every_event_of_an_audit_log_has_a_test_that_makes_it_happen() -> None:
+    found = rows("What an audit log holds")
+    named = [name for _, cell, _ in found for name in re.findall(r"`([a-z_.]+)`", cell)]
+    assert sorted(named) == sorted(EVENTS)
+
+
+@pytest.mark.parametrize("title", ["What is checked", "Two logs side by side", "What an audit log holds"])
 def test_every_check_names_its_test(title: str) -> None:
     for name, holds, test in rows(title):
         assert holds

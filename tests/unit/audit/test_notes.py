@@ -193,3 +193,16 @@ def test_a_log_that_states_no_keys_is_refused_where_several_are_trusted(tmp_path
     report = verify_log(log, title="log", trust=BOTH).report
     assert not report.is_verified
     assert "no key statement below its size says which" in (report.reason or "")
+
+
+@pytest.mark.parametrize("line", [3, 4])
+def test_a_cosignature_of_a_known_key_that_does_not_verify_refuses_the_note(line: int) -> None:
+    # Lines 1 and 2 from the end of the text on are the log's, 3 and 4 those of the other node.
+    lines = exchange_log(8).signed.split(b"\n")
+    place = lines.index(b"") + line
+    middle = len(lines[place]) - 60
+    other = b"A" if lines[place][middle : middle + 1] != b"A" else b"B"
+    lines[place] = lines[place][:middle] + other + lines[place][middle + 1 :]
+    report = judge([SavedNote(label="kept", note=b"\n".join(lines))])
+    assert not report.is_verified
+    assert outcome(report, "note kept")[0] is Outcome.FAILED

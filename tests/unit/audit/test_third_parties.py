@@ -209,5 +209,5 @@ def test_a_witness_in_a_file_of_hybrid_keys_is_refused(case: Path) -> None:
 
 
 def test_options_that_do_not_go_together_are_wrong_usage(case: Path) -> None:
-    arguments = ("--url", "https://127.0.0.1:1", "--as", case, "--trust", case / "keys")
+    arguments = ("--url", "https://127.0.0.1:1", "--trust", case / "keys")
     assert run(audit.app, "verify", *arguments, "--tsa", case / "tsa.pem").exit_code == 2

@@ -11,6 +11,7 @@ from typing import Self
 import pytest
 
 from gateway.audit.folder import FolderError
+from gateway.audit.third_parties import ClaimKind
 from gateway.audit.verify import verify_log
 from gateway.cli.remote_logs import NodePort, NodeUnreadableError, RemoteLog
 from gateway.client.errors import IdentityError
@@ -115,6 +116,50 @@ def test_a_list_of_logs_that_is_none_is_refused(site: Site, body: bytes) -> None
 def test_names_are_those_that_the_node_gives(site: Site) -> None:
     site.told["/logs"] = (200, b'{"logs": [{"name": "audit"}, {"name": "mirror/us"}]}')
     assert site.port.names() == ["audit", "mirror/us"]
+
+
+SAID = "/logs/audit/third-parties"
+
+
+def test_what_third_parties_said_is_what_the_node_gives(site: Site) -> None:
+    site.told[SAID] = (200, b'{"said": [{"kind": "stamp", "name": "tsa", "size": 7}]}')
+    site.told[f"{SAID}/stamp.tsa.7"] = (200, b"a response")
+    (claim,) = site.port.claims("audit", MADE.origin) or ()
+    assert (claim.origin, claim.kind, claim.name, claim.size) == (MADE.origin, ClaimKind.STAMP, "tsa", 7)
+    assert claim.evidence == b"a response"
+
+
+def test_a_node_of_an_earlier_release_does_not_say_what_third_parties_said(site: Site) -> None:
+    assert site.port.claims("audit", MADE.origin) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"said": 7}',
+        b'{"said": [{}]}',
+        b'{"said": [{"kind": "seal", "name": "tsa", "size": 7}]}',
+        b'{"said": [{"kind": "stamp", "name": "../x", "size": 7}]}',
+        b'{"said": [{"kind": "stamp", "name": 7, "size": 7}]}',
+        b'{"said": [{"kind": "stamp", "name": "tsa", "size": -1}]}',
+        b'{"said": [{"kind": "stamp", "name": "tsa", "size": true}]}',
+    ],
+)
+def test_a_list_of_what_third_parties_said_that_is_none_is_refused(site: Site, body: bytes) -> None:
+    site.told[SAID] = (200, body)
+    with pytest.raises(NodeUnreadableError, match="cannot be read"):
+        site.port.claims("audit", MADE.origin)
+
+
+def test_what_is_listed_and_not_there_or_too_long_is_refused(site: Site) -> None:
+    site.told[SAID] = (200, b'{"said": [{"kind": "stamp", "name": "tsa", "size": 7}]}')
+    with pytest.raises(FolderError, match="absent"):
+        site.port.claims("audit", MADE.origin)
+    site.told[f"{SAID}/stamp.tsa.7"] = (200, bytes(70_000))
+    with pytest.raises(FolderError, match="longer"):
+        site.port.claims("audit", MADE.origin)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from gateway.node.health import Health, Phase, Vitals, WriterWatch, obstacles_of
 from gateway.node.log_files import ServedLog
 from gateway.node.maintenance import Draining, Since
 from gateway.node.room import RoomLeft
-from gateway.ports import LogHead, LogKind, Step, StoreStats
+from gateway.ports import Attestation, LogHead, LogKind, Step, StoreStats
 from gateway.web.app import App
 from gateway.web.exchange import Query, Reply, Request
 from gateway.web.identity import Certificate, RoleNotAllowedError, UnknownCertificateError
@@ -61,6 +61,7 @@ def health(phase: Phase = Phase.RUNNING, **changes: Any) -> Health:
             commits=9, writes={Step.ACCEPTED: 11}, largest_group=2, commit_s=1.5, waiting=1, failed=False
         ),
         now_ms=61_000,
+        peer_ahead_s=0.0,
     )
     return replace(answer, **changes)
 
@@ -72,6 +73,9 @@ class NoLogs:
         return ()
 
     async def file(self, name: str, path: str) -> bytes | None:  # noqa: ARG002
+        return None
+
+    async def attestations(self, name: str) -> Sequence[Attestation] | None:  # noqa: ARG002
         return None
 
 
@@ -125,7 +129,7 @@ async def test_a_running_node_is_live_and_ready() -> None:
         "status": "ready",
         "phase": "running",
         "reasons": [],
-        "peer": {"reachable": True, "breaker": "closed"},
+        "peer": {"reachable": True, "breaker": "closed", "clock_ahead_s": 0.0},
         "waiting": 3,
         "overdue": 8,
         "admission": 2,
@@ -182,14 +186,19 @@ def test_what_keeps_a_node_from_working_is_told_from_what_only_asks_for_somebody
     assert obstacles_of(
         Phase.FROZEN, can_sign=False, store_stalled=True, disk_low=True, maintenance=True
     ) == ("frozen", "cannot-sign", "store-stalled", "disk-low", "maintenance")
-    assert troubles_of(Phase.RUNNING, reachable=True, damaged=False, not_agreed=False) == ()
-    assert troubles_of(Phase.RUNNING, reachable=False, damaged=True, not_agreed=True) == (
+    assert (
+        troubles_of(Phase.RUNNING, reachable=True, damaged=False, not_agreed=False, clock_wrong=False) == ()
+    )
+    assert troubles_of(Phase.RUNNING, reachable=False, damaged=True, not_agreed=True, clock_wrong=True) == (
         "peer-away",
         "log-damaged",
         "agreement-differs",
+        "clock-wrong",
     )
     # A node that has not come to asking its peer cannot say that it is away.
-    assert troubles_of(Phase.STARTING, reachable=False, damaged=False, not_agreed=False) == ()
+    assert (
+        troubles_of(Phase.STARTING, reachable=False, damaged=False, not_agreed=False, clock_wrong=False) == ()
+    )
     assert {phase.value for phase in Phase} - {"running"} <= set(HEALTH)
 
 

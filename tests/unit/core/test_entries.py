@@ -133,7 +133,7 @@ def test_the_numbers_of_the_kinds_are_in_the_logs_and_never_change() -> None:
         (8, "receipt_conflict"),
         (9, "damaged"),
     ]
-    assert [role.name for role in Role] == ["NODE", "AGENCY", "OPERATOR", "AUDITOR", "PEER"]
+    assert [role.name for role in Role] == ["NODE", "AGENCY", "OPERATOR", "AUDITOR", "PEER", "UNKNOWN"]
 
 
 @pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.name.lower())

@@ -6,11 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.entries import AgreementEntry, Entry, KemKeyEntry, KeyStatementEntry, decode_entry
+from gateway.core.entries import (
+    AgreementEntry,
+    Entry,
+    EventEntry,
+    KemKeyEntry,
+    KeyStatementEntry,
+    decode_entry,
+)
 from gateway.core.envelope import SUITE
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
 from gateway.node.announcements import KEM_LIFETIME_MS, KEM_ROTATION_MS, Announcements
+from gateway.node.audit_log import AuditLog
 from gateway.node.pair import Pair
 from gateway.ports import Step
 from gateway.storage.store import SqlStore
@@ -24,6 +32,7 @@ class Bench:
         self, pair: Pair, store: SqlStore, catalogue: Catalogue, keyring: WorldKeyring, clock: WorldClock
     ) -> None:
         self.origin = pair.exchange_origin
+        self.audit = AuditLog(pair)
         self.store, self.keyring, self.clock, self.catalogue = store, keyring, clock, catalogue
         self.announcements = self.again()
 
@@ -33,6 +42,7 @@ class Bench:
             origin=self.origin,
             schedule=Schedule(catalogue=catalogue or self.catalogue),
             keyring=self.keyring,
+            audit=self.audit,
             clock=self.clock,
         )
 
@@ -157,9 +167,18 @@ async def test_keys_of_seven_days_go_but_never_the_one_that_was_announced_last(b
     stray, _ = bench.keyring.create_kem_key(bench.clock.now_ms())
     bench.clock.advance(KEM_LIFETIME_MS / 1_000 + 1)
 
+    await bench.announcements.destroy_old_keys(bench.store)
     bench.announcements.next_kem_key()
 
     held = bench.keyring.kem_keys()
     assert stray not in held
+    head = await bench.store.read(lambda tx: tx.logs.head(bench.audit.origin))
+    assert head is not None
+    (entry,) = await bench.store.read(
+        lambda tx: tx.logs.entries(bench.audit.origin, head.size - 1, head.size)
+    )
+    event = decode_entry(entry)
+    assert isinstance(event, EventEntry)
+    assert (event.event, event.details) == ("kem.destroyed", (stray,)), "on record before it was gone"
     assert announced in held, "nothing else was announced when its time was over"
     assert len(held) == 2
