@@ -26,7 +26,33 @@ from scripts._bench.nodes import free_port_base
 from tests.releases import Installed
 
 ROOT = Path(__file__).resolve().parent.parent
-START_S = 40.0
+START_S = 100.0
+
+
+def reserved_base() -> tuple[int, list[socket.socket]]:
+    """Return a base for the ports of two nodes, and sockets that keep them while these are open.
+
+    A node that takes a moment to start, or is down for a while, finds its ports free: it may bind
+    beside a socket that does not listen, for both say SO_REUSEADDR. Whoever looks for free ports,
+    such as the test beside this one, says so not, and is refused.
+    """
+    while True:
+        # Below the ports that outgoing connections get: nobody takes one by connecting.
+        base = free_port_base()
+        ports = [Ports.from_base(base, nation) for nation in NODES]
+        held: list[socket.socket] = []
+        try:
+            for number in (port for item in ports for port in (item.agency, item.peer, item.operator)):
+                held.append(socket.socket())
+                held[-1].bind(("127.0.0.1", number))
+        except OSError:
+            # Another process was quicker; what it holds is not free any more.
+            for item in held:
+                item.close()
+            continue
+        for item in held:
+            item.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return base, held
 
 
 def free_ports(count: int) -> list[int]:
@@ -59,8 +85,7 @@ class Processes:
             release: An earlier release that makes the homes and runs both nodes, each until it
                 is upgraded; the program of this tree if None.
         """
-        # Below the ports that outgoing connections get: nobody takes one while its node is down.
-        port_base = free_port_base()
+        port_base, self._ports_held = reserved_base()
         self.ports = {nation: Ports.from_base(port_base, nation) for nation in NODES}
         if release is None:
             self.homes = make_homes(base, ports=self.ports, now=datetime.now(UTC))
@@ -91,6 +116,8 @@ class Processes:
     def _kill_all(self) -> None:
         for nation in list(self._running):
             self.kill(nation)
+        for item in self._ports_held:
+            item.close()
 
     def start(self, nation: str) -> None:
         """Start a node on what its home holds."""

@@ -266,7 +266,9 @@ class Courier:
         if view.mirrored_size < self._cosigned:
             await self._on_peer_rollback(view.mirrored_size, self._cosigned)
             self._cosigned = view.mirrored_size
-        self._failure = None
+        if self._may_ship.is_set():
+            # Not so if the pair was frozen while the peer was asked: that failure is to be raised.
+            self._failure = None
         self._in_doubt = False
         self._cursor = view.mirrored_size
         self._peer_size = view.mirrored_size
@@ -329,8 +331,10 @@ class Courier:
             # Counted where it ends, however it does: one that is cancelled before its first
             # step runs no line of its own.
             flight.add_done_callback(partial(self._done, shipment.messages))
-            if shipment.states_keys:
-                # What follows is signed by keys that the peer knows once it holds this bundle.
+            if shipment.states_keys or self.breaker is not Breaker.CLOSED:
+                # What follows is signed by keys that the peer knows once it holds this bundle. And a
+                # peer that refused what it got is tried with one bundle: until it takes that,
+                # nothing more enters the log.
                 await self._land(cancel=False)
 
     async def _next(self) -> Shipment | None:

@@ -181,9 +181,9 @@ async def test_a_closure_that_runs_out_of_an_iterator_leaves_nobody_without_an_a
 ) -> None:
     empty: list[int] = []
     with pytest.raises(RuntimeError):
-        await asyncio.wait_for(store.write(Step.SETUP, lambda _: next(iter(empty))), 5)
+        await asyncio.wait_for(store.write(Step.SETUP, lambda _: next(iter(empty))), 20)
     with pytest.raises(RuntimeError):
-        await asyncio.wait_for(store.read(lambda _: next(iter(empty))), 5)
+        await asyncio.wait_for(store.read(lambda _: next(iter(empty))), 20)
 
 
 async def test_a_write_is_run_even_if_its_caller_stops_waiting(store: SqlStore) -> None:

@@ -179,12 +179,13 @@ async def size_of(world: World, nation: str) -> int:
     return len(await world.log(nation, world.sides[nation].keyring.pair.audit_origin))
 
 
-async def test_the_log_is_signed_within_about_a_second_of_its_growth(world: World) -> None:
+async def test_the_log_is_signed_soon_after_its_growth_whatever_else_happens(world: World) -> None:
     await world.send("US")
     size = await size_of(world, "US")
 
+    # Sooner than anything that is done once a minute: a cosignature, an anchor.
     note = await world.until(
-        lambda: audit_note(world, "US"), lambda found: found is not None and found.size >= size, within_s=2.5
+        lambda: audit_note(world, "US"), lambda found: found is not None and found.size >= size
     )
 
     assert note is not None

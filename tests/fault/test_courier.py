@@ -101,29 +101,37 @@ async def test_a_peer_that_answers_questions_and_refuses_bundles_is_not_tried_wi
     world: World,
 ) -> None:
     await world.settle()
-    world.sides["US"].faults.refuse = lambda _: PeerError("refused")
+    times: list[float] = []
+
+    def refuse(_: bytes) -> PeerError:
+        times.append(time.monotonic())
+        return PeerError("refused")
+
+    world.sides["US"].faults.refuse = refuse
     await world.send("US")
-    await world.until(lambda: health(world, "US"), lambda found: found.peer is Breaker.OPEN)
+    await world.until(_length(times), lambda found: found > BREAKER_FAILURES + 3)
 
-    before = await posted(world, "US")
-    await asyncio.sleep(0.5)
-
-    # With waits of 0.125 s and more: the longest wait of these tests, and half of its jitter.
-    assert await posted(world, "US") - before <= 5
+    # The longest wait of these tests, with the jitter that they have.
+    assert min(_gaps(times[BREAKER_FAILURES:])) >= 0.2 * (0.25 + 0.75 * 0.5) * 0.99
 
 
 async def test_two_nodes_that_refuse_each_other_do_not_spur_each_other_on(world: World) -> None:
     await world.settle()
-    for nation in ("FR", "US"):
+    times: dict[str, list[float]] = {"FR": [], "US": []}
+    for nation, seen in times.items():
+
+        def note(question: str, seen: list[float] = seen) -> None:
+            if question == "view":
+                seen.append(time.monotonic())
+
         world.sides[nation].faults.refuse = lambda _: PeerError("refused")
+        world.sides[nation].faults.refuse_question = note
         await world.send(nation)
-    for nation in ("FR", "US"):
-        await world.until(lambda n=nation: health(world, n), lambda found: found.peer is Breaker.OPEN)  # type: ignore[misc]
+    for seen in times.values():
+        await world.until(_length(seen), lambda found: found > BREAKER_FAILURES + 3)
 
-    before = sum(len(world.sides[nation].faults.asked) for nation in ("FR", "US"))
-    await asyncio.sleep(0.5)
-
-    assert sum(len(world.sides[nation].faults.asked) for nation in ("FR", "US")) - before <= 12
+    for seen in times.values():
+        assert min(_gaps(seen[BREAKER_FAILURES:])) >= 0.2 * (0.25 + 0.75 * 0.5) * 0.99
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.999])
@@ -143,12 +151,16 @@ async def test_waits_double_up_to_a_bound_and_are_spread_by_jitter(world: World,
     await world.until(_length(times), lambda found: found > BREAKER_FAILURES + 2)
 
     first, longest, spread = 0.02, 0.2, 0.25 + 0.75 * jitter
-    gaps = [later - earlier for earlier, later in pairwise(times)]
+    gaps = _gaps(times)
     # The first question follows a refused bundle: that was the first failure.
     for failures, gap in enumerate(gaps, start=2):
         assert gap >= min(first * 2 ** (failures - 1), longest) * spread * 0.99
     if jitter == 0.0:
         assert min(gaps[-3:]) < longest * 0.9
+
+
+def _gaps(times: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in pairwise(times)]
 
 
 def _length(items: list[float]) -> Any:
@@ -350,14 +362,48 @@ async def test_while_the_peer_has_frozen_the_pair_the_outbox_accepts(world: Worl
     await world.until_phase("FR", Phase.FROZEN)
     first = await world.send("US")
     await world.until(lambda: health(world, "US"), lambda found: found.peer is Breaker.FROZEN)
+    faults = world.sides["US"].faults
+    faults.gate = asyncio.Event()
+    await world.until(lambda: _in_flight(world, "US"), lambda flights: flights == 1)
 
+    # Also while the first one is on its way once more, and nobody knows what it will meet.
     second, third = await world.send("US"), await world.send("FR")
     await asyncio.sleep(0.2)
+    faults.gate.set()
 
     assert await world.state("US", first) == "sent"
     assert await world.state("US", second) == "accepted"
     assert await world.state("FR", third) == "accepted"
     assert await world.received("FR") == []
+
+
+async def _in_flight(world: World, nation: str) -> int:
+    return world.sides[nation].faults.in_flight
+
+
+async def test_a_pair_that_is_frozen_while_the_courier_asks_its_peer_ships_nothing_more(world: World) -> None:
+    await world.settle()
+    faults = world.sides["US"].faults
+
+    def freeze(question: str, answer: Any) -> Any:
+        if question == "view":
+            world.node("US")._courier.freeze()
+        return answer
+
+    faults.alter_answer = freeze
+    before = await posted(world, "US")
+    # A courier that has nothing to do asks once a minute.
+    world.clock.advance(61)
+    await world.until(lambda: health(world, "US"), lambda found: found.peer is Breaker.FROZEN)
+
+    message_id = await world.send("US")
+    # What the other node sends meanwhile arrives: the courier would have had the time.
+    await world.send("FR")
+    await world.until(lambda: world.received("US"), bool)
+
+    assert (await health(world, "US")).peer is Breaker.FROZEN
+    assert await posted(world, "US") == before
+    assert await world.state("US", message_id) == "accepted"
 
 
 async def test_a_message_that_arrives_after_its_time_is_expired_by_its_receipt_alone(world: World) -> None:

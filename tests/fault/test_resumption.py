@@ -55,6 +55,8 @@ async def fork(world: World) -> bytes:
     with pytest.raises(PairFrozenError):
         await forger.post(bundle)
     await world.start("US")
+    # Its database lacks what the forger has signed: until it is refilled the node accepts nothing.
+    await world.until_phase("US", Phase.RUNNING)
     return first.header.message_id
 
 

@@ -258,10 +258,8 @@ async def test_an_accepted_message_can_be_withdrawn_and_a_sent_one_cannot(site: 
             await sarc.withdraw(sent.message_id)
         assert (raised.value.status, raised.value.problem) == (409, "already-sent")
 
-        site.world.sides["FR"].faults.unreachable = True
-        await asyncio.sleep(0.1)
-        kept = [await sarc.send(draft(site)) for _ in range(6)]
-        withdrawn = kept[-1].message_id
+        await site.world.cut_off("FR")
+        withdrawn = (await sarc.send(draft(site))).message_id
         await sarc.withdraw(withdrawn)
         assert (await sarc.status(withdrawn)).status == "withdrawn"
 
@@ -618,7 +616,7 @@ async def test_an_empty_inbox_waits_and_answers_when_something_arrives(site: Age
 
 async def test_an_empty_inbox_answers_when_the_time_is_over(site: AgencySite) -> None:
     async with site.client(NTC) as ntc:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             page = await ntc.inbox_page(wait_s=0.2)
         assert page.messages == ()
         assert page.following is None
@@ -629,7 +627,7 @@ async def test_whoever_waits_is_answered_when_the_port_closes(tmp_path: Path) ->
         client = opened.client(NTC)
         waiting = asyncio.ensure_future(client.inbox_page(wait_s=50))
         await asyncio.sleep(0.3)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert (await waiting).messages == ()
     await client.close()
 

@@ -59,6 +59,7 @@ def failed(found: dict[str, Finding]) -> list[str]:
     return [name for name, finding in found.items() if finding.state is State.FAIL]
 
 
+@pytest.mark.timeout(400)
 async def test_the_doctor_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -> None:
     async with Processes(tmp_path) as processes:
         for nation in processes.homes:

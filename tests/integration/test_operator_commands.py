@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli import app
-from tests.integration.test_two_processes import draft, verify_everything
+from tests.integration.test_two_processes import draft, until_collected, verify_everything
 from tests.processes import Processes
 from tests.world import AGENCIES
 
@@ -32,6 +33,7 @@ class Operators:
         return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+@pytest.mark.timeout(400)
 async def test_an_operator_holds_and_erases_and_both_nations_logs_verify(tmp_path: Path) -> None:
     async with Processes(tmp_path) as processes:
         clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
@@ -56,8 +58,7 @@ async def test_an_operator_holds_and_erases_and_both_nations_logs_verify(tmp_pat
         page = await clients["FR"].inbox_page()
         assert [item.message for item in page.messages] == [None]
         await clients["FR"].ack(message_id)
-        tracked = await clients["US"].status(message_id)
-        assert tracked.status in {"received", "collected"}
+        await until_collected(clients["US"], [message_id])
         unknown = await french.run("erase", "01a20847-0135-7993-b063-b5d5cb27d3ff", "--reason", "x")
         assert (unknown.exit_code, "not-found" in unknown.output) == (1, True)
         wrong = await french.run("hold", "set", "--reason", "x")

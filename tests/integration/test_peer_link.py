@@ -42,11 +42,13 @@ class Answers:
 
     error: Exception | None = None
     received: list[bytes] = field(default_factory=list)
+    began: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     delay_s: float = 0.0
     run: list[bytes] | None = None
 
     async def receive(self, data: bytes) -> BundleAnswer:
+        self.began.set()
         await asyncio.sleep(self.delay_s)
         if self.error is not None:
             raise self.error
@@ -221,10 +223,10 @@ async def test_a_bundle_goes_to_its_end_though_the_caller_gives_up(pki: Pki) -> 
     answers = Answers(delay_s=0.2)
     async with open_pair(pki, answers) as (link, _):
         call = asyncio.ensure_future(link.post_bundle(b"bundle"))
-        await asyncio.sleep(0.1)
-        call.cancel()
-        await asyncio.gather(call, return_exceptions=True)
-        async with asyncio.timeout(2.0):
+        async with asyncio.timeout(20):
+            await answers.began.wait()
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
             await answers.finished.wait()
 
 

@@ -31,6 +31,7 @@ from gateway.errors import PairFrozenError
 from gateway.keyring.tls import peer_client
 from gateway.link.client import HttpPeerLink
 from gateway.storage.highwater import FileHighWater
+from tests.integration.test_key_rotation import until_said
 from tests.integration.test_two_processes import draft
 from tests.processes import ROOT, Processes
 from tests.world import AGENCIES, other
@@ -238,6 +239,14 @@ async def run(*arguments: str) -> Result:
     return await asyncio.to_thread(lambda: CliRunner().invoke(app, list(arguments)))
 
 
+async def start_without_peer(processes: Processes, nation: str) -> None:
+    """Start a node whose peer is down, and wait until it knows that it has to wait."""
+    tried = processes.log(nation).count('"recovery.waiting"')
+    processes.start(nation)
+    await processes.until_live(nation)
+    await until_said(processes, nation, "recovery.waiting", tried + 1)
+
+
 async def test_restored_from_an_old_backup_while_the_peer_is_away(tmp_path: Path) -> None:
     async with Processes(tmp_path / "homes") as processes:
         (tmp_path / "duty").mkdir()
@@ -252,8 +261,7 @@ async def test_restored_from_an_old_backup_while_the_peer_is_away(tmp_path: Path
         processes.stop("US")
         processes.stop("FR")
         us.put_back(copy)
-        processes.start("US")
-        await processes.until_live("US")
+        await start_without_peer(processes, "US")
 
         shown = await us.run("show")
         assert "waits for its peer" in shown.stdout, shown.output
@@ -280,8 +288,7 @@ async def test_a_whole_node_signs_without_its_peer_if_an_operator_vouches(tmp_pa
         await send(processes, "US")
         for nation in ("US", "FR"):
             processes.stop(nation)
-        processes.start("US")
-        await processes.until_live("US")
+        await start_without_peer(processes, "US")
         await found["US"].phase("starting")
 
         done = await found["US"].run("override")

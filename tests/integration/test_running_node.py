@@ -17,6 +17,8 @@ from tests.integration.test_two_processes import draft
 from tests.processes import Processes
 from tests.world import AGENCIES
 
+pytestmark = pytest.mark.timeout(400)
+
 DEADLINE_S = 60.0
 BALLAST = "ballast"
 

@@ -239,25 +239,25 @@ async def test_whoever_knows_all_events_waits_for_the_next() -> None:
     assert not waiting.done()
     services.tracked = Tracked(row=row(), addressees=(), timeline=())
     services.moved.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         assert json_of(await waiting)["timeline"] == []
 
 
 async def test_whoever_does_not_know_all_events_waits_for_nothing() -> None:
     services = FakeServices(tracked=tracked())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await ask(services, "get_message", query="wait=10&events=1")
 
 
 async def test_a_wait_ends_with_its_time_or_with_the_client() -> None:
     services = FakeServices(tracked=tracked())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await ask(services, "get_message", query="wait=0.1&events=2")
 
     async def gone() -> None:
         await asyncio.sleep(0.1)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await ask(services, "get_message", query="wait=10&events=2", when_gone=gone)
 
 

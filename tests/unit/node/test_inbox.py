@@ -97,7 +97,7 @@ async def test_whoever_waits_is_woken_by_the_first_arrival(world: World) -> None
     (message_id,) = await deliver(world, "ROUTINE")
 
     for task in waiting:
-        (delivery,) = await asyncio.wait_for(task, 5)
+        (delivery,) = await asyncio.wait_for(task, 20)
         assert delivery.row.message_id == message_id
 
 

@@ -60,7 +60,7 @@ async def test_whoever_watches_is_woken_when_a_message_moves(world: World) -> No
 
     await world.send("US")
 
-    await asyncio.wait_for(watching, 5)
+    await asyncio.wait_for(watching, 20)
 
 
 async def test_every_step_names_the_log_and_the_place_that_prove_it(world: World) -> None:

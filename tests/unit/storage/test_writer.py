@@ -185,7 +185,7 @@ async def test_a_transaction_that_cannot_begin_leaves_nobody_without_an_answer(
     database.broken_text = "BEGIN IMMEDIATE"
     for _ in range(2):
         with pytest.raises(StoreError):
-            await asyncio.wait_for(store.write(Step.SETUP, put("a")), 5)
+            await asyncio.wait_for(store.write(Step.SETUP, put("a")), 20)
 
 
 async def test_what_is_no_ordinary_error_is_fatal(faulty: tuple[FaultyDatabase, SqlStore]) -> None:
@@ -343,7 +343,7 @@ async def test_stopping_in_the_middle_of_a_failing_group_does_not_hang(
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0.05)
     go.set()
-    await asyncio.wait_for(closing, 10)
+    await asyncio.wait_for(closing, 20)
     for task in (first, second):
         with pytest.raises(StoreError):
             await task
