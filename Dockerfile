@@ -7,13 +7,15 @@ ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS build
 ARG PIP_NO_INDEX=
+# requirements-hsm.lock for a node whose signing keys are in a PKCS#11 token (docs/token.md).
+ARG LOCK=requirements.lock
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 RUN python -m venv /opt/entente
 # The pattern stands for var/wheelhouse, which need not be there.
-COPY requirements.lock var/wheelhous[e] wheels/
+COPY ${LOCK} var/wheelhous[e] wheels/
 # Wheels only, each with a hash from the lock: nothing is built, so nothing runs that the hashes do not cover.
-RUN /opt/entente/bin/pip install --quiet --require-hashes --only-binary :all: --find-links wheels -r wheels/requirements.lock
+RUN /opt/entente/bin/pip install --quiet --require-hashes --only-binary :all: --find-links wheels -r wheels/${LOCK}
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway/ gateway/
 COPY schemas/ schemas/

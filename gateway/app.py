@@ -41,6 +41,7 @@ from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
 from gateway.keyring.registry import Holder, SpkiDigest
+from gateway.keyring.token import token_settings
 from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
 from gateway.link.server import peer_app
@@ -115,7 +116,12 @@ def open_home(home: Path) -> Opened:
     """
     config = load_config(home)
     passphrase = read_passphrase_file(resolve(home, config.keys.passphrase_file))
-    keyring = FileKeyring.open(home, passphrase=passphrase, production=config.node.mode == "production")
+    keyring = FileKeyring.open(
+        home,
+        passphrase=passphrase,
+        production=config.node.mode == "production",
+        token=token_settings(home, config),
+    )
     named = (config.node.name, config.node.nation, config.peer_nation, config.peer.name)
     if named != (keyring.node, keyring.nation, keyring.peer_nation, keyring.peer_node):
         msg = "gateway.toml names another node or peer than the key statements: node.name, node.nation, peers"
@@ -247,6 +253,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
     opened = open_home(home)
     config, keyring = opened.config, opened.keyring
     configure_logs(config.log.level, node=config.node.name)
+    keyring.say_token_changes()
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         store = open_store(home, config)

@@ -32,6 +32,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.errors import ConfigError
 
 PREFIX: Final = "ENTENTE_"
+TOKEN_TIMEOUT_S: Final = 10.0
 
 _EXPECTED: Final = {
     "listen": "address:port, such as 127.0.0.1:9441; several addresses of one port are separated by commas",
@@ -156,14 +157,32 @@ class StoreSection(_Section):
         return url
 
 
+class TokenSection(_Section):
+    """A PKCS#11 token that holds the classical half of the log and cosigner keys. See docs/token.md.
+
+    Attributes:
+        module: The maker's PKCS#11 library.
+        label: Label of the token; one token has it.
+        pin_file: File that holds the user PIN, readable by the node's user alone.
+        timeout_s: Longest wait for one call, seconds.
+    """
+
+    module: Path
+    label: str = Field(min_length=1, max_length=32)
+    pin_file: Path
+    timeout_s: float = Field(default=TOKEN_TIMEOUT_S, ge=0.1, le=120.0)
+
+
 class KeysSection(_Section):
     """How sealed keys are opened.
 
     Attributes:
         passphrase_file: File that holds the passphrase, readable by the node's user alone.
+        token: Where one half of the signing keys is; in the sealed files with the other one if absent.
     """
 
     passphrase_file: Path = Path("keys/passphrase")
+    token: TokenSection | None = None
 
 
 class LimitsSection(_Section):

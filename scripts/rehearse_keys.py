@@ -73,6 +73,8 @@ class Nation:
         self.name = name
         self.port = port
         self.process: subprocess.Popen[bytes] | None = None
+        # Options of the ceremony that name a token.
+        self.token: tuple[str, ...] = ()
         for what in ("node", "first", "second", "issuing"):
             self.write_phrase(what, f"{what} half of {name} {os.urandom(9).hex()}")
 
@@ -118,6 +120,7 @@ class Nation:
             *("--port-base", str(self.port - (1 if self.name == "fr" else 11))),
             *("--custodian", first, "--custodian", second, "--witness", f"Witness {self.name.upper()}"),
             *("--passphrase-file", f"phrases/{self.name}-node"),
+            *self.token,
             *self.root,
             *self.issuing[2:],
         )

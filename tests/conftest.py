@@ -46,6 +46,7 @@ NEEDS = {
     "golang": ("/usr/share/gocode/src/golang.org/x/mod", "golang-go, golang-golang-x-mod-dev"),
     "nodejs": ("/usr/bin/npm", "nodejs, npm"),
     "prometheus": ("/usr/bin/promtool", "prometheus"),
+    "hsm": ("/usr/bin/softhsm2-util", "softhsm2"),
 }
 
 

@@ -22,7 +22,7 @@ from gateway.core.generation import first_of
 from gateway.core.keybox import KemPrivateKey, kem_key_id
 from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
-from gateway.core.signature import HybridSigner, HybridVerifier, SoftwareSigner
+from gateway.core.signature import HybridSigner, HybridVerifier, SigningAwayError, SoftwareSigner
 from gateway.errors import GatewayError, StoreError
 from gateway.keyring.statement import (
     KeyStatement,
@@ -115,7 +115,9 @@ class WorldKeyring:
         self.statement = _statement(nation, 1)
         # Keys stay in the folder, whatever statement lies beside them.
         self._newest_key = 1
-        self.cosigner: HybridSigner = _signer(self.pair.node, 1)
+        # Keys of statements up to this version are in a token that is away, or gone.
+        self.away_up_to = 0
+        self.cosigner: HybridSigner = _InToken(self, self.pair.node, 1)
         self.peer_statement = _statement(other(nation), 1)
         self._peer = [self._verify(self.peer_statement)]
         self._kem: dict[bytes, tuple[KemPrivateKey, int]] = {}
@@ -131,15 +133,18 @@ class WorldKeyring:
             self.statement = statement
         return is_newer
 
+    def check_signing(self) -> None:
+        self.cosigner.sign_ed25519(b"")
+
     def use_cosigner_of(self, statement: bytes) -> None:
-        self.cosigner = _signer(self.pair.node, _read(statement).version)
+        self.cosigner = _InToken(self, self.pair.node, _read(statement).version)
 
     @property
     def peer_cosigners(self) -> tuple[HybridVerifier, ...]:
         return self._newest_two(lambda stated: stated.cosigner)
 
     def log_signer(self, origin: str, statement: bytes) -> HybridSigner:
-        return _signer(origin, _read(statement).version)
+        return _InToken(self, origin, _read(statement).version)
 
     def own_verifiers(self, origin: str) -> tuple[HybridVerifier, ...]:
         return tuple(_signer(origin, version).verifier for version in range(self._newest_key, 0, -1))
@@ -182,6 +187,32 @@ class WorldKeyring:
             node=NODES[nation],
             lowest_version=lowest,
         )
+
+
+class _InToken:
+    """A key of which one half is in a token that may be away."""
+
+    def __init__(self, keyring: WorldKeyring, name: str, version: int) -> None:
+        self._keyring = keyring
+        self._signer = _signer(name, version)
+        self._version = version
+
+    @property
+    def name(self) -> str:
+        return self._signer.name
+
+    @property
+    def verifier(self) -> HybridVerifier:
+        return self._signer.verifier
+
+    def sign_ed25519(self, message: bytes) -> bytes:
+        if self._version <= self._keyring.away_up_to:
+            msg = "the token is away"
+            raise SigningAwayError(msg)
+        return self._signer.sign_ed25519(message)
+
+    def sign_mldsa87(self, message: bytes, *, context: bytes = b"") -> bytes:
+        return self._signer.sign_mldsa87(message, context=context)
 
 
 def pair_of(nation: str) -> Pair:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.config import TOKEN_TIMEOUT_S
 from gateway.errors import GatewayError
 from gateway.keyring.ceremony import NodePlan, Passphrases, ServerNames, hold_ceremony
 from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Addresses, Ports, write_config
@@ -29,6 +30,7 @@ from gateway.keyring.passphrase import (
     read_passphrase_file,
 )
 from gateway.keyring.refusals import CeremonyError
+from gateway.keyring.token import TokenSettings
 from gateway.keyring.transcript import People, fingerprint_lines, transcript_digest
 from gateway.keyring.trust import read_published_as_stated
 from gateway.system import SystemClock
@@ -90,6 +92,11 @@ def init(
     port_base: Annotated[int, typer.Option(min=1, max=65_000, help="Ports are counted from it.")] = (
         DEFAULT_PORT_BASE
     ),
+    token_module: Annotated[
+        Path | None, typer.Option(help="PKCS#11 library: half of each signing key is made in a token.")
+    ] = None,
+    token_label: Annotated[str, typer.Option(help="Label of that token.")] = "",
+    token_pin_file: Annotated[Path | None, typer.Option(help="File with the token's user PIN.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Make both test homes below --home.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -115,8 +122,9 @@ def init(
             names=_names(name or ([LOOPBACK, "localhost"] if mode == "test" else [])),
         )
         node_home = NodeHome(path=home)
+        token = _token(node_home, token_module, token_label, token_pin_file)
         if plan.test:
-            make_test_home(node_home, plan, now=now())
+            make_test_home(node_home, plan, now=now(), token=token)
         else:
             offline = _offline(node_home, authority)
             people = _people(custodian or [], witness)
@@ -125,7 +133,7 @@ def init(
                 root=_new_root_passphrase(root_passphrase_file or []),
                 issuing=_new_passphrase("the issuing authorities", issuing_passphrase_file),
             )
-            hold_ceremony(node_home, offline, plan, passphrases, now=now(), people=people)
+            hold_ceremony(node_home, offline, plan, passphrases, now=now(), people=people, token=token)
         write_config(
             node_home,
             plan,
@@ -134,6 +142,7 @@ def init(
             or f"https://{plan.peer_node}:{Ports.from_base(port_base, plan.peer_nation).peer}",
             addresses=Addresses.all_on(host),
             passphrase_file=str((passphrase_file or node_home.passphrase).absolute()),
+            token=token,
         )
         _print_made({plan.nation: node_home}, as_json=as_json)
 
@@ -217,6 +226,22 @@ def _new_passphrase(what: str, file: Path | None) -> Passphrase:
     passphrase = read_passphrase_file(file) if file else ask_passphrase(what, confirm=True)
     check_new_passphrase(passphrase, source=file or _PROMPT)
     return passphrase
+
+
+def _token(home: NodeHome, module: Path | None, label: str, pin_file: Path | None) -> TokenSettings | None:
+    """Return the token that three options name, or None for none of them."""
+    if module is None and not label and pin_file is None:
+        return None
+    if module is None or not label or pin_file is None:
+        msg = "a token needs all three: --token-module, --token-label and --token-pin-file"
+        raise CeremonyError(msg)
+    return TokenSettings(
+        module=module.absolute(),
+        label=label,
+        pin_file=pin_file.absolute(),
+        refused_file=home.token_pin_refused,
+        timeout_s=TOKEN_TIMEOUT_S,
+    )
 
 
 def _offline(home: NodeHome, authority: Path | None) -> AuthorityHome:

@@ -9,12 +9,13 @@ import typer
 
 from gateway.cli.init import ask_passphrase, ask_root_passphrase, read_root_passphrase
 from gateway.config import load_config, resolve
-from gateway.core.signature import SoftwareSigner
+from gateway.core.signature import HybridSigner
 from gateway.keyring.ceremony import open_authorities, open_root_signer
 from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.issuing import IssuingAuthority
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.passphrase import Passphrase, read_passphrase_file
+from gateway.keyring.token import token_settings
 from gateway.keyring.trust import read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 
@@ -41,7 +42,7 @@ def open_issuing(
     return open_authorities(node, offline, passphrase, nation=nation)
 
 
-def open_root(node: NodeHome, offline: AuthorityHome, files: list[Path] | None) -> SoftwareSigner:
+def open_root(node: NodeHome, offline: AuthorityHome, files: list[Path] | None) -> HybridSigner:
     """Return the root's signer, opened by what both custodians give."""
     nation = read_published_as_stated(node.own).statement.nation
     if files:
@@ -55,9 +56,11 @@ def open_root(node: NodeHome, offline: AuthorityHome, files: list[Path] | None) 
 
 def open_node(node: NodeHome, file: Path | None) -> KeyFolder:
     """Return the node's keys, opened with the passphrase that the configuration names, or another."""
-    configured = resolve(node.path, load_config(node.path).keys.passphrase_file)
-    passphrase = _passphrase("the node's keys", file, configured)
-    return KeyFolder.open(node.keys, passphrase=passphrase, allow_test=True)
+    config = load_config(node.path)
+    passphrase = _passphrase("the node's keys", file, resolve(node.path, config.keys.passphrase_file))
+    return KeyFolder.open(
+        node.keys, passphrase=passphrase, allow_test=True, token=token_settings(node.path, config)
+    )
 
 
 def _passphrase(what: str, file: Path | None, default: Path) -> Passphrase:

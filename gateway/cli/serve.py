@@ -13,6 +13,7 @@ import typer
 from gateway.app import serve_node
 from gateway.config import load_config
 from gateway.errors import GatewayError
+from gateway.keyring.token import look_at_token, token_settings
 from gateway.node.advice import ADVICE
 
 config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration of a node.")
@@ -53,9 +54,15 @@ def _stop(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio
 
 @config_app.command("check", epilog="Example: entente config check --home var/demo/fr")
 def check_command(home: Home, *, as_json: AsJson = False) -> None:
-    """Print the effective configuration, or every error in it at once."""
+    """Print the effective configuration, or every error in it at once.
+
+    A token that it names is looked at without its PIN; `entente doctor` logs in and signs.
+    """
     try:
         config = load_config(home)
+        token = token_settings(home, config)
+        if token is not None:
+            look_at_token(token)
     except GatewayError as error:
         typer.echo(f"{error} [{error.code}]", err=True)
         raise typer.Exit(1) from error
@@ -64,6 +71,9 @@ def check_command(home: Home, *, as_json: AsJson = False) -> None:
         typer.echo(json.dumps(values, indent=2))
         return
     for section, content in values.items():
+        if content is None:
+            typer.echo(f"{section} = None")
+            continue
         for key, value in content.items():
             if isinstance(value, dict):
                 for name, inner in value.items():

@@ -62,9 +62,11 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
         ),
         "cannot-sign": advice(
             "The node cannot sign its audit log; nothing new can be proven.",
-            "The event housekeeping.failed names the code: keys, token, passphrase (docs/keys.md).",
+            "With a token: connect it or start its service; the event token.lost says why (docs/token.md). "
+            "Without one: the event housekeeping.failed names the code (docs/keys.md).",
             "Le nœud ne peut pas signer son journal d'audit ; rien de nouveau ne peut être prouvé.",
-            "L'événement housekeeping.failed nomme le code : clés, jeton, phrase secrète (docs/keys.md).",
+            "Avec un jeton : branchez-le ou relancez son service ; l'événement token.lost dit pourquoi "
+            "(docs/token.md). Sans jeton : l'événement housekeeping.failed nomme le code (docs/keys.md).",
         ),
         "store-stalled": advice(
             "The database has not finished a write for ten seconds; posts get no answer.",
@@ -132,6 +134,12 @@ CAUSES: Final[Mapping[str, Advice]] = MappingProxyType(
             "The code of `line` says what for; call the peer's operators.",
             "Le nœud partenaire refuse ce que ce nœud envoie.",
             "Le code de `line` dit pourquoi ; appelez les exploitants du pair.",
+        ),
+        Cause.CANNOT_SIGN.value: advice(
+            "This node cannot sign: the token with half of its keys is away. Sent when it is back.",
+            "Connect the token or start its service; the event token.lost says why (docs/token.md).",
+            "Ce nœud ne peut pas signer : le jeton qui détient la moitié de ses clés manque. L'envoi suivra.",
+            "Branchez le jeton ou relancez son service ; token.lost dit pourquoi (docs/token.md).",
         ),
         Cause.PAIR_FROZEN.value: advice(
             "The pair is frozen: two signed notes contradict each other.",

@@ -26,13 +26,15 @@ from gateway.core.note import (
     VerifierKey,
     check_name,
 )
-from gateway.errors import MalformedError, OperatorError
+from gateway.errors import MalformedError, OperatorError, UnavailableError
 
 ED25519_PUBLIC_BYTES: Final = 32
 ED25519_SIGNATURE_BYTES: Final = 64
 MLDSA87_PUBLIC_BYTES: Final = 2_592
 MLDSA87_SIGNATURE_BYTES: Final = 4_627
 SEED_BYTES: Final = 32
+
+_SEED: Final = f"a seed is {SEED_BYTES} bytes"
 
 
 class SigningFaultError(OperatorError):
@@ -41,12 +43,19 @@ class SigningFaultError(OperatorError):
     code = "signing-fault"
 
 
+class SigningAwayError(UnavailableError):
+    """A private key cannot be reached now: its token is away. Nothing was signed; the same works later."""
+
+    code = "signing-away"
+
+
 class HybridSigner(Protocol):
     """Signs with the two private keys of one name.
 
     An implementation verifies every signature before it returns it (raising
     `SigningFaultError`), so a faulty device cannot publish a note that nobody accepts.
-    Calls may block for milliseconds; an event loop makes them in a thread.
+    Calls may block for milliseconds, and for seconds if a device is slow; an event loop makes
+    them in a thread. A device that is away raises `SigningAwayError`.
     """
 
     @property
@@ -161,31 +170,47 @@ class HybridVerifier:
         )
 
 
-class SoftwareSigner:
-    """A hybrid key whose private parts are in the memory of this process."""
+class Ed25519Half(Protocol):
+    """The classical half of a hybrid key, wherever its private part is."""
 
-    __slots__ = ("_ed25519", "_mldsa87", "_verifier")
+    @property
+    def public_key(self) -> bytes:
+        """Return the public key, 32 bytes."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the Ed25519 signature of ``message``, 64 bytes; may block for as long as a device may."""
+        ...
+
+
+class JoinedSigner:
+    """A hybrid key of an Ed25519 half that may be anywhere and an ML-DSA-87 half in this process.
+
+    The one implementation of `HybridSigner`: what it does not verify it does not hand out.
+    """
+
+    __slots__ = ("_mldsa87", "_verifier", "ed25519")
     _FAULT: ClassVar = "a signature that was just made does not verify"
 
-    def __init__(self, *, name: str, ed25519_seed: bytes, mldsa87_seed: bytes) -> None:
-        """Load the private keys.
+    def __init__(self, *, name: str, ed25519: Ed25519Half, mldsa87_seed: bytes) -> None:
+        """Load the ML-DSA-87 half; the other one is not asked for anything yet.
 
         Args:
             name: Key name.
-            ed25519_seed: 32 bytes, RFC 8032.
+            ed25519: The classical half.
             mldsa87_seed: 32 bytes, FIPS 204.
 
         Raises:
-            MalformedError: A seed has another length, or the name cannot stand in a note.
+            MalformedError: The seed has another length, the public key is none, or the name cannot
+                stand in a note.
         """
-        if len(ed25519_seed) != SEED_BYTES or len(mldsa87_seed) != SEED_BYTES:
-            msg = f"a seed is {SEED_BYTES} bytes"
-            raise MalformedError(msg)
-        self._ed25519 = Ed25519PrivateKey.from_private_bytes(ed25519_seed)
+        if len(mldsa87_seed) != SEED_BYTES:
+            raise MalformedError(_SEED)
+        self.ed25519 = ed25519
         self._mldsa87 = MLDSA87PrivateKey.from_seed_bytes(mldsa87_seed)
         self._verifier = HybridVerifier(
             name=name,
-            ed25519=self._ed25519.public_key().public_bytes_raw(),
+            ed25519=ed25519.public_key,
             mldsa87=self._mldsa87.public_key().public_bytes_raw(),
         )
 
@@ -201,7 +226,7 @@ class SoftwareSigner:
 
     def sign_ed25519(self, message: bytes) -> bytes:
         """Return the Ed25519 signature of ``message``, 64 bytes."""
-        signature = self._ed25519.sign(message)
+        signature = self.ed25519.sign(message)
         if not self._verifier.is_ed25519_valid(signature, message):
             raise SigningFaultError(self._FAULT)
         return signature
@@ -212,3 +237,37 @@ class SoftwareSigner:
         if not self._verifier.is_mldsa87_valid(signature, message, context=context):
             raise SigningFaultError(self._FAULT)
         return signature
+
+
+class SoftwareSigner(JoinedSigner):
+    """A hybrid key whose private parts are both in the memory of this process."""
+
+    __slots__ = ()
+
+    def __init__(self, *, name: str, ed25519_seed: bytes, mldsa87_seed: bytes) -> None:
+        """Load the private keys.
+
+        Args:
+            name: Key name.
+            ed25519_seed: 32 bytes, RFC 8032.
+            mldsa87_seed: 32 bytes, FIPS 204.
+
+        Raises:
+            MalformedError: A seed has another length, or the name cannot stand in a note.
+        """
+        super().__init__(name=name, ed25519=_SoftwareHalf(ed25519_seed), mldsa87_seed=mldsa87_seed)
+
+
+class _SoftwareHalf:
+    """An Ed25519 key in the memory of this process."""
+
+    __slots__ = ("_key", "public_key")
+
+    def __init__(self, seed: bytes) -> None:
+        if len(seed) != SEED_BYTES:
+            raise MalformedError(_SEED)
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public_key = self._key.public_key().public_bytes_raw()
+
+    def sign(self, message: bytes) -> bytes:
+        return self._key.sign(message)

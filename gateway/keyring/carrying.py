@@ -16,7 +16,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from gateway.core.signature import SoftwareSigner
+from gateway.core.signature import HybridSigner
 from gateway.errors import PeerError
 from gateway.keyring.access import read_revocations
 from gateway.keyring.ceremony import publish_statement
@@ -111,7 +111,7 @@ def unsigned_statement(stick: NodeHome) -> tuple[KeyStatement, list[str]]:
     return following, changes
 
 
-def sign_on_stick(stick: NodeHome, statement: KeyStatement, root: SoftwareSigner) -> None:
+def sign_on_stick(stick: NodeHome, statement: KeyStatement, root: HybridSigner) -> None:
     """Sign the statement that waits on the stick; `carry_in` installs it."""
     publish_statement(stick, statement, root=root)
     destroy(stick.path / UNSIGNED_FILE)

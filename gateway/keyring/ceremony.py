@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv6Address
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.core.signature import SoftwareSigner
+from gateway.core.signature import HybridSigner
 from gateway.keyring.files import (
     make_private_folder,
     make_public_folder,
@@ -53,6 +53,7 @@ from gateway.keyring.statement import (
     root_verifier_keys,
     sign_statement,
 )
+from gateway.keyring.token import TokenSettings, look_at_token
 from gateway.keyring.transcript import NOBODY, People, transcript_digest, write_transcript
 from gateway.keyring.trust import (
     Pin,
@@ -150,6 +151,7 @@ def hold_ceremony(
     *,
     now: datetime,
     people: People = NOBODY,
+    token: TokenSettings | None = None,
 ) -> Made:
     """Make all keys, certificates, statement, registry and record of a node.
 
@@ -160,13 +162,18 @@ def hold_ceremony(
         passphrases: What seals the three folders.
         now: Aware time.
         people: Who is there.
+        token: Where one half of the log and cosigner keys is made; None for keys in files alone.
 
     Returns:
         The transcript, and the authorities for whoever issues more at once.
 
     Raises:
         KeyFileError: There are keys already, or a folder is not private.
+        TokenError: The token is away or refuses.
     """
+    if token is not None:
+        # Before the first folder is made: a ceremony that stops half-way is begun again from nothing.
+        look_at_token(token)
     make_private_folder(authority.path)
     root_folder = KeyFolder.create(
         authority.root, passphrase=passphrases.root, name=f"{plan.nation} root", test=plan.test, now=now
@@ -180,7 +187,7 @@ def hold_ceremony(
     )
     make_public_folder(home.path)
     node_folder = KeyFolder.create(
-        home.keys, passphrase=passphrases.node, name=plan.node, test=plan.test, now=now
+        home.keys, passphrase=passphrases.node, name=plan.node, test=plan.test, now=now, token=token
     )
     make_private_folder(home.kem)
     make_private_folder(home.data)
@@ -212,7 +219,7 @@ def hold_ceremony(
     return Made(record=record, authorities=authorities)
 
 
-def publish_statement(home: NodeHome, statement: KeyStatement, *, root: SoftwareSigner) -> None:
+def publish_statement(home: NodeHome, statement: KeyStatement, *, root: HybridSigner) -> None:
     """Sign a statement with the root and put it where the node and the peer find it."""
     keep_verifier_keys(home.own_verifier_keys, statement)
     write_public(home.own.statement, sign_statement(statement, root=root))
@@ -249,7 +256,7 @@ def issue_peer_certificate(
     write_public(home.own.peer_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
 
 
-def open_root_signer(authority: AuthorityHome, passphrase: Passphrase, *, nation: str) -> SoftwareSigner:
+def open_root_signer(authority: AuthorityHome, passphrase: Passphrase, *, nation: str) -> HybridSigner:
     """Return the signer of statements.
 
     Raises:
@@ -297,7 +304,7 @@ class _NodeKeys:
 
 def _make_root(
     home: NodeHome, folder: KeyFolder, plan: NodePlan, *, now: datetime
-) -> tuple[Issuer, SoftwareSigner]:
+) -> tuple[Issuer, HybridSigner]:
     name = root_name(plan.nation)
     key = folder.create_p384(ROOT_CERTIFICATE_KEY, purpose=Purpose.ROOT_CERTIFICATE, name=name, now=now)
     certificate = build_root(key, nation=plan.nation, test=plan.test, serial=new_serial(), now=now)

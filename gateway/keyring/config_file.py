@@ -16,6 +16,7 @@ from typing import Final
 from gateway.keyring.ceremony import NodePlan
 from gateway.keyring.files import write_public
 from gateway.keyring.home import NodeHome
+from gateway.keyring.token import TokenSettings
 
 DEFAULT_PORT_BASE: Final = 9_440
 LOOPBACK: Final = "127.0.0.1"
@@ -76,6 +77,7 @@ def write_config(
     peer_url: str,
     addresses: Addresses = _ON_LOOPBACK,
     passphrase_file: str = "keys/passphrase",  # noqa: S107 - a path
+    token: TokenSettings | None = None,
 ) -> None:
     """Write ``gateway.toml``, replacing what is there.
 
@@ -86,6 +88,7 @@ def write_config(
         peer_url: Base address of the peer's peer port.
         addresses: Where each port listens.
         passphrase_file: Absolute, or relative to the home.
+        token: Where one half of the signing keys is, or None.
     """
     remark = _TEST_REMARK if plan.test else ""
     text = f"""\
@@ -112,6 +115,13 @@ url = "sqlite:///data/gateway.db"
 
 [keys]
 passphrase_file = {_quoted(passphrase_file)}
+"""
+    if token is not None:
+        text += f"""
+[keys.token]
+module = {_quoted(str(token.module))}
+label = {_quoted(token.label)}
+pin_file = {_quoted(str(token.pin_file))}
 """
     write_public(home.config, text.encode())
 

@@ -35,6 +35,7 @@ from gateway.keyring.passphrase import read_passphrase_file, write_generated_pas
 from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.registry import Role
 from gateway.keyring.rotation import renew_node_certificates
+from gateway.keyring.token import TokenSettings
 from gateway.keyring.trust import (
     crl_next_update,
     import_peer,
@@ -131,7 +132,9 @@ def make_homes(
     return homes
 
 
-def make_test_home(home: NodeHome, plan: NodePlan, *, now: datetime) -> str:
+def make_test_home(
+    home: NodeHome, plan: NodePlan, *, now: datetime, token: TokenSettings | None = None
+) -> str:
     """Make a home with its authority, passphrases and certificates; return the record."""
     make_private_folder(home.keys)
     make_private_folder(home.authority.path)
@@ -142,7 +145,7 @@ def make_test_home(home: NodeHome, plan: NodePlan, *, now: datetime) -> str:
         root=write_generated_passphrase(home.authority.root_passphrase),
         issuing=write_generated_passphrase(home.authority.issuing_passphrase),
     )
-    made = hold_ceremony(home, home.authority, plan, passphrases, now=now)
+    made = hold_ceremony(home, home.authority, plan, passphrases, now=now, token=token)
     agencies = [NewHolder(code=code, role=Role.AGENCY) for code in AGENCIES.get(plan.nation, ())]
     operators = [NewHolder(code=name, role=role) for name, role in OPERATORS.items()]
     issue_test_holders(home, made.authorities[Authority.AGENCIES], agencies, now=now)

@@ -115,6 +115,11 @@ class NodeHome:
         return self.keys / PASSPHRASE_FILE
 
     @property
+    def token_pin_refused(self) -> Path:
+        """Return the file that remembers which PIN the token has refused."""
+        return self.data / "token-pin-refused"
+
+    @property
     def kem(self) -> Path:
         """Return the folder of KEM keys."""
         return self.keys / "kem"

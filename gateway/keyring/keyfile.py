@@ -71,7 +71,9 @@ class Purpose(StrEnum):
     UNLOCK = "unlock"
     STORAGE = "storage"
     LOG = "log"
+    LOG_IN_TOKEN = "log-in-token"  # noqa: S105 - a use, no password
     COSIGNER = "cosigner"
+    COSIGNER_IN_TOKEN = "cosigner-in-token"  # noqa: S105 - a use, no password
     TLS = "tls"
     KEM = "kem"
     ROOT_CERTIFICATE = "root-certificate"

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from gateway.core.signature import SEED_BYTES, HybridVerifier, SoftwareSigner
+from gateway.core.signature import SEED_BYTES, HybridVerifier, JoinedSigner, SoftwareSigner
 from gateway.errors import MalformedError
 from gateway.keyring.files import destroy, make_private_folder
 from gateway.keyring.keyfile import (
@@ -40,6 +40,9 @@ from gateway.keyring.keyfile import (
 )
 from gateway.keyring.passphrase import Passphrase
 from gateway.keyring.refusals import KeyFileError, Refusal
+from gateway.keyring.token import Token, TokenSettings
+from gateway.keyring.token_key import IN_TOKEN, TokenHalf, TokenSecret, new_token_id
+from gateway.keyring.token_pin import RefusedPin
 
 UNLOCK_FILE: Final = "unlock.key"
 KEY_SUFFIX: Final = ".key"
@@ -53,14 +56,25 @@ class KeyFolder:
         path: The folder.
         unlock: Its unlock key.
         test: Whether its keys are test keys.
+        token: Where one half of new signing keys is made, and where that of others is.
     """
 
     path: Path
     unlock: UnlockKey
     test: bool
+    token: Token | None = None
 
     @classmethod
-    def create(cls, path: Path, *, passphrase: Passphrase, name: str, test: bool, now: datetime) -> KeyFolder:
+    def create(
+        cls,
+        path: Path,
+        *,
+        passphrase: Passphrase,
+        name: str,
+        test: bool,
+        now: datetime,
+        token: TokenSettings | None = None,
+    ) -> KeyFolder:
         """Make the folder, if need be, and its unlock key.
 
         Args:
@@ -69,6 +83,7 @@ class KeyFolder:
             name: Whose folder it is; written in the unlock key.
             test: Whether production has to refuse its keys.
             now: Aware time.
+            token: Where one half of its signing keys is made; None for keys in files alone.
 
         Raises:
             KeyFileError: It holds an unlock key already, or is not private.
@@ -85,11 +100,13 @@ class KeyFolder:
             test=test,
             opener=passphrase,
         )
-        return cls(path=path, unlock=unlock, test=test)
+        return cls(path=path, unlock=unlock, test=test, token=_token(token, unlock))
 
     @classmethod
-    def open(cls, path: Path, *, passphrase: Passphrase, allow_test: bool) -> KeyFolder:
-        """Open a folder; takes one Argon2id.
+    def open(
+        cls, path: Path, *, passphrase: Passphrase, allow_test: bool, token: TokenSettings | None = None
+    ) -> KeyFolder:
+        """Open a folder; takes one Argon2id. The token is asked when it is needed.
 
         Raises:
             KeyFileError: With one of the reasons of `Refusal`.
@@ -97,7 +114,8 @@ class KeyFolder:
         header, secret = open_key_file(
             path / UNLOCK_FILE, purpose=Purpose.UNLOCK, opener=passphrase, allow_test=allow_test
         )
-        return cls(path=path, unlock=UnlockKey(key_id=header.key_id, secret=secret), test=header.test)
+        unlock = UnlockKey(key_id=header.key_id, secret=secret)
+        return cls(path=path, unlock=unlock, test=header.test, token=_token(token, unlock))
 
     def change_passphrase(self, passphrase: Passphrase, *, now: datetime) -> None:
         """Seal the unlock key under another passphrase. The other files stay as they are.
@@ -158,16 +176,31 @@ class KeyFolder:
         self.put(file, secret, purpose=purpose, key_id=key_id, name=name, now=now)
         return secret
 
-    def create_hybrid(self, file: str, *, purpose: Purpose, name: str, now: datetime) -> SoftwareSigner:
-        """Make an Ed25519 and an ML-DSA-87 key under one name and return their signer."""
-        seeds = secrets.token_bytes(2 * SEED_BYTES)
-        signer = hybrid_signer(seeds, name=name)
+    def create_hybrid(self, file: str, *, purpose: Purpose, name: str, now: datetime) -> JoinedSigner:
+        """Make an Ed25519 and an ML-DSA-87 key under one name and return their signer.
+
+        With a token, the Ed25519 key of a log or cosigner is made in it. A crash before the file is
+        written leaves a key in the token that no file names: it can be removed there.
+
+        Raises:
+            TokenError: The token is away or refuses.
+        """
+        if self.token is not None and purpose in IN_TOKEN:
+            token_id = new_token_id()
+            public_key = self.token.generate(token_id, label=f"{name} {file.removesuffix(KEY_SUFFIX)}")
+            seed = secrets.token_bytes(SEED_BYTES)
+            stored = TokenSecret(mldsa87_seed=seed, ed25519=public_key, token_id=token_id)
+            purpose, secret = IN_TOKEN[purpose], stored.to_bytes()
+            signer = self._token_signer(file, secret, name=name)
+        else:
+            secret = secrets.token_bytes(2 * SEED_BYTES)
+            signer = hybrid_signer(secret, name=name)
         key_id = hybrid_key_id(signer.verifier)
-        self.put(file, seeds, purpose=purpose, key_id=key_id, name=name, now=now)
+        self.put(file, secret, purpose=purpose, key_id=key_id, name=name, now=now)
         return signer
 
-    def open_hybrid(self, file: str, *, purpose: Purpose, name: str | None = None) -> SoftwareSigner:
-        """Return the signer of a hybrid key.
+    def open_hybrid(self, file: str, *, purpose: Purpose, name: str | None = None) -> JoinedSigner:
+        """Return the signer of a hybrid key; a token that holds half of it is not asked yet.
 
         Args:
             file: File of this folder.
@@ -177,14 +210,24 @@ class KeyFolder:
         Raises:
             KeyFileError: With one of the reasons of `Refusal`.
         """
-        header, seeds = self.get(file, purpose=purpose)
+        in_token = IN_TOKEN.get(purpose)
+        if in_token is not None and read_header(self.path / file).purpose is in_token:
+            purpose, make = in_token, self._token_signer
+        else:
+            make = _file_signer
+        header, secret = self.get(file, purpose=purpose)
         try:
-            signer = hybrid_signer(seeds, name=header.name if name is None else name)
+            signer = make(file, secret, name=header.name if name is None else name)
         except MalformedError as error:
             raise KeyFileError(self.path / file, Refusal.ALTERED) from error
         if hybrid_key_id(signer.verifier) != header.key_id:
             raise KeyFileError(self.path / file, Refusal.ALTERED)
         return signer
+
+    def _token_signer(self, file: str, secret: bytes, *, name: str) -> JoinedSigner:
+        parts = TokenSecret.from_bytes(secret)
+        half = TokenHalf(self.token, parts, file=file)
+        return JoinedSigner(name=name, ed25519=half, mldsa87_seed=parts.mldsa87_seed)
 
     def create_p384(
         self, file: str, *, purpose: Purpose, name: str, now: datetime, replace: bool = False
@@ -218,6 +261,17 @@ class KeyFolder:
     def destroy(self, file: str) -> None:
         """Overwrite and remove a file; absent is fine."""
         destroy(self.path / file)
+
+
+def _token(settings: TokenSettings | None, unlock: UnlockKey) -> Token | None:
+    if settings is None:
+        return None
+    return Token(settings, refused=RefusedPin(settings.refused_file, unlock))
+
+
+def _file_signer(file: str, secret: bytes, *, name: str) -> JoinedSigner:
+    del file
+    return hybrid_signer(secret, name=name)
 
 
 def hybrid_signer(seeds: bytes, *, name: str) -> SoftwareSigner:

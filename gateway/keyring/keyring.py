@@ -22,7 +22,7 @@ import structlog
 from gateway.core.keybox import KemPrivateKey
 from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
-from gateway.core.signature import HybridVerifier, SoftwareSigner
+from gateway.core.signature import HybridSigner, HybridVerifier, SigningAwayError
 from gateway.keyring.files import write_public
 from gateway.keyring.home import STORAGE_KEY, TLS_PEER_KEY, TLS_SERVER_KEY, NodeHome
 from gateway.keyring.kemstore import KemStore
@@ -30,7 +30,7 @@ from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.own_keys import OwnKeys
 from gateway.keyring.passphrase import Passphrase
-from gateway.keyring.refusals import KeyFileError, Refusal, TrustError
+from gateway.keyring.refusals import KeyFileError, Refusal, TokenError, TrustError
 from gateway.keyring.registry import SpkiDigest
 from gateway.keyring.statement import (
     KeyStatement,
@@ -39,6 +39,7 @@ from gateway.keyring.statement import (
     verify_statement,
 )
 from gateway.keyring.tls import TlsIdentity, tls_identity
+from gateway.keyring.token import TokenSettings
 from gateway.keyring.trust import (
     Published,
     keep_verifier_keys,
@@ -84,24 +85,30 @@ class FileKeyring:
         self._kem = KemStore(replace(folder, path=home.kem), node=self.node)
 
     @classmethod
-    def open(cls, home: Path, *, passphrase: Passphrase, production: bool) -> FileKeyring:
-        """Open the keys of a home.
+    def open(
+        cls, home: Path, *, passphrase: Passphrase, production: bool, token: TokenSettings | None = None
+    ) -> FileKeyring:
+        """Open the keys of a home, and see that the token signs with those that are stated.
 
         Args:
             home: The node home.
             passphrase: What opens its ``keys/unlock.key``.
             production: True refuses test keys, and an authority inside the home.
+            token: Where one half of the signing keys is; None if all are in files.
 
         Raises:
             KeyFileError: A file is refused; the text says which and why.
+            TokenError: The token is away, or not the one that holds the keys.
             TrustError: Keys, statement and peer do not fit together.
         """
         node_home = NodeHome(path=home)
         if production and node_home.authority.path.exists():
             msg = "the authority lies inside the node home; in production it is kept offline"
             raise TrustError(msg)
-        folder = KeyFolder.open(node_home.keys, passphrase=passphrase, allow_test=not production)
-        return cls(node_home, folder)
+        folder = KeyFolder.open(node_home.keys, passphrase=passphrase, allow_test=not production, token=token)
+        keyring = cls(node_home, folder)
+        keyring._own_keys.prove(keyring.own_statement)
+        return keyring
 
     @property
     def nation(self) -> str:
@@ -134,7 +141,7 @@ class FileKeyring:
         return StorageKey(self._storage_key)
 
     @property
-    def cosigner(self) -> SoftwareSigner:
+    def cosigner(self) -> HybridSigner:
         """Return the signer of cosignatures on the peer's logs that is in use, under the node's name."""
         return self._cosigner
 
@@ -145,6 +152,24 @@ class FileKeyring:
             TrustError: The home holds no such key.
         """
         self._cosigner = self._own_keys.cosigner(_own_statement(statement))
+
+    def say_token_changes(self) -> None:
+        """Let the token, if there is one, log when it is lost, found and slow."""
+        if self._folder.token is not None:
+            self._folder.token.says_changes = True
+
+    def check_signing(self) -> None:
+        """See that the keys in use sign; one signature by each that has a half in a token.
+
+        Raises:
+            SigningAwayError: A token is away, or no longer holds the key.
+        """
+        with self._lock:
+            keys, statement, cosigner = self._own_keys, self._own.statement, self._cosigner
+        try:
+            keys.prove(statement, cosigner=cosigner)
+        except TokenError as error:
+            raise SigningAwayError(str(error)) from error
 
     @property
     def statement(self) -> bytes:
@@ -183,7 +208,7 @@ class FileKeyring:
         """
         return self._newest_two(lambda stated: stated.cosigner)
 
-    def log_signer(self, origin: str, statement: bytes) -> SoftwareSigner:
+    def log_signer(self, origin: str, statement: bytes) -> HybridSigner:
         """Return the key that a statement of this node names for a log or a successor generation.
 
         Raises:

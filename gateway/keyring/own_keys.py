@@ -2,7 +2,8 @@
 
 A log or cosigner key that was replaced stays in its file. A bundle that was signed under it
 may have to be signed once more, for a peer that was restored from a backup; for any other
-size the peer and every auditor refuse it, so it is of no use to a thief.
+size the peer and every auditor refuse it, so it is of no use to a thief. So a key whose half was in
+a token that is lost does no harm here: its file still says which keys signed what.
 
 Files: ``cosigner.key`` is the first key, ``cosigner-v4.key`` the one that statement version 4
 names; the same for ``log-audit`` and ``log-exchange-<nation>``.
@@ -18,13 +19,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.core.signature import HybridVerifier, SoftwareSigner
+from gateway.core.signature import HybridVerifier, JoinedSigner
 from gateway.errors import MalformedError
 from gateway.keyring.home import COSIGNER_KEY, key_file_of
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KEY_SUFFIX, KeyFolder
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.statement import KeyStatement
+from gateway.keyring.token_key import TokenHalf
 
 _LATER: Final = re.compile(r"(?P<first>.+)-v(?P<version>[1-9][0-9]{0,15})")
 
@@ -34,7 +36,7 @@ class _Key:
     """A key of one log or of the cosigner, and the file that holds it."""
 
     file: str
-    signer: SoftwareSigner
+    signer: JoinedSigner
 
 
 class OwnKeys:
@@ -57,13 +59,13 @@ class OwnKeys:
             log.name: _open_all(folder, key_file_of(log.name, node=statement.node), Purpose.LOG)
             for log in statement.logs
         }
-        self._successors: dict[tuple[str, bytes], SoftwareSigner] = {}
+        self._successors: dict[tuple[str, bytes], JoinedSigner] = {}
         self._lock = threading.Lock()
         self.cosigner(statement)
         for log in statement.logs:
             self.log_signer(log.name, statement)
 
-    def cosigner(self, statement: KeyStatement) -> SoftwareSigner:
+    def cosigner(self, statement: KeyStatement) -> JoinedSigner:
         """Return the cosigner that a statement names.
 
         Raises:
@@ -71,7 +73,7 @@ class OwnKeys:
         """
         return _named(self._cosigners, statement.cosigner, COSIGNER_KEY).signer
 
-    def log_signer(self, origin: str, statement: KeyStatement) -> SoftwareSigner:
+    def log_signer(self, origin: str, statement: KeyStatement) -> JoinedSigner:
         """Return the key that a statement names for a log or one of its successor generations.
 
         Raises:
@@ -94,6 +96,23 @@ class OwnKeys:
                 found = self._folder.open_hybrid(key.file, purpose=Purpose.LOG, name=origin)
                 self._successors[origin, wanted.ed25519] = found
             return found
+
+    def prove(self, statement: KeyStatement, *, cosigner: JoinedSigner | None = None) -> None:
+        """See that a token signs with those keys in use of which it has a half.
+
+        Args:
+            statement: Names the keys.
+            cosigner: The cosigner that is in use instead of the one that the statement names.
+
+        Raises:
+            TokenError: One does not; the text says why. Nothing if no key has a half in a token.
+            TrustError: The folder does not hold the keys.
+        """
+        signers = [self.log_signer(log.name, statement) for log in statement.logs]
+        for signer in (*signers, cosigner or self.cosigner(statement)):
+            half = signer.ed25519
+            if isinstance(half, TokenHalf):
+                half.prove()
 
     def log_verifiers(self, origin: str, statement: KeyStatement) -> tuple[HybridVerifier, ...]:
         """Return the public keys of a log or of a successor generation, the newest first.

@@ -59,6 +59,53 @@ class KeyFileError(OperatorError):
         self.refusal = refusal
 
 
+class TokenRefusal(StrEnum):
+    """Reasons why a PKCS#11 token is not used; the value is the sentence that the operator reads."""
+
+    NO_LIBRARY = "python-pkcs11 is not installed here: install the extra “hsm” (docs/token.md)"
+    NOT_CONFIGURED = "the key is in a token, and gateway.toml names none: set keys.token"
+    MODULE = "the PKCS#11 module cannot be loaded: see keys.token.module"
+    ABSENT = "no token has the label keys.token.label: is the device connected, and does its service run?"
+    AMBIGUOUS = "more than one token has the label keys.token.label: give each a label of its own"
+    PIN_WRONG = "the token refuses the PIN in keys.token.pin_file; this PIN is not tried again"
+    PIN_WRONG_BEFORE = (
+        "the PIN in keys.token.pin_file was refused before and is not tried again: "
+        "put the right one into the file"
+    )
+    PIN_LAST_TRY = (
+        "one more wrong PIN would lock the token, so none is tried: log in once by hand with its maker's tool"
+    )
+    PIN_LOCKED = "the PIN of the token is locked: its security officer has to set it anew"
+    PIN_NOT_SET = "the token has no user PIN yet: its security officer has to set one"
+    KEY_ABSENT = "the token does not hold the key: it is another token, or was initialised anew"
+    KEY_OTHER = "the key in the token is not the one that the key file and the key statement name"
+    KEY_CAN_LEAVE = "the key was not made in the token or may leave it, so it is not used"
+    NO_EDDSA = "the token cannot make Ed25519 keys (CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EDDSA)"
+    LATE = "the token has not answered within keys.token.timeout_s"
+    FAILED = "the token does not answer as it should: look at the device and its service"
+    FORKED = "the token is used by the process that opened it, and this is a fork of that"
+
+
+class TokenError(OperatorError):
+    """A PKCS#11 token cannot be used as it is; the text says why and who can mend it.
+
+    Attributes:
+        refusal: Why, as a value to compare with.
+    """
+
+    code = "token-refused"
+
+    def __init__(self, refusal: TokenRefusal, *, about: str = "") -> None:
+        """Give the reason.
+
+        Args:
+            refusal: Why.
+            about: A key's or a file's name, or the module's own word for it; never a secret.
+        """
+        super().__init__(f"{refusal.value} [{about}]" if about else refusal.value)
+        self.refusal = refusal
+
+
 class TrustError(OperatorError):
     """Public files do not fit together: a certificate, statement, registry or pin."""
 

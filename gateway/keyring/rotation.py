@@ -17,7 +17,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.core.signature import HybridVerifier, SoftwareSigner
+from gateway.core.signature import HybridSigner, HybridVerifier
 from gateway.keyring.ceremony import (
     ServerNames,
     issue_peer_certificate,
@@ -41,6 +41,7 @@ from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal
 from gateway.keyring.registry import read_registry, spki_of_key, write_registry
 from gateway.keyring.statement import KeyStatement, next_statement
+from gateway.keyring.token_key import TokenHalf
 from gateway.keyring.trust import read_certificate, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 
@@ -71,7 +72,7 @@ class RevokedCertificate:
 
 
 def rotate_peer_tls(
-    home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, root: SoftwareSigner, *, now: datetime
+    home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, root: HybridSigner, *, now: datetime
 ) -> KeyStatement:
     """Put the next TLS key of the peer port in use, make another next one, and state both.
 
@@ -132,7 +133,7 @@ STAGES: Final[Mapping[str, Callable[..., Staged]]] = {"log": stage_logs, "cosign
 
 
 def rotate_signing_keys(
-    what: str, home: NodeHome, folder: KeyFolder, root: SoftwareSigner, *, now: datetime
+    what: str, home: NodeHome, folder: KeyFolder, root: HybridSigner, *, now: datetime
 ) -> KeyStatement:
     """Make new keys of the logs or of the cosigner and state them.
 
@@ -235,7 +236,11 @@ def _later(
     """Return the public keys for the next statement: those that an interrupted run has left, or new ones."""
     later = later_key(file, statement.version + 1)
     if (folder.path / later).exists():
-        return folder.open_hybrid(later, purpose=purpose).verifier
+        signer = folder.open_hybrid(later, purpose=purpose)
+        if isinstance(signer.ed25519, TokenHalf):
+            # It may have been made in a token that is lost by now: the root must not state that.
+            signer.ed25519.prove()
+        return signer.verifier
     return folder.create_hybrid(later, purpose=purpose, name=name, now=now).verifier
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from gateway.core.bundle import MAX_BUNDLE_ENTRIES
 from gateway.core.digest import digest_of
 from gateway.core.entries import (
     AgreementEntry,
@@ -24,11 +25,12 @@ from gateway.core.entries import (
     encode_entry,
 )
 from gateway.core.envelope import SUITE
+from gateway.core.generation import base_of, index_of
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Announced, Schedule, digests_of
 from gateway.node.audit_log import NODE, AuditLog
-from gateway.node.log_writer import append_bundle, ensure_log
-from gateway.ports import Clock, Keyring, LogKind, Step, Store, StoredNote, Transaction
+from gateway.node.log_writer import append_bundle, ensure_log, extend_log, put_controls
+from gateway.ports import Clock, Keyring, LogHead, LogKind, SentBundle, Step, Store, StoredNote, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -129,15 +131,31 @@ class Announcements:
     def state(self, tx: Transaction) -> int | None:
         """Append the key statement if the log does not end with it; return where it stands, or None.
 
-        One is due at the first start, and after each rotation. It closes its bundle.
+        One is due at the first start, and after each rotation. It closes its bundle: one of its
+        own, or the one at the end of the log if that was never signed. The place is where the
+        bundle begins.
         """
         head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
         statement = encode_entry(KeyStatementEntry(statement=self._keyring.statement))
         stated = tx.logs.newest_control(self._origin, Kind.KEY_STATEMENT)
         if stated is not None and stated[1] == statement:
             return None
-        append_bundle(tx, self._origin, [statement], at_ms=self._clock.now_ms())
-        return head.size
+        bundle = _unsigned_end(tx, self._origin, head)
+        if bundle is None:
+            append_bundle(tx, self._origin, [statement], at_ms=self._clock.now_ms())
+            return head.size
+        # The key for its size may be lost, with a token: closed by the statement, it is the
+        # first one under the new keys. It never left, so nobody has seen it end elsewhere.
+        grown = extend_log(tx, head, [statement])
+        put_controls(tx, self._origin, head.size, [statement])
+        tx.outbox.grow_bundle(bundle.start, end=bundle.end + 1, root=grown.edge.root())
+        return index_of(bundle.start)
+
+    def join(self, tx: Transaction, start: int) -> bool:
+        """Let a statement that is due close the unsigned bundle that begins at an index; return whether."""
+        head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
+        bundle = _unsigned_end(tx, self._origin, head)
+        return bundle is not None and index_of(bundle.start) == start and self.state(tx) is not None
 
     def _agreements(self, tx: Transaction, now_ms: int) -> list[AgreementEntry]:
         """Return what the log does not say yet of the catalogue in force and of a planned one.
@@ -176,6 +194,23 @@ class Announcements:
                 not_after_ms=created_ms + KEM_LIFETIME_MS,
             )
         )
+
+
+def _unsigned_end(tx: Transaction, origin: str, head: LogHead) -> SentBundle | None:
+    """Return the bundle with which a log ends if no note of its end was ever kept, or None."""
+    newest = tx.logs.newest_note(origin)
+    signed = 0 if newest is None else newest.size
+    if signed >= head.size:
+        return None
+    last = tx.outbox.bundles_from(base_of(origin) + head.size - 1, limit=1)
+    is_open = bool(last) and last[0].note is None and last[0].count < MAX_BUNDLE_ENTRIES
+    return last[0] if is_open and not _states_keys(tx, origin, head) else None
+
+
+def _states_keys(tx: Transaction, origin: str, head: LogHead) -> bool:
+    """Return whether a log ends with a key statement: no other one follows it in the same bundle."""
+    stated = tx.logs.newest_control(origin, Kind.KEY_STATEMENT)
+    return stated is not None and stated[0] == head.size - 1
 
 
 def _kem_key_id_of(entry: bytes) -> bytes:

@@ -30,6 +30,7 @@ from gateway.core.cosignature import signing_key, verify_cosignature, verify_log
 from gateway.core.generation import base_of, generation_of
 from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
+from gateway.core.signature import SigningAwayError
 from gateway.core.states import Precedence
 from gateway.errors import (
     GatewayError,
@@ -179,8 +180,9 @@ class Courier:
 
     @property
     def reachable(self) -> bool:
-        """Return whether the last exchange with the peer worked."""
-        return self._failures == 0 and self.breaker is Breaker.CLOSED
+        """Return whether the last exchange with the peer worked, or only our own keys were out of reach."""
+        failed = self._failures > 0 and self.trouble != SigningAwayError.code
+        return not failed and self.breaker is Breaker.CLOSED
 
     @property
     def peer_size(self) -> int:
@@ -524,9 +526,10 @@ class Courier:
         self._failures += 1
         self.trouble = error.code
         frozen = isinstance(error, PairFrozenError)
+        is_ours = isinstance(error, SigningAwayError)
         if frozen:
             self.breaker = Breaker.FROZEN
-        elif self._failures >= BREAKER_FAILURES and self.breaker is Breaker.CLOSED:
+        elif not is_ours and self._failures >= BREAKER_FAILURES and self.breaker is Breaker.CLOSED:
             self.breaker = Breaker.OPEN
         bound = min(self._config.first_wait_s * 2 ** min(self._failures - 1, 16), self._config.longest_wait_s)
         wait = bound * (0.25 + 0.75 * self._entropy.fraction())
@@ -534,7 +537,7 @@ class Courier:
             wait = 0.0  # the peer is there and has told us where to go on
         elif isinstance(error, UnavailableError):
             wait = max(wait, min(float(error.retry_after_s), bound) if error.retry_after_s > 1 else 0)
-        if self._failures in {1, BREAKER_FAILURES} or frozen:
+        if (self._failures in {1, BREAKER_FAILURES} and not is_ours) or frozen:
             log.warning(
                 "peer.failed",
                 peer=self._pair.peer_node,

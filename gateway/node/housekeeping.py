@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 TICK_S = 1.0
 COSIGN_EVERY_S = 60.0
 COSIGN_AGAIN_S = 5.0
+PROVE_EVERY_S = 10.0
 EXPIRE_LIMIT = 1_000
 
 
@@ -64,6 +65,7 @@ class Housekeeping:
         workers: Workers,
         on_due: Callable[[], None],
         on_expired: Callable[[], None],
+        on_can_sign: Callable[[], None],
     ) -> None:
         """Wire the rounds.
 
@@ -80,6 +82,7 @@ class Housekeeping:
             workers: Threads for signatures.
             on_due: Told when the exchange log has something to say.
             on_expired: Told when messages expired.
+            on_can_sign: Told when keys sign again that could not be reached.
         """
         self._store = store
         self._keyring = keyring
@@ -93,6 +96,8 @@ class Housekeeping:
         self._workers = workers
         self._on_due = on_due
         self._on_expired = on_expired
+        self._on_can_sign = on_can_sign
+        self._prove_at_s = 0.0
         self._signed_origin = ""
         self._signed_size = -1
         self._note_s = 0
@@ -129,11 +134,14 @@ class Housekeeping:
         if self._sequencer.rotate_kem():
             self._on_due()
         try:
+            await self._prove_keys()
             await self.sign_audit()
         except GatewayError:
             self.can_sign = False
             raise
-        self.can_sign = True
+        if not self.can_sign:
+            self.can_sign = True
+            self._on_can_sign()
         if self._clock.monotonic_s() >= self._cosign_at_s:
             self._cosign_at_s = self._clock.monotonic_s() + COSIGN_EVERY_S
             await self.keep_mirror_note()
@@ -170,6 +178,13 @@ class Housekeeping:
             log.info("messages.expired", count=count)
             self._on_expired()
             self._on_due()
+
+    async def _prove_keys(self) -> None:
+        """See that the keys sign, so that an idle node does not call itself ready without its token."""
+        if self.can_sign and self._clock.monotonic_s() < self._prove_at_s:
+            return
+        await self._workers.sign(self._keyring.check_signing)
+        self._prove_at_s = self._clock.monotonic_s() + PROVE_EVERY_S
 
     async def sign_audit(self) -> None:
         """Sign the audit log within a second of its growth.

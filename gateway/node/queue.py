@@ -22,6 +22,7 @@ import structlog
 
 from gateway.core.digest import digest_of
 from gateway.core.receipt import exception_label
+from gateway.core.signature import SigningAwayError
 from gateway.core.states import Precedence, State
 from gateway.errors import PairFrozenError, RejectedError
 from gateway.node.audit_log import Actor, AuditLog
@@ -56,6 +57,7 @@ class Cause(StrEnum):
     IN_TURN = "in-turn"
     PEER_AWAY = "peer-away"
     PEER_REFUSES = "peer-refuses"
+    CANNOT_SIGN = "cannot-sign"
     PAIR_FROZEN = "pair-frozen"
     RECOVERING = "recovering"
     NO_PEER_KEY = "no-peer-key"
@@ -309,6 +311,8 @@ def _cause(row: MessageRow, line: Line) -> Cause:
         return Cause.PAIR_FROZEN
     if line.recovering:
         return Cause.RECOVERING
+    if line.trouble == SigningAwayError.code:
+        return Cause.CANNOT_SIGN
     if line.trouble:
         return Cause.PEER_AWAY if line.trouble == "unavailable" else Cause.PEER_REFUSES
     if row.state is State.SENT:

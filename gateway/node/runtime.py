@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +21,7 @@ import structlog
 from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
+from gateway.core.signature import SigningAwayError
 from gateway.errors import OperatorError
 from gateway.node.access import AccessBook, Door
 from gateway.node.admission import Admission
@@ -80,6 +82,9 @@ WATCH_S: Final = 1.0
 
 BACKUP: Final = "backup.made"
 """The event of a backup, and the setting that says when the newest one was made."""
+
+AWAY_S: Final = 1.0
+"""Seconds between two tries of a start whose keys cannot be reached."""
 
 SHIPPING_S: Final = 5.0
 """Seconds that an orderly stop gives the last bundles to reach the peer."""
@@ -309,6 +314,7 @@ class Node:
             workers=self._workers,
             on_due=self._due,
             on_expired=self.tracking.moved,
+            on_can_sign=self._courier.hasten,
         )
         # Each third party is asked by a task of its own, so that none waits for another.
         self._attestations = tuple(
@@ -524,7 +530,8 @@ class Node:
             await wait_for(self._clock, 0.05)
         await self.access.round(closing=True)
         await self.record("node.stopped")
-        await self._housekeeping.sign_audit()
+        with suppress(SigningAwayError):  # the next start signs it
+            await self._housekeeping.sign_audit()
 
     async def _watch(self) -> None:
         """Look once a second at what may close the front door, and forget old keys."""
@@ -576,12 +583,23 @@ class Node:
         while True:
             await self._recovery.settle(self._recovering)
             await self._take_up_keys()
-            await self._sequencer.open()
+            await self._open_log()
             self._settled()
             try:
                 await self._courier.run()
             except RollbackError:
                 self._recovering()
+
+    async def _open_log(self) -> None:
+        """Open our log; while a key that it needs cannot be reached, wait for it."""
+        while True:
+            try:
+                await self._sequencer.open()
+            except SigningAwayError:
+                self._housekeeping.can_sign = False
+                await self._clock.sleep(AWAY_S)
+            else:
+                return
 
     async def _is_given_up(self) -> bool:
         """Return whether operators have given this generation up while the node was stopped."""

@@ -244,6 +244,13 @@ class Sequencer:
             return None
 
         loaded = await self._store.read(load)
+        if loaded is not None and loaded[0].note is None and self.statement_due:
+            # Perhaps the one that the old key can sign no more: the statement joins it, if it may.
+            joined = await self._store.write(Step.SEQUENCED, lambda tx: self._announcements.join(tx, start))
+            if joined:
+                self.statement_due = False
+                await self._store.read(self._keys.load)
+                loaded = await self._store.read(load)
         if loaded is None:
             return None
         stored, bundle = loaded
@@ -266,7 +273,8 @@ class Sequencer:
         entries += self._erasures(tx, head.size + len(entries))
         entries += self._receipts(tx, head.size + len(entries))
         entries += self._collections(tx, head.size + len(entries))
-        room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 2)
+        # Besides two anchors, a key statement may have to join it before it is signed.
+        room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 3)
         waiting: list[Waiting] = []
         peer_key = self._peer_key
         if room > 0 and peer_key is not None:

@@ -55,6 +55,14 @@ class Keyring(Protocol):
         """Return the signer of cosignatures on the peer's logs that is in use."""
         ...
 
+    def check_signing(self) -> None:
+        """See that the keys in use can be reached and sign; may block for seconds.
+
+        Raises:
+            SigningAwayError: One cannot, such as of a token that was pulled; it may come back.
+        """
+        ...
+
     def use_cosigner_of(self, statement: bytes) -> None:
         """Cosign from now on with the key that a statement of this node names."""
         ...

@@ -151,6 +151,14 @@ class Outbox(Protocol):
         """Store the run of entries that was just appended."""
         ...
 
+    def grow_bundle(self, start: int, *, end: int, root: Hash) -> None:
+        """Let the unsigned bundle that begins at ``start`` take in what was just appended behind it.
+
+        Raises:
+            StoreError: It is signed, or there is none.
+        """
+        ...
+
     def set_note(self, start: int, note: bytes) -> None:
         """Store the signed note of the bundle that begins at ``start``."""
         ...

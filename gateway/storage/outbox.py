@@ -123,6 +123,16 @@ class SqlOutbox:
         )
         self._session.many(sql.INSERT_BUNDLE, [row])
 
+    def grow_bundle(self, start: int, *, end: int, root: Hash) -> None:
+        """Let the unsigned bundle that begins at ``start`` take in what was just appended behind it.
+
+        Raises:
+            StoreError: It is signed, or there is none.
+        """
+        if self._session.change(sql.GROW_BUNDLE, first=start, until=end, hash=root) != 1:
+            msg = "a bundle that was to grow is signed, or is not there"
+            raise StoreError(msg)
+
     def set_note(self, start: int, note: bytes) -> None:
         """Store the signed note of the bundle that begins at ``start``."""
         self._session.change(sql.SET_NOTE, first=start, bytes=note)

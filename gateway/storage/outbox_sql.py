@@ -122,6 +122,11 @@ INSERT_BUNDLE: Final = Statement(sa.insert(bundles), row=[column.name for column
 SET_NOTE: Final = Statement(
     sa.update(bundles).where(bundles.c.start == _bind("first")).values(note=_bind("bytes"))
 )
+GROW_BUNDLE: Final = Statement(
+    sa.update(bundles)
+    .where(bundles.c.start == _bind("first"), bundles.c.note.is_(None), bundles.c.delivered.is_(False))
+    .values(stop=_bind("until", type_=Big), root=_bind("hash"))
+)
 BUNDLES: Final = Statement(
     sa.select(*(column for column in bundles.columns if column is not bundles.c.delivered))
     .where(bundles.c.stop > _bind("index"))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.entries import Collection, ReceiptException
+from gateway.core.merkle import Hash
 from gateway.core.receipt import MAX_SENDINGS, ExceptionCode
 from gateway.core.states import State
 from gateway.errors import StoreError
@@ -271,6 +272,22 @@ async def test_the_note_of_a_bundle_is_stored_once_it_is_signed(store: SqlStore)
     await store.write(Step.SIGNED, lambda tx: tx.outbox.set_note(0, b"note"))
     (found,) = await store.read(lambda tx: tx.outbox.bundles_from(0, limit=1))
     assert found == bundle(0, 2, note=b"note")
+
+
+async def test_a_bundle_grows_until_it_is_signed(store: SqlStore) -> None:
+    await store.write(Step.SEQUENCED, lambda tx: tx.outbox.put_bundle(bundle(0, 2)))
+    await store.write(Step.SEQUENCED, lambda tx: tx.outbox.grow_bundle(0, end=3, root=Hash(b"g" * 32)))
+    (found,) = await store.read(lambda tx: tx.outbox.bundles_from(0, limit=1))
+    assert found == bundle(0, 3, root=Hash(b"g" * 32), messages=2)
+
+    await store.write(Step.SIGNED, lambda tx: tx.outbox.set_note(0, b"note"))
+    with pytest.raises(StoreError):
+        await store.write(Step.SEQUENCED, lambda tx: tx.outbox.grow_bundle(0, end=4, root=Hash(b"h" * 32)))
+
+
+async def test_a_bundle_that_is_not_there_does_not_grow(store: SqlStore) -> None:
+    with pytest.raises(StoreError):
+        await store.write(Step.SEQUENCED, lambda tx: tx.outbox.grow_bundle(0, end=4, root=Hash(b"h" * 32)))
 
 
 async def test_the_ciphertexts_of_a_range_come_in_order_of_the_log(store: SqlStore) -> None:

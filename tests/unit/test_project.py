@@ -10,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +20,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-hsm.lock", "requirements-dev.lock")
+EXTRAS = (("build",), ("build", "hsm"), ("build", "hsm", "dev"))
 
 
 def tracked_files() -> list[Path]:
@@ -144,7 +146,7 @@ def test_every_package_of_a_lock_has_hashes(name: str) -> None:
     assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}", line) for line in ends)
 
 
-@pytest.mark.parametrize(("name", "extras"), [(LOCKS[0], ("build",)), (LOCKS[1], ("build", "dev"))])
+@pytest.mark.parametrize(("name", "extras"), list(zip(LOCKS, EXTRAS, strict=True)))
 def test_a_lock_satisfies_what_the_project_asks_for(name: str, extras: tuple[str, ...]) -> None:
     pins = locked(name)
     unsatisfied = [
@@ -155,9 +157,13 @@ def test_a_lock_satisfies_what_the_project_asks_for(name: str, extras: tuple[str
     assert unsatisfied == [], "run scripts/lock"
 
 
-def test_both_locks_agree_about_the_packages_they_share() -> None:
-    run_time, development = locked(LOCKS[0]), locked(LOCKS[1])
-    assert {package: development.get(package) for package in run_time} == run_time
+def test_each_lock_holds_the_packages_of_the_one_before_in_the_same_versions() -> None:
+    for smaller, larger in pairwise(map(locked, LOCKS)):
+        assert {package: larger.get(package) for package in smaller} == smaller
+
+
+def test_a_node_without_a_token_does_not_install_the_library_of_tokens() -> None:
+    assert "python-pkcs11" not in locked(LOCKS[0])
 
 
 # --- scripts ---------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.core.signature import SoftwareSigner
+from gateway.core.signature import HybridSigner
 from gateway.keyring.ceremony import open_authorities, open_root_signer
 from gateway.keyring.home import NodeHome
 from gateway.keyring.issuing import IssuingAuthority
@@ -45,7 +45,7 @@ def authorities(home: NodeHome, *, nation: str) -> dict[Authority, IssuingAuthor
     return open_authorities(home, home.authority, passphrase, nation=nation)
 
 
-def root_signer(home: NodeHome, *, nation: str) -> SoftwareSigner:
+def root_signer(home: NodeHome, *, nation: str) -> HybridSigner:
     return open_root_signer(
         home.authority, read_passphrase_file(home.authority.root_passphrase), nation=nation
     )
