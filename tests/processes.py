@@ -27,6 +27,7 @@ from tests.releases import Installed
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 100.0
+STOP_S = 60.0
 
 
 def reserved_base() -> tuple[int, list[socket.socket]]:
@@ -151,7 +152,7 @@ class Processes:
         process = self._running.pop(nation)
         process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(timeout=20)
+            return process.wait(timeout=STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

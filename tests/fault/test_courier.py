@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,18 @@ async def test_the_breaker_opens_after_failures_in_a_row_and_closes_with_the_fir
     world: World,
 ) -> None:
     await world.settle()
-    await world.cut_off("US")
-    assert (await health(world, "US")).peer is Breaker.CLOSED
-    await world.until(lambda: health(world, "US"), lambda found: found.peer is Breaker.OPEN)
+    seen: list[Breaker] = []
+
+    def note(question: str) -> UnavailableError:
+        if question == "view":
+            seen.append(world.node("US")._courier.breaker)
+        return UnavailableError("gone")
+
+    world.sides["US"].faults.refuse_question = note
+    # A courier that has nothing to do asks once a minute.
+    world.clock.advance(61)
+    await world.until(_length(seen), lambda found: found > BREAKER_FAILURES)
+    assert seen[: BREAKER_FAILURES + 1] == [Breaker.CLOSED] * BREAKER_FAILURES + [Breaker.OPEN]
 
     before = await posted(world, "US")
     message_id = await world.send("US")
@@ -91,7 +101,7 @@ async def test_the_breaker_opens_after_failures_in_a_row_and_closes_with_the_fir
     assert await posted(world, "US") == before, "an open breaker asks, it does not send"
     assert await world.state("US", message_id) == "accepted"
 
-    world.reconnect("US")
+    world.sides["US"].faults.refuse_question = None
     await world.until_state("US", message_id, "received")
     found = await health(world, "US")
     assert (found.peer, found.reachable) == (Breaker.CLOSED, True)
@@ -163,7 +173,7 @@ def _gaps(times: list[float]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(times)]
 
 
-def _length(items: list[float]) -> Any:
+def _length(items: Sequence[object]) -> Any:
     async def ask() -> int:
         return len(items)
 

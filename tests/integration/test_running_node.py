@@ -53,6 +53,10 @@ async def test_an_operator_sees_what_waits_and_why_and_cancels_it(tmp_path: Path
         quiet = await french.run("incidents", name="AUDITOR")
         assert (quiet.exit_code, quiet.stdout) == (0, "No incidents.\n")
 
+        # A node is ready before it has met its peer, and one that has nobody to send to looks for it
+        # once a minute.
+        await until_received(client, (await client.send(draft("FR"))).message_id)
+
         processes.kill("US")
         first = (await client.send(draft("FR"))).message_id
         await until_status(processes, "FR", "degraded", "peer-away")
