@@ -47,6 +47,14 @@ EVENTS: Final[Mapping[str, Wording]] = MappingProxyType(
             "signing allowed without the peer's answer", "signature permise sans réponse du pair"
         ),
         "pair.signed_off": _words("another generation signed off", "nouvelle génération approuvée"),
+        "approval.required": _words("changes need two operators", "deux opérateurs exigés"),
+        "approval.waived": _words("changes need one operator", "un seul opérateur suffit"),
+        "approval.proposed": _words("a change proposed", "un changement proposé"),
+        "approval.approved": _words(
+            "a change made by two operators", "un changement fait par deux opérateurs"
+        ),
+        "approval.rejected": _words("a proposal rejected", "une proposition rejetée"),
+        "approval.expired": _words("a proposal expired", "une proposition expirée"),
         # Access.
         "access.granted": _words("a certificate let in", "un certificat admis"),
         "access.denied": _words("access denied", "accès refusé"),
@@ -61,6 +69,8 @@ EVENTS: Final[Mapping[str, Wording]] = MappingProxyType(
         ),
         "ceremony.held": _words("a key ceremony", "une cérémonie des clés"),
         "peer.imported": _words("the peer's trust imported", "confiance du pair importée"),
+        "lists.renewed": _words("other reference lists in use", "autres listes de référence en usage"),
+        "registry.withdrawn": _words("holders taken out of the registry", "titulaires retirés du registre"),
         "config.changed": _words("another configuration in effect", "autre configuration en vigueur"),
         "agreement.stated": _words("a catalogue stated", "un catalogue déclaré"),
         # The node and its logs.
