@@ -428,7 +428,7 @@ async def _record_notices(home: NodeHome, node: Node) -> None:
                     log.error("notice.refused", file=path.name)
                 else:
                     made_ms = path.stat().st_mtime_ns // 1_000_000
-                    await node.record_backup(notice.event, notice.details, made_ms=made_ms)
+                    await node.own_events.record_backup(notice.event, notice.details, made_ms=made_ms)
                     _tell(notice.event)
                 # After the record: a crash in between writes it twice, never not at all.
                 path.unlink()

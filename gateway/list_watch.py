@@ -59,7 +59,7 @@ class ListWatch:
             return
         self._node.use_lists(lists)
         editions = {name: lists[name].edition.name for name in sorted(lists)}
-        await self._node.record("lists.renewed", details=[digest_of(repr(editions).encode())])
+        await self._node.own_events.record("lists.renewed", details=[digest_of(repr(editions).encode())])
         log.info("lists.renewed", **editions)
 
 

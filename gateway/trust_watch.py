@@ -149,7 +149,7 @@ class TrustWatch:
         if not path.exists() or (found := path.read_bytes()) == self._registry:
             return
         # The first look is one as well: it may have been replaced while the node was stopped.
-        if await self._node.record_once("registry.changed", sha384(found).digest()):
+        if await self._node.own_events.record_once("registry.changed", sha384(found).digest()):
             log.info("registry.changed")
         self._registry = found
 
@@ -189,7 +189,7 @@ class TrustWatch:
             ("peer.imported", self._home.import_record),
         ):
             if path.exists():
-                await self._node.record_once(event, sha384(path.read_bytes()).digest())
+                await self._node.own_events.record_once(event, sha384(path.read_bytes()).digest())
 
     async def _look_at_context(self, name: str) -> None:
         try:
@@ -216,7 +216,7 @@ class TrustWatch:
         for path in self._files[name]:
             if path.exists():
                 digest.update(sha384(path.read_bytes()).digest())
-        await self._node.record_once("trust.changed", digest.digest(), about=_DOORS[name])
+        await self._node.own_events.record_once("trust.changed", digest.digest(), about=_DOORS[name])
 
     def _warn_of_ends(self) -> None:
         now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)

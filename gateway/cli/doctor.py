@@ -55,10 +55,10 @@ from gateway.link.client import HttpPeerLink
 from gateway.node.advice import ADVICE
 from gateway.node.approvals import ENROLMENT, PROPOSALS
 from gateway.node.enrolment import Enrolled, read_enrolment
+from gateway.node.own_events import BACKUP
 from gateway.node.proposals import Fate, read_proposals
 from gateway.node.quotas import SETTING, read_quotas
 from gateway.node.room import MIB, least_room
-from gateway.node.runtime import BACKUP
 from gateway.ports import Hold, LogKind, PeerView, Transaction
 from gateway.storage import notices
 from gateway.system import SystemDisk

@@ -11,7 +11,6 @@ Spec: docs/spec/exchange.md, "Start".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,12 +22,12 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
 from gateway.core.signature import SigningAwayError
 from gateway.errors import OperatorError
-from gateway.node.access import AccessBook, Door
+from gateway.node.access import AccessBook
 from gateway.node.admission import Admission
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import Attestations, ThirdParties
-from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.audit_log import AuditLog
 from gateway.node.clock_watch import ClockWatch
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
@@ -47,6 +46,7 @@ from gateway.node.key_memory import KeyMemory
 from gateway.node.log_files import LogFiles
 from gateway.node.maintenance import Maintenance
 from gateway.node.mirror import MirrorReader
+from gateway.node.own_events import OwnEvents
 from gateway.node.pair import Pair
 from gateway.node.peer_service import PeerService
 from gateway.node.queue import Line, QueueDesk
@@ -72,16 +72,12 @@ from gateway.ports import (
     PeerLink,
     Step,
     Store,
-    Transaction,
 )
 
 log = structlog.get_logger(__name__)
 
 WATCH_S: Final = 1.0
 """Seconds between two looks at disk, quotas and maintenance."""
-
-BACKUP: Final = "backup.made"
-"""The event of a backup, and the setting that says when the newest one was made."""
 
 AWAY_S: Final = 1.0
 """Seconds between two tries of a start whose keys cannot be reached."""
@@ -141,11 +137,10 @@ class Node:
         self._clock = clock
         self._workers = Workers()
         self.started = asyncio.Event()
-        # Set once it is known which generation of the audit log may go on: nothing is recorded before.
-        self._books = asyncio.Event()
         self._shipping: asyncio.Task[None] | None = None
         self.log_files = LogFiles(pair, store)
         self._audit = AuditLog(pair)
+        self.own_events = OwnEvents(store=store, audit=self._audit, clock=clock)
         self._fingerprint = config.fingerprint
         self.access = AccessBook(store=store, audit=self._audit, clock=clock)
         self._clock_watch = ClockWatch(pair=pair, store=store, audit=self._audit, link=link, clock=clock)
@@ -433,71 +428,13 @@ class Node:
         """Return type by type whether both nodes hold the same, and what is planned."""
         return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())
 
-    async def record(self, event: str, *, outcome: str = "ok", details: Sequence[bytes] = ()) -> None:
-        """Write an event of the node itself to the audit log, as soon as that is open.
-
-        Args:
-            event: Its name.
-            outcome: Code of how it went.
-            details: Digests that belong to it.
-        """
-        await self._books.wait()
-        entries = self._audit.event(
-            at_ms=self._clock.now_ms(), actor=NODE, event=event, outcome=outcome, details=details
-        )
-        await self._store.write(Step.AUDITED, lambda tx: self._audit.append(tx, entries))
-
-    async def record_backup(self, event: str, details: Sequence[bytes], *, made_ms: int) -> None:
-        """Write an event about a backup, and remember when the newest one was made.
-
-        Args:
-            event: ``backup.made`` or ``backup.restored``.
-            details: Digests that belong to it.
-            made_ms: When the command has told of it, UTC milliseconds.
-        """
-        await self._books.wait()
-        now_ms = self._clock.now_ms()
-        entries = self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=details)
-
-        def keep(tx: Transaction) -> None:
-            self._audit.append(tx, entries)
-            if event == BACKUP:
-                tx.facts.put(BACKUP, str(max(made_ms, int(tx.facts.get(BACKUP) or 0))))
-
-        await self._store.write(Step.AUDITED, keep)
-
-    async def record_once(self, event: str, digest: bytes, *, about: Door | None = None) -> bool:
-        """Write an event about a document with its digest, unless the newest one of the kind has it.
-
-        Args:
-            event: Its name.
-            digest: Of the document.
-            about: The port that the document is for, if there is one for each.
-
-        Returns:
-            Whether the document is another one than before.
-        """
-        await self._books.wait()
-        key = f"recorded:{event}" if about is None else f"recorded:{event}:{about.value}"
-        details = (digest,) if about is None else (digest, int(about))
-        now_ms = self._clock.now_ms()
-
-        def keep(tx: Transaction) -> bool:
-            if tx.facts.get(key) == digest.hex():
-                return False
-            tx.facts.put(key, digest.hex())
-            self._audit.append(tx, self._audit.event(at_ms=now_ms, actor=NODE, event=event, details=details))
-            return True
-
-        return await self._store.write(Step.AUDITED, keep)
-
     def use_lists(self, lists: ReferenceLists) -> None:
         """Warn by these reference lists from the next message on."""
         self._admission.use_lists(lists)
 
     async def look_at_enrolment(self) -> None:
         """Take out whom the registry file names no more, and end proposals whose time is over."""
-        await self._books.wait()
+        await self.own_events.opened()
         await self.approvals.look()
 
     async def restate(self) -> None:
@@ -505,10 +442,10 @@ class Node:
 
         The audit log at once, the exchange log with its own bundle, behind what is in flight.
         """
-        await self._books.wait()
+        await self.own_events.opened()
         statement = self._keyring.statement
         await self._store.write(Step.AUDITED, lambda tx: self._audit.open(tx, statement))
-        await self.record("keys.changed")
+        await self.own_events.record("keys.changed")
         self._sequencer.statement_due = True
         self._courier.notify()
 
@@ -520,7 +457,7 @@ class Node:
         to reach the peer: of an entry that is signed and nowhere else, an older copy of this
         database could not be refilled. Nothing if the log is not open yet.
         """
-        if not self._books.is_set():
+        if not self.own_events.are_open:
             return
         end_s = self._clock.monotonic_s() + SHIPPING_S
         while self._courier.reachable and self._clock.monotonic_s() < end_s:
@@ -529,7 +466,7 @@ class Node:
                 break
             await wait_for(self._clock, 0.05)
         await self.access.round(closing=True)
-        await self.record("node.stopped")
+        await self.own_events.record("node.stopped")
         with suppress(SigningAwayError):  # the next start signs it
             await self._housekeeping.sign_audit()
 
@@ -539,7 +476,7 @@ class Node:
             self._writer.look(self._store.stats(), now_s=self._clock.monotonic_s())
             await self._room.look()
             await self.quotas.look()
-            if self._books.is_set():
+            if self.own_events.are_open:
                 await self._clock_watch.look()
             if self.maintenance.since is not None:
                 await self.maintenance.draining()
@@ -550,10 +487,10 @@ class Node:
         """Open the logs, settle what happened before, then ship. House is kept all along."""
         await self._inspection.check_ends()
         await self._succession.open()
-        self._books.set()
-        await self.record("node.started")
+        self.own_events.open()
+        await self.own_events.record("node.started")
         if self._fingerprint:
-            await self.record_once("config.changed", self._fingerprint)
+            await self.own_events.record_once("config.changed", self._fingerprint)
         await self._clock_watch.open()
         await self.maintenance.open()
         await self.quotas.open()
@@ -625,7 +562,7 @@ class Node:
         stated = await self._store.read(lambda tx: newest_statement(tx, origin))
         if stated is not None and self._keyring.take_up_own(stated):
             await self._store.write(Step.AUDITED, lambda tx: self._audit.open(tx, stated))
-            await self.record("keys.changed")
+            await self.own_events.record("keys.changed")
             log.warning("keys.taken_up", origin=origin)
 
     def _settled(self) -> None:

@@ -183,7 +183,7 @@ async def test_a_node_that_cannot_sign_says_so_until_it_can(
     with monkeypatch.context() as patch:
         patch.setattr(keyring, "log_signer", pulled)
         # Something new to sign.
-        await world.node("FR").record("backup.made")
+        await world.node("FR").own_events.record("backup.made")
         await until_reasons(world, "FR", "cannot-sign")
         assert not (await world.node("FR").health()).ready
     await until_reasons(world, "FR")
