@@ -15,7 +15,6 @@ Spec: docs/spec/exchange.md, "Sending".
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -428,16 +427,11 @@ class Sequencer:
         checkpoint = Checkpoint(origin=self._origin, size=end, root=stored.root)
         # Note times never go back, whatever the clock does.
         self._last_note_s = max(self._clock.now_ms() // 1_000, self._last_note_s)
-        # The mark may stand before the signature does: both speak of entries that are durable,
-        # and this tree is the only one that will ever be signed at this size.
-        note, _ = await asyncio.gather(
-            self._workers.sign(
-                sign_checkpoint,
-                checkpoint,
-                signer=self._keys.signer(end),
-                time_s=self._last_note_s,
-            ),
-            self._high_water.record({self._origin: (end, stored.root)}),
+        note = await self._workers.sign(
+            sign_checkpoint,
+            checkpoint,
+            signer=self._keys.signer(end),
+            time_s=self._last_note_s,
         )
 
         def keep(tx: Transaction) -> None:
@@ -453,6 +447,8 @@ class Sequencer:
             )
 
         await self._store.write(Step.SIGNED, keep)
+        # Not beside it: a mark without its note would look like a database that was rolled back.
+        await self._high_water.record({self._origin: (end, stored.root)})
         return note
 
 

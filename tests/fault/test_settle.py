@@ -36,12 +36,10 @@ class Interrupted:
         await self._store.close()
 
 
-async def heads(world: World, origin: str) -> tuple[int, int]:
-    """Return the sizes of the French log and of its mirror."""
+async def heads(own: SqlStore, mirror: SqlStore, origin: str) -> tuple[int, int]:
+    """Return the sizes of the French log and of its mirror, past whatever interrupts the world's looks."""
     sizes = []
-    for nation in ("FR", "US"):
-        store = world.sides[nation].store
-        assert store is not None
+    for store in (own, mirror):
         head = await store.read(lambda tx: tx.logs.head(origin))
         assert head is not None
         sizes.append(head.size)
@@ -54,26 +52,27 @@ async def test_an_entry_that_is_appended_while_a_test_looks_is_waited_for(world:
     await world.settle()
     side = world.sides["FR"]
     origin = side.keyring.pair.exchange_origin
-    store, gate = side.store, asyncio.Event()
+    store, peer, gate = side.store, world.sides["US"].store, asyncio.Event()
     assert store is not None
+    assert peer is not None
 
     async def collect() -> None:
         """Append an entry that does not reach the peer yet."""
         side.store = store
         side.faults.gate = gate
-        before, _ = await heads(world, origin)
+        before, _ = await heads(store, peer, origin)
         await world.node("FR").inbox.acknowledge(world.principal("FR"), message_id)
-        await world.until(lambda: heads(world, origin), lambda sizes: sizes[0] > before)
+        await world.until(lambda: heads(store, peer, origin), lambda sizes: sizes[0] > before)
 
     # After the first look at the French node, whatever that look is.
     side.store = cast("SqlStore", Interrupted(store, collect, after=1))
     settling = asyncio.create_task(world.settle())
-    await world.until(lambda: heads(world, origin), lambda sizes: sizes[0] > sizes[1])
+    await world.until(lambda: heads(store, peer, origin), lambda sizes: sizes[0] > sizes[1])
     for _ in range(50):
         await asyncio.sleep(0.002)
     assert not settling.done(), "the entry has not reached the peer"
 
     gate.set()
     await settling
-    own, mirror = await heads(world, origin)
+    own, mirror = await heads(store, peer, origin)
     assert own == mirror
