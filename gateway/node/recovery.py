@@ -139,9 +139,11 @@ class Recovery:
         while not self._overridden.is_set():
             self._waiting = True
             try:
-                view = await self._link.view()
+                # In this order: a peer that goes on in our generation between the two answers would
+                # otherwise be compared by the sizes of the one before.
                 standing = await self._standing()
                 await self._check_generation(standing)
+                view = await self._link.view()
                 await self._compare(view, on_recovering)
                 await self._succession.confirm(standing.witnessed)
             except (UnavailableError, PeerError) as error:

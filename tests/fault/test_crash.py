@@ -120,3 +120,19 @@ async def test_both_nodes_die_at_once_and_go_on(world: World) -> None:
     await world.settle()
     assert sorted(await world.received("FR")) == sorted(ids)
     await world.check()
+
+
+async def test_no_mark_says_that_something_was_signed_before_the_note_is_durable(world: World) -> None:
+    """An auditor takes a mark beyond the newest note for a database that was rolled back."""
+    await world.settle()
+    world.break_write("US", Step.SIGNED, persisted=False)
+    await world.send("US")
+    await world.until_crashed("US")
+    side, origin = world.sides["US"], world.exchange_origin("US")
+    assert side.store is not None
+    assert side.high_water is not None
+
+    note = await side.store.read(lambda tx: tx.logs.newest_note(origin))
+
+    assert note is not None
+    assert side.high_water.read()[origin] == (note.size, note.root)

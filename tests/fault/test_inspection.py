@@ -244,7 +244,7 @@ async def _newest(world: World, nation: str, origin: str) -> list[EventEntry]:
 
 
 async def _asked(world: World) -> int:
-    return world.sides["US"].faults.asked.count("view")
+    return world.sides["US"].faults.asked.count("standing")
 
 
 async def _notes(world: World) -> int:

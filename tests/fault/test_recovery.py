@@ -256,7 +256,7 @@ def _notes(database: Path) -> int:
 
 
 async def _asked(world: World, nation: str) -> int:
-    return world.sides[nation].faults.asked.count("view")
+    return world.sides[nation].faults.asked.count("standing")
 
 
 async def test_a_node_that_never_signed_asks_as_well(world: World) -> None:

@@ -323,6 +323,31 @@ async def test_a_crash_while_the_generation_opens_leaves_one_generation(
     await is_whole(frozen)
 
 
+async def test_a_node_asks_what_its_peer_mirrors_once_that_is_of_the_same_generation(frozen: World) -> None:
+    # The French node opens the generation between two answers: its mirror of before is longer
+    # than the American log of the new one.
+    faults = frozen.sides["US"].faults
+    before = await frozen.node("FR").peer_service.view()
+    followed: list[str] = []
+
+    def answer_late(question: str, answer: object) -> object:
+        if frozen.node("US").pair.generation == 2:
+            followed.append(question)
+            # What is asked first is still answered by the generation before.
+            return before if followed == ["view"] else answer
+        return answer
+
+    faults.alter_answer = answer_late
+    message_id = await frozen.send("US")
+    for nation in ("FR", "US"):
+        await resume(frozen, nation)
+    await until_generation(frozen, 2)
+
+    assert followed[0] == "standing"
+    await frozen.until_state("US", message_id, "received")
+    await is_whole(frozen)
+
+
 async def test_a_restart_between_the_sign_offs_keeps_the_first(frozen: World) -> None:
     await resume(frozen, "FR")
     await frozen.restart("FR")
