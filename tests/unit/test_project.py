@@ -189,6 +189,20 @@ def test_every_script_can_be_run_and_parsed() -> None:
             subprocess.run(("bash", "-n", path), check=True)
 
 
+def test_no_script_pipes_into_a_program_that_stops_reading_early() -> None:
+    """With pipefail, whoever still writes then ends by SIGPIPE, and the script with it, once in many runs."""
+    early = re.compile(r"\|\s*(?:head\b|(?:grep|sed)\s+-\w*[qm])")
+    assert early.search("grep -E '^TOTAL' report | head -n 11")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in tracked_files()
+        if path.parent.name in {"scripts", ".ci"} and path.suffix in {"", ".sh"}
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if early.search(line)
+    ]
+    assert not found
+
+
 def test_every_script_named_in_a_document_exists() -> None:
     missing = [
         f"{document.relative_to(ROOT)}: {name}"
