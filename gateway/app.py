@@ -13,7 +13,6 @@ import gc
 import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from hashlib import sha384
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +30,7 @@ from gateway.console.local import tell_health
 from gateway.console.officials import role_of_official
 from gateway.console.pair import pair_routes
 from gateway.console.running import running_routes
+from gateway.core.digest import digest_of
 from gateway.core.entries import Role
 from gateway.core.message.schedule import Schedule
 from gateway.core.witness import parse_witness_key
@@ -324,7 +324,7 @@ def fingerprint_of(config: Config) -> bytes:
     It holds no secret: those are files, of which it has the paths.
     """
     text = orjson.dumps(config.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
-    return sha384(text).digest()
+    return digest_of(text)
 
 
 def _tune_collector() -> None:

@@ -14,12 +14,12 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha384
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from gateway.core.digest import digest_of
 from gateway.errors import GatewayError
 from gateway.keyring import tls
 from gateway.keyring.access import RevocationWatch
@@ -88,7 +88,7 @@ def revocation_check(watch: RevocationWatch, *, port: str) -> CertificateCheck:
         try:
             good = watch.is_good(certificate.serial, now=datetime.fromtimestamp(now_ms / 1_000, UTC))
         except (KeyFileError, TrustError) as error:
-            log.error("trust.refused", port=port, error=type(error).__name__)  # noqa: TRY400 - its kind says it
+            _say_refused(port, error)
             good = False
         if not good:
             msg = "the certificate is revoked, or the revocation list cannot tell"
@@ -149,7 +149,7 @@ class TrustWatch:
         if not path.exists() or (found := path.read_bytes()) == self._registry:
             return
         # The first look is one as well: it may have been replaced while the node was stopped.
-        if await self._node.own_events.record_once("registry.changed", sha384(found).digest()):
+        if await self._node.own_events.record_once("registry.changed", digest_of(found)):
             log.info("registry.changed")
         self._registry = found
 
@@ -158,7 +158,7 @@ class TrustWatch:
         try:
             await self._node.look_at_enrolment()
         except (OSError, KeyFileError, TrustError) as error:
-            log.error("trust.refused", port="", error=type(error).__name__)  # noqa: TRY400 - its kind says it
+            _say_refused("", error)
 
     async def _look_at_statement(self, name: str) -> None:
         """Take up new keys of ours, or of the peer as an operator has imported them."""
@@ -169,7 +169,7 @@ class TrustWatch:
                 return
             await take_up()
         except (OSError, KeyFileError, TrustError) as error:
-            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400 - its kind says it
+            _say_refused(name, error)
             return
         self._said[name] = stamp
 
@@ -189,7 +189,7 @@ class TrustWatch:
             ("peer.imported", self._home.import_record),
         ):
             if path.exists():
-                await self._node.own_events.record_once(event, sha384(path.read_bytes()).digest())
+                await self._node.own_events.record_once(event, digest_of(path.read_bytes()))
 
     async def _look_at_context(self, name: str) -> None:
         try:
@@ -205,28 +205,32 @@ class TrustWatch:
         except (OSError, GatewayError, ssl.SSLError) as error:
             # Half-written files are looked at again at the next tick; what is open
             # stays as it was, and the operator is told.
-            log.error("trust.refused", port=name, error=type(error).__name__)  # noqa: TRY400 - its kind says it
+            _say_refused(name, error)
             return
         self._stamps[name] = stamp
         log.info("trust.renewed", port=name)
 
     async def _record_trust(self, name: str) -> None:
         """Put the digest of a port's certificates and revocation lists on record, if they are others."""
-        digest = sha384()
-        for path in self._files[name]:
-            if path.exists():
-                digest.update(sha384(path.read_bytes()).digest())
-        await self._node.own_events.record_once("trust.changed", digest.digest(), about=_DOORS[name])
+        digests = [digest_of(path.read_bytes()) for path in self._files[name] if path.exists()]
+        await self._node.own_events.record_once(
+            "trust.changed", digest_of(b"".join(digests)), about=_DOORS[name]
+        )
 
     def _warn_of_ends(self) -> None:
         now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
         try:
             found = endings(self._home)
         except GatewayError as error:
-            log.error("trust.refused", port="", error=type(error).__name__)  # noqa: TRY400 - its kind says it
+            _say_refused("", error)
             return
         for item in self._expiry.due(found, now):
             _warn(item, now)
+
+
+def _say_refused(port: str, error: Exception) -> None:
+    """Tell the operator that files of a port, or of the whole folder, cannot be used; what is open stays."""
+    log.error("trust.refused", port=port, error=type(error).__name__)
 
 
 def _warn(item: Ending, now: datetime) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from scripts.rehearse_keys import (
@@ -22,6 +21,7 @@ from scripts.rehearse_keys import (
     Nation,
     exchange,
     prepare,
+    rehearse,
     run,
     say,
     send,
@@ -185,36 +185,18 @@ def lost_token_without_another(fr: Nation, us: Nation) -> None:
             say(f"key of exchange/us: {line[2:]}")
 
 
-def main() -> None:
-    """Rehearse everything."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    if folder is None or folder.exists():
-        raise SystemExit(__doc__)
-    base = int(sys.argv[2]) if len(sys.argv) > 2 else 19_540
-    folder.mkdir(mode=0o700, parents=True)
-    os.chdir(folder)
-    os.environ["COLUMNS"] = "200"
-    fr, us = Nation("fr", base + 1), Nation("us", base + 11)
+def tokens(fr: Nation, us: Nation) -> None:
+    """Rehearse what docs/key-emergencies.md says of tokens."""
     fr.write_phrase("pin", "1234-5678")
     fr.token = ("--token-module", str(MODULE), "--token-label", TOKEN, "--token-pin-file", PIN_FILE)
-    try:
-        set_up_device()
-        prepare(fr, us)
-        what_is_where()
-        pulled_token(fr, us)
-        wrong_pin(fr, us)
-        lost_token(fr, us)
-        lost_token_without_another(fr, us)
-        title("At the end both nations verify / À la fin, les deux nations vérifient")
-        fr.stop()
-        us.stop()
-        for nation in (fr, us):
-            run("entente", "audit", "verify", "--home", nation.name)
-    finally:
-        fr.stop()
-        us.stop()
-    say("rehearsed")
+    set_up_device()
+    prepare(fr, us)
+    what_is_where()
+    pulled_token(fr, us)
+    wrong_pin(fr, us)
+    lost_token(fr, us)
+    lost_token_without_another(fr, us)
 
 
 if __name__ == "__main__":
-    main()
+    rehearse(__doc__, 19_540, tokens)

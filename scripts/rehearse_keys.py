@@ -370,24 +370,24 @@ def lost_half(fr: Nation) -> None:
     fr.said("keys.changed", 3)
 
 
-def main() -> None:
-    """Rehearse everything."""
+def rehearse(usage: str | None, port_base: int, procedures: Callable[[Nation, Nation], None]) -> None:
+    """Run procedures on two nations in the new folder that the command line names, then verify both.
+
+    Args:
+        usage: What is printed instead if it names none.
+        port_base: From which ports are counted, unless the command line says another.
+        procedures: What is rehearsed, from the ceremonies on.
+    """
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     if folder is None or folder.exists():
-        raise SystemExit(__doc__)
-    base = int(sys.argv[2]) if len(sys.argv) > 2 else 19_440
+        raise SystemExit(usage)
+    base = int(sys.argv[2]) if len(sys.argv) > 2 else port_base
     folder.mkdir(mode=0o700, parents=True)
     os.chdir(folder)
     os.environ["COLUMNS"] = "200"
     fr, us = Nation("fr", base + 1), Nation("us", base + 11)
     try:
-        prepare(fr, us)
-        stolen_log_key(fr, us)
-        stolen_port_key(fr, us)
-        stolen_laptop(fr, us)
-        lost_passphrase(fr, us)
-        lost_half(fr)
-        exchange(fr, us)
+        procedures(fr, us)
         title("At the end both nations verify / À la fin, les deux nations vérifient")
         fr.stop()
         us.stop()
@@ -399,5 +399,16 @@ def main() -> None:
     say("rehearsed")
 
 
+def emergencies(fr: Nation, us: Nation) -> None:
+    """Rehearse everything of docs/key-emergencies.md but tokens."""
+    prepare(fr, us)
+    stolen_log_key(fr, us)
+    stolen_port_key(fr, us)
+    stolen_laptop(fr, us)
+    lost_passphrase(fr, us)
+    lost_half(fr)
+    exchange(fr, us)
+
+
 if __name__ == "__main__":
-    main()
+    rehearse(__doc__, 19_440, emergencies)
