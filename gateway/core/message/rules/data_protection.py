@@ -125,10 +125,10 @@ def _umbrella_is_named(facts: Facts) -> Pointers:
     ),
     pointer="/header/data_protection/delete_by, or /header/data_protection/review_by when it is later",
     en="Personal data has a delete_by after the day of creation and within the type's retention, and "
-    "review_by is not after it. Correct the dates, or leave delete_by out of a draft.",
+    "review_by is not after it. Add or correct the dates; in a draft the node fills delete_by in.",
     fr="Les données personnelles ont un delete_by postérieur au jour de création et dans la durée de "
-    "conservation du type, et review_by ne lui est pas postérieur. Corrigez les dates, ou omettez delete_by "
-    "dans un projet.",
+    "conservation du type, et review_by ne lui est pas postérieur. Ajoutez ou corrigez les dates ; dans un "
+    "projet, le nœud remplit delete_by.",
 )
 def _deletion_is_in_time(facts: Facts) -> Pointers:
     protection = facts.data_protection
