@@ -26,8 +26,8 @@ from gateway.core.message.wording import Wording
 _PNR_DAYS: Final = 183
 
 _FOUND: Final = Wording(
-    en="A person shows IDENTITY, a person's contact CONTACT (of kind IMEI, IMSI or HANDLE: COMMS_IDENTIFIER), "
-    "a travel or identity document TRAVEL_DOCUMENT, an account FINANCIAL, a token PSEUDONYM, a record "
+    en="A person shows IDENTITY, a person's contact CONTACT (of kind IMEI, IMSI or HANDLE: COMMS_IDENTIFIER),"
+    " a travel or identity document TRAVEL_DOCUMENT, an account FINANCIAL, a token PSEUDONYM, a record "
     "locator PNR.",
     fr="Une personne révèle IDENTITY, ses coordonnées CONTACT (de nature IMEI, IMSI ou HANDLE : "
     "COMMS_IDENTIFIER), un titre de voyage ou d'identité TRAVEL_DOCUMENT, un compte FINANCIAL, un jeton "
