@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from hypothesis import HealthCheck, Verbosity, settings
+
+from gateway.keyring import keyfile
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,6 +69,32 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def is_installed(pattern: str) -> bool:
     """Tell whether a program is there, by its place or by its name on PATH."""
     return any(Path("/").glob(pattern.lstrip("/"))) or shutil.which(Path(pattern).name) is not None
+
+
+class RememberingArgon2id:
+    """The library's Argon2id, which takes a quarter of a second each time, once for each question.
+
+    Most tests open again what they sealed themselves. What is asked for the first time is computed as ever.
+    """
+
+    _answers: ClassVar[dict[tuple[object, ...], bytes]] = {}
+
+    def __init__(self, **parameters: Any) -> None:
+        self._question = tuple(sorted(parameters.items()))
+        self._library = Argon2id(**parameters)
+
+    def derive(self, passphrase: bytes) -> bytes:
+        question = (*self._question, passphrase)
+        if question not in self._answers:
+            self._answers[question] = self._library.derive(passphrase)
+        return self._answers[question]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _derive_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyfile, "Argon2id", RememberingArgon2id)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -68,6 +71,24 @@ def free_ports(count: int) -> list[int]:
             item.close()
 
 
+@cache
+def _made_homes() -> Path:
+    """Return a folder with both homes, whose keys are made once: that takes as long as many a test.
+
+    Who copies it gives the copies ports of their own, as a second demo does.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="entente-homes-")
+    _kept.append(folder)
+    homes = Path(folder.name)
+    make_homes(
+        homes, ports={nation: Ports.from_base(1_024, nation) for nation in NODES}, now=datetime.now(UTC)
+    )
+    return homes
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []  # until the tests end
+
+
 class Processes:
     """A French and an American node, each a process that can be killed and started again."""
 
@@ -89,6 +110,7 @@ class Processes:
         port_base, self._ports_held = reserved_base()
         self.ports = {nation: Ports.from_base(port_base, nation) for nation in NODES}
         if release is None:
+            shutil.copytree(_made_homes(), base, dirs_exist_ok=True)
             self.homes = make_homes(base, ports=self.ports, now=datetime.now(UTC))
         else:
             done = release.run("init", "--demo", "--home", base, "--port-base", str(port_base))

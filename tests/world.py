@@ -41,6 +41,7 @@ from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Tran
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
+from tests.databases import put_database
 from tests.world_parts import (
     AGENCIES,
     NATIONS,
@@ -209,6 +210,8 @@ class World:
         side = self.sides[nation]
         side.folder.mkdir(parents=True, exist_ok=True)
         side.faults.crashed.clear()
+        if not side.database.exists():
+            put_database(side.database)
         side.store = SqlStore.open(f"sqlite:///{side.database}")
         side.high_water = FileHighWater(side.folder / "high-water")
         side.node = await self._make(side)

@@ -16,6 +16,7 @@ import pytest
 from gateway.storage.engine import Database
 from gateway.storage.schema import migrate
 from gateway.storage.store import SqlStore
+from tests.databases import put_database
 
 _databases = count(1)
 
@@ -93,15 +94,6 @@ def template(server: Server) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
-def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an SQLite file that has its tables."""
-    path = tmp_path_factory.mktemp("template") / "gateway.db"
-    path.touch()
-    migrate(Database.at(f"sqlite:///{path}", read_only=False))
-    return path
-
-
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
@@ -109,7 +101,7 @@ DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Return the URL of a database that has its tables and nothing in them."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("template_file"), tmp_path / "gateway.db")
+        put_database(tmp_path / "gateway.db")
         yield f"sqlite:///{tmp_path}/gateway.db"
         return
     server: Server = request.getfixturevalue("server")

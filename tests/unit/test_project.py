@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import graphlib
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import grimp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -270,24 +272,6 @@ def test_the_changelog_puts_security_first() -> None:
 
 # --- package ---------------------------------------------------------------------------
 
-IMPORT_EACH_ALONE = """
-import importlib, os, sys
-# Libraries once, in the parent: it is our own modules that must not need each other's company.
-import aiohttp.web, alembic.command, cryptography.x509, jsonschema_rs, pydantic_settings, sqlalchemy, typer
-failed = 0
-for name in sys.argv[1:]:
-    child = os.fork()  # each module meets an interpreter that has imported nothing of ours
-    if child == 0:
-        try:
-            importlib.import_module(name)
-        except BaseException as error:
-            print(f"{name}: {type(error).__name__}: {error}", flush=True)
-            os._exit(1)
-        os._exit(0)
-    failed += os.waitpid(child, 0)[1] != 0
-sys.exit(failed != 0)
-"""
-
 
 def modules() -> list[str]:
     """Return the names of all modules of the package."""
@@ -299,19 +283,33 @@ def modules() -> list[str]:
     return [name for name in names if name not in {"gateway.__main__", "gateway.storage.migrations.env"}]
 
 
-@pytest.mark.timeout(600)  # some 350 processes, one after the other
+def needs(graph: grimp.ImportGraph, module: str) -> set[str]:
+    """Return what a module needs to have been imported: what it names, and the packages around that.
+
+    Not the packages around the module itself: they are being imported already, and whether they name
+    the module is an import of theirs.
+    """
+    imported = graph.find_modules_directly_imported_by(module)
+    around = {
+        ".".join(parts[:length])
+        for parts in (name.split(".") for name in imported)
+        for length in range(1, len(parts))
+    }
+    return imported | {package for package in around if not f"{module}.".startswith(f"{package}.")}
+
+
 def test_every_module_imports_alone() -> None:
+    """Whatever is imported first: no module needs what needs the module, not even inside a function."""
+    graph = grimp.build_graph("gateway", exclude_type_checking_imports=True, cache_dir=None)
+    assert graph.modules >= set(modules())
+    sorter = graphlib.TopologicalSorter({module: needs(graph, module) for module in graph.modules})
+    sorter.prepare()  # raises CycleError, which names the circle
+
+
+def test_every_module_can_be_imported() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    done = subprocess.run(
-        (sys.executable, "-c", IMPORT_EACH_ALONE, *modules()),
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.splitlines() == []
-    assert done.returncode == 0, done.stderr
+    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    subprocess.run((sys.executable, "-c", program, *modules()), cwd=ROOT, env=environment, check=True)
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -13,6 +13,7 @@ from gateway.core.message.registry import Catalogue
 from gateway.node.pair import Pair
 from gateway.node.workers import Workers
 from gateway.storage.store import SqlStore
+from tests.databases import put_database
 from tests.world import World, WorldClock, WorldKeyring, pair_of
 
 # fsync costs nothing there; durability has tests of its own.
@@ -22,6 +23,7 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 @pytest.fixture
 async def store() -> AsyncIterator[SqlStore]:
     with tempfile.TemporaryDirectory(prefix="node-", dir=MEMORY) as folder:
+        put_database(Path(folder) / "gateway.db")
         store = SqlStore.open(f"sqlite:///{folder}/gateway.db")
         yield store
         await store.close()
