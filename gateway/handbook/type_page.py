@@ -122,6 +122,9 @@ def _limit(voice: Voice, terms: TypeTerms) -> Iterator[tuple[str, str]]:
         yield voice.word("limit"), voice.word("a_day", count=terms.daily_limit)
 
 
+_THEN: Final = Wording(en="; ", fr=" ; ")
+
+
 def _deadline(voice: Voice, terms: TypeTerms) -> Html | str:
     rule = terms.reply_by
     if rule is None:
@@ -135,9 +138,9 @@ def _deadline(voice: Voice, terms: TypeTerms) -> Html | str:
         field = _name(rule.not_after)
         if rule.margin_minutes:
             margin = duration(voice, rule.margin_minutes)
-            times += "; " + voice.word("not_after_margin", field=field, margin=margin)
+            times += voice.say(_THEN) + voice.word("not_after_margin", field=field, margin=margin)
         else:
-            times += "; " + voice.word("not_after", field=field)
+            times += voice.say(_THEN) + voice.word("not_after", field=field)
     return voice.word("awaits", times=times)
 
 

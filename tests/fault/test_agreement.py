@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from gateway.core.entries import AgreementEntry, MessageEntry
 from gateway.core.envelope import decode_header
+from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule, digests_of
-from gateway.node.preparation import TypeNotAgreedError
-from tests.catalogues import CHANGED, changed_catalogue
+from gateway.node.preparation import RefusedError, TypeNotAgreedError
+from tests.catalogues import ADDED, CHANGED, changed_catalogue, minor_catalogue
 from tests.messages import intelligence
 from tests.world import World, other
 
@@ -32,14 +34,16 @@ async def until_known(world: World, not_agreed: tuple[str, ...]) -> None:
         await world.until(ask, lambda found: found == (True, not_agreed))
 
 
-async def plan_change(world: World, *nations: str) -> int:
-    """Let nodes plan the change in an hour; return when that is."""
+async def plan_change(world: World, *nations: str, following: Catalogue | None = None) -> int:
+    """Let nodes plan a change in an hour; return when that is."""
     change_ms = world.clock.now_ms() + HOUR_MS
     for nation in nations:
         await have(
             world,
             nation,
-            Schedule(catalogue=world.catalogue, following=changed_catalogue(), change_ms=change_ms),
+            Schedule(
+                catalogue=world.catalogue, following=following or changed_catalogue(), change_ms=change_ms
+            ),
         )
     for nation in nations:
         await until_plans(world, other(nation), 1)
@@ -120,6 +124,31 @@ async def test_a_planned_change_is_announced_with_its_time_and_takes_effect_at_b
     assert await digest_sent(world, "US", after) == changed_catalogue().type(CHANGED).digest
     assert await world.received("FR") == [before, after]
     await world.settle()
+    await world.check()
+
+
+async def test_a_minor_version_that_both_planned_brings_its_optional_field_and_stops_nothing(
+    world: World,
+) -> None:
+    await plan_change(world, "FR", "US", following=minor_catalogue())
+    await until_known(world, ())
+    early = world.draft("US")
+    early["payload"][ADDED] = "Fog."
+    with pytest.raises(RefusedError) as refused:
+        await world.post("US", early)
+    assert [item.pointer for item in refused.value.violations] == ["/payload"]
+    before = await world.send("US")
+    await world.until_state("US", before, "received")
+
+    world.clock.advance(HOUR_MS / 1_000 + 1)
+
+    await until_known(world, ())
+    with_field, without = world.draft("US"), world.draft("US")
+    with_field["payload"][ADDED] = "Fog."
+    for draft in (with_field, without):
+        accepted = await world.post("US", draft)
+        assert orjson.loads(accepted.message)["header"]["schema_version"] == "1.1"
+        await world.until_state("US", accepted.message_id, "received")
     await world.check()
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import reduce
+from operator import xor
 
 from gateway.core.message.keccak import keccak_256
 
@@ -59,6 +61,11 @@ def _base58check_version(text: str) -> int | None:
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_VALUES = {character: value for value, character in enumerate(_BECH32)}
 _BECH32_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+# What the five bits that leave the checksum take along: the generators of those that are set.
+_BECH32_STEPS = tuple(
+    reduce(xor, (generator for place, generator in enumerate(_BECH32_GENERATOR) if top >> place & 1), 0)
+    for top in range(32)
+)
 _SEGWIT = re.compile(f"bc1[{_BECH32}]{{8,87}}")
 
 
@@ -66,11 +73,7 @@ def _bech32_checksum(values: Sequence[int]) -> int:
     """Return what the Bech32 code leaves of ``values``: 1 for Bech32, 0x2bc830a3 for Bech32m."""
     checksum = 1
     for value in values:
-        top = checksum >> 25
-        checksum = (checksum & 0x1FFFFFF) << 5 ^ value
-        for place, generator in enumerate(_BECH32_GENERATOR):
-            if top >> place & 1:
-                checksum ^= generator
+        checksum = (checksum & 0x1FFFFFF) << 5 ^ value ^ _BECH32_STEPS[checksum >> 25]
     return checksum
 
 

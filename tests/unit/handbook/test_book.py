@@ -183,8 +183,8 @@ def test_a_type_s_own_rules_come_before_those_of_its_parts(pages: dict[str, Read
 @pytest.mark.parametrize(
     ("page", "said"),
     [
-        ("en/invest.controlled_delivery_request-1.html", "at the latest 12 h before window_from"),
-        ("fr/invest.controlled_delivery_request-1.html", "au plus tard 12 h avant window_from"),
+        ("en/invest.controlled_delivery_request-1.html", "48 h; at the latest 12 h before window_from"),
+        ("fr/invest.controlled_delivery_request-1.html", "48 h\u202f; au plus tard 12 h avant window_from"),
         ("en/alert.urgent-1.html", "at the latest act_before"),
     ],
 )

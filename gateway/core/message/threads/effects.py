@@ -20,7 +20,7 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.terms import TypeTerms
 from gateway.core.message.threads.corrections import corrected
 from gateway.core.message.threads.quotas import quota_of
-from gateway.core.message.threads.view import StoredMessage, ThreadView, uuid_bytes
+from gateway.core.message.threads.view import AppliedEffect, StoredMessage, ThreadView, uuid_bytes
 
 Json = dict[str, Any]
 
@@ -280,9 +280,18 @@ def _effects_on_room(document: Json, threads: ThreadView) -> list[NewEffect]:
         # Others name the room by either id.
         ids = dict.fromkeys((conversation_id, uuid_bytes(header["message_id"])))
         return [NewEffect(subject=room, effect=Effect.OPENS_ROOM) for room in ids]
-    room = room_of(header) or conversation_id
-    opened = [applied for applied in threads.effects(room) if applied.effect is Effect.OPENS_ROOM]
-    return [NewEffect(subject=room, effect=Effect.ENDS_ROOM)] if opened else []
+    named = room_of(header)
+    room = named or conversation_id
+    opening = next((item for item in threads.effects(room) if item.effect is Effect.OPENS_ROOM), None)
+    if opening is None or (named is None and _is_stranger(header["from"]["agency"], opening, threads)):
+        return []
+    return [NewEffect(subject=room, effect=Effect.ENDS_ROOM)]
+
+
+def _is_stranger(agency: str, opening: AppliedEffect, threads: ThreadView) -> bool:
+    """Tell whether an agency is no member of a room: RF-ROOM asks only of messages that name their room."""
+    opened = corrected(opening.message_id, threads)
+    return opened is not None and all(agency != member["agency"] for member in opened["payload"]["members"])
 
 
 def _is_last_result(payload: Json, request_id: bytes, threads: ThreadView) -> bool:

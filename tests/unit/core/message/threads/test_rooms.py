@@ -157,6 +157,14 @@ def test_a_close_without_a_room_ends_the_one_whose_conversation_it_is_in() -> No
     assert said(report(), "sender", memory) == [ROOM]
 
 
+def test_a_close_of_a_stranger_in_the_conversation_of_a_room_ends_none() -> None:
+    stranger = "FR.DGDDI.DNRED"
+    assert stranger not in MEMBERS
+    memory = Memory().add(OPENING, closing(**{"/header/operation": ABSENT, SENDER: stranger}))
+
+    assert said(report(), memory=memory) == []
+
+
 def test_a_close_that_belongs_to_no_room_ends_none() -> None:
     stray = closing(**{ROOM: ABSENT, "/header/conversation/id": new_id(4), "/header/conversation/seq": 1})
     memory = Memory().add(stray, OPENING)
