@@ -155,9 +155,13 @@ def read_recipient(home: NodeHome) -> BackupRecipient:
     """Return whom the backups of a home are sealed for.
 
     Raises:
-        KeyFileError: There is none, or others may write the file.
+        CeremonyError: There is none yet.
+        KeyFileError: Others may write the file.
         TrustError: The file is not in its canonical form.
     """
+    if not home.backup_recipient.exists():
+        msg = f"there is no key yet that backups of {home.path} are sealed for: make one (entente backup-key)"
+        raise CeremonyError(msg)
     content = read_public(home.backup_recipient)
     msg = "trust/backup.json is damaged: make a new backup key (entente backup-key --replace)"
     try:

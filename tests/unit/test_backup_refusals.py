@@ -18,7 +18,7 @@ from gateway.core.keybox import KEM_SEED_BYTES, KemPrivateKey
 from gateway.errors import StoreError
 from gateway.keyring.backupkey import BackupKey
 from gateway.keyring.home import BACKUP_SENDER_KEY
-from gateway.keyring.refusals import KeyFileError, TrustError
+from gateway.keyring.refusals import CeremonyError, KeyFileError, TrustError
 from gateway.keyring.sealedfile import MAGIC, BackupError
 from gateway.storage.snapshot import remove_leftovers
 from gateway.storage.store import SqlStore
@@ -279,7 +279,7 @@ def test_a_full_disk_is_said_before_anything_is_copied(site: Site, monkeypatch: 
 
 def test_without_a_backup_key_there_is_no_backup(site: Site) -> None:
     site.home.backup_recipient.unlink()
-    with pytest.raises(KeyFileError, match=r"backup\.json does not exist"):
+    with pytest.raises(CeremonyError, match=r"make one \(entente backup-key\)"):
         site.backup()
 
 
