@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from gateway.core.digest import digest_of
 from gateway.core.entries import Role
 from gateway.core.message.schedule import Schedule
 from gateway.core.witness import parse_witness_key
-from gateway.errors import ConfigError, MalformedError
+from gateway.errors import ConfigError, GatewayError, MalformedError
 from gateway.keyring import tls
 from gateway.keyring.access import Doorkeeper, RevocationWatch
 from gateway.keyring.home import NodeHome
@@ -220,6 +221,20 @@ def third_parties(home: Path, config: Config) -> tuple[ThirdParties, ...]:
         )
         found.append(ThirdParties(witnesses=(witness,), every_s=section.every_s))
     return tuple(found)
+
+
+def unusable(home: Path, config: Config) -> Iterator[GatewayError]:
+    """Yield why a node could not start with the files that its configuration names, keys apart."""
+    looks: tuple[Callable[[], object], ...] = (
+        lambda: read_schedule(home, config),
+        lambda: third_parties(home, config),
+        lambda: FileOrders(resolve(home, config.store.orders_file)),
+    )
+    for look in looks:
+        try:
+            look()
+        except GatewayError as error:
+            yield error
 
 
 def _file(home: Path, path: Path, setting: str) -> bytes:

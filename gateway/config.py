@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
@@ -44,6 +45,7 @@ MAX_PORT: Final = 65_535
 NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", max_length=100)]
 Nation = Literal["FR", "US"]
 _PASSWORD: Final = re.compile(r"[a-z0-9+]+://[^/@]*:[^/]*@")
+_DATABASE: Final = re.compile(r"sqlite:///.+|postgresql://[^/]*/.+")
 _ADDRESS: Final = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)"
 Listen = Annotated[str, StringConstraints(pattern=rf"^{_ADDRESS}(,{_ADDRESS})*:[0-9]{{1,5}}$")]
 HttpsUrl = Annotated[
@@ -86,18 +88,14 @@ class NodeSection(_Section):
 
 
 class ListenSection(_Section):
-    """Where a port listens, and with which certificate.
+    """Where a port listens; with which certificate is not set, it lies in the home.
 
     Attributes:
         listen: ``address:port``; several addresses of one port are separated by commas, and a
             name stands for each address that it resolves to.
-        certificate_file: PEM chain; the node's own from its home if absent.
-        key_file: PEM key of it; the node's own sealed key if absent.
     """
 
     listen: Listen
-    certificate_file: Path | None = None
-    key_file: Path | None = None
 
     @field_validator("listen")
     @classmethod
@@ -149,10 +147,13 @@ class StoreSection(_Section):
 
     @field_validator("url")
     @classmethod
-    def _without_password(cls, url: str) -> str:
-        """Refuse a password where `entente config check`, and whoever reads the file, would show it."""
+    def _is_a_database(cls, url: str) -> str:
+        """Refuse another database, and a password where whoever reads the file would see it."""
         if _PASSWORD.match(url):
             msg = "holds a password: put it into a file and name that in store.password_file"
+            raise ValueError(msg)
+        if _DATABASE.fullmatch(url) is None:
+            msg = "expected sqlite:///PATH or postgresql://HOST/NAME"
             raise ValueError(msg)
         return url
 
@@ -413,6 +414,22 @@ def load_config(home: Path) -> Config:
     except OSError as error:
         msg = f"{path} cannot be read ({error.strerror}): create a node home with `entente init`"
         raise ConfigError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not TOML: it is not UTF-8"
+        raise ConfigError(msg) from error
+    return parse_config(text, path=path)
+
+
+def parse_config(text: str, *, path: Path) -> Config:
+    """Return the checked configuration that a text holds, overridden by the environment.
+
+    Args:
+        text: What stands in `gateway.toml`, or will.
+        path: Where; named in the errors.
+
+    Raises:
+        ConfigError: As `load_config` does.
+    """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -426,10 +443,26 @@ def load_config(home: Path) -> Config:
     if unknown:
         msg = f"unknown settings in the environment: {', '.join(unknown)}"
         raise ConfigError(msg)
-    if config.peer_nation == config.node.nation:
-        msg = f"{path}: peers: the peer is of the other nation, not of {config.node.nation}"
-        raise ConfigError(msg)
+    if contradictions := list(_contradictions(config)):
+        raise ConfigError("\n".join([f"{path}: the configuration cannot be used", *contradictions]))
     return config
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """Yield a line for each setting that another one rules out."""
+    if config.peer_nation == config.node.nation:
+        yield f"  peers: the peer is of the other nation, not of {config.node.nation}"
+    taken: dict[tuple[str, int], str] = {}
+    for section, port in (
+        ("agency_api", config.agency_api),
+        ("peer_api", config.peer_api),
+        ("ops_api", config.ops_api),
+    ):
+        for address in dict.fromkeys(port.host.split(",")):
+            other = taken.setdefault((address, port.port), section)
+            # Port 0 lets the system choose, each time another one.
+            if other != section and port.port != 0:
+                yield f"  {section}.listen: names an address and port of {other}.listen"
 
 
 def resolve(home: Path, path: Path) -> Path:

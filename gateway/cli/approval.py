@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli.agency import JsonOption, LanguageOption, language_of, print_json
+from gateway.cli.asking import is_confirmed
 from gateway.cli.operator import OperatorOption, OperatorPort, OpsUrlOption, ReasonOption, uuid_of
 from gateway.client.transport import Language
 from gateway.core.message.wording import Wording
@@ -154,7 +155,7 @@ def approve_command(
             raise typer.BadParameter(_BY_HAND.text(spoken), param_hint="--digest")
         item = port.get(path)
         print_proposal(item, spoken)
-        if not typer.confirm(_ASK.text(spoken)):
+        if not is_confirmed(_ASK, spoken):
             typer.echo(_NO.text(spoken), err=True)
             raise typer.Exit(1)
         digest = item["digest"]

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli import key_words as words
 from gateway.cli.agency import LanguageOption, language_of
+from gateway.cli.asking import is_confirmed
 from gateway.cli.init import now
 from gateway.cli.opening import AuthorityOption, Home, NodeFile, RootFile, open_node, open_root
 from gateway.cli.refusals import reporting
@@ -68,7 +69,7 @@ def sign_statement_command(
         statement, changes = unsigned_statement(node)
         for change in changes:
             typer.echo(f"  {change}")
-        if not yes and not typer.confirm(words.SHALL_SIGN.text(spoken)):
+        if not yes and not is_confirmed(words.SHALL_SIGN, spoken):
             msg = "not signed"
             raise CeremonyError(msg)
         offline = AuthorityHome(path=authority) if authority else node.authority

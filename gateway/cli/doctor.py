@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from gateway.app import Opened, written_folders
+from gateway.app import Opened, unusable, written_folders
 from gateway.app import open_home as open_node
 from gateway.catalogue import read_lists
 from gateway.cli.agency import LanguageOption, language_of
@@ -93,11 +93,18 @@ _WHEN_REFUSED: Final = {
 }
 """What to do when a check is refused what it wants to look at."""
 
+_PEER_FILES: Final = Wording(
+    en="see keys above; trust/peer comes from the peer's export: entente keys import-peer (docs/keys.md, "
+    "Exchange with the peer)",
+    fr="voir clés ci-dessus ; trust/peer vient de l'export du pair : entente keys import-peer "
+    "(docs/keys.md, Exchange with the peer)",
+)
 _GENERAL: Final = frozenset({"config-invalid", "key-file-refused", "store-failed", "trust-refused"})
 """Codes whose advice is about any file of their kind."""
 
 NAMES: Final[Mapping[str, str]] = {
     "configuration": "configuration",
+    "named files": "fichiers nommés",
     "keys": "clés",
     "certificates": "certificats",
     "revocation lists": "révocations",
@@ -179,6 +186,7 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
     if configuration.state is State.FAIL:
         return
     checks: dict[str, Callable[[], Finding]] = {
+        "named files": lambda: _named_files(path),
         "keys": lambda: _keys(home),
         "certificates": lambda: _certificates(home, now),
         "revocation lists": lambda: _lists(home, now),
@@ -201,18 +209,29 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
 
 def _checked(name: str, check: Callable[[], Finding]) -> Finding:
     """Return what a check finds; a refusal is a finding too, in the words of whoever refused."""
-    does = _WHEN_REFUSED.get(name, NOTHING)
     try:
         return check()
     except GatewayError as error:
         words = told(error)
         says = Wording(en=f"{words.en} [{error.code}]", fr=f"{words.fr} [{error.code}]")
-        # What the check knows of its own files says more than what holds for every file.
-        advice = does if does != NOTHING and error.code in _GENERAL else ADVICE.get(error.code, does)
-        return Finding(check=name, state=State.FAIL, says=says, do=advice)
+        return Finding(check=name, state=State.FAIL, says=says, do=_advice(name, error.code))
     except OSError as error:
         text = error.strerror or type(error).__name__
+        does = _WHEN_REFUSED.get(name, NOTHING)
         return Finding(check=name, state=State.FAIL, says=Wording(en=text, fr=text), do=does)
+
+
+def _advice(name: str, code: str) -> Wording:
+    """Return what to do when a check is refused what it wants to look at."""
+    does = _WHEN_REFUSED.get(name, NOTHING)
+    is_of_trust = code in {"key-file-refused", "trust-refused"}
+    if name == "peer" and is_of_trust:
+        return _PEER_FILES
+    if does is _SEE_DATABASE:
+        # One cause is told once; but who is enrolled stands in the registry file as well.
+        return _KEYS_PAGE if is_of_trust else does
+    # What the check knows of its own files says more than what holds for every file.
+    return does if does != NOTHING and code in _GENERAL else ADVICE.get(code, does)
 
 
 def _configuration(path: Path) -> Finding:
@@ -221,6 +240,16 @@ def _configuration(path: Path) -> Finding:
         en="{name} of {nation}, mode {mode}, peer {peer}", fr="{name} de {nation}, mode {mode}, pair {peer}"
     ).fill(name=config.node.name, nation=config.node.nation, mode=config.node.mode, peer=config.peer.name)
     return Finding(check="configuration", state=State.OK, says=says)
+
+
+def _named_files(path: Path) -> Finding:
+    for refused in unusable(path, load_config(path)):
+        raise refused
+    says = Wording(
+        en="the catalogue, and what else the configuration names, can be used",
+        fr="le catalogue et ce que la configuration nomme d'autre sont utilisables",
+    )
+    return Finding(check="named files", state=State.OK, says=says)
 
 
 def _keys(home: NodeHome) -> Finding:

@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 
 from gateway.core.message.draft import Sender, complete
-from gateway.core.message.examine import examine_document
+from gateway.core.message.examine import departs_from_schema, examine_document
 from gateway.core.message.instants import day_of_instant
 from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue, MessageType
@@ -93,8 +93,9 @@ def judge(
         catalogue: The catalogue to judge by.
         at_ms: Time of judgement, UTC milliseconds; None for the message's own creation.
         now_ms: The present.
-        draft: Complete it first, as the node of its sender would. A reply is completed as
-            if the message it answers were there and had asked for it.
+        draft: Complete what its schema does not accept first, as the node of its sender
+            would. A reply is completed as if the message it answers were there and had asked
+            for it.
         nation: Nation of the sender, where a draft does not tell.
         lists: Reference lists to look values up in.
     """
@@ -107,12 +108,13 @@ def judge(
         return Judgement(document=None, violations=(Violation(rule=RULE_JSON, pointer="/", wording=wording),))
     if at_ms is None:
         at_ms = created_ms(document) or now_ms
-    if draft:
+    violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
+    if draft and departs_from_schema(violations):
         sender = _sender(document, catalogue, nation)
         if sender is not None:
             parent = _parent_of_draft(document, catalogue, sender)
             document = _complete(document, sender, catalogue=catalogue, now_ms=at_ms, parent=parent)
-    violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
+            violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
     warnings = () if violations else warnings_of(document, catalogue.type(document["type"]), lists)
     return Judgement(document=document, violations=violations, warnings=warnings)
 

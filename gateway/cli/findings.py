@@ -33,6 +33,9 @@ _CLOCKS: Final = Wording(
 )
 
 
+_SEE_PEER: Final = Wording(en="see peer above", fr="voir pair ci-dessus")
+
+
 class State(StrEnum):
     """How a finding is to be taken."""
 
@@ -70,14 +73,17 @@ class PeerClock:
         began_s: The same on a clock that only grows.
         ahead: How far this clock is ahead of the peer's, negative if it is behind; None while
             the peer has not told its time.
+        is_answered: Whether the peer has answered at all.
     """
 
     now: datetime
     began_s: float
     ahead: timedelta | None = None
+    is_answered: bool = False
 
     def told(self, peer_time: datetime | None, *, between_s: tuple[float, float]) -> None:
         """Note what the peer told in an answer that was asked for and came at these moments."""
+        self.is_answered = True
         if peer_time is not None:
             # It looked at its clock somewhere between; the middle is a fair guess.
             here = self.now + timedelta(seconds=sum(between_s) / 2 - self.began_s)
@@ -171,6 +177,9 @@ def peer_clock_finding(clock: PeerClock) -> Finding:
     Two seconds are tolerated, and the one that a time in whole seconds may hide.
     """
     check = "clock of the peer"
+    if not clock.is_answered:
+        says = Wording(en="not known: the peer was not reached", fr="inconnue : le pair n'a pas été joint")
+        return Finding(check=check, state=State.WARN, says=says, do=_SEE_PEER)
     if clock.ahead is None:
         says = Wording(en="the peer does not tell its time", fr="le pair ne donne pas son heure")
         return Finding(check=check, state=State.WARN, says=says, do=_CLOCKS)

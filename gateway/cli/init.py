@@ -16,11 +16,12 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.config import TOKEN_TIMEOUT_S
+from gateway.config import TOKEN_TIMEOUT_S, parse_config
 from gateway.errors import GatewayError
 from gateway.keyring.ceremony import NodePlan, Passphrases, ServerNames, hold_ceremony
-from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Addresses, Ports, write_config
+from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Addresses, Ports, config_text
 from gateway.keyring.demo import make_demo_homes, make_test_home
+from gateway.keyring.files import write_public
 from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.passphrase import (
     Passphrase,
@@ -123,6 +124,17 @@ def init(
         )
         node_home = NodeHome(path=home)
         token = _token(node_home, token_module, token_label, token_pin_file)
+        text = config_text(
+            plan,
+            Ports.from_base(port_base, plan.nation),
+            peer_url=peer_url
+            or f"https://{plan.peer_node}:{Ports.from_base(port_base, plan.peer_nation).peer}",
+            addresses=Addresses.all_on(host),
+            passphrase_file=str((passphrase_file or node_home.passphrase).absolute()),
+            token=token,
+        )
+        # Before anybody is asked for a passphrase: the names are final, and nothing is made twice.
+        parse_config(text, path=node_home.config)
         if plan.test:
             make_test_home(node_home, plan, now=now(), token=token)
         else:
@@ -133,17 +145,9 @@ def init(
                 root=_new_root_passphrase(root_passphrase_file or []),
                 issuing=_new_passphrase("the issuing authorities", issuing_passphrase_file),
             )
-            hold_ceremony(node_home, offline, plan, passphrases, now=now(), people=people, token=token)
-        write_config(
-            node_home,
-            plan,
-            Ports.from_base(port_base, plan.nation),
-            peer_url=peer_url
-            or f"https://{plan.peer_node}:{Ports.from_base(port_base, plan.peer_nation).peer}",
-            addresses=Addresses.all_on(host),
-            passphrase_file=str((passphrase_file or node_home.passphrase).absolute()),
-            token=token,
-        )
+            with _from_nothing(node_home, offline):
+                hold_ceremony(node_home, offline, plan, passphrases, now=now(), people=people, token=token)
+        write_public(node_home.config, text.encode())
         _print_made({plan.nation: node_home}, as_json=as_json)
 
 
@@ -160,6 +164,24 @@ def reporting() -> Iterator[None]:
     except GatewayError as error:
         typer.echo(f"{error.code}: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+@contextmanager
+def _from_nothing(home: NodeHome, authority: AuthorityHome) -> Iterator[None]:
+    """Say of a ceremony that stops half-way what to do with what it has made."""
+    folders = (home.keys, authority.root, authority.issuing)
+    had_keys = any(folder.exists() for folder in folders)
+    try:
+        yield
+    except GatewayError as error:
+        if had_keys or not any(folder.exists() for folder in folders):
+            # Nothing was made, or what is there may be of another ceremony: that is not to be destroyed.
+            raise
+        msg = (
+            f"{error}; the ceremony has stopped half-way, and what it has made is worth nothing: "
+            f"destroy {', '.join(str(folder) for folder in folders)}, and begin again"
+        )
+        raise CeremonyError(msg) from error
 
 
 def ask_passphrase(what: str, *, confirm: bool = False) -> Passphrase:

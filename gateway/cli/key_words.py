@@ -74,6 +74,12 @@ ARE_THESE: Final = Wording(
     en="Are these the fingerprints that the peer has read to you?",
     fr="Sont-ce les empreintes que le pair vous a lues ?",
 )
+FINGERPRINTS: Final[Mapping[str, Wording]] = {
+    "root keys in words": Wording(en="root keys in words", fr="clés racine, en mots"),
+    "root keys (SHA-384)": Wording(en="root keys (SHA-384)", fr="clés racine (SHA-384)"),
+    "root certificate (SHA-384)": Wording(en="root certificate (SHA-384)", fr="certificat racine (SHA-384)"),
+}
+"""What `Published.fingerprints` names."""
 RECORD: Final = Wording(
     en="record: {path}; its digest goes into the audit log",
     fr="procès-verbal : {path} ; son empreinte va dans le journal d'audit",

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from gateway.cli import key_words as words
 from gateway.cli.agency import LanguageOption, language_of
+from gateway.cli.asking import is_confirmed
 from gateway.cli.carry import carry_in_command, carry_out_command, sign_statement_command
 from gateway.cli.init import ask_passphrase, now
 from gateway.cli.opening import (
@@ -208,11 +209,14 @@ def issue_agency(
             typer.echo(f"{holder_folder(node, holder)}")
             _say_approval(node, words.AGREE_TO_ENROL, spoken)
             return
-        certificate = issue_for_request(node, issuer, holder, read_public(csr), now=now())
-        if out is None:
-            typer.echo(certificate.decode("ascii"), nl=False)
-        else:
-            write_public(out, certificate)
+
+        def deliver(certificate: bytes) -> None:
+            if out is None:
+                typer.echo(certificate.decode("ascii"), nl=False)
+            else:
+                write_public(out, certificate)
+
+        issue_for_request(node, issuer, holder, read_public(csr), now=now(), deliver=deliver)
         _say_approval(node, words.AGREE_TO_ENROL, spoken)
 
 
@@ -234,7 +238,7 @@ def export_trust_command(
             )
             return
         typer.echo(words.READ_ALOUD.fill(folder=str(folder)).text(spoken))
-        _print_fingerprints(published.fingerprints())
+        _print_fingerprints(published.fingerprints(), spoken)
 
 
 @app.command("import-peer", epilog="Example: entente keys import-peer /media/us-trust --home HOME")
@@ -264,9 +268,9 @@ def import_peer_command(
         typer.echo(stated.text(spoken))
         if statement.test:
             typer.echo(words.TEST_KEYS.text(spoken))
-        _print_fingerprints(published.fingerprints())
+        _print_fingerprints(published.fingerprints(), spoken)
         compared = needs_comparison(read_pin(node.peer), published)
-        if compared and not yes and not typer.confirm(words.ARE_THESE.text(spoken)):
+        if compared and not yes and not is_confirmed(words.ARE_THESE, spoken):
             msg = "not imported: the fingerprints were not confirmed"
             raise CeremonyError(msg)
         people = People(custodians=tuple(by or ()))
@@ -359,6 +363,6 @@ def _text(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _print_fingerprints(fingerprints: dict[str, str]) -> None:
+def _print_fingerprints(fingerprints: dict[str, str], spoken: Language) -> None:
     for what, digits in fingerprints.items():
-        typer.echo(f"  {what}\n    {digits}")
+        typer.echo(f"  {words.FINGERPRINTS[what].text(spoken)}\n    {digits}")

@@ -15,6 +15,7 @@ from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.issuing import IssuingAuthority
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.passphrase import Passphrase, read_passphrase_file
+from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.token import token_settings
 from gateway.keyring.trust import read_published_as_stated
 from gateway.keyring.x509_profile import Authority
@@ -37,6 +38,7 @@ def open_issuing(
     node: NodeHome, offline: AuthorityHome, file: Path | None
 ) -> dict[Authority, IssuingAuthority]:
     """Return the three issuing authorities, opened."""
+    _need_folder(offline.issuing)
     nation = read_published_as_stated(node.own).statement.nation
     passphrase = _passphrase("the issuing authorities", file, offline.issuing_passphrase)
     return open_authorities(node, offline, passphrase, nation=nation)
@@ -44,6 +46,7 @@ def open_issuing(
 
 def open_root(node: NodeHome, offline: AuthorityHome, files: list[Path] | None) -> HybridSigner:
     """Return the root's signer, opened by what both custodians give."""
+    _need_folder(offline.root)
     nation = read_published_as_stated(node.own).statement.nation
     if files:
         passphrase = read_root_passphrase(files)
@@ -61,6 +64,17 @@ def open_node(node: NodeHome, file: Path | None) -> KeyFolder:
     return KeyFolder.open(
         node.keys, passphrase=passphrase, allow_test=True, token=token_settings(node.path, config)
     )
+
+
+def _need_folder(folder: Path) -> None:
+    """Refuse to look for keys where no medium is.
+
+    Raises:
+        CeremonyError: There is no such folder.
+    """
+    if not folder.is_dir():
+        msg = f"there is no folder {folder}: --authority names the medium with the folder {folder.name}"
+        raise CeremonyError(msg)
 
 
 def _passphrase(what: str, file: Path | None, default: Path) -> Passphrase:

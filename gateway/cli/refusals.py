@@ -1,7 +1,8 @@
 """Refusals of commands that work on a node's files, for people of both nations.
 
-The text of an error is English, and says exactly what was found; in French, what kind of refusal
-it is stands before it. The code is the same in both languages, and docs/keys.md explains it.
+The text of an error says exactly what was found. Of a file of keys or a token there is one in each
+language; of all others the text is English, and in French the kind of refusal stands before it. The
+code is the same in both languages, and docs/keys.md explains it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Final
 
 import typer
 
+from gateway.cli.refusal_words import FILES, TOKENS
 from gateway.client.transport import Language
 from gateway.core.message.wording import Wording
 from gateway.errors import GatewayError
+from gateway.keyring.refusals import KeyFileError, TokenError
 
 _FRENCH: Final[Mapping[str, str]] = {
     "backup-refused": "la sauvegarde est refusée",
@@ -22,7 +25,6 @@ _FRENCH: Final[Mapping[str, str]] = {
     "ceremony-refused": "la cérémonie ne peut pas se faire ainsi",
     "config-invalid": "la configuration est inutilisable",
     "high-water": "le fichier high-water est inutilisable",
-    "key-file-refused": "un fichier de clé est refusé",
     "orders": "le fichier des ordres est inutilisable",
     "peer-identity": "ce n'est pas le pair attendu qui répond",
     "reference-list-invalid": "une liste de référence est illisible",
@@ -34,7 +36,12 @@ _FRENCH: Final[Mapping[str, str]] = {
 
 
 def told(error: GatewayError) -> Wording:
-    """Return what an error says, with the kind of the refusal before it in French."""
+    """Return what an error says, in French in whole or with the kind of the refusal before it."""
+    if isinstance(error, KeyFileError):
+        return Wording(en=str(error), fr=f"{error.path.name} {FILES[error.refusal]} [{error.path}]")
+    if isinstance(error, TokenError):
+        about = str(error).removeprefix(error.refusal.value)
+        return Wording(en=str(error), fr=f"{TOKENS[error.refusal]}{about}")
     french = _FRENCH.get(error.code)
     return Wording(en=str(error), fr=str(error) if french is None else f"{french} : {error}")
 

@@ -23,6 +23,7 @@ from gateway.cli.agency import (
     show,
     table,
 )
+from gateway.cli.commented import SUFFIX, commented, read_file
 from gateway.cli.drafting import Judgement, canonical, is_draft, judge, new_draft
 from gateway.cli.inbox import banner_line
 from gateway.core.message.registry import MessageType
@@ -31,8 +32,6 @@ from gateway.handbook import FIRST_PAGE, Handbook
 from gateway.system import SystemClock
 
 app = typer.Typer(no_args_is_help=True, help="Message types: list, show, check messages, begin new ones.")
-
-STDIN: Final = "-"
 
 _DRAFT_HINT: Final = Wording(
     en="{file} looks like a draft; as its node would complete it: entente schema check --draft {file}",
@@ -121,7 +120,7 @@ def check_command(
     refused = False
     for name in files:
         judgement = judge(
-            _read(name),
+            read_file(name),
             catalogue=catalogue,
             at_ms=at_ms,
             now_ms=now_ms,
@@ -147,11 +146,24 @@ def new_command(
         str | None, typer.Option("--nation", help="Nation that sends it: FR or US; else the example's.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write it here instead of printing it.")] = None,
+    comments: Annotated[
+        bool | None,
+        typer.Option(
+            "--comments/--no-comments",
+            help="Say above each field what it is. Else only on a terminal and in a file .jsonc.",
+            show_default=False,
+        ),
+    ] = None,
+    language: LanguageOption = "en",
 ) -> None:
     """Write a draft to fill in: the type's example without what the node fills in.
 
-    Example: entente schema new assist.request/1 --nation FR --out request.json
+    Comments are lines that begin with //. The commands that check and send leave them out of files whose name
+    ends in .jsonc; a node reads none.
+
+    Example: entente schema new assist.request/1 --nation FR --out request.jsonc
     """
+    spoken = language_of(language)
     with answering():
         catalogue = read_catalogue()
         item = catalogue.type(type_id)
@@ -169,12 +181,15 @@ def new_command(
     if document is None:
         typer.echo(f"{type_id} has no example in the catalogue", err=True)
         raise typer.Exit(1)
+    if comments is None:
+        comments = sys.stdout.isatty() if out is None else out.suffix == SUFFIX
+    content = commented(document, item, spoken) if comments else canonical(document)
     if out is None:
-        typer.echo(canonical(document).decode(), nl=False)
+        typer.echo(content.decode(), nl=False)
         return
     try:
         with out.open("xb") as file:
-            file.write(canonical(document))
+            file.write(content)
     except FileExistsError as error:
         typer.echo(f"{out} exists already", err=True)
         raise typer.Exit(1) from error
@@ -219,16 +234,6 @@ def _time_of(at: str | None, now_ms: int) -> int | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1_000)
-
-
-def _read(name: str) -> bytes:
-    if name == STDIN:
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        typer.echo(f"{name} cannot be read: {error.strerror}", err=True)
-        raise typer.Exit(2) from error
 
 
 def _print_judgement(name: str, judgement: Judgement, language: Language, *, as_json: bool) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Final
 
 import orjson
@@ -23,9 +21,9 @@ from gateway.cli.agency import (
     print_warnings,
     problem_document,
 )
+from gateway.cli.commented import STDIN, read_file
 from gateway.client import Accepted, Checked, Client, ProblemError
 
-STDIN: Final = "-"
 BATCH: Final = 500
 BATCH_BYTES: Final = 8 * 1_048_576
 
@@ -83,23 +81,13 @@ def withdraw_command(
 def _documents(files: list[str]) -> Iterator[tuple[str, bytes]]:
     """Yield each document with where it came from."""
     for name in files:
-        content = _read(name)
+        content = read_file(name)
         source = "standard input" if name == STDIN else name
         if _is_one(content):
             yield source, content
         else:
             lines = [line for line in content.split(b"\n") if line.strip()]
             yield from ((f"{source}:{number}", line) for number, line in enumerate(lines, start=1))
-
-
-def _read(name: str) -> bytes:
-    if name == STDIN:
-        return sys.stdin.buffer.read()
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        typer.echo(f"{name} cannot be read: {error.strerror}", err=True)
-        raise typer.Exit(2) from error
 
 
 def _is_one(content: bytes) -> bool:

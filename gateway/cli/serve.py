@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.app import serve_node
+from gateway.app import serve_node, unusable
 from gateway.config import load_config
 from gateway.errors import GatewayError
 from gateway.keyring.token import look_at_token, token_settings
@@ -56,16 +56,22 @@ def _stop(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio
 def check_command(home: Home, *, as_json: AsJson = False) -> None:
     """Print the effective configuration, or every error in it at once.
 
-    A token that it names is looked at without its PIN; `entente doctor` logs in and signs.
+    The files that it names are read, but for keys. A token that it names is looked at without its
+    PIN; `entente doctor` opens the keys, logs in and signs.
     """
     try:
         config = load_config(home)
+        refused = list(unusable(home, config))
         token = token_settings(home, config)
         if token is not None:
             look_at_token(token)
     except GatewayError as error:
         typer.echo(f"{error} [{error.code}]", err=True)
         raise typer.Exit(1) from error
+    for refusal in refused:
+        typer.echo(f"{refusal} [{refusal.code}]", err=True)
+    if refused:
+        raise typer.Exit(1)
     values = config.model_dump(mode="json")
     if as_json:
         typer.echo(json.dumps(values, indent=2))

@@ -10,10 +10,12 @@ Spec: docs/spec/keys.md, "Ceremony".
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -41,9 +43,9 @@ from gateway.keyring.home import (
 )
 from gateway.keyring.issuing import IssuingAuthority, create_authority, new_serial, open_authority
 from gateway.keyring.keyfile import Purpose
-from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.keyfolder import UNLOCK_FILE, KeyFolder
 from gateway.keyring.passphrase import Passphrase
-from gateway.keyring.refusals import CeremonyError, TrustError
+from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, TrustError
 from gateway.keyring.registry import Registry, spki_of_key, write_registry
 from gateway.keyring.statement import (
     KeyStatement,
@@ -63,6 +65,8 @@ from gateway.keyring.trust import (
     write_pin,
 )
 from gateway.keyring.x509_profile import NODE_DAYS, Authority, Issuer, Leaf, build_root
+
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,16 @@ class ServerNames:
 
     dns_names: tuple[str, ...] = ()
     addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse names that cannot stand in a certificate.
+
+        Raises:
+            CeremonyError: A name is no host name in ASCII.
+        """
+        if any(_HOST_NAME.fullmatch(name) is None for name in self.dns_names):
+            msg = "a further name is an IP address, or a host name in ASCII, such as gateway.douane.example"
+            raise CeremonyError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,10 +185,14 @@ def hold_ceremony(
         KeyFileError: There are keys already, or a folder is not private.
         TokenError: The token is away or refuses.
     """
+    # All this before the first key is made: a ceremony that stops half-way is begun again from nothing.
+    for folder in (authority.root, authority.issuing, home.keys):
+        if (folder / UNLOCK_FILE).exists():
+            raise KeyFileError(folder / UNLOCK_FILE, Refusal.EXISTS)
     if token is not None:
-        # Before the first folder is made: a ceremony that stops half-way is begun again from nothing.
         look_at_token(token)
     make_private_folder(authority.path)
+    make_public_folder(home.path)
     root_folder = KeyFolder.create(
         authority.root, passphrase=passphrases.root, name=f"{plan.nation} root", test=plan.test, now=now
     )
@@ -185,7 +203,6 @@ def hold_ceremony(
         test=plan.test,
         now=now,
     )
-    make_public_folder(home.path)
     node_folder = KeyFolder.create(
         home.keys, passphrase=passphrases.node, name=plan.node, test=plan.test, now=now, token=token
     )

@@ -69,8 +69,7 @@ class Addresses:
 _ON_LOOPBACK: Final = Addresses()
 
 
-def write_config(
-    home: NodeHome,
+def config_text(
     plan: NodePlan,
     ports: Ports,
     *,
@@ -78,11 +77,10 @@ def write_config(
     addresses: Addresses = _ON_LOOPBACK,
     passphrase_file: str = "keys/passphrase",  # noqa: S107 - a path
     token: TokenSettings | None = None,
-) -> None:
-    """Write ``gateway.toml``, replacing what is there.
+) -> str:
+    """Return what stands in the ``gateway.toml`` of a new home.
 
     Args:
-        home: Node home.
         plan: Names and mode.
         ports: Where it listens.
         peer_url: Base address of the peer's peer port.
@@ -123,6 +121,23 @@ module = {_quoted(str(token.module))}
 label = {_quoted(token.label)}
 pin_file = {_quoted(str(token.pin_file))}
 """
+    return text
+
+
+def write_config(
+    home: NodeHome,
+    plan: NodePlan,
+    ports: Ports,
+    *,
+    peer_url: str,
+    addresses: Addresses = _ON_LOOPBACK,
+    passphrase_file: str = "keys/passphrase",  # noqa: S107 - a path
+    token: TokenSettings | None = None,
+) -> None:
+    """Write the ``gateway.toml`` of `config_text`, replacing what is there."""
+    text = config_text(
+        plan, ports, peer_url=peer_url, addresses=addresses, passphrase_file=passphrase_file, token=token
+    )
     write_public(home.config, text.encode())
 
 

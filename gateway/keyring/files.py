@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -122,10 +123,12 @@ def make_private_folder(path: Path) -> None:
     """Make a folder that only this user may enter, with its parents.
 
     Raises:
-        KeyFileError: It exists and others may enter it, or it is not a folder of ours.
+        KeyFileError: It exists and others may enter it, it is not a folder of ours, or it
+            cannot be made.
     """
     make_public_folder(path.parent)
-    path.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
+    with _making(path):
+        path.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
     facts = path.lstat()
     if not stat.S_ISDIR(facts.st_mode):
         raise KeyFileError(path, Refusal.NOT_A_FOLDER)
@@ -136,11 +139,27 @@ def make_private_folder(path: Path) -> None:
 
 
 def make_public_folder(path: Path) -> None:
-    """Make a folder that others may read, with its parents, whatever the umask."""
+    """Make a folder that others may read, with its parents, whatever the umask.
+
+    Raises:
+        KeyFileError: It cannot be made: a file has its name, or the rights or the room are missing.
+    """
     for folder in (*reversed(path.parents), path):
         if not folder.is_dir():
-            folder.mkdir()
-            folder.chmod(PUBLIC_FOLDER_MODE)
+            with _making(folder):
+                folder.mkdir()
+                folder.chmod(PUBLIC_FOLDER_MODE)
+
+
+@contextmanager
+def _making(folder: Path) -> Iterator[None]:
+    """Refuse a folder that the system does not let us make."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise KeyFileError(folder, Refusal.NOT_A_FOLDER) from error
+    except OSError as error:
+        raise KeyFileError(folder, Refusal.UNWRITABLE) from error
 
 
 def destroy(path: Path) -> None:

@@ -11,7 +11,7 @@ Spec: docs/spec/keys.md, "Agency registry".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -80,7 +80,13 @@ class NewHolder:
 
 
 def issue_for_request(
-    home: NodeHome, authority: IssuingAuthority, holder: NewHolder, request: bytes, *, now: datetime
+    home: NodeHome,
+    authority: IssuingAuthority,
+    holder: NewHolder,
+    request: bytes,
+    *,
+    now: datetime,
+    deliver: Callable[[bytes], None] = lambda _: None,
 ) -> bytes:
     """Issue a certificate for a holder's own key and enter it in the registry.
 
@@ -90,6 +96,8 @@ def issue_for_request(
         holder: Who it is.
         request: PKCS#10 request in PEM. Its names are ignored: only the key counts.
         now: Aware time.
+        deliver: Puts the certificate where its holder gets it; the key is entered in the
+            registry only after that, so a full disk enrols nobody.
 
     Returns:
         The certificate as PEM.
@@ -108,7 +116,7 @@ def issue_for_request(
     if not is_signed or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
         msg = "the request is not signed by its own P-384 key"
         raise CeremonyError(msg)
-    return _issue(home, authority, [(holder, key)], now=now)[0]
+    return _issue(home, authority, [(holder, key)], now=now, deliver=lambda issued: deliver(issued[0]))[0]
 
 
 def issue_test_holders(
@@ -144,7 +152,9 @@ def _issue(
     pairs: list[tuple[NewHolder, ec.EllipticCurvePublicKey]],
     *,
     now: datetime,
+    deliver: Callable[[list[bytes]], None] = lambda _: None,
 ) -> list[bytes]:
+    requests = [(key, holder.leaf(authority.nation), holder.code) for holder, key in pairs]
     registry = read_registry(home.registry)
     for holder, key in pairs:
         if holder.authority is not authority.authority:
@@ -153,8 +163,8 @@ def _issue(
         entry = Holder(spki=spki_of_key(key), code=holder.code, role=holder.role)
         registry = registry.with_holder(entry)
     chain = authority.certificate.public_bytes(Encoding.PEM)
-    requests = [(key, holder.leaf(authority.nation), holder.code) for holder, key in pairs]
     certificates = [certificate + chain for certificate in authority.issue_all(requests, now=now)]
+    deliver(certificates)
     write_registry(home.registry, registry)
     return certificates
 

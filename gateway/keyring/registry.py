@@ -107,6 +107,12 @@ class Registry:
         Raises:
             TrustError: The key is listed already.
         """
+        if (listed := self.find(holder.spki)) is not None:
+            msg = (
+                f"the agency registry has this key already, as {listed.code} ({listed.role.value}): a new "
+                "certificate needs a new key"
+            )
+            raise TrustError(msg)
         return self._changed((*self.holders, holder))
 
     def without(self, spkis: Iterable[SpkiDigest]) -> Registry:

@@ -45,7 +45,7 @@ from gateway.keyring.files import read_public, write_private
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import SpkiDigest, spki_of_key, spki_sha256
-from gateway.keyring.trust import read_anchor, read_certificate, verify_crl
+from gateway.keyring.trust import need_import, read_anchor, read_certificate, read_pin, verify_crl
 from gateway.keyring.x509_profile import Authority
 
 TrustStamp = NewType("TrustStamp", tuple[tuple[int, int, int], ...])
@@ -104,7 +104,12 @@ def operator_server(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
 
 
 def peer_server(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
-    """Return the context of the peer port. `verify_peer` comes after the handshake."""
+    """Return the context of the peer port. `verify_peer` comes after the handshake.
+
+    Raises:
+        TrustError: The peer's keys are not imported yet.
+    """
+    need_import(read_pin(home.peer))
     return _server(identity, trust=home.peer, authority=Authority.NODES)
 
 
@@ -113,7 +118,11 @@ def peer_client(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
 
     The certificate bears the node's name, so the caller gives that as ``server_hostname``,
     whatever address the configuration has for the peer.
+
+    Raises:
+        TrustError: The peer's keys are not imported yet.
     """
+    need_import(read_pin(home.peer))
     context = _client()
     _load(context, identity)
     _trust(context, home.peer, Authority.NODES)

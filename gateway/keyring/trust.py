@@ -250,14 +250,23 @@ def read_peer(home: NodeHome) -> tuple[Pin, Published]:
         TrustError: Not imported yet, or the files are not those that were imported.
     """
     pin = read_pin(home.peer)
-    if pin.root is None:
-        msg = f"the keys of {pin.node} are not imported yet: entente keys import-peer"
-        raise TrustError(msg)
+    need_import(pin)
     published = read_published(home.peer, nation=pin.nation, node=pin.node, lowest_version=pin.lowest_version)
     if root_digest(published.root) != pin.root:
         msg = "the peer's root keys are not those that were pinned at the import"
         raise TrustError(msg)
     return pin, published
+
+
+def need_import(pin: Pin) -> None:
+    """Refuse to go on without the keys of the peer.
+
+    Raises:
+        TrustError: They are not imported yet.
+    """
+    if pin.root is None:
+        msg = f"the keys of {pin.node} are not imported yet: entente keys import-peer"
+        raise TrustError(msg)
 
 
 def read_pin(files: TrustFiles) -> Pin:

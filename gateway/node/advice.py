@@ -86,6 +86,37 @@ ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
             "vigueur, ou toutes les erreurs à la fois ; docs/operating.md, « Configuration », décrit chaque "
             "clé.",
         ),
+        "catalogue-invalid": Wording(
+            en="You, the operator of this node, have to act: the folder of message types that is named above "
+            "cannot be used. Put back the one that both nations have agreed on, or name it in gateway.toml; "
+            "without the setting the catalogue of the installation counts. See docs/operating.md, “Changing "
+            "the catalogue”.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : le dossier de types de messages nommé "
+            "ci-dessus est inutilisable. Remettez celui dont les deux nations sont convenues, ou nommez-le "
+            "dans gateway.toml ; sans ce réglage, le catalogue de l'installation compte. Voir "
+            "docs/operating.md, « Changing the catalogue ».",
+        ),
+        "reference-list-invalid": Wording(
+            en="You, the operator of this node, have to act: mend or remove the file that is named above; "
+            "the list of the installation counts again. See docs/reference-lists.md.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : corrigez ou retirez le fichier nommé "
+            "ci-dessus ; la liste de l'installation compte à nouveau. Voir docs/reference-lists.md.",
+        ),
+        "orders": Wording(
+            en="You, the operator of this node, have to act: the file that remembers what was erased and "
+            "held by order cannot be used. Mend its disk first. Never remove the file: without it a restored "
+            "backup brings erased content back. See docs/operating.md, “A node home”.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir : le fichier qui retient ce qui fut effacé ou "
+            "conservé sur ordre est inutilisable. Réparez d'abord son disque. Ne supprimez jamais ce "
+            "fichier : sans lui, une sauvegarde restaurée ramène du contenu effacé. Voir docs/operating.md, "
+            "« A node home ».",
+        ),
+        "token-refused": Wording(
+            en="You, the operator of this node, have to act, with those who keep the token: docs/token.md, "
+            "Refusals, says for each of these sentences who does what.",
+            fr="C'est à vous, exploitant de ce nœud, d'agir, avec ceux qui gardent le jeton : docs/token.md, "
+            "Refusals, dit pour chacune de ces phrases qui fait quoi.",
+        ),
         "store-failed": Wording(
             en="You, the operator of this node, have to act: the database cannot be opened or written. Look "
             "at its disk (room, rights, errors), at its address (store.url), and whether another process has "

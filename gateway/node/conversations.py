@@ -225,6 +225,7 @@ class Conversations:
         now_ms: int,
     ) -> tuple[Deadline, ...]:
         found = {view.row.message_id: view.progress for view in requests}
+        catalogue = self._schedule.at(self._clock.now_ms())
         subjects = [
             Subject(
                 message_id=row.message_id,
@@ -233,6 +234,7 @@ class Conversations:
                 to_agencies=row.to_agencies,
                 created_ms=row.created_ms,
                 progress=found.get(row.message_id),
+                feedback=None if (known := catalogue.find(row.type)) is None else known.terms.feedback,
             )
             for row in rows
         ]

@@ -31,6 +31,8 @@ from gateway.cli.findings import (
 )
 from gateway.console.app import health_document
 from gateway.console.words import HEALTH
+from gateway.keyring.demo import make_demo_homes
+from gateway.keyring.home import NodeHome
 from gateway.keyring.tls_group import HYBRID_GROUPS
 from gateway.node.enrolment import Enrolled, Enrolment
 from gateway.node.room import MIB, RoomLeft
@@ -39,6 +41,7 @@ from tests.unit.console.test_app import health
 
 CHECKS = [
     "configuration",
+    "named files",
     "keys",
     "certificates",
     "revocation lists",
@@ -92,7 +95,9 @@ async def test_the_doctor_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -
         assert found["clock of the peer"].state is State.OK
 
         processes.stop("US")
-        assert failed(await asyncio.to_thread(findings, home)) == ["peer"]
+        found = await asyncio.to_thread(findings, home)
+        assert failed(found) == ["peer"]
+        assert found["clock of the peer"].do.en == "see peer above"
         processes.stop("FR")
         assert failed(await asyncio.to_thread(findings, home)) == ["node", "peer"]
 
@@ -139,12 +144,67 @@ def _put_no_reference_list(home: Path) -> None:
     (home / "lists" / "hs.json").write_text("{}")
 
 
+def _name_no_catalogue(home: Path) -> None:
+    _configure(home, '\n[agreement]\ncatalogue = "nowhere"\n')
+
+
+def _name_no_third_party(home: Path) -> None:
+    _configure(home, '\n[witnesses.archive]\nurl = "http://127.0.0.1/"\nkey_file = "nowhere"\n')
+
+
+def _configure(home: Path, more: str) -> None:
+    path = home / "gateway.toml"
+    path.write_text(path.read_text() + more)
+
+
+def _damage_the_orders(home: Path) -> None:
+    (home / "data" / "orders").write_text("no order\n")
+
+
+def _lose_what_the_peer_published(home: Path) -> None:
+    (home / "trust" / "peer" / "node-ca.crl").unlink()
+
+
 SPOILT: list[tuple[Callable[[Path], None], str]] = [
+    (_name_no_catalogue, "named files"),
+    (_name_no_third_party, "named files"),
+    (_damage_the_orders, "named files"),
+    (_lose_what_the_peer_published, "keys"),
     (_lose_the_database, "database"),
     (_shorten_a_key, "keys"),
     (_damage_a_list, "revocation lists"),
     (_put_no_reference_list, "reference lists"),
 ]
+
+
+def test_before_the_exchange_of_trust_it_is_said_that_the_peers_keys_are_missing(tmp_path: Path) -> None:
+    names = ["--nation", "FR", "--node", "fr.gateway.test", "--peer-nation", "US"]
+    home = tmp_path / "fr"
+    made = CliRunner().invoke(
+        app, ["init", "--home", str(home), *names, "--peer-node", "us.gateway.test", "--mode", "test"]
+    )
+    assert made.exit_code == 0, made.output
+
+    found = findings(home)
+
+    assert found["keys"].state is State.WARN
+    assert "not imported yet: entente keys import-peer" in found["peer"].says.en
+    assert "import-peer" in found["peer"].do.fr
+    served = CliRunner().invoke(app, ["serve", "--home", str(home)])
+    assert served.exit_code == 1
+    assert "the keys of us.gateway.test are not imported yet: entente keys import-peer" in served.output
+
+
+def test_what_one_refusal_spoils_for_other_checks_is_not_told_again_as_another(tmp_path: Path) -> None:
+    make_demo_homes(tmp_path, now=datetime.now(UTC))
+    home = NodeHome(path=tmp_path / "fr")
+    home.registry.unlink()
+    (home.peer.folder / "node-ca.crl").unlink()
+
+    found = findings(home.path)
+
+    assert found["quotas"].do.en == "see database above"
+    assert found["peer"].do.en.startswith("see keys above")
 
 
 def test_without_a_configuration_there_is_nothing_else_to_look_at(tmp_path: Path) -> None:
@@ -209,6 +269,13 @@ def test_a_clock_is_compared_with_the_peers_both_ways(ahead_s: float, state: Sta
     assert found.state is state
     assert word in found.says.en
     assert (found.do != NOTHING) is (state is not State.OK)
+
+
+def test_of_a_peer_that_was_not_reached_the_clock_is_not_known() -> None:
+    found = peer_clock_finding(PeerClock(now=datetime.now(UTC), began_s=0.0))
+    assert found.state is State.WARN
+    assert "not reached" in found.says.en
+    assert found.do.fr == "voir pair ci-dessus"
 
 
 def test_a_peer_that_does_not_tell_its_time_is_a_warning() -> None:

@@ -8,11 +8,16 @@ import time
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.cli.home_logs import open_home
+from gateway.core.entries import Entry, MessageEntry, ReceiptEntry, decode_entry
+from gateway.core.envelope import decode_header
+from gateway.core.tiles import TILE_WIDTH
 from gateway.keyring.trust import read_published_as_stated
 from tests.integration.test_two_processes import (
     collect,
@@ -93,6 +98,72 @@ async def test_every_kind_of_key_changes_under_traffic_without_a_restart(tmp_pat
         for nation in processes.homes:
             assert processes.stop(nation) == 0
     await asyncio.to_thread(_look_at_what_is_left, processes, tmp_path / "export")
+
+
+@pytest.mark.timeout(400)
+async def test_new_keys_of_the_peer_link_under_traffic_lose_nothing_and_send_nothing_twice(
+    tmp_path: Path,
+) -> None:
+    """Each rotation cuts bundles off whose answer is on its way; what is sent again is not new."""
+    async with Processes(tmp_path) as processes:
+        clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
+        seen: dict[str, list[str]] = {"FR": [], "US": []}
+        readers = [asyncio.create_task(collect(clients[n], seen[n])) for n in clients]
+        sent: dict[str, list[str]] = {"FR": [], "US": []}
+        stop = asyncio.Event()
+
+        async def keep_posting(nation: str) -> None:
+            while not stop.is_set():
+                # No error is expected: the agencies' port keeps its certificate and its connections.
+                sent[nation].append((await clients[nation].send(draft(nation))).message_id)
+                await asyncio.sleep(0.01)
+
+        posters = [asyncio.create_task(keep_posting(nation)) for nation in clients]
+        for times in (1, 2):
+            for nation in clients:
+                home = processes.homes[nation].path
+                await asyncio.to_thread(run, "keys", "rotate", "tls-peer", "--home", home)
+                await until_said(processes, nation, "keys.changed", times)
+                # The first one is the statement with which the peer's log begins.
+                await until_said(processes, other(nation), "peer.keys_changed", 1 + times)
+                await until_said(processes, nation, "trust.renewed", times)
+        stop.set()
+        await asyncio.gather(*posters)
+
+        for nation, ids in sent.items():
+            await until_collected(clients[nation], ids)
+            assert sorted(seen[other(nation)]) == sorted(ids)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        for nation in processes.homes:
+            assert processes.stop(nation) == 0
+    for nation, ids in sent.items():
+        await asyncio.to_thread(_each_has_one_entry_and_no_exception, processes, nation, ids)
+    await asyncio.to_thread(verify_everything, processes, tmp_path / "export")
+
+
+def _each_has_one_entry_and_no_exception(processes: Processes, nation: str, ids: list[str]) -> None:
+    """Look at the nation's own log for its messages, and at its copy of the peer's for the receipts."""
+    peer = other(nation).lower()
+    own = _entries(processes.homes[nation].path, f"exchange/{peer}")
+    messages = [decode_header(entry.header).message_id for entry in own if isinstance(entry, MessageEntry)]
+    assert sorted(UUID(bytes=item) for item in messages) == sorted(map(UUID, ids))
+    mirrored = _entries(processes.homes[nation].path, f"mirror/{peer}")
+    receipts = [entry for entry in mirrored if isinstance(entry, ReceiptEntry)]
+    assert receipts
+    assert [item for receipt in receipts for item in receipt.exceptions] == []
+
+
+def _entries(home: Path, name: str) -> list[Entry]:
+    with open_home(home) as logs:
+        stored = logs.find(name)
+        log = logs.open(stored)
+        return [
+            decode_entry(entry)
+            for start in range(0, stored.head.size, TILE_WIDTH)
+            for entry in log.entries(start, min(start + TILE_WIDTH, stored.head.size))
+        ]
 
 
 def _look_at_what_is_left(processes: Processes, folder: Path) -> None:

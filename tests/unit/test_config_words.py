@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from gateway.app import make_folder
+from gateway.cli import app
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from tests.unit.test_store_config import HOME
@@ -32,6 +34,16 @@ def refusal(home: Path, old: str, new: str) -> str:
         ("fr.gateway.test", "Le Havre", "node.name", "expected a lower-case name with dots"),
         ('nation = "FR"\n', "", "node.nation", "is missing"),
         ('nation = "FR"', 'nation = "FR"\ncolour = 1', "node.colour", "unknown key"),
+        ("127.0.0.1:3", "127.0.0.1:1", "ops_api.listen", "an address and port of agency_api.listen"),
+        ("127.0.0.1:2", "10.0.0.7,127.0.0.1:1", "peer_api.listen", "an address and port of agency_api"),
+        ("sqlite:///data/gateway.db", "mysql://db/entente", "store.url", "expected sqlite:///PATH or"),
+        ("sqlite:///data/gateway.db", "/srv/gateway.db", "store.url", "expected sqlite:///PATH or"),
+        (
+            "[peer_api]",
+            'certificate_file = "x.pem"\n[peer_api]',
+            "agency_api.certificate_file",
+            "unknown key",
+        ),
     ],
 )
 def test_each_refusal_names_its_key_and_what_is_expected(
@@ -43,6 +55,37 @@ def test_each_refusal_names_its_key_and_what_is_expected(
     assert expected in text
     assert "^" not in text
     assert new not in text or new == ""
+
+
+def test_two_ports_that_the_system_chooses_are_two(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_text(
+        GOOD.replace("127.0.0.1:1", "[::]:0").replace("127.0.0.1:2", "[::]:0")
+    )
+    assert load_config(tmp_path).peer_api.port == 0
+
+
+def test_a_file_in_another_encoding_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "gateway.toml").write_bytes(b"\xff\xfe" + GOOD.encode("utf-16-le"))
+    with pytest.raises(ConfigError, match="is not UTF-8"):
+        load_config(tmp_path)
+
+
+def test_the_check_tells_of_every_named_file_that_cannot_be_used(tmp_path: Path) -> None:
+    more = (
+        '[agreement]\ncatalogue = "nowhere"\n[stamps]\nurl = "http://tsa/"\ncertificate_file = "gone.pem"\n'
+    )
+    (tmp_path / "gateway.toml").write_text(GOOD + more)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "orders").write_text("no order\n")
+
+    result = CliRunner().invoke(app, ["config", "check", "--home", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert [line.rpartition("[")[2] for line in result.output.splitlines()] == [
+        "catalogue-invalid]",
+        "config-invalid]",
+        "orders]",
+    ]
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_its_setting(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ Spec: docs/spec/messages.md, "Verdicts".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import stateless_violations
 from gateway.core.message.schema_check import schema_violations, unknown_type
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
-from gateway.core.message.violation import Violation
+from gateway.core.message.violation import RULE_SCHEMA, Violation
 from gateway.core.quick import quick_value
 
 
@@ -68,3 +69,12 @@ def examine_document(document: dict[str, Any], *, catalogue: Catalogue, now_ms: 
     if violations:
         return violations
     return tuple(stateless_violations(document, message_type, catalogue.agreement, now_ms))
+
+
+def departs_from_schema(violations: Sequence[Violation]) -> bool:
+    """Tell whether a document with these violations is no message yet.
+
+    It may be a draft then, which its sender's node completes. What its schema accepts is a
+    message, and is judged as it stands.
+    """
+    return any(violation.rule == RULE_SCHEMA for violation in violations)

@@ -35,6 +35,32 @@ class ReplyDeadline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeavesOpen:
+    """With which of its codes an answer leaves what it answers open.
+
+    Attributes:
+        field: Field of the payload that holds the code.
+        codes: Values with which the answer does not close; any other does.
+    """
+
+    field: str
+    codes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackDue:
+    """When feedback is due.
+
+    Attributes:
+        days: Days after ``created_at``.
+        owed: False for what is asked for and not owed.
+    """
+
+    days: int
+    owed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TypeTerms:
     """The terms of one message type.
 
@@ -55,6 +81,8 @@ class TypeTerms:
         no_personal_data: Personal data is forbidden.
         flash: FLASH is allowed.
         threads: ``in_reply_to`` is allowed on it as a mere link.
+        leaves_open: Of a type that answers: what does not close; None if every answer closes.
+        feedback: When feedback is due; None if the terms name no time.
         daily_limit: Messages of it that an agency may send on one UTC day; None is no limit.
     """
 
@@ -72,6 +100,8 @@ class TypeTerms:
     no_personal_data: bool
     flash: bool
     threads: bool
+    leaves_open: LeavesOpen | None = None
+    feedback: FeedbackDue | None = None
     daily_limit: int | None = None
 
 
@@ -82,6 +112,8 @@ def build_terms(document: Mapping[str, Any]) -> TypeTerms:
         document: The parsed file, already accepted by ``terms.schema.json``.
     """
     reply_by = document.get("reply_by")
+    leaves_open = document.get("leaves_open")
+    feedback = document.get("feedback")
     return TypeTerms(
         pattern=document["pattern"],
         agencies=MappingProxyType(
@@ -108,5 +140,9 @@ def build_terms(document: Mapping[str, Any]) -> TypeTerms:
         no_personal_data=document["no_personal_data"],
         flash=document["flash"],
         threads=document["threads"],
+        leaves_open=None
+        if leaves_open is None
+        else LeavesOpen(field=leaves_open["field"], codes=frozenset(leaves_open["codes"])),
+        feedback=None if feedback is None else FeedbackDue(days=feedback["days"], owed=feedback["owed"]),
         daily_limit=document.get("daily_limit"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,69 @@ def test_names_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
     assert "two capital letters" in output
     assert not (tmp_path / "fr").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--nation", "DE", "node.nation"),
+        ("--peer-nation", "DE", "peers.DE"),
+        ("--peer-url", "http://us.gateway.example:9452", "peers.US.url: expected https://host:port"),
+        ("--host", "Le Havre", "agency_api.listen: expected address:port"),
+        ("--name", "gateway.douane.été", "a host name in ASCII"),
+        ("--name", "two words", "a host name in ASCII"),
+    ],
+)
+def test_what_the_node_would_refuse_is_refused_before_the_ceremony(
+    tmp_path: Path, phrases: list[str | Path], option: str, value: str, said: str
+) -> None:
+    where: list[str | Path] = ["--home", tmp_path / "fr", "--authority", tmp_path / "a"]
+    output = run(*where, *NAMES, *phrases, option, value, code=1)
+
+    assert said in output
+    assert not (tmp_path / "fr").exists()
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("taken", ["home", "authority"])
+def test_where_no_folder_can_be_made_nothing_is(
+    tmp_path: Path, phrases: list[str | Path], taken: str
+) -> None:
+    folders = {"home": tmp_path / "fr", "authority": tmp_path / "a"}
+    folders[taken].write_text("a file\n")
+    output = run("--home", folders["home"], "--authority", folders["authority"], *NAMES, *phrases, code=1)
+
+    assert "is not a folder" in output
+    assert "half-way" not in output
+    assert not list(tmp_path.rglob("*.key"))
+
+
+def test_a_second_ceremony_in_one_place_makes_nothing_anywhere(
+    tmp_path: Path, phrases: list[str | Path]
+) -> None:
+    run("--home", tmp_path / "fr", "--authority", tmp_path / "a", *NAMES, *phrases)
+    for home, authority in (("fr", "b"), ("de", "a")):
+        output = run("--home", tmp_path / home, "--authority", tmp_path / authority, *NAMES, *phrases, code=1)
+        assert "exists already" in output
+        assert "destroy" not in output
+    assert not (tmp_path / "b").exists()
+    assert not (tmp_path / "de").exists()
+
+
+def test_a_ceremony_that_stops_half_way_says_what_to_destroy(
+    tmp_path: Path, phrases: list[str | Path]
+) -> None:
+    home = NodeHome(path=tmp_path / "fr")
+    # Where its last file but one belongs there is a folder: it cannot be written.
+    home.registry.mkdir(parents=True)
+    where: list[str | Path] = ["--home", home.path, "--authority", tmp_path / "a"]
+    output = run(*where, *NAMES, *phrases, code=1)
+
+    assert "agencies.json cannot be written" in output
+    assert f"destroy {home.keys}, {tmp_path / 'a' / 'root'}, {tmp_path / 'a' / 'issuing'}" in output
+    for folder in (home.keys, tmp_path / "a" / "root", tmp_path / "a" / "issuing", home.registry):
+        shutil.rmtree(folder)
+    run(*where, *NAMES, *phrases)
 
 
 def test_another_mode_is_wrong_usage(tmp_path: Path) -> None:

@@ -223,6 +223,46 @@ def test_a_request_gets_a_certificate_in_a_file(fr: NodeHome, tmp_path: Path) ->
     assert certificate.public_key() == key.public_key()
 
 
+def test_nobody_is_enrolled_whose_certificate_cannot_be_written(fr: NodeHome, tmp_path: Path) -> None:
+    csr = _request(tmp_path)
+    before = fr.registry.read_bytes()
+    arguments: list[str | Path] = ["issue-agency", "FR.ONAF", "--csr", csr, "--home", fr.path, "--out"]
+
+    assert "cannot be written" in run(*arguments, tmp_path / "nowhere" / "onaf.pem", code=1)
+    assert fr.registry.read_bytes() == before
+    # The same request goes through once there is a place for the certificate.
+    run(*arguments, tmp_path / "onaf.pem")
+
+
+def test_a_key_that_is_enrolled_already_is_named_by_its_holder(fr: NodeHome, tmp_path: Path) -> None:
+    csr = _request(tmp_path)
+    run("issue-agency", "FR.ONAF", "--csr", csr, "--home", fr.path)
+
+    refused = run("issue-agency", "FR.SCL", "--csr", csr, "--home", fr.path, code=1)
+    assert "has this key already, as FR.ONAF (agency)" in refused
+
+
+def _request(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP384R1())
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA384())
+    path = folder / "request.csr"
+    path.write_bytes(csr.public_bytes(Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize("command", ["crl", "log"])
+def test_without_its_medium_the_authority_is_asked_for(fr: NodeHome, tmp_path: Path, command: str) -> None:
+    refused = run("rotate", command, "--home", fr.path, "--authority", tmp_path / "nowhere", code=1)
+    assert "--authority names the medium" in refused
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file"])
+def test_an_export_that_finds_no_place_says_so(fr: NodeHome, tmp_path: Path, place: str) -> None:
+    (tmp_path / "taken").write_text("a file")
+    folder = tmp_path / "taken" if place == "a file" else tmp_path / "taken" / "trust"
+    assert "is not a folder" in run("export-trust", folder, "--home", fr.path, code=1)
+
+
 def test_another_nations_agency_gets_nothing(fr: NodeHome) -> None:
     assert "begins with FR." in run("issue-agency", "US.CBP", "--home", fr.path, code=1)
 
@@ -237,7 +277,10 @@ def test_an_import_of_a_known_root_asks_nothing(fr: NodeHome, us: NodeHome, tmp_
     assert read_peer(fr)[1].statement.version == 2
 
 
-@pytest.mark.parametrize(("answer", "imported"), [("y\n", True), ("n\n", False), ("", False)])
+@pytest.mark.parametrize(
+    ("answer", "imported"),
+    [("y\n", True), ("Oui\n", True), ("n\n", False), ("\n", False), ("hm\nnon\n", False), ("", False)],
+)
 def test_an_import_of_a_new_root_asks(
     fr: NodeHome, us: NodeHome, tmp_path: Path, answer: str, imported: bool
 ) -> None:
@@ -296,6 +339,12 @@ def test_the_commands_speak_french_where_that_is_asked_for(fr: NodeHome, tmp_pat
     assert run("revoke", "FR.SCL", "--home", fr.path, *french).startswith("révoqué FR.SCL ")
     assert "lisez ceci à voix haute" in run("export-trust", tmp_path / "trust", "--home", fr.path, *french)
     assert "déclaration de clés version 2" in run("rotate", "tls-peer", "--home", fr.path, *french)
+    assert "clés racine, en mots" in run("export-trust", tmp_path / "trust", "--home", fr.path, *french)
+    wrong = tmp_path / "wrong"
+    wrong.write_text("another passphrase\n")
+    wrong.chmod(0o600)
+    refused = run("rotate", "log", "--home", fr.path, "--passphrase-file", wrong, *french, code=1)
+    assert refused.startswith("key-file-refused: unlock.key ne s'ouvre pas : la phrase secrète est fausse [")
     assert "les clés KEM" in run("rotate", "kem", "--home", fr.path, *french, code=1)
     assert "fichiers dans" in run("carry-out", tmp_path / "stick", "--home", fr.path, *french)
     refused = run("revoke", "FR.NOBODY", "--home", fr.path, *french, code=1)

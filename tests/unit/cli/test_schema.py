@@ -122,6 +122,20 @@ def test_a_draft_that_is_taken_for_a_whole_message_is_pointed_out(tmp_path: Path
     assert as_draft.stderr == machine.stderr == ""
 
 
+@pytest.mark.parametrize("options", [[], ["--draft"]])
+def test_a_message_that_its_schema_accepts_is_no_draft(tmp_path: Path, options: list[str]) -> None:
+    (example,) = (catalogue_folder() / "target.cargo_referral/examples").glob("valid-*.json")
+    document = json.loads(example.read_text(encoding="utf-8"))
+    del document["header"]["reply_by"]
+    path = tmp_path / "message.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    result = RUN.invoke(app, ["schema", "check", "--at", "created", "--json", *options, str(path)])
+
+    (line,) = lines(result.stdout)
+    assert [error["rule"] for error in line["errors"]] == ["H-07"]
+
+
 def test_docs_writes_a_handbook_that_opens_from_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "handbook"
 

@@ -168,6 +168,38 @@ async def test_checking_completes_and_keeps_nothing(world: World) -> None:
     assert await admission(world).check(world.principal("US"), checked.message, strict=True) == checked
 
 
+@pytest.mark.parametrize(
+    ("block", "field", "rule"),
+    [("", "reply_by", "H-07"), ("data_protection", "delete_by", "DP-04"), ("marking", "alternative", None)],
+)
+async def test_a_message_that_its_schema_accepts_is_judged_as_it_stands_and_not_completed(
+    world: World, block: str, field: str, rule: str | None
+) -> None:
+    draft = world.draft("US")
+    draft["header"]["data_protection"] = {
+        "contains_personal_data": True,
+        "categories": ["IDENTITY"],
+        "subjects": ["SUSPECT"],
+    }
+    principal = world.principal("US")
+    document = orjson.loads(
+        (await admission(world).check(principal, orjson.dumps(draft), strict=False)).message
+    )
+    del (document["header"][block] if block else document["header"])[field]
+
+    post = Submission(body=orjson.dumps(document), key=None)
+    (outcome,) = await admission(world).submit(principal, [post])
+
+    if rule is None:
+        assert isinstance(outcome, Acceptance), "what the schema refuses is a draft"
+        return
+    assert isinstance(outcome, RefusedError)
+    assert [violation.rule for violation in outcome.violations] == [rule]
+    for strict in (False, True):
+        with pytest.raises(RefusedError):
+            await admission(world).check(principal, post.body, strict=strict)
+
+
 async def test_a_value_in_no_list_is_warned_of_at_its_sender_and_does_not_hold_it_up(world: World) -> None:
     draft = world.draft("US")
     draft["payload"]["place"] = {"unlocode": "USQ99"}

@@ -79,7 +79,7 @@ async def test_a_clock_that_is_set_is_an_event_an_incident_an_alarm_and_a_troubl
     assert found == cause
     assert 29_000 < milliseconds < 31_000
     assert bench.watch.is_wrong
-    # The nodes of the world go on meanwhile, and say things of their own.
+    # The world that lends its files has nodes that say things of their own.
     assert [item["cause"] for item in said if item["event"] == "clock.alarm"] == [cause]
     (incident,) = await bench.store.read(lambda tx: tx.facts.incidents(limit=10))
     assert (incident.kind, incident.origin) == (IncidentKind.CLOCK, bench.audit.origin)

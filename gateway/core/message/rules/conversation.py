@@ -71,6 +71,10 @@ _request_has_a_fitting_type = Rule(
         fr="Le message auquel on répond est d'un type auquel celui-ci peut répondre. Choisissez le type de "
         "réponse que le catalogue prévoit.",
     ),
+    told=lambda terms: Wording(
+        en=f"This type answers {', '.join(sorted(terms.reply_to))}.",
+        fr=f"Ce type répond à {', '.join(sorted(terms.reply_to))}.",
+    ),
 )
 
 _reply_stays_in_its_conversation = Rule(

@@ -25,6 +25,16 @@ from gateway.core.message.wording import Wording
 # then they are depersonalised (agreement of 2012, Article 8). "Six months" is 183 days.
 _PNR_DAYS: Final = 183
 
+_FOUND: Final = Wording(
+    en="A person shows IDENTITY, a person's contact CONTACT (of kind IMEI, IMSI or HANDLE: COMMS_IDENTIFIER),"
+    " a travel or identity document TRAVEL_DOCUMENT, an account FINANCIAL, a token PSEUDONYM, a record "
+    "locator PNR.",
+    fr="Une personne révèle IDENTITY, ses coordonnées CONTACT (de nature IMEI, IMSI ou HANDLE : "
+    "COMMS_IDENTIFIER), un titre de voyage ou d'identité TRAVEL_DOCUMENT, un compte FINANCIAL, un jeton "
+    "PSEUDONYM, une référence de dossier passager PNR.",
+)
+"""Which category each part of a payload shows: whoever left one out need not guess which."""
+
 _COMMUNICATION_KINDS: Final = frozenset({"IMEI", "IMSI", "HANDLE"})
 
 
@@ -66,9 +76,9 @@ _personal_data_is_declared = Rule(
     pointer="/header/data_protection/contains_personal_data",
     wording=Wording(
         en="Personal data in the payload is declared. Set contains_personal_data to true and name its "
-        "categories, or take the personal data out.",
+        f"categories, or take the personal data out. {_FOUND.en}",
         fr="Les données personnelles du contenu sont déclarées. Mettez contains_personal_data à true et "
-        "indiquez les catégories, ou retirez ces données.",
+        f"indiquez les catégories, ou retirez ces données. {_FOUND.fr}",
     ),
     message_check=_declared_or_absent,
     part_checks=(
@@ -86,9 +96,9 @@ _personal_data_is_declared = Rule(
     pointer="/header/data_protection/categories for a category that is found and not declared, "
     "/header/data_protection when categories or subjects are empty",
     en="Every category of personal data in the payload is declared, and so are the persons concerned. Add "
-    "the missing categories or subjects.",
+    f"the missing categories or subjects. {_FOUND.en}",
     fr="Chaque catégorie de données personnelles du contenu est déclarée, ainsi que les personnes "
-    "concernées. Ajoutez les catégories ou les personnes manquantes.",
+    f"concernées (subjects). Ajoutez les catégories ou les personnes manquantes. {_FOUND.fr}",
 )
 def _every_category_is_declared(facts: Facts) -> Pointers:
     protection = facts.data_protection
@@ -125,10 +135,10 @@ def _umbrella_is_named(facts: Facts) -> Pointers:
     ),
     pointer="/header/data_protection/delete_by, or /header/data_protection/review_by when it is later",
     en="Personal data has a delete_by after the day of creation and within the type's retention, and "
-    "review_by is not after it. Correct the dates, or leave delete_by out of a draft.",
+    "review_by is not after it. Add or correct the dates; in a draft the node fills delete_by in.",
     fr="Les données personnelles ont un delete_by postérieur au jour de création et dans la durée de "
-    "conservation du type, et review_by ne lui est pas postérieur. Corrigez les dates, ou omettez delete_by "
-    "dans un projet.",
+    "conservation du type, et review_by ne lui est pas postérieur. Ajoutez ou corrigez les dates ; dans un "
+    "projet, le nœud remplit delete_by.",
 )
 def _deletion_is_in_time(facts: Facts) -> Pointers:
     protection = facts.data_protection

@@ -76,10 +76,12 @@ _dates_are_in_order = Rule(
     number=72,
     pointer="/payload/{second field}; …/eta of the consignment; …/sta of the flight",
     wording=Wording(
-        en="A period does not end before it begins, and an arrival does not precede its departure. Exchange "
-        "or correct the dates; check the time zone, all times are UTC.",
-        fr="Une période ne finit pas avant de commencer, et une arrivée ne précède pas son départ. Inversez "
-        "ou corrigez les dates ; vérifiez le fuseau, toutes les heures sont en UTC.",
+        en="A period does not end before it begins, and an arrival does not precede its departure; a flight, "
+        "an examination and what its description calls later also take some time. Exchange or correct the "
+        "dates; check the time zone, all times are UTC.",
+        fr="Une période ne finit pas avant de commencer, et une arrivée ne précède pas son départ ; un vol, "
+        "un contrôle et ce que sa description dit postérieur ont aussi une durée. Inversez ou corrigez les "
+        "dates ; vérifiez le fuseau, toutes les heures sont en UTC.",
     ),
     message_check=_periods_end_after_they_begin,
     part_checks=(

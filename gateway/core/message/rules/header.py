@@ -76,10 +76,11 @@ def _everyone_is_on_the_right_side(facts: Facts) -> Pointers:
 
 
 def _agencies(terms: TypeTerms) -> Wording:
-    sides = "; ".join(
-        f"{nation}: {', '.join(sorted(agencies))}" for nation, agencies in sorted(terms.agencies.items())
+    sides = [(nation, ", ".join(sorted(agencies))) for nation, agencies in sorted(terms.agencies.items())]
+    return Wording(
+        en=f"This type is exchanged by {'; '.join(f'{nation}: {names}' for nation, names in sides)}.",
+        fr=f"Ce type s'échange entre {' ; '.join(f'{nation} : {names}' for nation, names in sides)}.",
     )
-    return Wording(en=f"This type is exchanged by {sides}.", fr=f"Ce type s'échange entre {sides}.")
 
 
 @message_rule(

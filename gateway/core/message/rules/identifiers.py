@@ -58,10 +58,10 @@ _mmsis = format_rule(
     format_name="mmsi",
     is_good=lambda value, part, _facts: identifiers.is_mmsi(value, flag=part.get("flag")),
     pointer="pointer of the mmsi field",
-    en="An MMSI is nine digits beginning with 2 to 7, and its first three fit a French or American flag. "
-    "Correct the MMSI or the flag.",
-    fr="Un MMSI compte neuf chiffres et commence par 2 à 7 ; ses trois premiers conviennent au pavillon "
-    "français ou américain. Corrigez le MMSI ou le pavillon.",
+    en="An MMSI is nine digits beginning with 2 to 7; under flag FR its first three are 226, 227 or 228, "
+    "under flag US 303, 338 or 366 to 369. Correct the MMSI or the flag.",
+    fr="Un MMSI compte neuf chiffres et commence par 2 à 7 ; sous pavillon FR, ses trois premiers sont 226, "
+    "227 ou 228, sous pavillon US 303, 338 ou 366 à 369. Corrigez le MMSI ou le pavillon.",
 )
 
 _air_waybills = coded_rule(
@@ -113,9 +113,11 @@ _flights = format_rule(
     applies_to=("conveyance",),
     pointer="pointer of the icao24 field",
     en="A 24-bit aircraft address is six capital hexadecimal digits, and lies in the block of the state "
-    "where the aircraft is registered. Correct the address or the registration.",
+    "where the aircraft is registered: 380000 to 3BFFFF for F-, A00000 to AFFFFF for N and a digit. Correct "
+    "the address or the registration.",
     fr="L'adresse 24 bits d'un aéronef compte six chiffres hexadécimaux majuscules et appartient au bloc de "
-    "son État d'immatriculation. Corrigez l'adresse ou l'immatriculation.",
+    "son État d'immatriculation : 380000 à 3BFFFF pour F-, A00000 à AFFFFF pour N et un chiffre. Corrigez "
+    "l'adresse ou l'immatriculation.",
 )
 def _icao_addresses(conveyance: Json, _: str, __: Facts) -> Pointers:
     address = conveyance.get("icao24")

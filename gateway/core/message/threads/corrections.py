@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -22,6 +23,8 @@ from gateway.core.message.retention import AT_ONCE, CARRIED, Ending, Retention
 from gateway.core.message.rule import stateless_violations
 from gateway.core.message.schema_check import schema_violations
 from gateway.core.message.threads.view import Broken, ThreadView, uuid_bytes
+from gateway.core.message.violation import Violation
+from gateway.core.message.wording import Wording
 
 Json = dict[str, Any]
 
@@ -31,6 +34,10 @@ MAX_DEPTH: Final = 8
 CORRECTION: Final = "gov.correction/1"
 
 _RULE: Final = "CX-PATCH"
+_PATCHES: Final = "/payload/patches"
+
+_MOST_TOLD: Final = 5
+"""Violations of a corrected message that a refusal repeats: enough to mend it, short enough to read."""
 
 
 def corrected(message_id: bytes, threads: ThreadView, *, only: frozenset[bytes] | None = None) -> Json | None:
@@ -92,8 +99,40 @@ def examine_patches(document: Json, catalogue: Catalogue, threads: ThreadView) -
     if not _is_good(whole, catalogue) or (
         whole["type"] == CORRECTION and not _leads_to_good(whole, target_id, catalogue, threads, MAX_DEPTH)
     ):
-        broken.append((_RULE, "/payload/patches"))
+        broken.append((_RULE, _PATCHES))
     return broken
+
+
+def with_what_is_broken(
+    broken: Violation, document: Json, catalogue: Catalogue, threads: ThreadView
+) -> Violation:
+    """Return a violation of CX-PATCH with what the corrected message itself breaks, rule by rule.
+
+    Whoever corrects a message does not see the corrected whole, so its refusal says where that is wrong.
+
+    Args:
+        broken: The violation that ``examine_patches`` found, as it is told.
+        document: The correction.
+        catalogue: Types and agreement.
+        threads: What this node has sent and accepted before this message.
+    """
+    target = corrected(uuid_bytes(document["payload"]["target"]), threads)
+    if broken.pointer != _PATCHES or target is None:
+        return broken
+    whole = deepcopy(target)
+    apply_patches(whole, document["payload"]["patches"])
+    found = _violations(whole, catalogue)[:_MOST_TOLD]
+    if not found:
+        return broken
+    return replace(
+        broken,
+        wording=Wording(
+            en=f"{broken.wording.en} The corrected message breaks "
+            + " ".join(f"{item.rule} at {item.pointer}: {item.wording.en}" for item in found),
+            fr=f"{broken.wording.fr} Le message rectifié enfreint "
+            + " ".join(f"{item.rule} à {item.pointer} : {item.wording.fr}" for item in found),
+        ),
+    )
 
 
 def apply_patches(document: Json, patches: Sequence[Json]) -> list[tuple[int, str]]:
@@ -178,13 +217,19 @@ def _leads_to_good(
 
 def _is_good(document: Json, catalogue: Catalogue) -> bool:
     """Tell whether a whole message satisfies its schema and the stateless rules."""
+    return not _violations(document, catalogue)
+
+
+def _violations(document: Json, catalogue: Catalogue) -> Sequence[Violation]:
+    """Return what a whole message breaks: its schema, or else the stateless rules as of its creation."""
     message_type = catalogue.find(document["type"])
     if message_type is None:
-        return True
-    if schema_violations(document, message_type, catalogue.agreement):
-        return False
+        return ()
+    found = schema_violations(document, message_type, catalogue.agreement)
+    if found:
+        return found
     created_ms = instant_ms(document["header"]["created_at"])
-    return not stateless_violations(document, message_type, catalogue.agreement, created_ms)
+    return stateless_violations(document, message_type, catalogue.agreement, created_ms)
 
 
 # --- One patch ------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Final
 
 from gateway.core.message.effect import Effect
 from gateway.core.message.instants import DAY_MS, day_of_date
+from gateway.core.message.terms import FeedbackDue
 from gateway.core.message.threads.progress import Progress
 from gateway.core.message.threads.rooms import Room
 from gateway.core.message.threads.use_changes import terms_in_force
@@ -71,6 +72,7 @@ class Subject:
         to_agencies: Its addressees.
         created_ms: When it was created.
         progress: Where it stands, if an answer to it is expected or came; else None.
+        feedback: When the terms of its type want feedback, or None.
     """
 
     message_id: bytes
@@ -79,6 +81,7 @@ class Subject:
     to_agencies: tuple[str, ...]
     created_ms: int
     progress: Progress | None
+    feedback: FeedbackDue | None = None
 
 
 CERTIFICATE_DAYS: Final = 7
@@ -97,7 +100,7 @@ FEEDBACK_DAYS: Final[Mapping[str, tuple[int, bool]]] = MappingProxyType(
         "gov.correction/1": (7, True),
     }
 )
-"""Days until feedback, and whether it is owed or only asked for, by type: what the terms say in words."""
+"""Days until feedback, and whether it is owed or only asked for, by type: what terms say in words alone."""
 
 _PROMISED: Final[Mapping[str, DeadlineKind]] = MappingProxyType(
     {
@@ -185,7 +188,8 @@ def _of_certificate(effects: Sequence[AppliedEffect], threads: ThreadView, now_m
 
 def _of_feedback(subject: Subject, effects: Sequence[AppliedEffect], now_ms: int) -> list[Deadline]:
     """Return when feedback is due; what was only asked for is forgotten when its time is over."""
-    days, owed = FEEDBACK_DAYS.get(subject.type, (0, False))
+    terms = subject.feedback
+    days, owed = FEEDBACK_DAYS.get(subject.type, (0, False)) if terms is None else (terms.days, terms.owed)
     if days == 0 or any(applied.effect is Effect.GIVES_FEEDBACK for applied in effects):
         return []
     at_ms = subject.created_ms + days * DAY_MS

@@ -17,6 +17,7 @@ from typing import Any, Final
 from gateway.core.message.effect import CLOSING, Effect, NewEffect
 from gateway.core.message.instants import deadline_ms, instant_ms
 from gateway.core.message.registry import Catalogue
+from gateway.core.message.terms import TypeTerms
 from gateway.core.message.threads.corrections import corrected
 from gateway.core.message.threads.quotas import quota_of
 from gateway.core.message.threads.view import StoredMessage, ThreadView, uuid_bytes
@@ -45,7 +46,7 @@ class Reading:
         return (
             self.otherwise
             if self.code_field is None
-            else self.effects.get(payload[self.code_field], self.otherwise)
+            else self.effects.get(payload.get(self.code_field, ""), self.otherwise)
         )
 
     def time_of(self, payload: Json) -> int | None:
@@ -114,7 +115,7 @@ READINGS: Final[Mapping[str, Reading]] = MappingProxyType(
         "invest.joint_case/1": Reading(otherwise=Effect.ANSWERS_PARTLY),
     }
 )
-"""How an answer is read, by its type."""
+"""How an answer is read, by its type; one of another type is read as its terms say."""
 
 TARGET_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -205,16 +206,25 @@ def _effect_on_request(
     if type_id == "assist.cancel/1":
         effect = Effect.CANCELS_AND_DELETES if payload["delete_data"] else Effect.CANCELS
         return NewEffect(subject=request_id, effect=effect)
-    reading = READINGS.get(type_id)
     known = catalogue.find(type_id)
     if known is None:
         return None
-    if reading is None or not known.terms.reply_to:
+    if not known.terms.reply_to:
         return _information(document, request_id, threads)
+    reading = READINGS.get(type_id) or _reading_of(known.terms)
     effect = reading.effect_of(payload)
     if type_id == "inspect.result/1" and _is_last_result(payload, request_id, threads):
         effect = Effect.ANSWERS
     return NewEffect(subject=request_id, effect=effect, at_ms=reading.time_of(payload))
+
+
+def _reading_of(terms: TypeTerms) -> Reading:
+    """Return how the answers of a type are read that has no line of its own above."""
+    left = terms.leaves_open
+    if left is None:
+        return ANSWERS
+    partly = dict.fromkeys(left.codes, Effect.ANSWERS_PARTLY)
+    return Reading(code_field=left.field, effects=partly, otherwise=Effect.ANSWERS)
 
 
 def _information(document: Json, linked_id: bytes, threads: ThreadView) -> NewEffect | None:

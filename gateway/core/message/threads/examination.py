@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
+from gateway.core.message.threads.corrections import CORRECTION, with_what_is_broken
 from gateway.core.message.threads.quotas import examine_quota
 from gateway.core.message.threads.replies import examine_reply
 from gateway.core.message.threads.rooms import examine_room
@@ -52,10 +53,10 @@ def examine_thread(document: Json, *, catalogue: Catalogue, threads: ThreadView,
         examine_cancellation(document, catalogue, threads, broken)
     if "operation" in header:
         examine_room(document, threads, side, broken, flags)
-    return ThreadVerdict(
-        violations=tuple(violation(rule, pointer, terms) for rule, pointer in broken),
-        flags=frozenset(flags),
-    )
+    violations = [violation(rule, pointer, terms) for rule, pointer in broken]
+    if type_id == CORRECTION:
+        violations = [with_what_is_broken(item, document, catalogue, threads) for item in violations]
+    return ThreadVerdict(violations=tuple(violations), flags=frozenset(flags))
 
 
 def _examine_number(header: Json, threads: ThreadView, side: Side, broken: Broken, flags: set[Flag]) -> None:

@@ -257,6 +257,15 @@ def test_the_message_is_left_as_it_was() -> None:
     assert json.dumps(document) == before
 
 
+def test_a_reply_to_the_wrong_type_is_told_what_its_type_answers() -> None:
+    terms = read_catalogue().type("marine.boarding_decision/1").terms
+
+    told = violation("RF-TYPE", "/header/conversation/in_reply_to", terms).wording
+
+    assert told.en.endswith("This type answers marine.boarding_request/1.")
+    assert told.fr.endswith("Ce type répond à marine.boarding_request/1.")
+
+
 @pytest.mark.parametrize(
     ("rule_id", "said"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.message.threads import Side, uuid_bytes
+from gateway.core.message.threads import Side, examine_thread, uuid_bytes
 from gateway.core.message.threads.corrections import MAX_DEPTH, apply_patches, corrected, versions
 from tests.unit.core.message.rules.samples import ABSENT, changed, example
 from tests.unit.core.message.threads.memory import CATALOGUE, REQUEST, Memory, about, broken, new_id
@@ -270,3 +270,25 @@ def test_a_value_that_was_set_is_a_copy() -> None:
     assert apply_patches(document, patches) == []
     assert document == {"payload": {"a": [1], "b": [3]}}
     assert patches[0]["new"] == [2]
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_refusal_says_what_the_corrected_message_itself_breaks(side: Side) -> None:
+    memory = Memory().add(REQUEST)
+    by_schema = correction(patch(SUBJECT, new=""))
+    by_rule = correction(patch("/payload/urgency", new="URGENT_DIRECT"))
+
+    (empty,), urgent = (
+        examine_thread(item, catalogue=CATALOGUE, threads=memory, side=side).violations
+        for item in (by_schema, by_rule)
+    )
+
+    assert (empty.rule, empty.pointer) == ("CX-PATCH", PATCHES)
+    assert (
+        "The corrected message breaks SCHEMA at /payload/subject: Subject (subject): expected"
+        in empty.text("en")
+    )
+    assert "Le message rectifié enfreint SCHEMA à /payload/subject : Objet (subject)" in empty.text("fr")
+    assert [item.rule for item in urgent] == ["CX-PATCH"]
+    assert "CX-URGENCY at /payload/urgency_reason: An urgent request says why" in urgent[0].text("en")
+    assert "URGENT_DIRECT at" not in urgent[0].text("en")

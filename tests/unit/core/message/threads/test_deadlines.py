@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.core.message.instants import DAY_MS, day_of_date, instant_ms
+from gateway.core.message.terms import FeedbackDue
 from gateway.core.message.threads import uuid_bytes
 from gateway.core.message.threads.deadlines import (
     CERTIFICATE_DAYS,
@@ -32,7 +33,12 @@ def found(*documents: dict[str, Any], now_ms: int = CREATED, room: bytes | None 
     return [item for item in everything(*documents, now_ms=now_ms, room=room) if item.kind is not K.DELETE_BY]
 
 
-def everything(*documents: dict[str, Any], now_ms: int, room: bytes | None = None) -> tuple[Deadline, ...]:
+def everything(
+    *documents: dict[str, Any],
+    now_ms: int,
+    room: bytes | None = None,
+    feedback: FeedbackDue | None = None,
+) -> tuple[Deadline, ...]:
     memory = Memory().add(*documents)
     subjects = []
     for document in documents:
@@ -49,6 +55,7 @@ def everything(*documents: dict[str, Any], now_ms: int, room: bytes | None = Non
                 to_agencies=tuple(to["agency"] for to in header["to"]),
                 created_ms=instant_ms(header["created_at"]),
                 progress=where if awaits(document, CATALOGUE) else None,
+                feedback=feedback,
             )
         )
     opened = None if room is None else find_room(room, memory)
@@ -163,7 +170,17 @@ def test_feedback_is_asked_or_owed_as_the_terms_say_in_words() -> None:
     for type_id, message_type in CATALOGUE.types.items():
         wording = message_type.terms.replies.get("gov.feedback/1")
         if wording is not None and any(character.isdigit() for character in wording.text("en")):
-            assert type_id in FEEDBACK_DAYS
+            assert type_id in FEEDBACK_DAYS or message_type.terms.feedback is not None
+
+
+def test_feedback_of_a_new_type_is_due_as_its_terms_say_in_numbers() -> None:
+    bulletin = example("event.bulletin")
+    wanted = FeedbackDue(days=12, owed=True)
+
+    due = [item for item in everything(bulletin, now_ms=0, feedback=wanted) if item.kind is K.FEEDBACK_BY]
+
+    created = instant_ms(bulletin["header"]["created_at"])
+    assert [(item.at_ms, item.owed) for item in due] == [(created + 12 * DAY_MS, True)]
 
 
 def test_feedback_is_due_until_it_comes() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from gateway.core.message.effect import Effect, NewEffect
+from gateway.core.message.effect import CLOSING, Effect, NewEffect
 from gateway.core.message.instants import instant_ms
-from gateway.core.message.threads import effects_of, subjects_of, uuid_bytes
+from gateway.core.message.registry import Catalogue
+from gateway.core.message.threads import effects_of, examine_thread, subjects_of, uuid_bytes
 from gateway.core.message.threads.effects import READINGS
 from tests.unit.core.message.rules.samples import changed, example
 from tests.unit.core.message.threads.memory import (
@@ -33,10 +35,38 @@ def names(document: dict[str, Any], *before: dict[str, Any]) -> list[Effect]:
     return [new.effect for new in effects(document, *before)]
 
 
-def test_every_type_that_answers_is_read_somehow() -> None:
-    answering = {type_id for type_id, known in CATALOGUE.types.items() if known.terms.reply_to}
+def with_new_answer(**more: Any) -> Catalogue:
+    """Return a catalogue with one more type that answers a verification, made of files alone."""
+    files, name = dict(CATALOGUE.files), "fraud.verification_result"
+    schema, terms = json.loads(files[f"{name}/1.json"]), json.loads(files[f"{name}/1.terms.json"])
+    schema["$id"] = schema["$id"].replace("/1.json", "/2.json")
+    schema["properties"]["type"]["const"] = terms["type"] = f"{name}/2"
+    files[f"{name}/2.json"] = json.dumps(schema).encode()
+    files[f"{name}/2.terms.json"] = json.dumps({**terms, **more}).encode()
+    return Catalogue.from_files(files)
 
-    assert answering <= READINGS.keys()
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [([], Effect.ANSWERS), (["GENUINE"], Effect.ANSWERS_PARTLY), (["FALSE"], Effect.ANSWERS)],
+)
+def test_an_answer_of_a_new_type_closes_unless_its_terms_leave_open(
+    codes: list[str], expected: Effect
+) -> None:
+    catalogue = (
+        with_new_answer(leaves_open={"field": "result", "codes": codes}) if codes else with_new_answer()
+    )
+    request = example("fraud.verification_request")
+    answer = reply_to(request, "fraud.verification_result", {"/payload/result": "GENUINE"})
+    answer["type"] = "fraud.verification_result/2"
+    memory = Memory().add(request)
+
+    said = examine_thread(answer, catalogue=catalogue, threads=memory, side="sender")
+    found = effects_of(answer, catalogue=catalogue, threads=memory)
+
+    assert said.violations == ()
+    assert [new.effect for new in found] == [expected]
+    assert (expected in CLOSING) is (expected is Effect.ANSWERS)
 
 
 @pytest.mark.parametrize(
