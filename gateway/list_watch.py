@@ -57,9 +57,10 @@ class ListWatch:
             # Its text names the file and never what is in it.
             log.error("lists.refused", error=str(error))  # noqa: TRY400 - the text says it
             return
-        self._node.use_lists(lists)
         editions = {name: lists[name].edition.name for name in sorted(lists)}
+        # On record first: lists that nobody could find out about later decide about no message.
         await self._node.own_events.record("lists.renewed", details=[digest_of(repr(editions).encode())])
+        self._node.use_lists(lists)
         log.info("lists.renewed", **editions)
 
 

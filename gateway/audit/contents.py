@@ -12,14 +12,17 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import islice
+from operator import itemgetter, le
 from typing import Any, Final
 
+from gateway.audit.forms import HeaderNames, strange_name
 from gateway.audit.numbers import Voided
-from gateway.audit.statement import Statement, read_statement
+from gateway.audit.problems import Problems
 from gateway.audit.succession import Citation, read_citation
-from gateway.audit.trust import Trust
 from gateway.core.entries import (
     AnchorEntry,
     CollectedEntry,
@@ -27,7 +30,6 @@ from gateway.core.entries import (
     EventEntry,
     IncidentEntry,
     IncidentKind,
-    KeyStatementEntry,
     Kind,
     MessageEntry,
     ReceiptEntry,
@@ -37,8 +39,6 @@ from gateway.core.entries import (
 from gateway.core.envelope import FROM_NODE, TO_NODE, batch_header_fields
 from gateway.core.generation import predecessor_of
 from gateway.core.merkle import HASH_BYTES, Hash
-from gateway.core.signature import HybridVerifier
-from gateway.errors import MalformedError
 
 _EXCHANGE: Final = frozenset(int(kind) for kind in Kind if kind is not Kind.EVENT)
 _AUDIT: Final = frozenset(map(int, (Kind.KEY_STATEMENT, Kind.ANCHOR, Kind.INCIDENT, Kind.EVENT)))
@@ -54,28 +54,8 @@ _REFILLED: Final = "log.recovered"
 MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
 
-MAX_STATEMENTS: Final = 1_000
-"""Six a year are usual; each is held in memory until the end of the verification."""
-
 MAX_AGENCIES: Final = 10_000
 MAX_REFILLED: Final = 10_000
-
-
-@dataclass(slots=True)
-class Problems:
-    """What is wrong with one aspect of a log: how often, and where it begins."""
-
-    count: int = 0
-    first: str = ""
-
-    def add(self, index: int, what: str) -> None:
-        """Note that the entry at ``index`` is wrong; ``what`` continues "entry 7 …"."""
-        self.count += 1
-        self.first = self.first or f"entry {index} {what}"
-
-    def text(self) -> str:
-        """Return the first problem, and how many more there are."""
-        return self.first if self.count < 2 else f"{self.first} (and {self.count - 1} more)"
 
 
 @dataclass(slots=True)
@@ -91,6 +71,13 @@ class Claims:
         self.said_at.append(index)
         self.sizes.append(size)
         self.roots += root
+
+    def by_size(self) -> Iterable[tuple[int, int, Hash]]:
+        """Return (index of the entry that says so, size, root) in ascending order of size."""
+        sizes = self.sizes
+        if all(map(le, sizes, islice(sizes, 1, None))):
+            return self  # the usual case, and nothing has to be sorted
+        return sorted(self, key=itemgetter(1))
 
     def __len__(self) -> int:
         """Return the number of claims."""
@@ -111,6 +98,7 @@ class Answers:
         last_end: Where the last receipt's range ends.
         ranges: Starts and ends of receipted ranges, neighbours merged.
         excepted: Indexes of messages that were not received.
+        codes: Why not, one for each of `excepted`.
         collected: Indexes of messages that an addressee acknowledged.
         collectors: Which agency, as a position in `agencies`, one for each of `collected`.
         agencies: Agency codes.
@@ -119,8 +107,9 @@ class Answers:
     last_end: int = 0
     ranges: array[int] = field(default_factory=lambda: array("Q"))
     excepted: array[int] = field(default_factory=lambda: array("Q"))
+    codes: array[int] = field(default_factory=lambda: array("Q"))
     collected: array[int] = field(default_factory=lambda: array("Q"))
-    collectors: array[int] = field(default_factory=lambda: array("L"))
+    collectors: array[int] = field(default_factory=lambda: array("I"))
     agencies: dict[str, int] = field(default_factory=dict)
 
 
@@ -143,8 +132,6 @@ class LogContents:
         self.messages = Problems()
         self.receipts = Problems()
         self.anchors = Problems()
-        self.stated: list[tuple[int, Statement]] = []
-        self.statements = Problems()
         self.is_successor = predecessor_of(origin) is not None
         self.citation: Citation | None = None
         self.anchored: dict[str, Claims] = {}
@@ -161,43 +148,15 @@ class LogContents:
         self._rewound = False
         self._box: tuple[bytes, bytes, bytes] | None = None
         self._slot = 0
-
-    @property
-    def first_statement(self) -> Statement | None:
-        """Return the key statement that the log opens with, or None if it opens with none.
-
-        It stands at index 0; in a successor behind what that cites.
-        """
-        if not self.stated or (self.stated[0][0] != 0 and not self.is_successor):
-            return None
-        return self.stated[0][1]
-
-    @property
-    def last_statement(self) -> Statement | None:
-        """Return the newest key statement, or None if the log holds none."""
-        return self.stated[-1][1] if self.stated else None
-
-    def statement_at(self, size: int) -> Statement | None:
-        """Return the key statement whose keys are valid for the checkpoint of a size, or None."""
-        return next((statement for index, statement in reversed(self.stated) if index < size), None)
-
-    def key_problem(self, signer: HybridVerifier, size: int, trust: Trust) -> str:
-        """Return what is wrong with a key that has signed the checkpoint of a size, or "" if it is right.
-
-        Where no statement stands below the size, one trusted key is an answer, and several are none.
-        """
-        statement = self.statement_at(size)
-        if statement is not None:
-            return "" if statement.names(signer) else "it is signed by keys that are not those of its size"
-        if size and len(trust.log_keys(self.origin)) > 1:
-            return "several keys of this log are trusted, and no key statement below its size says which"
-        return ""
+        self._names = HeaderNames()
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
         found = decode_entries(entries)
         messages = [entry.header for entry in found if type(entry) is MessageEntry]
-        headers = iter(batch_header_fields(messages))
+        fields = batch_header_fields(messages)
+        self.read_headers(found, fields)
+        headers = iter(fields)
         for index, (data, entry) in enumerate(zip(entries, found, strict=True), self.size):
             if entry is None:
                 self.malformed.add(index, "is not an entry of this protocol")
@@ -215,7 +174,36 @@ class LogContents:
                 self._other(index, entry)
         self.size += len(entries)
 
+    def read_headers(
+        self, entries: Sequence[Entry | None], headers: Sequence[tuple[Any, ...] | None]
+    ) -> None:
+        """Read the headers of the next entries; for who wants more of them than is wanted here.
+
+        Args:
+            entries: The entries, the first one at `size`; None is none.
+            headers: Fields of the header of each message among them; None is none.
+        """
+
+    def contradiction(self) -> str:
+        """Return which two entries name two roots of one log for one size, or "" if none do.
+
+        Sizes may go back after a restore, and roots may not: whatever is said of a size, in
+        receipts or anchors, has to be the same.
+        """
+        for origin in sorted({*self.anchored, *self.receipted}):
+            said = [claims[origin] for claims in (self.anchored, self.receipted) if origin in claims]
+            last: tuple[int, int, Hash] | None = None
+            for claim in merge(*(claims.by_size() for claims in said), key=itemgetter(1)):
+                if last is not None and last[1] == claim[1] and last[2] != claim[2]:
+                    first, second = sorted((last[0], claim[0]))
+                    return f"entries {first} and {second} name two roots of one log for size {claim[1]}"
+                last = claim
+        return ""
+
     def _other(self, index: int, entry: Entry) -> None:
+        strange = strange_name(entry)
+        if strange:
+            self.malformed.add(index, strange)
         if index == 0 and self.is_successor:
             self.citation = read_citation(self.origin, entry)
         match entry:
@@ -229,8 +217,6 @@ class LogContents:
                     return
                 claims = self.anchored.setdefault(entry.origin, Claims())
                 self._claim(index, claims, entry.size, entry.root, self.anchors)
-            case KeyStatementEntry():
-                self._statement(index, entry)
             case IncidentEntry():
                 self._rewound = self._rewound or entry.incident in _REWINDING
             case VoidEntry():
@@ -238,12 +224,14 @@ class LogContents:
             case EventEntry():
                 self._event(entry)
             case _:
-                pass  # KEM keys and agreements stand by themselves
+                pass  # KEM keys and agreements stand by themselves, key statements are read by `KeyHistory`
 
     def _message(self, index: int, entry: MessageEntry, header: tuple[Any, ...] | None) -> None:
         if header is None:
             self.malformed.add(index, "holds a header that is not one")
             return
+        if not self._names.are_names(header):
+            self.malformed.add(index, "has a header with a name that is none")
         if header[FROM_NODE] != self.node or header[TO_NODE] == self.node:
             self.messages.add(index, "is a message that this log's node did not send")
         box = (entry.bundle_id, entry.box_digest, entry.kem_key_id)
@@ -279,7 +267,10 @@ class LogContents:
             # After a restore the sender ships everything once more; what was collected before is not
             # received a second time, and stays collected.
             kept = frozenset(answers.collected) if self._rewound else frozenset[int]()
-            answers.excepted.extend(item.index for item in entry.exceptions if item.index not in kept)
+            for item in entry.exceptions:
+                if item.index not in kept:
+                    answers.excepted.append(item.index)
+                    answers.codes.append(item.code)
         claims = self.receipted.setdefault(entry.origin, Claims())
         self._claim(index, claims, end, entry.root, self.receipts)
 
@@ -317,19 +308,3 @@ class LogContents:
             start, end = entry.details
             if isinstance(start, int) and isinstance(end, int):
                 self.refilled.append((start, end))
-
-    def _statement(self, index: int, entry: KeyStatementEntry) -> None:
-        try:
-            statement = read_statement(entry.statement)
-        except MalformedError:
-            self.statements.add(index, "holds a key statement that is not one")
-            return
-        if statement.node != self.node:
-            self.statements.add(index, "is a key statement about another node")
-        last = self.last_statement
-        if last is not None and statement.version <= last.version and statement.note != last.note:
-            self.statements.add(index, "is a key statement whose version does not grow")
-        if len(self.stated) == MAX_STATEMENTS:
-            self.statements.add(index, "is one key statement too many")
-            return
-        self.stated.append((index, statement))

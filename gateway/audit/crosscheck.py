@@ -17,8 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.audit.completeness import check_anchored, check_answered
-from gateway.audit.contents import Answers, Claims, LogContents, Problems
+from gateway.audit.contents import Answers, Claims, LogContents
+from gateway.audit.keyhistory import KeyHistory
 from gateway.audit.log import AuditedLog
+from gateway.audit.problems import Problems
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import succession_check
@@ -40,6 +42,7 @@ class _Known:
 
     log: AuditedLog
     contents: LogContents
+    keys: KeyHistory
     checkpoint: Checkpoint
 
 
@@ -54,24 +57,50 @@ def compare_logs(
         title: Whose logs they are.
         checks: What the caller has compared already.
     """
+    copies = _copies(verifications)
+    largest = _largest(copies)
+    compared = [_copies_check(largest[origin], logs) for origin, logs in copies.items() if len(logs) > 1]
+    for speaker in largest.values():
+        compared += _claim_checks(speaker, largest)
+        compared += _answer_checks(speaker, largest)
+        compared += _answered_checks(speaker, largest)
+    logs = tuple(item.report for item in verifications)
+    return SetReport(title=title, logs=logs, checks=(*checks, *compared))
+
+
+def compare_claims(verifications: Sequence[Verification]) -> list[Check]:
+    """Return whether what logs say of each other's sizes, roots and keys is so.
+
+    A part of `compare_logs`, for whoever has looked at copies and at single messages already.
+    """
+    largest = _largest(_copies(verifications))
+    return [check for speaker in largest.values() for check in _claim_checks(speaker, largest)]
+
+
+def _copies(verifications: Sequence[Verification]) -> dict[str, list[_Known]]:
     copies: dict[str, list[_Known]] = {}
     for item in verifications:
         known = _known(item)
         if known is not None:
             copies.setdefault(known.checkpoint.origin, []).append(known)
-    largest = {origin: max(logs, key=lambda log: log.checkpoint.size) for origin, logs in copies.items()}
-    compared = [_copies_check(largest[origin], logs) for origin, logs in copies.items() if len(logs) > 1]
-    at_hand = {origin: (log.log, log.checkpoint.size) for origin, log in largest.items()}
-    for speaker in largest.values():
-        if speaker.contents.citation is not None:
-            compared.append(succession_check(speaker.contents.origin, speaker.contents.citation, at_hand))
-            compared += _keys_checks(speaker, largest)
-        compared += _root_checks("receipts", speaker.contents.receipted, speaker, largest)
-        compared += _answer_checks(speaker, largest)
-        compared += _root_checks("anchors", speaker.contents.anchored, speaker, largest)
-        compared += _completeness_checks(speaker, largest)
-    logs = tuple(item.report for item in verifications)
-    return SetReport(title=title, logs=logs, checks=(*checks, *compared))
+    return copies
+
+
+def _largest(copies: Mapping[str, Sequence[_Known]]) -> dict[str, _Known]:
+    return {origin: max(logs, key=lambda log: log.checkpoint.size) for origin, logs in copies.items()}
+
+
+def _claim_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
+    """Check what a log says of the sizes, roots and keys of the logs at hand, and that it leaves none out."""
+    checks: list[Check] = []
+    if speaker.contents.citation is not None:
+        at_hand = {origin: (log.log, log.checkpoint.size) for origin, log in known.items()}
+        checks.append(succession_check(speaker.contents.origin, speaker.contents.citation, at_hand))
+        checks += _keys_checks(speaker, known)
+    checks += _root_checks("receipts", speaker.contents.receipted, speaker, known)
+    checks += _root_checks("anchors", speaker.contents.anchored, speaker, known)
+    checks += _anchored_checks(speaker, known)
+    return checks
 
 
 def _keys_checks(successor: _Known, logs: Mapping[str, _Known]) -> list[Check]:
@@ -84,8 +113,8 @@ def _keys_checks(successor: _Known, logs: Mapping[str, _Known]) -> list[Check]:
     own = generation_of(first_origin, successor.checkpoint.origin) or 1
     found = {generation_of(first_origin, origin): log for origin, log in logs.items()}
     before = max((number for number in found if number is not None and number < own), default=None)
-    first = None if before is None else found[before].contents.last_statement
-    second = successor.contents.last_statement
+    first = None if before is None else found[before].keys.last
+    second = successor.keys.last
     if first is None or second is None:
         return []
     name = f"keys of {successor.checkpoint.origin}"
@@ -123,7 +152,7 @@ def check_cosigned_note(verification: Verification, note: bytes, *, trust: Trust
         signer = signing_key(note, keys)
         checkpoint = verify_log_note(note, verifier=signer).checkpoint
         by = _verify_any(note, cosigners)
-        problem = known.contents.key_problem(signer, checkpoint.size, trust)
+        problem = known.keys.problem(signer, checkpoint.size, trust)
         if problem:
             return Check(name=name, outcome=Outcome.FAILED, detail=problem)
         if checkpoint.size > known.checkpoint.size:
@@ -150,9 +179,10 @@ def _verify_any(note: bytes, cosigners: Sequence[HybridVerifier]) -> str:
 
 def _known(verification: Verification) -> _Known | None:
     checkpoint = verification.report.checkpoint
-    if not (verification.report.is_verified and verification.log and verification.contents and checkpoint):
+    log, contents, keys = verification.log, verification.contents, verification.keys
+    if not (verification.report.is_verified and log and contents and keys and checkpoint):
         return None
-    return _Known(log=verification.log, contents=verification.contents, checkpoint=checkpoint)
+    return _Known(log=log, contents=contents, keys=keys, checkpoint=checkpoint)
 
 
 def _copies_check(largest: _Known, copies: Sequence[_Known]) -> Check:
@@ -173,7 +203,7 @@ def _copies_check(largest: _Known, copies: Sequence[_Known]) -> Check:
 
 
 def _root_checks(
-    what: str, claimed: dict[str, Claims], speaker: _Known, known: dict[str, _Known]
+    what: str, claimed: Mapping[str, Claims], speaker: _Known, known: Mapping[str, _Known]
 ) -> list[Check]:
     checks: list[Check] = []
     for origin, claims in sorted(claimed.items()):
@@ -209,7 +239,7 @@ def _compare_roots(claims: Claims, subject: _Known, problems: Problems) -> int:
     return later
 
 
-def _answer_checks(speaker: _Known, known: dict[str, _Known]) -> list[Check]:
+def _answer_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
     """Check that exceptions and collections name messages, and collectors are addressees."""
     checks: list[Check] = []
     for origin, answers in sorted(speaker.contents.answers.items()):
@@ -255,8 +285,8 @@ def _compare_answers(answers: Answers, subject: _Known, problems: Problems) -> i
     return later
 
 
-def _completeness_checks(speaker: _Known, known: dict[str, _Known]) -> list[Check]:
-    """Check that receipts and anchors leave nothing out of the logs that are at hand."""
+def _answered_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
+    """Check that receipts leave no message out of the logs that are at hand."""
     checks: list[Check] = []
     for origin, answers in sorted(speaker.contents.answers.items()):
         subject = known.get(origin)
@@ -267,12 +297,19 @@ def _completeness_checks(speaker: _Known, known: dict[str, _Known]) -> list[Chec
             checks.append(check_answered(name, answers, log=subject.log, contents=subject.contents))
         except GatewayError as error:
             checks.append(Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}"))
-    if speaker.contents.is_audit:
-        name = f"bundles anchored in {speaker.contents.origin}"
-        for _, subject in sorted(known.items()):
-            if subject.contents.is_exchange:
-                checks.append(check_anchored(name, speaker.contents, subject.contents))
     return checks
+
+
+def _anchored_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
+    """Check that an audit log leaves out no bundle of the logs that are at hand."""
+    if not speaker.contents.is_audit:
+        return []
+    name = f"bundles anchored in {speaker.contents.origin}"
+    return [
+        check_anchored(name, speaker.contents, subject.contents)
+        for _, subject in sorted(known.items())
+        if subject.contents.is_exchange
+    ]
 
 
 def _check(name: str, problems: Problems, held: str) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +15,16 @@ MAX_LOGS: Final = 64
 def exported_logs(folder: Path) -> list[tuple[str, LogFolder]]:
     """Return the logs in a folder with what to call each: itself, or its direct subfolders.
 
+    A subfolder with tiles is a log even if its checkpoint is gone: it is not verified then, and not
+    passed over.
+
     Raises:
         FolderError: There is none, or there are too many.
     """
-    if (folder / CHECKPOINT_PATH).exists():
+    if _is_log(folder):
         return [(shown(folder.resolve().name), LogFolder(folder))]
     try:
-        found = sorted(path for path in folder.iterdir() if (path / CHECKPOINT_PATH).exists())
+        found = sorted(path for path in folder.iterdir() if _is_log(path))
     except OSError as error:
         msg = f"{shown(folder.name)} cannot be listed"
         raise FolderError(msg) from error
@@ -28,3 +32,7 @@ def exported_logs(folder: Path) -> list[tuple[str, LogFolder]]:
         msg = f"{shown(folder.name)} holds no exported log, or more than {MAX_LOGS}"
         raise FolderError(msg)
     return [(shown(f"{folder.name}/{path.name}"), LogFolder(path)) for path in found]
+
+
+def _is_log(folder: Path) -> bool:
+    return any(os.path.lexists(folder / name) for name in (CHECKPOINT_PATH, "tile"))

@@ -95,6 +95,18 @@ class LogFolder:
             raise FolderError(msg)
         return split_hashes(data)
 
+    def is_alike(self, other: LogFolder, path: str) -> bool:
+        """Return whether a tile or bundle is byte by byte the one of another folder.
+
+        Args:
+            other: The other folder.
+            path: Name of the file, of a form that tiles and bundles have.
+
+        Raises:
+            FolderError: One of the two is absent or cannot be read.
+        """
+        return self._read(path, most=MAX_BUNDLE_BYTES) == other._read(path, most=MAX_BUNDLE_BYTES)
+
     def check_names(self, size: int) -> int:
         """Check that the folder holds the files of a log of ``size`` entries and no other.
 

@@ -68,6 +68,7 @@ def check_notes(saved: Sequence[SavedNote], logs: Sequence[Verification], *, tru
         logs=tuple(log.report for log in logs),
         checks=tuple(checks),
         needs_logs=False,
+        needs_all=True,  # whether they lie on one history is all that was asked
     )
 
 
@@ -152,9 +153,9 @@ def _against(note: _Signed, copy: Verification, trust: Trust) -> str | None:
     """Name a note and a copy of its log that contradict each other, or a note under keys of another size."""
     known = copy.report.checkpoint
     size = note.checkpoint.size
-    if known is None or copy.log is None or copy.contents is None or size > known.size:
+    if known is None or copy.log is None or copy.keys is None or size > known.size:
         return None
-    wrong = copy.contents.key_problem(note.signer, size, trust)
+    wrong = copy.keys.problem(note.signer, size, trust)
     if wrong:
         return f"{note.label} (size {size}): {wrong}"
     try:

@@ -1,50 +1,48 @@
 """Two nations' exports side by side: what became of each message, and where they differ.
 
-Each nation brings its own exchange log and its mirror of the other's. Both copies of a log are
-verified, so wherever their roots agree, all entries below agree and need not be compared; where
-they do not, halving finds the first entry that differs. Receipts and collections in one
-direction's log then say what became of the messages of the other.
+Each nation brings its own exchange log and its mirror of the other's, and its audit log if it
+likes. The fullest copy of a log is verified with every check, its other copies by comparing them with
+it, or with signatures, keys, tree and tiles: wherever two roots agree, all entries below agree and
+need not be read twice; where they do not, halving finds the first entry that differs. What the logs
+say of each other's sizes and roots is recomputed. Receipts and collections in one direction's log
+then say what became of the messages of the other.
 
-One byte of memory is kept for each entry, so months of traffic fit.
+Three bytes of memory are kept for each entry, and a few numbers for each answer, so months of
+traffic fit.
 
 Spec: docs/auditing.md, "Two nations side by side".
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from gateway.audit.contents import Answers
+from gateway.audit.crosscheck import compare_claims
+from gateway.audit.folder import LogFolder
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader
-from gateway.audit.report import LogReport, verdict
+from gateway.audit.report import LogReport, Outcome, verdict
+from gateway.audit.scan import Scan, Unread
 from gateway.audit.trust import Trust
-from gateway.audit.verify import Progress, verify_tree
-from gateway.core.entries import (
-    CollectedEntry,
-    IncidentEntry,
-    IncidentKind,
-    Kind,
-    MessageEntry,
-    ReceiptEntry,
-    decode_entry,
-    kind_of,
-)
+from gateway.audit.twins import verify_twin
+from gateway.audit.verify import Progress, Verification, verify_log, verify_tree
+from gateway.core.checkpoint import Checkpoint, parse_checkpoint
+from gateway.core.entries import Kind, MessageEntry, decode_entry
 from gateway.core.envelope import decode_header
 from gateway.core.merkle import edge_at
+from gateway.core.note import parse_note
 from gateway.core.receipt import exception_label
-from gateway.errors import MalformedError
+from gateway.errors import GatewayError, MalformedError
 
 MAX_NAMED: Final = 20
 """Differences of one sort that are named one by one; the rest is counted."""
 
 _MESSAGE: Final = int(Kind.MESSAGE)
-_ANSWERS: Final = frozenset(map(int, (Kind.RECEIPT, Kind.COLLECTED, Kind.INCIDENT)))
-_REWINDING: Final = frozenset({IncidentKind.RECOVERY, IncidentKind.PEER_ROLLBACK})
 _NOTHING, _RECEIVED, _REFUSED, _COLLECTED = 0, 1, 2, 3
 
 
@@ -156,68 +154,31 @@ def reconcile(
     return _Reconciling(trust, progress).run(first, second)
 
 
-class _Scan:
-    """Keeps of each entry its kind, and of answers what they say."""
-
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
-        self.kinds = bytearray()
-        self.receipts: dict[str, array[int]] = {}
-        self.exceptions: dict[str, array[int]] = {}
-        self.collections: dict[str, array[int]] = {}
-        self.malformed = 0
-        self._rewound = False
-
-    def read(self, entries: Sequence[bytes]) -> None:
-        start = len(self.kinds)
-        kinds = bytes(map(kind_of, entries))
-        self.kinds += kinds
-        if kinds.count(_MESSAGE) == len(kinds):
-            return  # the usual case: nothing here answers anything
-        for offset, kind in enumerate(kinds):
-            if kind in _ANSWERS:
-                self._answer(start + offset, entries[offset])
-
-    def _answer(self, index: int, data: bytes) -> None:
-        try:
-            entry = decode_entry(data)
-        except MalformedError:
-            self.malformed += 1
-            return
-        if isinstance(entry, ReceiptEntry):
-            found = self.receipts.setdefault(entry.origin, array("Q"))
-            found.extend((index, entry.start, entry.start + entry.count))
-            exceptions = self.exceptions.setdefault(entry.origin, array("Q"))
-            # What was collected before a restore is shipped once more, not received, and stays collected.
-            is_again = self._rewound and entry.exceptions
-            kept = frozenset(self.collections.get(entry.origin, ())) if is_again else frozenset[int]()
-            for item in entry.exceptions:
-                if item.index not in kept:
-                    exceptions.extend((item.index, item.code))
-        elif isinstance(entry, IncidentEntry):
-            self._rewound = self._rewound or entry.incident in _REWINDING
-        elif isinstance(entry, CollectedEntry):
-            collected = self.collections.setdefault(entry.origin, array("Q"))
-            collected.extend(item.index for item in entry.collections)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Copy:
-    """A verified copy of a log."""
+    """A verified copy of a log; the fullest one was read."""
 
     title: str
     log: AuditedLog
     size: int
-    scan: _Scan
 
     def reader(self) -> LogReader:
         return LogReader(self.log, self.size)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """The fullest copy of a log, and what its entries say."""
+
+    copy: _Copy
+    scan: Scan
+
+
 class _Named:
     """Entries of one log that do not fit: the first few named, the rest counted."""
 
-    def __init__(self, copy: _Copy) -> None:
+    def __init__(self, origin: str, copy: _Copy) -> None:
+        self._origin = origin
         self._copy = copy
         self._lines: list[str] = []
         self._more = 0
@@ -226,10 +187,10 @@ class _Named:
         if len(self._lines) == MAX_NAMED:
             self._more += 1
             return
-        self._lines.append(f"{self._copy.scan.origin} entry {index}: {what}{self._message(index)}")
+        self._lines.append(f"{self._origin} entry {index}: {what}{self._message(index)}")
 
     def lines(self) -> list[str]:
-        more = f"{self._copy.scan.origin}: {self._more} further entries of this sort"
+        more = f"{self._origin}: {self._more} further entries of this sort"
         return [*self._lines, more] if self._more else self._lines
 
     def _message(self, index: int) -> str:
@@ -251,20 +212,25 @@ class _Reconciling:
     reports: list[LogReport] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     open_ends: list[str] = field(default_factory=list)
+    _read: dict[str, _Read] = field(default_factory=dict)
+    _fullest: dict[str, Verification] = field(default_factory=dict)
 
     def run(self, first: Sequence[NamedLog], second: Sequence[NamedLog]) -> Reconciliation:
-        sides = [self._verified(first), self._verified(second)]
+        reports = self._reports([*first, *second])
+        sides = [self._verified(first, reports), self._verified(second, reports)]
+        for check in compare_claims(list(self._fullest.values())):
+            if check.outcome is Outcome.FAILED:
+                self.differences.append(f"{check.name}: {check.detail}")
         directions = []
-        largest: dict[str, _Copy] = {}
         for origin in sorted({*sides[0], *sides[1]}):
-            copies = [side[origin] for side in sides if origin in side]
-            largest[origin] = max(copies, key=lambda copy: copy.size)
-        for origin, copy in largest.items():
-            if not _is_exchange(origin):
-                continue
             held = [side[origin] for side in sides if origin in side]
+            if not _is_exchange(origin):
+                if len(held) > 1:  # an audit log is its own nation's; who else has one got it from there
+                    self._compare(origin, held)
+                continue
             mirrored = self._compare(origin, held)
-            directions.append(self._direction(copy, mirrored, largest))
+            if origin in self._read:
+                directions.append(self._direction(self._read[origin], mirrored))
         if not directions and not self.differences:
             self.differences.append("neither export holds an exchange log")
         return Reconciliation(
@@ -274,30 +240,53 @@ class _Reconciling:
             open_ends=tuple(self.open_ends),
         )
 
-    def _verified(self, logs: Sequence[NamedLog]) -> dict[str, _Copy]:
-        """Verify the logs that a nation brings; what is not verified is a difference."""
+    def _reports(self, logs: Sequence[NamedLog]) -> dict[int, LogReport]:
+        """Verify all logs, the fullest copy of each first; return the reports by identity of the log."""
+        fullest = _fullest(logs)
+        found = {id(named): self._read_fully(named) for named in fullest}
+        for named in logs:
+            if id(named) not in found:
+                found[id(named)] = self._verify_copy(named)
+        return found
+
+    def _read_fully(self, named: NamedLog) -> LogReport:
+        """Verify with every check a copy that answers for all of its log."""
+        verification = verify_log(
+            named.log, title=named.title, trust=self.trust, reader=Scan, progress=self.progress(named.title)
+        )
+        report, scan = verification.report, verification.contents
+        if report.is_verified and report.checkpoint is not None and isinstance(scan, Scan):
+            copy = _Copy(title=named.title, log=named.log, size=report.checkpoint.size)
+            self._read[scan.origin] = _Read(copy=copy, scan=scan)
+            self._fullest[scan.origin] = verification
+        return report
+
+    def _verify_copy(self, named: NamedLog) -> LogReport:
+        """Verify another copy; what it holds that the fullest one does not is a fork, found by its root."""
+        progress = self.progress(named.title)
+        claimed = _claimed(named.log)
+        verified = self._fullest.get(claimed.origin) if claimed is not None else None
+        if verified is not None and isinstance(named.log, LogFolder):
+            report = verify_twin(named.log, trust=self.trust, verified=verified, progress=progress)
+            if report is not None:
+                return report
+        return verify_tree(
+            named.log, title=named.title, trust=self.trust, reader=Unread, progress=progress
+        ).report
+
+    def _verified(self, logs: Sequence[NamedLog], reports: Mapping[int, LogReport]) -> dict[str, _Copy]:
+        """Return the copies that a nation brings; one that is not verified is a difference."""
         found: dict[str, _Copy] = {}
         for named in logs:
-            verification = verify_tree(
-                named.log,
-                title=named.title,
-                trust=self.trust,
-                reader=_Scan,
-                progress=self.progress(named.title),
-            )
-            report, scan = verification.report, verification.reader
+            report = reports[id(named)]
             self.reports.append(report)
-            if not report.is_verified or scan is None or report.checkpoint is None:
+            if not report.is_verified or report.checkpoint is None:
                 self.differences.append(f"{named.title} is not verified: {report.reason}")
                 continue
             origin = report.checkpoint.origin
-            if scan.malformed:
-                self.differences.append(
-                    f"{origin} holds {scan.malformed} receipts or collections that are none"
-                )
             if origin in found:
                 self.differences.append(f"{named.title} is a second copy of {origin} from the same nation")
-            found[origin] = _Copy(title=named.title, log=named.log, size=report.checkpoint.size, scan=scan)
+            found[origin] = _Copy(title=named.title, log=named.log, size=report.checkpoint.size)
         return found
 
     def _compare(self, origin: str, copies: Sequence[_Copy]) -> int:
@@ -331,18 +320,18 @@ class _Reconciling:
         if count >= MAX_NAMED:
             self.differences.append(f"{origin}: {count - MAX_NAMED + 1} further entries differ")
 
-    def _direction(self, copy: _Copy, mirrored: int, largest: Mapping[str, _Copy]) -> Direction:
-        origin, size = copy.scan.origin, copy.size
+    def _direction(self, read: _Read, mirrored: int) -> Direction:
+        origin, size = read.scan.origin, read.copy.size
         states = bytearray(size)
         refused: Counter[str] = Counter()
-        for answers in largest.values():
-            if origin in answers.scan.receipts or origin in answers.scan.collections:
-                self._apply(copy, answers, states, refused)
-        counted = Counter(zip(copy.scan.kinds, states, strict=True))
+        for speaker, other in self._read.items():
+            if origin in other.scan.answers:
+                self._apply(read, speaker, other.scan.answers[origin], states, refused)
+        counted = Counter(zip(read.scan.entry_kinds, states, strict=True))
         messages = {state: counted[_MESSAGE, state] for state in range(4)}
         unanswered = messages[_NOTHING]
         if unanswered:
-            self._name_unanswered(copy, states)
+            self._name_unanswered(read, states)
         return Direction(
             origin=origin,
             entries=size,
@@ -354,27 +343,37 @@ class _Reconciling:
             collected=messages[_COLLECTED],
         )
 
-    def _apply(self, copy: _Copy, answers: _Copy, states: bytearray, refused: Counter[str]) -> None:
+    def _apply(
+        self, read: _Read, speaker: str, answers: Answers, states: bytearray, refused: Counter[str]
+    ) -> None:
         """Write what another log says of the messages of this one into their states."""
-        origin, size, kinds = copy.scan.origin, copy.size, copy.scan.kinds
-        speaker = answers.scan.origin
+        origin, size, kinds = read.scan.origin, read.copy.size, read.scan.entry_kinds
         beyond = 0
-        ranges = answers.scan.receipts.get(origin, array("Q"))
-        for at in range(0, len(ranges), 3):
-            start, end = ranges[at + 1], min(ranges[at + 2], size)
-            beyond += ranges[at + 2] > size
-            if start < end:
-                states[start:end] = bytes((_RECEIVED,)) * (end - start)
-        wrong = _Named(copy)
-        exceptions = answers.scan.exceptions.get(origin, array("Q"))
-        for index, code in zip(exceptions[::2], exceptions[1::2], strict=True):
+        for first, last in zip(answers.ranges[::2], answers.ranges[1::2], strict=True):
+            end = min(last, size)
+            beyond += last > size
+            if first < end:
+                states[first:end] = bytes((_RECEIVED,)) * (end - first)
+        wrong = _Named(origin, read.copy)
+        for index, code in zip(answers.excepted, answers.codes, strict=True):
             if index >= size:
                 continue
             if kinds[index] != _MESSAGE:
                 wrong.add(index, f"{speaker} refuses it, but it is no message")
             states[index] = _REFUSED
             refused[exception_label(code)] += 1
-        for index in answers.scan.collections.get(origin, array("Q")):
+        beyond += self._collect(read, answers, states, wrong)
+        self.differences += wrong.lines()
+        if beyond:
+            self.open_ends.append(f"{speaker}: {beyond} answers are about entries of {origin} beyond {size}")
+
+    def _collect(self, read: _Read, answers: Answers, states: bytearray, wrong: _Named) -> int:
+        """Write collections into the states of messages; return how many lie beyond the copy."""
+        size, kinds = read.copy.size, read.scan.entry_kinds
+        addressees, reader = read.scan.addressees(), read.copy.reader()
+        agencies = list(answers.agencies)
+        beyond = 0
+        for index, collector in zip(answers.collected, answers.collectors, strict=True):
             if index >= size:
                 beyond += 1
             elif kinds[index] != _MESSAGE:
@@ -383,17 +382,17 @@ class _Reconciling:
                 wrong.add(index, "collected although it was refused")
             elif states[index] == _NOTHING:
                 wrong.add(index, "collected without a receipt")
+            elif not addressees.include(agencies[collector], index, reader):
+                wrong.add(index, "collected by an agency that it is not addressed to")
             else:
                 states[index] = _COLLECTED
-        self.differences += wrong.lines()
-        if beyond:
-            self.open_ends.append(f"{speaker}: {beyond} answers are about entries of {origin} beyond {size}")
+        return beyond
 
-    def _name_unanswered(self, copy: _Copy, states: bytearray) -> None:
+    def _name_unanswered(self, read: _Read, states: bytearray) -> None:
         """Messages before the last answered one should have an answer; those behind wait for it."""
-        origin, kinds = copy.scan.origin, copy.scan.kinds
+        origin, kinds = read.scan.origin, read.scan.entry_kinds
         last = max(states.rfind(bytes((state,))) for state in (_RECEIVED, _REFUSED, _COLLECTED))
-        skipped, waiting = _Named(copy), 0
+        skipped, waiting = _Named(origin, read.copy), 0
         for index, (kind, state) in enumerate(zip(kinds, states, strict=True)):
             if kind == _MESSAGE and state == _NOTHING:
                 if index < last:
@@ -403,6 +402,29 @@ class _Reconciling:
         self.differences += skipped.lines()
         if waiting:
             self.open_ends.append(f"{origin}: {waiting} messages at its end wait for their receipts")
+
+
+def _fullest(logs: Sequence[NamedLog]) -> list[NamedLog]:
+    """Return the copy of each log that claims the most entries; nothing is believed yet.
+
+    A copy that claims more than it can prove is not verified, which is a difference by itself.
+    """
+    found: dict[str, tuple[int, NamedLog]] = {}
+    for named in logs:
+        checkpoint = _claimed(named.log)
+        if checkpoint is None:
+            continue
+        size, _ = found.get(checkpoint.origin, (-1, named))
+        if checkpoint.size > size:
+            found[checkpoint.origin] = (checkpoint.size, named)
+    return [named for _, named in found.values()]
+
+
+def _claimed(log: AuditedLog) -> Checkpoint | None:
+    try:
+        return parse_checkpoint(parse_note(log.note()).text)
+    except GatewayError:
+        return None
 
 
 def _is_exchange(origin: str) -> bool:

@@ -124,12 +124,14 @@ class SetReport:
         logs: A report for each.
         checks: What was compared between them.
         needs_logs: Whether nothing is verified without any log; saved notes stand by themselves.
+        needs_all: Whether a comparison that could not be made leaves open what was asked.
     """
 
     title: str
     logs: tuple[LogReport, ...]
     checks: tuple[Check, ...]
     needs_logs: bool = True
+    needs_all: bool = False
 
     @property
     def reason(self) -> str | None:
@@ -137,8 +139,9 @@ class SetReport:
         for log in self.logs:
             if not log.is_verified:
                 return f"{log.title}: {log.reason}"
-        nothing = self.needs_logs and not self.logs
-        return first_failure(self.checks) or ("there is no signed log" if nothing else None)
+        nothing = "there is no signed log" if self.needs_logs and not self.logs else None
+        open_question = _first(self.checks, Outcome.NOT_CHECKED) if self.needs_all else None
+        return first_failure(self.checks) or nothing or open_question
 
     @property
     def is_verified(self) -> bool:
@@ -167,10 +170,7 @@ class SetReport:
 
 def first_failure(checks: tuple[Check, ...]) -> str | None:
     """Return name and detail of the first check that failed, or None."""
-    for check in checks:
-        if check.outcome is Outcome.FAILED:
-            return f"{check.name}: {check.detail}"
-    return None
+    return _first(checks, Outcome.FAILED)
 
 
 def verdict(*, is_verified: bool) -> str:
@@ -186,3 +186,8 @@ def time_text(time_s: int | None) -> str:
         return f"{datetime.fromtimestamp(time_s, tz=UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (OverflowError, OSError, ValueError):
         return f"at second {time_s}"
+
+
+def _first(checks: tuple[Check, ...], outcome: Outcome) -> str | None:
+    found = next((check for check in checks if check.outcome is outcome), None)
+    return None if found is None else f"{found.name}: {found.detail}"

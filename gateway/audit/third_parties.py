@@ -25,8 +25,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from gateway.audit.contents import LogContents
 from gateway.audit.folder import FolderError, shown
+from gateway.audit.keyhistory import KeyHistory
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome, time_text
 from gateway.audit.stamps import StampAuthority, verify_stamp
@@ -209,10 +209,10 @@ def _group_check(
     witnesses: Sequence[WitnessKey],
 ) -> Check:
     """Check what one third party says of one log."""
-    checkpoint, log, contents = copy.report.checkpoint, copy.log, copy.contents
+    checkpoint, log, history = copy.report.checkpoint, copy.log, copy.keys
     assert checkpoint is not None  # noqa: S101 - `_largest` took no other
     assert log is not None  # noqa: S101 - nor here
-    assert contents is not None  # noqa: S101 - nor here
+    assert history is not None  # noqa: S101 - nor here
     reader = LogReader(log, checkpoint.size)
     seen: list[str] = []
     names: set[str] = set()
@@ -229,7 +229,7 @@ def _group_check(
                 )
                 time_s, name = stamp.time_s, stamp.authority
             else:
-                time_s, name = _verify_witnessed(claim, root, contents, trust, witnesses)
+                time_s, name = _verify_witnessed(claim, root, history, trust, witnesses)
         except GatewayError as error:
             return Check(name=title, outcome=Outcome.FAILED, detail=f"size {claim.size}: {error}")
         seen.append(f"size {claim.size} at {time_text(time_s)}")
@@ -243,7 +243,7 @@ def _group_check(
 
 
 def _verify_witnessed(
-    claim: Claim, root: Hash, contents: LogContents, trust: Trust, witnesses: Sequence[WitnessKey]
+    claim: Claim, root: Hash, history: KeyHistory, trust: Trust, witnesses: Sequence[WitnessKey]
 ) -> tuple[int, str]:
     """Verify the note of a witness; return when it signed, and its name."""
     keys = trust.log_keys(claim.origin)
@@ -258,7 +258,7 @@ def _verify_witnessed(
     if checkpoint.size != claim.size or checkpoint.root != root:
         msg = "the witness saw another history than the log at hand: a fork, and the note proves it"
         raise MalformedError(msg)
-    wrong = contents.key_problem(signer, checkpoint.size, trust)
+    wrong = history.problem(signer, checkpoint.size, trust)
     if wrong:
         raise MalformedError(wrong)
     return min(times), ", ".join(key.name for key in known)
@@ -268,7 +268,7 @@ def _largest(logs: Sequence[Verification]) -> Mapping[str, Verification]:
     found: dict[str, tuple[int, Verification]] = {}
     for item in logs:
         checkpoint = item.report.checkpoint
-        if not item.report.is_verified or item.log is None or item.contents is None or checkpoint is None:
+        if not item.report.is_verified or item.log is None or item.keys is None or checkpoint is None:
             continue
         if checkpoint.origin not in found or checkpoint.size > found[checkpoint.origin][0]:
             found[checkpoint.origin] = (checkpoint.size, item)

@@ -8,8 +8,10 @@ In this order, because each step decides what the next may believe:
 3. **files** - the folder holds the files of a log of this size and no other;
 4. **tree** - the entries lead to the signed root;
 5. **tiles** - every stored hash is the one that follows from the entries;
-6. **entries**, **key statement**, **messages**, **receipts**, **anchors**, **numbers** - what
-   the entries say is in the specified form and does not contradict itself.
+6. **key statement**, **national root** - the keys that signed are those that the log states for
+   its size, and the nation's root has said so;
+7. **entries**, **messages**, **receipts**, **anchors**, **numbers** - what the entries say is in the
+   specified form and does not contradict itself.
 
 Memory does not grow with the log: one bundle of entries is held at a time, and a few
 numbers for each receipt, anchor and bundle of messages.
@@ -24,13 +26,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
-from gateway.audit.contents import LogContents, Problems
+from gateway.audit.contents import LogContents
 from gateway.audit.folder import LogFolder, shown
+from gateway.audit.keyhistory import KeyHistory
 from gateway.audit.log import AuditedLog
 from gateway.audit.numbers import check_numbers
+from gateway.audit.problems import Problems
 from gateway.audit.report import Check, Cosigned, LogReport, Outcome
 from gateway.audit.stack import Tile, TileStack
-from gateway.audit.statement import Statement
 from gateway.audit.trust import Trust
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import VerifiedNote, signing_key, verify_cosignature, verify_log_note
@@ -55,11 +58,13 @@ class Verification:
         report: What was found out.
         log: The log, if its checkpoint could be believed.
         contents: What its entries say, if all of them could be read.
+        keys: Which keys are right for which of its sizes; likewise.
     """
 
     report: LogReport
     log: AuditedLog | None = None
     contents: LogContents | None = None
+    keys: KeyHistory | None = None
 
 
 class EntryReader(Protocol):
@@ -75,11 +80,11 @@ R = TypeVar("R", bound=EntryReader)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeVerification(Generic[R]):
-    """A report on signatures and tree, who has read the entries, if all could be, and who signed."""
+    """A report on signatures and tree, who has read the entries, if all could be, and their keys."""
 
     report: LogReport
     reader: R | None = None
-    signer: HybridVerifier | None = None
+    keys: KeyHistory | None = None
 
 
 def verify_folder(path: Path, *, trust: Trust, progress: Progress = lambda _done, _all: None) -> LogReport:
@@ -96,7 +101,12 @@ def verify_folder(path: Path, *, trust: Trust, progress: Progress = lambda _done
 
 
 def verify_log(
-    log: AuditedLog, *, title: str, trust: Trust, progress: Progress = lambda _done, _all: None
+    log: AuditedLog,
+    *,
+    title: str,
+    trust: Trust,
+    reader: Callable[[str], LogContents] = LogContents,
+    progress: Progress = lambda _done, _all: None,
 ) -> Verification:
     """Verify a log, wherever it lies.
 
@@ -104,17 +114,21 @@ def verify_log(
         log: The log.
         title: What to call it as long as its origin is not believed.
         trust: Keys that the auditor trusts.
+        reader: Makes, for an origin, what reads the entries, if more is wanted of them.
         progress: Told now and then how far the work is.
     """
-    found = verify_tree(log, title=title, trust=trust, reader=LogContents, progress=progress)
-    contents, signer = found.reader, found.signer
-    if contents is None or signer is None:
+    found = verify_tree(log, title=title, trust=trust, reader=reader, progress=progress)
+    contents = found.reader
+    if contents is None or found.keys is None:
         return Verification(report=found.report)
-    checks = (*found.report.checks, *_content_checks(contents, signer, trust))
+    checks = (*found.report.checks, *_content_checks(contents))
     if contents.is_exchange:
         checks = (*checks, check_numbers(log, contents.size, contents.voided))
     return Verification(
-        report=replace(found.report, checks=checks, kinds=_kinds(contents)), log=log, contents=contents
+        report=replace(found.report, checks=checks, kinds=_kinds(contents)),
+        log=log,
+        contents=contents,
+        keys=found.keys,
     )
 
 
@@ -128,6 +142,9 @@ def verify_tree(
 ) -> TreeVerification[R]:
     """Verify signatures, files, tree and tiles of a log, and hand its entries to somebody.
 
+    That the keys are those of the log's size is part of it: a key that was replaced, and may be
+    stolen, signs nothing any more.
+
     Args:
         log: The log.
         title: What to call it as long as its origin is not believed.
@@ -137,7 +154,7 @@ def verify_tree(
         progress: Told now and then how far the work is.
     """
     try:
-        verified, signer = _verify_note(log.note(), trust)
+        verified, signer = verify_note(log.note(), trust)
     except GatewayError as error:
         return TreeVerification(report=_unbelieved(title, str(error)))
     checkpoint = verified.checkpoint
@@ -152,11 +169,11 @@ def verify_tree(
         kinds={},
         checks=tuple(checks),
     )
-    contents = reader(checkpoint.origin)
+    contents, keys = reader(checkpoint.origin), KeyHistory(checkpoint.origin)
     reading = _Reading(checkpoint)
     try:
         files = log.check_names(checkpoint.size)
-        reading.read(log, contents, progress)
+        reading.read(log, (keys, contents), progress)
     except GatewayError as error:
         # Nothing after a file that cannot be read says anything about this log.
         checks.append(_failed("files", str(error)))
@@ -165,7 +182,8 @@ def verify_tree(
     if files:
         checks.append(_held("files", f"{files}, none absent, none superfluous"))
     checks += reading.checks()
-    return TreeVerification(report=replace(report, checks=tuple(checks)), reader=contents, signer=signer)
+    checks += keys.checks(signer, trust)
+    return TreeVerification(report=replace(report, checks=tuple(checks)), reader=contents, keys=keys)
 
 
 class _Reading:
@@ -178,13 +196,14 @@ class _Reading:
         self._wrong_tiles = 0
         self._first_wrong = ""
 
-    def read(self, log: AuditedLog, contents: EntryReader, progress: Progress) -> None:
+    def read(self, log: AuditedLog, readers: Sequence[EntryReader], progress: Progress) -> None:
         size = self._checkpoint.size
         for start in range(0, size, TILE_WIDTH):
             entries = log.entries(start, min(start + TILE_WIDTH, size))
             for tile in self._stack.push([hash_leaf(entry) for entry in entries]):
                 self._compare(tile, log)
-            contents.read(entries)
+            for reader in readers:
+                reader.read(entries)
             if start % _PROGRESS_EVERY == 0:
                 progress(start, size)
         for tile in self._stack.partial():
@@ -212,7 +231,7 @@ class _Reading:
             self._first_wrong = self._first_wrong or file.path
 
 
-def _verify_note(note: bytes, trust: Trust) -> tuple[VerifiedNote, HybridVerifier]:
+def verify_note(note: bytes, trust: Trust) -> tuple[VerifiedNote, HybridVerifier]:
     """Verify a note with whichever trusted key of its log has signed it."""
     origin = parse_checkpoint(parse_note(note).text).origin
     keys = trust.log_keys(origin)
@@ -257,19 +276,28 @@ def _labels(verifier: HybridVerifier, *, cosigner: bool) -> set[tuple[str, bytes
     return {(key.name, key.key_id) for key in verifier.verifier_keys(cosigner=cosigner)}
 
 
-def _content_checks(contents: LogContents, verifier: HybridVerifier, trust: Trust) -> list[Check]:
+def _content_checks(contents: LogContents) -> list[Check]:
     answers = sum(len(claims) for claims in contents.receipted.values())
     anchors = sum(len(claims) for claims in contents.anchored.values())
     return [
         _entries_check(contents),
         *_citation_checks(contents),
-        *_statement_checks(contents, verifier, trust),
         _check(
             "messages", contents.messages, f"{contents.kinds[Kind.MESSAGE]}, each at its place in its key box"
         ),
         _check("receipts", contents.receipts, f"{answers}, no range twice"),
-        _check("anchors", contents.anchors, f"{anchors}, none contradicts another"),
+        _anchors_check(contents, anchors),
     ]
+
+
+def _anchors_check(contents: LogContents, anchors: int) -> Check:
+    name = "anchors"
+    if contents.anchors.count:
+        return _failed(name, contents.anchors.text())
+    contradiction = contents.contradiction()
+    return (
+        _failed(name, contradiction) if contradiction else _held(name, f"{anchors}, none contradicts another")
+    )
 
 
 def _entries_check(contents: LogContents) -> Check:
@@ -286,50 +314,6 @@ def _citation_checks(contents: LogContents) -> list[Check]:
     if cited is None:
         return [_failed("succession", "entry 0 does not cite the log that this one follows")]
     return [_held("succession", f"entry 0 cites {cited.stored.origin} at {cited.stored.size} entries")]
-
-
-def _statement_checks(contents: LogContents, verifier: HybridVerifier, trust: Trust) -> list[Check]:
-    name = "key statement"
-    if contents.statements.count:
-        return [_failed(name, contents.statements.text())]
-    if contents.is_exchange and contents.size and contents.first_statement is None:
-        what = (
-            "no key statement stands in it" if contents.is_successor else "entry 0 is not the key statement"
-        )
-        return [_failed(name, what)]
-    last = contents.last_statement
-    problem = contents.key_problem(verifier, contents.size, trust)
-    if last is None:
-        return [_failed(name, problem) if problem else _not_checked(name, "this log holds none")]
-    if problem:
-        # The keys of a statement are valid for the sizes above it: this checkpoint's are those
-        # of the newest one below its size.
-        return [_failed(name, "the newest one names other keys than those that signed")]
-    mode = ", test keys" if last.is_test else ""
-    if trust.log(contents.origin) != verifier:
-        mode += "; a later key of this log is trusted: this is how the log was before it"
-    return [
-        _held(name, f"version {last.version} names the keys that signed{mode}"),
-        _root_check(contents, last, trust),
-    ]
-
-
-def _root_check(contents: LogContents, last: Statement, trust: Trust) -> Check:
-    name = "national root"
-    for _, statement in contents.stated:
-        root = statement.root(trust)
-        if root is None and len(trust.log_keys(contents.origin)) > 1:
-            # Two answers to one question: without the root nobody says which key was right when.
-            return _failed(
-                name, "several keys of this log are trusted, and its root is not: add the root's keys"
-            )
-        if root is None:
-            return _not_checked(name, "its keys are not among the trusted ones")
-        try:
-            statement.verify(root)
-        except GatewayError:
-            return _failed(name, "it has not signed the key statement")
-    return _held(name, f"has signed the key statement of {last.node}")
 
 
 def _kinds(contents: LogContents) -> Mapping[str, int]:

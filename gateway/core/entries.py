@@ -31,6 +31,7 @@ DIGEST_BYTES: Final = 48
 ROOT_BYTES: Final = 32
 KEM_PUBLIC_BYTES: Final = 1_665
 MAX_INDEX: Final = 2**53
+MAX_TEXT: Final = 255
 
 MAX_EXCEPTIONS: Final = 1_024
 """As many as a bundle has entries: one receipt can always answer one bundle."""
@@ -166,7 +167,7 @@ class ReceiptEntry:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Collection:
     """One addressee has acknowledged one message."""
 
@@ -436,7 +437,7 @@ def _bytes(value: Any, *lengths: int) -> bytes:
 
 
 def _text(value: Any) -> str:
-    if type(value) is not str or not 1 <= len(value) <= 255:
+    if type(value) is not str or not 1 <= len(value) <= MAX_TEXT:
         raise ValueError
     return value
 
@@ -505,13 +506,25 @@ def _exception(index: Any, code: Any, rule: Any, /) -> ReceiptException:
 
 
 def _collected(origin: Any, collections: Any, /) -> CollectedEntry:
-    items = tuple(
-        Collection(index=_int(index), agency=_text(agency), at_ms=_int(at))
-        for index, agency, at in (_fields(item, 3) for item in _list(collections, most=MAX_COLLECTIONS))
-    )
+    items = tuple([_collection(item) for item in _list(collections, most=MAX_COLLECTIONS)])
     if not items:
         raise ValueError
     return CollectedEntry(origin=_text(origin), collections=items)
+
+
+def _collection(item: Any) -> Collection:
+    # In one step, as for messages: each message is collected once at least.
+    index, agency, at = _fields(item, 3)
+    if (
+        type(index) is not int
+        or type(at) is not int
+        or type(agency) is not str
+        or not 0 <= index <= MAX_INDEX
+        or not 0 <= at <= MAX_INDEX
+        or not 1 <= len(agency) <= MAX_TEXT
+    ):
+        raise ValueError
+    return Collection(index=index, agency=agency, at_ms=at)
 
 
 def _kem_key(key_id: Any, suite: Any, public: Any, not_before: Any, not_after: Any, /) -> KemKeyEntry:

@@ -123,23 +123,42 @@ class AccessBook:
         self._clock = clock
         self._windows: dict[tuple[Door, str], _Window] = {}
         self._seen_s: dict[tuple[Door, bytes], float] = {}
+        self._logins: dict[tuple[Door, bytes], asyncio.Future[None]] = {}
         self._early: list[bytes] = []
         self._is_open = False
 
-    def login(self, door: Door, role: Role, spki: bytes) -> Sequence[bytes] | None:
-        """Return the event of a certificate that was let in, or None if it was here just now."""
-        now_s = self._clock.monotonic_s()
+    async def login(self, door: Door, role: Role, spki: bytes) -> None:
+        """Put a certificate on record that is let in, unless it was here just now.
+
+        Returns once that is durable, for every request that the certificate makes meanwhile: none of
+        them is answered before it is, nor if it cannot be written.
+        """
         key = (door, spki)
-        seen_s = self._seen_s.get(key)
-        self._seen_s[key] = now_s
-        if seen_s is not None and now_s - seen_s < SILENCE_S:
-            return None
-        return self._audit.event(
-            at_ms=self._clock.now_ms(),
-            actor=Actor(role=role, spki=spki),
-            event="access.granted",
-            details=(int(door),),
-        )
+        writing = self._logins.get(key)
+        if writing is None:
+            now_s = self._clock.monotonic_s()
+            seen_s = self._seen_s.get(key)
+            if seen_s is not None and now_s - seen_s < SILENCE_S:
+                self._seen_s[key] = now_s
+                return
+            entries = self._audit.event(
+                at_ms=self._clock.now_ms(),
+                actor=Actor(role=role, spki=spki),
+                event="access.granted",
+                details=(int(door),),
+            )
+            writing = self._logins[key] = asyncio.ensure_future(self._write_login(key, entries))
+            # If all callers have gone away, nobody is left to be told of a failure.
+            writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # To its end, even if the caller goes away: a login half on record is none.
+        await asyncio.shield(writing)
+
+    async def _write_login(self, key: tuple[Door, bytes], entries: Sequence[bytes]) -> None:
+        try:
+            await self.write(entries)
+            self._seen_s[key] = self._clock.monotonic_s()
+        finally:
+            del self._logins[key]
 
     async def write(self, entries: Sequence[bytes]) -> None:
         """Put an event on record; at once if the log is open, or as soon as it is.
@@ -216,10 +235,7 @@ class Doorkeeping:
 
     async def let_in(self, caller: object, spki: bytes) -> None:
         """Put a caller on record who has not been here for a while, before anything is answered."""
-        entries = self._book.login(self._door, self._role_of(caller), spki)
-        if entries is not None:
-            # To its end, even if the caller goes away: a login half on record is none.
-            await asyncio.shield(self._book.write(entries))
+        await self._book.login(self._door, self._role_of(caller), spki)
 
     def turn_away(self, error: GatewayError, caller: object | None, spki: bytes) -> None:
         """Count a caller who was refused, if the error denies access."""

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.core.digest import digest_of
 from gateway.core.entries import AgreementEntry, EventEntry, KemKeyEntry, encode_entry
+from gateway.node.announcements import KEM_LIFETIME_MS
 from gateway.node.health import Phase
 from gateway.ports import Step
 from tests.fault.test_audit_log import named
@@ -57,6 +58,25 @@ async def test_no_kem_key_goes_before_its_end_is_on_record(world: World, *, pers
     # Recorded with the bundle, destroyed behind it: what the crash left went with the next one.
     assert len(events) == (2 if persisted else 1)
     assert set(world.sides["FR"].keyring.kem_keys()) == {second}
+
+
+@pytest.mark.parametrize("persisted", [False, True])
+async def test_no_kem_key_that_has_lived_too_long_goes_before_its_end_is_on_record(
+    world: World, *, persisted: bool
+) -> None:
+    await world.settle()
+    (first,) = await kem_keys(world)
+    world.break_write("FR", Step.AUDITED, persisted=persisted)
+    # The peer sends nothing meanwhile, so no bundle under a newer key ends this one.
+    world.clock.advance(KEM_LIFETIME_MS // 1_000 + 1)
+    await world.until_crashed("FR")
+
+    assert first in world.sides["FR"].keyring.kem_keys()
+    await world.restart("FR")
+    await world.until(lambda: named(world, "FR", "kem.destroyed"), lambda found: len(found) > persisted)
+    events = await named(world, "FR", "kem.destroyed")
+    assert {item.details for item in events} == {(first,)}
+    assert first not in world.sides["FR"].keyring.kem_keys()
 
 
 async def test_a_catalogue_is_on_record_with_the_entry_that_states_it(world: World) -> None:

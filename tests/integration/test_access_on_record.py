@@ -57,6 +57,35 @@ async def knock(url: str, context: ssl.SSLContext) -> int:
         return 0
 
 
+async def read(url: str, context: ssl.SSLContext) -> str:
+    """Return the text of an answer."""
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+        session.get(url) as answer,
+    ):
+        return await answer.text()
+
+
+async def say_the_canary_everywhere(agency: str, context: ssl.SSLContext) -> str:
+    """Send the canary in a path, query, header, method and body; return all that was answered."""
+    answered = ""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+        for method, path, body in (
+            ("GET", f"/{CANARY}", None),
+            ("GET", f"/v1/inbox/{CANARY}", None),
+            ("GET", f"/v1/types/{CANARY}", None),
+            ("GET", f"/v1/messages?{CANARY}={CANARY}", None),
+            (CANARY, "/v1/whoami", None),
+            ("POST", "/v1/messages", f'{{"{CANARY}": "{CANARY}"}}'),
+            ("POST", "/v1/messages:batch", f'{{"type": "{CANARY}"}}\n{CANARY}\n'),
+        ):
+            headers = {"Idempotency-Key": CANARY, "Accept-Language": CANARY}
+            async with session.request(method, f"{agency}{path}", data=body, headers=headers) as answer:
+                answered += await answer.text()
+                answered += str(answer.headers)
+    return answered
+
+
 async def speak_nonsense(port: int) -> None:
     """Send what is no handshake to a port."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -104,6 +133,13 @@ async def test_every_way_in_and_every_refusal_is_found_in_the_audit_log(tmp_path
             session.post(f"{operator}/ops/v1/maintenance:start", json={"reason": CANARY}) as answer,
         ):
             assert answer.status == 403
+        # What somebody wrote comes back in no answer, and becomes no label of a metric.
+        answered = await say_the_canary_everywhere(agency, own)
+        assert answered.count('"code"') > 5
+        assert CANARY not in answered
+        metrics = await read(f"{operator}/metrics", auditor)
+        assert "entente_http_requests_total" in metrics
+        assert CANARY not in metrics
         # A certificate that has left the registry and was revoked.
         await asyncio.to_thread(run, "keys", "revoke", AGENCIES["FR"], "--home", fr.path)
         end = time.monotonic() + DEADLINE_S

@@ -10,8 +10,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.catalogue import read_lists
+from gateway.errors import StoreError
 from gateway.list_watch import ListWatch
 from gateway.node.runtime import Node
+from gateway.ports import Step
 from tests.unit.node.conftest import world
 from tests.world import World
 
@@ -76,6 +78,19 @@ async def test_lists_are_read_again_when_one_is_put_replaced_or_removed(
     await looked(watch)
     assert edition_of(node) == "2022"
     assert await events(world) == ["lists.renewed"] * 3
+
+
+async def test_lists_that_cannot_be_put_on_record_are_not_used(
+    world: World, node: Node, tmp_path: Path
+) -> None:
+    node.use_lists(read_lists())
+    folder = tmp_path / "lists"
+    watch = ListWatch(folder, node, clock=world.clock)
+    world.break_write("FR", Step.AUDITED, persisted=False)
+    put(folder, "2027")
+    with pytest.raises(StoreError):
+        await watch.look()
+    assert edition_of(node) == "2022"
 
 
 async def test_what_is_no_list_is_told_once_and_changes_nothing(

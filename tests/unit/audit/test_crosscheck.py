@@ -72,8 +72,8 @@ def test_logs_that_agree_are_verified_together(tmp_path: Path) -> None:
     details = [check.detail for check in report.checks]
     assert details == [
         f"3 agree with {US_FR}",
-        f"2 exceptions and 3 collections name messages of {US_FR}",
         f"2 agree with {US_FR}",
+        f"2 exceptions and 3 collections name messages of {US_FR}",
         f"every message of {US_FR} below 600 has a receipt",
         "it holds no anchor of fr.gateway.test/exchange/us",
         f"it holds no anchor of {US_FR}",

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.audit.find import Answer, Question, find_entries
 from gateway.audit.folder import LogFolder
-from gateway.core.entries import Entry, EventEntry, Role
+from gateway.audit.trust import parse_trust
+from gateway.core.entries import Entry, EventEntry, KeyStatementEntry, Role
 from tests.unit.audit.making import (
     AGENCY,
     FR,
@@ -25,6 +26,10 @@ from tests.unit.audit.making import (
     make_log,
     opening,
     receipt,
+    root_vkeys,
+    signer,
+    statement,
+    vkeys,
 )
 
 LOG = exchange_log(300)
@@ -134,6 +139,23 @@ def test_an_answer_from_a_log_that_is_not_as_signed_is_worth_nothing(tmp_path: P
     )
     assert len(answers) == 1
     assert not report.is_verified
+
+
+def test_an_answer_from_a_log_that_a_replaced_key_has_signed_is_worth_nothing(tmp_path: Path) -> None:
+    entries: list[Entry] = [*EVENTS, KeyStatementEntry(statement=statement(FR, 2, 2))]
+    keys = parse_trust([*vkeys(FR), *vkeys(FR, 2), *root_vkeys(FR)])
+    for number, is_right in ((2, True), (1, False)):
+        made = make_log(FR_AUDIT, entries, by=signer(FR_AUDIT, number))
+        report = find_entries(
+            LogFolder(made.export(tmp_path / str(number))),
+            Question(event="message.read"),
+            title="log",
+            trust=keys,
+            report_answer=lambda _: None,
+            places={},
+        )
+        assert report.is_verified is is_right
+        assert is_right or "other keys than those that signed" in (report.reason or "")
 
 
 def test_an_entry_that_is_none_answers_nothing(tmp_path: Path) -> None:

@@ -86,12 +86,19 @@ def test_a_note_of_another_history_is_named_with_the_log_at_hand(tmp_path: Path)
 def test_notes_of_two_sizes_need_a_copy_of_the_log(tmp_path: Path) -> None:
     notes = [saved(audit_log(5), "a"), saved(forked(6), "b")]
     report = judge(notes)
-    assert report.is_verified  # nothing speaks against them, and that is said to be unknown
+    # These two do lie on two histories: "verified" would be an answer that nobody has.
+    assert report.headline == (
+        f"NOT VERIFIED 2 saved checkpoints: history of {FR_AUDIT}: "
+        "sizes 5, 6 cannot all be compared: no copy of the log is at hand"
+    )
     what, detail = outcome(report, f"history of {FR_AUDIT}")
     assert what is Outcome.NOT_CHECKED
     assert detail == "sizes 5, 6 cannot all be compared: no copy of the log is at hand"
     short = judge(notes, verified(audit_log(5), tmp_path))
     assert outcome(short, f"history of {FR_AUDIT}")[1].endswith("the copies at hand end at 5")
+    assert not short.is_verified
+    one_history = [saved(audit_log(5), "a"), saved(audit_log(6), "b")]
+    assert judge(one_history, verified(audit_log(6), tmp_path / "whole")).is_verified
 
 
 def test_notes_of_several_logs_are_told_apart(tmp_path: Path) -> None:

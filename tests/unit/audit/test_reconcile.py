@@ -8,22 +8,39 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit import scan
 from gateway.audit.folder import LogFolder
 from gateway.audit.reconcile import MAX_NAMED, NamedLog, Reconciliation, reconcile
-from gateway.core.entries import Entry, IncidentEntry, IncidentKind, ReceiptEntry
+from gateway.audit.trust import Trust, parse_trust
+from gateway.core.entries import (
+    Entry,
+    IncidentEntry,
+    IncidentKind,
+    KeyStatementEntry,
+    ReceiptEntry,
+    encode_entry,
+)
+from gateway.core.merkle import Hash
 from tests.unit.audit.making import (
     FR,
+    FR_AUDIT,
     FR_US,
     US,
     US_FR,
     MadeLog,
+    anchor,
     collected,
+    event,
     exchange_log,
     full_trust,
     make_log,
     message,
     opening,
     receipt,
+    root_vkeys,
+    signer,
+    statement,
+    vkeys,
 )
 
 
@@ -37,7 +54,9 @@ def beginning(log: MadeLog, size: int) -> MadeLog:
     return make_log(log.origin, log.stored[:size], cosigner=US)
 
 
-def compare(folder: Path, french: Sequence[MadeLog], american: Sequence[MadeLog]) -> Reconciliation:
+def compare(
+    folder: Path, french: Sequence[MadeLog], american: Sequence[MadeLog], *, trust: Trust | None = None
+) -> Reconciliation:
     sides = []
     for side, logs in (("fr", french), ("us", american)):
         named = []
@@ -45,7 +64,7 @@ def compare(folder: Path, french: Sequence[MadeLog], american: Sequence[MadeLog]
             path = made.export(folder / f"{side}{number}")
             named.append(NamedLog(title=f"{side}{number}", log=LogFolder(path)))
         sides.append(named)
-    return reconcile(*sides, trust=full_trust(), progress=lambda _: lambda _done, _all: None)
+    return reconcile(*sides, trust=trust or full_trust(), progress=lambda _: lambda _done, _all: None)
 
 
 def test_two_exports_that_tell_the_same_are_reconciled(tmp_path: Path) -> None:
@@ -136,6 +155,98 @@ def test_a_log_that_is_not_verified_or_absent_is_a_difference(tmp_path: Path) ->
     named = NamedLog(title="broken", log=LogFolder(folder))
     found = reconcile([named], [named], trust=full_trust(), progress=lambda _: lambda _done, _all: None)
     assert found.differences[0].startswith("broken is not verified: tiles: ")
+
+
+def test_a_key_that_was_replaced_reconciles_nothing(tmp_path: Path) -> None:
+    entries = [*exchange_log(20).stored, encode_entry(KeyStatementEntry(statement=statement(FR, 2, 2)))]
+    keys = [*vkeys(FR), *vkeys(FR, 2), *vkeys(US), *root_vkeys(FR), *root_vkeys(US)]
+    right = make_log(FR_US, entries, cosigner=US, by=signer(FR_US, 2))
+    stolen = make_log(FR_US, entries, cosigner=US, by=signer(FR_US))
+    answers = answering(right, receipt(right, 3, 21))
+    good = compare(tmp_path / "good", [right, answers], [answers, right], trust=parse_trust(keys))
+    assert good.is_reconciled, good.differences
+    for place, french, american in (("full", stolen, stolen), ("mirror", right, stolen)):
+        found = compare(tmp_path / place, [french, answers], [answers, american], trust=parse_trust(keys))
+        assert "the newest one names other keys than those that signed" in found.headline
+
+
+def test_what_one_log_says_of_the_roots_of_the_others_is_compared(tmp_path: Path) -> None:
+    log = exchange_log(20)
+    answers = answering(log, receipt(log, 3, 20, root=Hash(bytes(32))))
+    found = compare(tmp_path / "receipt", [log, answers], [answers, log])
+    assert found.differences == (
+        f"receipts in {US_FR}: entry 3 names another root than {FR_US} had at size 20",
+    )
+    answers = answering(log, receipt(log, 3, 20))
+    audit = make_log(FR_AUDIT, [event(0), anchor(log, 12, root=Hash(bytes(32)))], cosigner=US)
+    found = compare(tmp_path / "anchor", [log, answers, audit], [answers, log])
+    assert found.differences == (
+        f"anchors in {FR_AUDIT}: entry 1 names another root than {FR_US} had at size 12",
+    )
+
+
+def test_a_bundle_that_an_audit_log_at_hand_does_not_anchor_is_a_difference(tmp_path: Path) -> None:
+    log = exchange_log(11)
+    answers = answering(log, receipt(log, 3, 11))
+    audit = make_log(FR_AUDIT, [event(0), anchor(log, 3), anchor(log, 11)], cosigner=US)
+    found = compare(tmp_path, [log, answers, audit], [answers, log])
+    assert found.headline.startswith("NOT RECONCILED: 1 differences, first: bundles anchored in ")
+
+
+def test_two_histories_of_an_audit_log_are_a_fork(tmp_path: Path) -> None:
+    log = exchange_log(20)
+    answers = answering(log, receipt(log, 3, 20))
+    shown, other = (make_log(FR_AUDIT, [event(0), event(number)], cosigner=US) for number in (1, 2))
+    found = compare(tmp_path, [log, answers, shown], [answers, log, other])
+    assert found.differences == (
+        f"{FR_AUDIT} entry 1: the two copies differ from here on, both are signed: a fork",
+    )
+
+
+def test_a_collection_by_an_agency_that_was_not_addressed_is_named(tmp_path: Path) -> None:
+    log = exchange_log(20)
+    answers = answering(log, receipt(log, 3, 20), collected(log, 4), collected(log, 5, agency="US.ICE.HSI"))
+    second = "message 00000000-0000-0000-0000-000000000002"
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.differences == (
+        f"{FR_US} entry 5: collected by an agency that it is not addressed to ({second})",
+    )
+    assert found.directions[0].collected == 1
+
+
+def test_addressees_are_looked_up_where_there_are_too_many_lists_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "MAX_LISTS", 0)
+    test_a_collection_by_an_agency_that_was_not_addressed_is_named(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (b"\x92\x01\xc0", "is not an entry of this protocol"),
+        (encode_entry(replace(message(FR, 90), header=b"\x90")), "holds a header that is not one"),
+        (encode_entry(message(US, 90)), "is a message that this log's node did not send"),
+        (encode_entry(message(FR, 90, bundle=90, slot=3)), "does not stand at the next slot of its key box"),
+        (encode_entry(event(90)), "is of a kind that does not belong into this log"),
+    ],
+)
+def test_entries_that_both_nations_hold_alike_have_to_be_sound(
+    tmp_path: Path, entry: bytes, why: str
+) -> None:
+    log = make_log(FR_US, [*exchange_log(20).stored, entry], cosigner=US)
+    answers = answering(log, receipt(log, 3, 21))
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert f"entry 20 {why}" in found.headline
+
+
+def test_the_copy_that_holds_most_answers_for_the_others_whoever_brings_it(tmp_path: Path) -> None:
+    log = exchange_log(20)
+    more = make_log(FR_US, [*log.stored, message(US, 90)], cosigner=US)
+    answers = answering(log, receipt(log, 3, 20))
+    for place, french, american in (("own", more, log), ("mirror", log, more)):
+        found = compare(tmp_path / place, [french, answers], [answers, american])
+        assert "did not send" in found.headline
 
 
 def test_what_was_collected_before_a_restore_and_shipped_once_more_stays_collected(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from gateway.core.entries import (
     IncidentEntry,
     IncidentKind,
     KeyStatementEntry,
+    ReceiptEntry,
     VoidEntry,
     encode_entry,
 )
@@ -78,8 +79,8 @@ def test_an_exchange_log_is_verified_in_every_respect(tmp_path: Path) -> None:
     assert report.is_verified
     assert {check.outcome for check in report.checks} == {Outcome.HELD}
     assert [check.name for check in report.checks] == [
-        *("signatures", "cosignature", "files", "tree", "tiles", "entries"),
-        *("key statement", "national root", "messages", "receipts", "anchors"),
+        *("signatures", "cosignature", "files", "tree", "tiles"),
+        *("key statement", "national root", "entries", "messages", "receipts", "anchors"),
         "numbers",
     ]
     assert dict(report.kinds) == {"message": 297, "kem-key": 1, "key-statement": 1, "agreement": 1}
@@ -148,6 +149,8 @@ def test_a_forged_entry_in_the_first_tile_is_found_at_sizes_that_fooled_others(
     entries = list(decode_bundle((folder / "tile/entries/000").read_bytes(), 256))
     entries[7] = encode_entry(event(1_000_000))
     (folder / "tile/entries/000").write_bytes(encode_bundle(entries))
+    # Under true tiles, which lead to the signed root by themselves; and under one that fits.
+    refuses(verify(folder), "tree", "do not lead to the signed root")
     (folder / "tile/0/000").write_bytes(b"".join(hash_leaf(entry) for entry in entries))
     refuses(verify(folder), "tree", "do not lead to the signed root")
 
@@ -401,6 +404,18 @@ def test_an_anchor_may_go_back_after_a_rollback_that_the_log_reports(tmp_path: P
     incident = IncidentEntry(incident=IncidentKind.PEER_ROLLBACK, origin=US_FR, size=8, root=bytes(32))
     again = AnchorEntry(origin=US_FR, size=8, root=bytes(32))
     assert exchange(tmp_path, first, incident, again).is_verified
+
+
+def test_two_roots_for_one_size_are_found_wherever_in_a_log_they_stand(tmp_path: Path) -> None:
+    first = AnchorEntry(origin=US_FR, size=9, root=bytes(32))
+    incident = IncidentEntry(incident=IncidentKind.RECOVERY, origin=US_FR, size=8, root=bytes(32))
+    again = AnchorEntry(origin=US_FR, size=8, root=bytes(32))
+    other = AnchorEntry(origin=US_FR, size=9, root=b"\x01" * 32)
+    rolled_back = exchange(tmp_path / "rolled back", first, incident, again, other)
+    refuses(rolled_back, "anchors", "entries 3 and 6 name two roots of one log for size 9")
+    receipt = ReceiptEntry(origin=US_FR, start=3, count=6, root=b"\x01" * 32, decided_ms=1, exceptions=())
+    answered = exchange(tmp_path / "answered", receipt, first)
+    refuses(answered, "anchors", "entries 3 and 4 name two roots of one log for size 9")
 
 
 def test_more_logs_than_a_node_can_know_are_reported(tmp_path: Path) -> None:

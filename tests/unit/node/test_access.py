@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from gateway.core.entries import EventEntry, Role, decode_entry
-from gateway.errors import GatewayError, SignatureInvalidError
+from gateway.errors import GatewayError, SignatureInvalidError, StoreError
 from gateway.node.access import (
     CAUSES,
     MAX_NAMED,
@@ -69,6 +70,43 @@ async def test_a_login_is_on_record_before_anything_is_answered_and_once(bench: 
 
     for _ in range(100):
         await bench.agencies.let_in("caller", SPKI)
+    assert len(await bench.events()) == 1
+
+
+async def test_no_request_of_a_certificate_is_answered_before_its_login_is_durable(bench: Bench) -> None:
+    durable = asyncio.Event()
+    real = bench.book.write
+
+    async def held(entries: Sequence[bytes]) -> None:
+        await durable.wait()
+        await real(entries)
+
+    bench.book.write = held  # type: ignore[method-assign]  # the store takes its time
+    requests = [asyncio.ensure_future(bench.agencies.let_in("caller", SPKI)) for _ in range(3)]
+    await asyncio.sleep(0)
+    requests[1].cancel()
+    await asyncio.sleep(0)
+    assert not requests[0].done()
+    assert not requests[2].done()
+
+    durable.set()
+    await asyncio.gather(requests[0], requests[2])
+    assert len(await bench.events()) == 1
+
+
+async def test_a_certificate_whose_login_cannot_be_written_is_not_let_in(bench: Bench) -> None:
+    real = bench.book.write
+
+    async def failing(entries: Sequence[bytes]) -> None:
+        msg = "the store has failed"
+        raise StoreError(msg)
+
+    bench.book.write = failing  # type: ignore[method-assign]  # a store that accepts no writes
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            await bench.agencies.let_in("caller", SPKI)
+    bench.book.write = real  # type: ignore[method-assign]
+    await bench.agencies.let_in("caller", SPKI)
     assert len(await bench.events()) == 1
 
 

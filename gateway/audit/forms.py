@@ -1,0 +1,120 @@
+"""Whether what an entry calls things is a name, and not a text that somebody wrote.
+
+Entries hold names and codes in a few places: logs, nodes, agencies, types, events, outcomes. Each
+has a form, and some stand in a closed list. Whatever else stands there is no entry of this protocol,
+since nothing personal and no free text may be in a log, where nobody could ever remove it.
+
+Spec: docs/spec/log.md, "Entries" and "Audit log".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from gateway.core.audit_events import EVENTS
+from gateway.core.checkpoint import is_origin
+from gateway.core.entries import (
+    AgreementEntry,
+    AnchorEntry,
+    CollectedEntry,
+    Entry,
+    EventEntry,
+    IncidentEntry,
+    IncidentKind,
+    ReceiptEntry,
+    Role,
+    VoidEntry,
+)
+from gateway.core.envelope import FROM_AGENCY, FROM_NODE, TO_AGENCIES, TO_NODE, TYPE
+
+_NODE: Final = re.compile(r"[a-z0-9.-]{1,253}")
+_AGENCY: Final = re.compile(r"[A-Z0-9]+([.-][A-Z0-9]+)*")
+_TYPE: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*/[1-9][0-9]{0,5}")
+_OUTCOME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_MOST_AGENCY: Final = 64
+
+_INCIDENTS: Final = frozenset(map(int, IncidentKind))
+_ROLES: Final = frozenset(map(int, Role))
+_DETAIL_BYTES: Final = frozenset({8, 16, 32, 48})
+"""Lengths of key ids, message ids, roots and digests."""
+
+MAX_HEADERS: Final = 65_536
+"""Combinations of names that are remembered as good ones."""
+
+
+def strange_name(entry: Entry) -> str:
+    """Return what is no name where a name belongs, to continue "entry 7 …", or "" if all is well.
+
+    Headers of messages are not looked at: `HeaderNames`.
+    """
+    match entry:
+        case ReceiptEntry() | AnchorEntry():
+            return "" if is_origin(entry.origin) else "names a log in no form of an origin"
+        case IncidentEntry():
+            if entry.incident not in _INCIDENTS:
+                return "is an incident that is not in the list"
+            return "" if is_origin(entry.origin) else "names a log in no form of an origin"
+        case CollectedEntry():
+            if not is_origin(entry.origin):
+                return "names a log in no form of an origin"
+            named = {item.agency for item in entry.collections}
+            return "" if all(map(_is_agency, named)) else "names an agency in no form of a code"
+        case VoidEntry():
+            return "" if _is_agency(entry.agency) else "names an agency in no form of a code"
+        case AgreementEntry():
+            named = {name for name, _ in entry.types}
+            return "" if all(map(_TYPE.fullmatch, named)) else "names a type in no form of one"
+        case EventEntry():
+            return _strange_event(entry)
+        case _:
+            return ""
+
+
+class HeaderNames:
+    """Looks at the names in headers of messages; the same ones come again and again."""
+
+    def __init__(self) -> None:
+        """Begin with no names seen."""
+        self._seen: set[tuple[Any, ...]] = set()
+
+    def are_names(self, header: tuple[Any, ...]) -> bool:
+        """Return whether the nodes, agencies and type of a header are in the form of such names.
+
+        Args:
+            header: Its fields, checked (`gateway.core.envelope.header_fields`).
+        """
+        nodes, agencies = (header[FROM_NODE], header[TO_NODE]), (header[FROM_AGENCY], *header[TO_AGENCIES])
+        names = (nodes, agencies, header[TYPE])
+        if names in self._seen:
+            return True
+        good = (
+            all(map(_NODE.fullmatch, nodes))
+            and all(map(_is_agency, agencies))
+            and _TYPE.fullmatch(header[TYPE]) is not None
+        )
+        if good and len(self._seen) < MAX_HEADERS:
+            self._seen.add(names)
+        return good
+
+
+def _strange_event(entry: EventEntry) -> str:
+    if entry.event not in EVENTS:
+        return "is an event that is not in the list"
+    if entry.role not in _ROLES:
+        return "names a role that is not in the list"
+    if not _OUTCOME.fullmatch(entry.outcome):
+        return "has an outcome in no form of a code"
+    for detail in entry.details:
+        if isinstance(detail, bytes) and len(detail) not in _DETAIL_BYTES and not _is_quota(entry, detail):
+            return "holds bytes that are no digest, root or identifier"
+    return ""
+
+
+def _is_quota(entry: EventEntry, detail: bytes) -> bool:
+    """Return whether a detail is the agency that a quota is for: the one name among details."""
+    return entry.event.startswith("quota.") and _is_agency(detail.decode("ascii", "replace"))
+
+
+def _is_agency(text: str) -> bool:
+    return len(text) <= _MOST_AGENCY and _AGENCY.fullmatch(text) is not None
