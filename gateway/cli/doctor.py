@@ -304,9 +304,21 @@ def _disk(path: Path) -> Finding:
 
 def _database(path: Path) -> Finding:
     with open_logs(path) as logs:
+        is_newer = logs.is_newer
         heads = {log.head.origin: log.head.size for log in logs.stored()}
         # Of the peer's audit log this node holds checkpoints and no entries.
         witnessed = audit_origin(logs.config.peer.name)
+    if is_newer:
+        says = Wording(
+            en="made by a newer version of this program: a node of this version does not start on it",
+            fr="créée par une version plus récente de ce programme : un nœud de cette version ne démarre pas "
+            "dessus",
+        )
+        does = Wording(
+            en="run the newer version, or restore the backup that was made before the upgrade",
+            fr="lancez la version plus récente, ou restaurez la sauvegarde faite avant la mise à niveau",
+        )
+        return Finding(check="database", state=State.FAIL, says=says, do=does)
     # What the high-water file knows was signed or cosigned; a database that lacks it is an old one.
     behind = [
         origin

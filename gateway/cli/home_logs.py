@@ -78,6 +78,11 @@ class HomeLogs:
         """Run ``work`` on one snapshot of the database."""
         return self._runner.run(self._store.read(work))
 
+    @property
+    def is_newer(self) -> bool:
+        """Return whether a newer program made the database: a node of this one does not start on it."""
+        return self._store.is_newer
+
     def close(self) -> None:
         """Close the database."""
         self._runner.run(self._store.close())

@@ -44,10 +44,13 @@ _NEXT_EPOCH: Final = Statement(sa.update(lease).where(lease.c.id == 1).values(ep
 _ALL_LOGS: Final = Statement(sa.update(logs).values(epoch=sa.bindparam("next")))
 
 
-def check_schema(database: Database) -> None:
+def check_schema(database: Database) -> bool:
     """Refuse a database that cannot be read as it is.
 
     A newer one can be read if every migration since this program's version only added.
+
+    Returns:
+        Whether it is such a newer one, which this program can read and must not write.
 
     Raises:
         StoreError: It is empty, older, or too new.
@@ -65,7 +68,7 @@ def check_schema(database: Database) -> None:
     # Versions are numbers of four digits in one chain, so the order of texts is their order.
     newer = found is not None and found > SCHEMA_REVISION
     if found == SCHEMA_REVISION or (newer and oldest is not None and oldest[0] <= SCHEMA_REVISION):
-        return
+        return newer
     if newer:
         msg = "the database is of a newer version than this program can read: use the program of the node"
     else:

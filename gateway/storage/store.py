@@ -28,8 +28,12 @@ MAX_WAITING: Final = 4_096
 class SqlStore:
     """Keeps everything of a node in one database."""
 
-    def __init__(self, database: Database, writer: Writer | None, readers: Readers) -> None:
+    def __init__(
+        self, database: Database, writer: Writer | None, readers: Readers, *, is_newer: bool = False
+    ) -> None:
         """Take over what `open` made; use that."""
+        self.is_newer: Final = is_newer
+        """Whether a newer program made the database, so that this one can only read it."""
         self._database = database
         self._writer = writer
         self._readers = readers
@@ -66,8 +70,8 @@ class SqlStore:
         """
         database = Database.at(url, read_only=read_only)
         if read_only:
-            check_schema(database)
-            return cls(database, None, _readers(database, readers))
+            newer = check_schema(database)
+            return cls(database, None, _readers(database, readers), is_newer=newer)
         database.acquire(wait_s=wait_s)
         try:
             migrate(database)

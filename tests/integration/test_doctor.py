@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -77,8 +79,8 @@ async def test_the_doctor_finds_what_is_wrong_and_nothing_else(tmp_path: Path) -
 
         found = await asyncio.to_thread(findings, home)
         async with asyncio.timeout(60):
-            # Ready is a node before it has met its peer; then both have stated their types.
-            while found["agreement"].state is not State.OK:
+            # Ready is a node before it has met its peer; then both have stated their types, in either order.
+            while not found["agreement"].state is found["node"].state is State.OK:
                 await asyncio.sleep(0.1)
                 found = await asyncio.to_thread(findings, home)
         assert list(found) == CHECKS
@@ -130,6 +132,11 @@ def _lose_the_database(home: Path) -> None:
         path.unlink()
 
 
+def _upgrade_the_database(home: Path) -> None:
+    with closing(sqlite3.connect(home / "data" / "gateway.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+
 def _shorten_a_key(home: Path) -> None:
     path = home / "keys" / "cosigner.key"
     path.write_bytes(path.read_bytes()[:-1])
@@ -171,6 +178,7 @@ SPOILT: list[tuple[Callable[[Path], None], str]] = [
     (_damage_the_orders, "named files"),
     (_lose_what_the_peer_published, "keys"),
     (_lose_the_database, "database"),
+    (_upgrade_the_database, "database"),
     (_shorten_a_key, "keys"),
     (_damage_a_list, "revocation lists"),
     (_put_no_reference_list, "reference lists"),

@@ -106,6 +106,7 @@ def test_the_refusal_names_the_release_that_made_the_database(path: Path) -> Non
 async def test_a_newer_database_is_read_if_all_that_changed_was_added(path: Path) -> None:
     _set_version(path, "9999")
     store = SqlStore.open(f"sqlite:///{path}", read_only=True)
+    assert store.is_newer
     assert await store.read(lambda tx: tx.logs.heads()) == []
     await store.close()
 
