@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from hypothesis import HealthCheck, Verbosity, settings
 
@@ -95,6 +96,15 @@ def _derive_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keyfile, "Argon2id", RememberingArgon2id)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _logs_are_left_as_they_were() -> Iterator[None]:
+    """Name the test that runs a node's `configure_logs` here: later ones would write to its closed file."""
+    yield
+    if structlog.get_config()["cache_logger_on_first_use"]:
+        structlog.configure(cache_logger_on_first_use=False)
+        pytest.fail("this test sets for all others where events go: give the node a process of its own")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import asyncio
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -38,7 +40,7 @@ from gateway.keyring.home import NodeHome
 from gateway.keyring.tls_group import HYBRID_GROUPS
 from gateway.node.enrolment import Enrolled, Enrolment
 from gateway.node.room import MIB, RoomLeft
-from tests.processes import Processes
+from tests.processes import ROOT, Processes
 from tests.unit.console.test_app import health
 
 CHECKS = [
@@ -198,9 +200,16 @@ def test_before_the_exchange_of_trust_it_is_said_that_the_peers_keys_are_missing
     assert found["keys"].state is State.WARN
     assert "not imported yet: entente keys import-peer" in found["peer"].says.en
     assert "import-peer" in found["peer"].do.fr
-    served = CliRunner().invoke(app, ["serve", "--home", str(home)])
-    assert served.exit_code == 1
-    assert "the keys of us.gateway.test are not imported yet: entente keys import-peer" in served.output
+    # In a process of its own: a node says where its events go once and for all.
+    served = subprocess.run(
+        (sys.executable, "-m", "gateway", "serve", "--home", home),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert served.returncode == 1
+    assert "the keys of us.gateway.test are not imported yet: entente keys import-peer" in served.stderr
 
 
 def test_what_one_refusal_spoils_for_other_checks_is_not_told_again_as_another(tmp_path: Path) -> None:
