@@ -36,6 +36,9 @@ _MOST_AGENCY: Final = 64
 
 _INCIDENTS: Final = frozenset(map(int, IncidentKind))
 _ROLES: Final = frozenset(map(int, Role))
+_UNKNOWN: Final = "that this release does not know: verify with a release as new as the log"
+"""Behind what stands in a closed list, which later releases may lengthen."""
+
 _DETAIL_BYTES: Final = frozenset({8, 16, 32, 48})
 """Lengths of key ids, message ids, roots and digests."""
 
@@ -53,7 +56,7 @@ def strange_name(entry: Entry) -> str:
             return "" if is_origin(entry.origin) else "names a log in no form of an origin"
         case IncidentEntry():
             if entry.incident not in _INCIDENTS:
-                return "is an incident that is not in the list"
+                return f"is an incident {_UNKNOWN}"
             return "" if is_origin(entry.origin) else "names a log in no form of an origin"
         case CollectedEntry():
             if not is_origin(entry.origin):
@@ -100,9 +103,9 @@ class HeaderNames:
 
 def _strange_event(entry: EventEntry) -> str:
     if entry.event not in EVENTS:
-        return "is an event that is not in the list"
+        return f"is an event {_UNKNOWN}"
     if entry.role not in _ROLES:
-        return "names a role that is not in the list"
+        return f"names a role {_UNKNOWN}"
     if not _OUTCOME.fullmatch(entry.outcome):
         return "has an outcome in no form of a code"
     for detail in entry.details:

@@ -7,7 +7,7 @@ Spec: docs/operating.md, "Maintenance" and "Quotas".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
 import orjson
@@ -32,6 +32,10 @@ MAX_QUOTA: Final = 100_000_000
 _AGENCY: Final = Field(
     expected=Wording(en="the code of an agency", fr="le code d'un service"),
     fits=lambda value: isinstance(value, str) and AGENCY.fullmatch(value) is not None,
+)
+_OWN_AGENCY: Final = Wording(
+    en="the code of an agency of this nation, as in the catalogue",
+    fr="le code d'un service de ce pays, comme au catalogue",
 )
 _LIMIT: Final = Field(
     expected=Wording(
@@ -116,13 +120,17 @@ class RunningCalls(IncidentCalls, Protocol):
         """Return what takes proposals."""
         ...
 
+    def own_agencies(self) -> Collection[str]:
+        """Return the agencies of this nation that the catalogue in force has."""
+        ...
+
 
 def running_routes(node: RunningCalls) -> tuple[Route, ...]:
     """Return the calls about a running node."""
     return (
         *queue_routes(node.queue),
         *_maintenance_routes(node.maintenance),
-        *_quota_routes(node.quotas, node.approvals),
+        *_quota_routes(node.quotas, node.approvals, node.own_agencies),
         *incident_routes(node),
     )
 
@@ -150,7 +158,12 @@ def _maintenance_routes(maintenance: MaintenanceCalls) -> tuple[Route, ...]:
     )
 
 
-def _quota_routes(quotas: QuotaCalls, approvals: QuotaProposals) -> tuple[Route, ...]:
+def _quota_routes(
+    quotas: QuotaCalls, approvals: QuotaProposals, own_agencies: Callable[[], Collection[str]]
+) -> tuple[Route, ...]:
+    # One that is taken back may be of an agency that the catalogue has no more.
+    own = Field(expected=_OWN_AGENCY, fits=lambda value: isinstance(value, str) and value in own_agencies())
+
     async def propose(request: Request[Official], agency: str, quota: Quota | None, reason: str) -> Reply:
         """Answer 202: what was asked for waits for a second operator."""
         proposal = await approvals.propose_quota(enrolled_of(request.caller), agency, quota, reason)
@@ -162,7 +175,7 @@ def _quota_routes(quotas: QuotaCalls, approvals: QuotaProposals) -> tuple[Route,
 
     async def change(request: Request[Official]) -> Reply:
         actor = actor_of(request.caller)
-        values = read_change(request.body, {"agency": _AGENCY, "per_minute": _LIMIT, "waiting": _LIMIT})
+        values = read_change(request.body, {"agency": own, "per_minute": _LIMIT, "waiting": _LIMIT})
         quota = Quota(per_minute=values["per_minute"], waiting=values["waiting"])
         if approvals.required:
             return await propose(request, values["agency"], quota, values["reason"])

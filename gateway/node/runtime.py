@@ -424,6 +424,11 @@ class Node:
         """Return the catalogue in force."""
         return self._schedule.at(self._clock.now_ms())
 
+    def own_agencies(self) -> frozenset[str]:
+        """Return the agencies of this nation that the catalogue in force has."""
+        nations = self.catalogue.agreement.agency_nation
+        return frozenset(code for code, nation in nations.items() if nation == self.pair.nation)
+
     def agreement(self) -> AgreementState:
         """Return type by type whether both nodes hold the same, and what is planned."""
         return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())

@@ -70,7 +70,7 @@ def collected(origin: str, agency: str) -> CollectedEntry:
         (anchor(WRITTEN), "names a log in no form of an origin"),
         (receipt(WRITTEN), "names a log in no form of an origin"),
         (incident(1, WRITTEN), "names a log in no form of an origin"),
-        (incident(77), "is an incident that is not in the list"),
+        (incident(77), "is an incident that this release does not know"),
         (collected(WRITTEN, "FR.SCL"), "names a log in no form of an origin"),
         (collected(US_FR, WRITTEN), "names an agency in no form of a code"),
         (collected(US_FR, "A" * 65), "names an agency in no form of a code"),
@@ -107,9 +107,9 @@ def test_what_is_no_name_in_a_header_is_reported(tmp_path: Path, change: dict[st
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"event": "message.praised"}, "is an event that is not in the list"),
-        ({"event": WRITTEN}, "is an event that is not in the list"),
-        ({"role": 9}, "names a role that is not in the list"),
+        ({"event": "message.praised"}, "is an event that this release does not know"),
+        ({"event": WRITTEN}, "is an event that this release does not know"),
+        ({"role": 9}, "names a role that this release does not know"),
         ({"outcome": WRITTEN}, "has an outcome in no form of a code"),
         ({"details": (1, WRITTEN.encode())}, "holds bytes that are no digest, root or identifier"),
         (

@@ -130,6 +130,9 @@ class Node:
     async def incidents(self, *, limit: int) -> list[Incident]:
         return self.recorded[:limit]
 
+    def own_agencies(self) -> set[str]:
+        return {"FR.DGDDI.SARC", "FR.SCL"}
+
 
 async def call(
     node: Node,
@@ -342,6 +345,9 @@ async def test_where_two_operators_are_needed_a_quota_becomes_a_proposal() -> No
     [
         {"agency": "nobody"},
         {"agency": None},
+        {"agency": ["FR.SCL"]},
+        {"agency": "US.CBP.NTC"},
+        {"agency": "FR.DGDDI.SRAC"},
         {"per_minute": 0},
         {"per_minute": True},
         {"per_minute": "5"},
