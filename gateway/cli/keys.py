@@ -55,6 +55,7 @@ from gateway.keyring.rotation import (
 from gateway.keyring.statement import KeyStatement
 from gateway.keyring.transcript import People, write_import_record
 from gateway.keyring.trust import (
+    check_peer,
     crl_next_update,
     export_trust,
     import_peer,
@@ -261,6 +262,7 @@ def import_peer_command(
     with reporting(spoken):
         node = NodeHome(path=home)
         published = read_published_as_stated(TrustFiles(folder=folder))
+        check_peer(node, published, replace_root=replace_root)
         statement = published.statement
         stated = words.STATED.fill(
             node=statement.node, nation=statement.nation, version=str(statement.version)

@@ -195,6 +195,35 @@ def import_peer(home: NodeHome, published: Published, *, replace_root: bool = Fa
         replace_root: Whether another root than the pinned one is accepted.
 
     Raises:
+        TrustError: As `check_peer` says.
+    """
+    check_peer(home, published, replace_root=replace_root)
+    pin = read_pin(home.peer)
+    statement = published.statement
+    if pin.root is not None and needs_comparison(pin, published):
+        # Another root: what the old one has vouched for counts no longer.
+        write_public(home.peer_verifier_keys, b"")
+    write_published(home.peer, published)
+    keep_verifier_keys(home.peer_verifier_keys, statement)
+    pin = Pin(
+        nation=pin.nation,
+        node=pin.node,
+        root=root_digest(published.root),
+        lowest_version=statement.version,
+    )
+    write_pin(home.peer, pin)
+    return pin
+
+
+def check_peer(home: NodeHome, published: Published, *, replace_root: bool = False) -> None:
+    """Refuse what no comparison of fingerprints could make acceptable, before anybody compares any.
+
+    Args:
+        home: The node home.
+        published: What the peer published.
+        replace_root: Whether another root than the pinned one is accepted.
+
+    Raises:
         TrustError: Of another nation or node than expected, under another root than the
             pinned one, of an older version, or with test keys where ours are not.
     """
@@ -212,19 +241,6 @@ def import_peer(home: NodeHome, published: Published, *, replace_root: bool = Fa
     if statement.test and not read_published_as_stated(home.own).statement.test:
         msg = "these are TEST keys, and the keys of this home are not"
         raise TrustError(msg)
-    if pin.root is not None and needs_comparison(pin, published):
-        # Another root: what the old one has vouched for counts no longer.
-        write_public(home.peer_verifier_keys, b"")
-    write_published(home.peer, published)
-    keep_verifier_keys(home.peer_verifier_keys, statement)
-    pin = Pin(
-        nation=pin.nation,
-        node=pin.node,
-        root=root_digest(published.root),
-        lowest_version=statement.version,
-    )
-    write_pin(home.peer, pin)
-    return pin
 
 
 def keep_verifier_keys(path: Path, statement: KeyStatement) -> None:

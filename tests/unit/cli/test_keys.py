@@ -319,6 +319,17 @@ def test_yes_does_not_replace_a_root(fr: NodeHome, us: NodeHome, tmp_path: Path)
     assert read_pin(fr.peer) != before
 
 
+def test_nobody_compares_fingerprints_of_a_node_that_is_not_the_peer(fr: NodeHome, tmp_path: Path) -> None:
+    pin = read_pin(fr.peer)
+    write_pin(fr.peer, type(pin)(nation="US", node=pin.node, root=None, lowest_version=1))
+    exported = json.loads(run("export-trust", tmp_path / "own-trust", "--home", fr.path, "--json"))
+
+    output = run("import-peer", tmp_path / "own-trust", "--home", fr.path, code=1, typed="y\n")
+
+    assert "these are not the keys of us.gateway.test of US" in output
+    assert exported["fingerprints"]["root keys (SHA-384)"] not in output
+
+
 def test_an_export_that_was_altered_is_refused(fr: NodeHome, us: NodeHome, tmp_path: Path) -> None:
     run("export-trust", tmp_path / "us-trust", "--home", us.path)
     note = tmp_path / "us-trust" / "statement.note"
