@@ -22,7 +22,7 @@ import structlog
 
 from gateway.core.digest import digest_of
 from gateway.core.states import State
-from gateway.errors import RejectedError, UnavailableError
+from gateway.errors import RejectedError, StoreError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.ports import Clock, Step, Store, Transaction
 
@@ -124,10 +124,13 @@ class Maintenance:
                 self._record(tx, actor, "maintenance.started", reason, now_ms)
 
         if self.since is None:
-            # From here on posts are refused, so that none slips in behind the event. If the
-            # write fails the store is broken, and nothing is accepted either.
+            # From here on posts are refused, so that none slips in behind the event.
             self.since = Since(at_ms=now_ms, reason=reason)
-            await self._store.write(Step.AUDITED, begin)
+            try:
+                await self._store.write(Step.AUDITED, begin)
+            except StoreError:
+                self.since = None
+                raise
             log.warning("maintenance.started", since_ms=now_ms)
         return await self.draining()
 

@@ -14,7 +14,9 @@ from gateway.node.maintenance import MaintenanceError, NotInMaintenanceError
 from gateway.node.preparation import Submission
 from gateway.node.quotas import Quota, QuotaError
 from gateway.node.room import DiskLowError
+from gateway.ports import Step
 from tests.world import World
+from tests.world_parts import CrashError
 
 OPERATOR = Actor(role=Role.OPERATOR, spki=b"o" * 32)
 
@@ -116,6 +118,17 @@ async def test_maintenance_outlives_a_restart_and_is_on_record(world: World) -> 
         ("maintenance.ended", Role.OPERATOR, OPERATOR.spki),
     ]
     assert all(len(event.details) == 1 for event in events)
+
+
+async def test_maintenance_that_cannot_be_put_on_record_does_not_begin(world: World) -> None:
+    maintenance = world.node("FR").maintenance
+    world.break_write("FR", Step.AUDITED, persisted=False)
+    with pytest.raises(CrashError):
+        await maintenance.start(OPERATOR, "New disks")
+    assert maintenance.since is None
+
+    await world.restart("FR")
+    await world.send("FR")
 
 
 async def test_of_a_batch_only_what_is_beyond_the_quota_is_refused(world: World) -> None:
