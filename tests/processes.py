@@ -72,21 +72,15 @@ def free_ports(count: int) -> list[int]:
 
 
 @cache
-def _made_homes() -> Path:
+def _made_homes() -> tempfile.TemporaryDirectory[str]:
     """Return a folder with both homes, whose keys are made once: that takes as long as many a test.
 
     Who copies it gives the copies ports of their own, as a second demo does.
     """
     folder = tempfile.TemporaryDirectory(prefix="entente-homes-")
-    _kept.append(folder)
-    homes = Path(folder.name)
-    make_homes(
-        homes, ports={nation: Ports.from_base(1_024, nation) for nation in NODES}, now=datetime.now(UTC)
-    )
-    return homes
-
-
-_kept: list[tempfile.TemporaryDirectory[str]] = []  # until the tests end
+    ports = {nation: Ports.from_base(1_024, nation) for nation in NODES}
+    make_homes(Path(folder.name), ports=ports, now=datetime.now(UTC))
+    return folder
 
 
 class Processes:
@@ -110,7 +104,7 @@ class Processes:
         port_base, self._ports_held = reserved_base()
         self.ports = {nation: Ports.from_base(port_base, nation) for nation in NODES}
         if release is None:
-            shutil.copytree(_made_homes(), base, dirs_exist_ok=True)
+            shutil.copytree(_made_homes().name, base, dirs_exist_ok=True)
             self.homes = make_homes(base, ports=self.ports, now=datetime.now(UTC))
         else:
             done = release.run("init", "--demo", "--home", base, "--port-base", str(port_base))

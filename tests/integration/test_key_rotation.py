@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -45,59 +47,87 @@ async def until_said(processes: Processes, nation: str, event: str, count: int) 
         await asyncio.sleep(0.1)
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Ids of messages by nation: posted there, and read there by the addressee."""
+
+    sent: dict[str, list[str]] = field(default_factory=lambda: {"FR": [], "US": []})
+    read: dict[str, list[str]] = field(default_factory=lambda: {"FR": [], "US": []})
+
+
+@asynccontextmanager
+async def traffic(
+    processes: Processes, *, pause_s: float, passing: tuple[type[Exception], ...] = ()
+) -> AsyncGenerator[Traffic]:
+    """Let an agency of each nation post and read all along; in the end all that was posted is collected.
+
+    Args:
+        processes: The nodes.
+        pause_s: Between two messages of an agency.
+        passing: Errors of a post that mean nothing but that it was not taken.
+    """
+    found = Traffic()
+    clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
+    stop = asyncio.Event()
+
+    async def keep_posting(nation: str) -> None:
+        while not stop.is_set():
+            with suppress(*passing):
+                found.sent[nation].append((await clients[nation].send(draft(nation))).message_id)
+            await asyncio.sleep(pause_s)
+
+    readers = [asyncio.create_task(collect(clients[nation], found.read[nation])) for nation in clients]
+    posters = [asyncio.create_task(keep_posting(nation)) for nation in clients]
+    try:
+        yield found
+        stop.set()
+        await asyncio.gather(*posters)
+        for nation, ids in found.sent.items():
+            await until_collected(clients[nation], ids)
+    finally:
+        for task in (*posters, *readers):
+            task.cancel()
+        await asyncio.gather(*posters, *readers, return_exceptions=True)
+
+
 @pytest.mark.timeout(400)
 async def test_every_kind_of_key_changes_under_traffic_without_a_restart(tmp_path: Path) -> None:
     async with Processes(tmp_path) as processes:
-        clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
-        seen: dict[str, list[str]] = {"FR": [], "US": []}
-        readers = [asyncio.create_task(collect(clients[n], seen[n])) for n in clients]
-        sent: dict[str, list[str]] = {"FR": [], "US": []}
-        stop = asyncio.Event()
-
-        async def keep_posting(nation: str) -> None:
-            while not stop.is_set():
-                # The port closes the connection when it takes up a new certificate.
-                with suppress(OSError):
-                    sent[nation].append((await clients[nation].send(draft(nation))).message_id)
-                await asyncio.sleep(0.05)
-
-        posters = [asyncio.create_task(keep_posting(nation)) for nation in clients]
-        changes = {"FR": 0, "US": 0}
-        for nation, kind in (
-            ("FR", "log"),
-            ("US", "cosigner"),
-            ("FR", "cosigner"),
-            ("US", "log"),
-            ("FR", "log"),
-        ):
-            await asyncio.to_thread(run, "keys", "rotate", kind, "--home", processes.homes[nation].path)
-            changes[nation] += 1
-            await until_said(processes, nation, "keys.changed", changes[nation])
-            # The first one is the statement with which the peer's log begins.
-            await until_said(processes, other(nation), "peer.keys_changed", 1 + changes[nation])
-        for kind in ("tls-peer", "tls-server"):
-            await asyncio.to_thread(run, "keys", "rotate", kind, "--home", processes.homes["FR"].path)
-        await until_said(processes, "FR", "keys.changed", 4)
-        await until_said(processes, "US", "peer.keys_changed", 5)
-        await until_said(processes, "FR", "trust.renewed", 3)
-        before = len(sent["FR"]), len(sent["US"])
-        end = time.monotonic() + DEADLINE_S
-        while min(len(sent["FR"]) - before[0], len(sent["US"]) - before[1]) < 5:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.1)
-        stop.set()
-        await asyncio.gather(*posters)
-
-        for nation, ids in sent.items():
-            await until_collected(clients[nation], ids)
-            assert set(seen[other(nation)]) == set(ids)
+        # The port closes the connection when it takes up a new certificate.
+        async with traffic(processes, pause_s=0.05, passing=(OSError,)) as messages:
+            await _change_every_kind_of_key(processes, messages)
+        for nation, ids in messages.sent.items():
+            assert set(messages.read[other(nation)]) == set(ids)
             assert '"pair.frozen"' not in processes.log(nation)
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
         for nation in processes.homes:
             assert processes.stop(nation) == 0
     await asyncio.to_thread(_look_at_what_is_left, processes, tmp_path / "export")
+
+
+async def _change_every_kind_of_key(processes: Processes, messages: Traffic) -> None:
+    changes = {"FR": 0, "US": 0}
+    for nation, kind in (
+        ("FR", "log"),
+        ("US", "cosigner"),
+        ("FR", "cosigner"),
+        ("US", "log"),
+        ("FR", "log"),
+    ):
+        await asyncio.to_thread(run, "keys", "rotate", kind, "--home", processes.homes[nation].path)
+        changes[nation] += 1
+        await until_said(processes, nation, "keys.changed", changes[nation])
+        # The first one is the statement with which the peer's log begins.
+        await until_said(processes, other(nation), "peer.keys_changed", 1 + changes[nation])
+    for kind in ("tls-peer", "tls-server"):
+        await asyncio.to_thread(run, "keys", "rotate", kind, "--home", processes.homes["FR"].path)
+    await until_said(processes, "FR", "keys.changed", 4)
+    await until_said(processes, "US", "peer.keys_changed", 5)
+    await until_said(processes, "FR", "trust.renewed", 3)
+    before = len(messages.sent["FR"]), len(messages.sent["US"])
+    end = time.monotonic() + DEADLINE_S
+    while min(len(messages.sent["FR"]) - before[0], len(messages.sent["US"]) - before[1]) < 5:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.1)
 
 
 @pytest.mark.timeout(400)
@@ -106,39 +136,21 @@ async def test_new_keys_of_the_peer_link_under_traffic_lose_nothing_and_send_not
 ) -> None:
     """Each rotation cuts bundles off whose answer is on its way; what is sent again is not new."""
     async with Processes(tmp_path) as processes:
-        clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
-        seen: dict[str, list[str]] = {"FR": [], "US": []}
-        readers = [asyncio.create_task(collect(clients[n], seen[n])) for n in clients]
-        sent: dict[str, list[str]] = {"FR": [], "US": []}
-        stop = asyncio.Event()
-
-        async def keep_posting(nation: str) -> None:
-            while not stop.is_set():
-                # No error is expected: the agencies' port keeps its certificate and its connections.
-                sent[nation].append((await clients[nation].send(draft(nation))).message_id)
-                await asyncio.sleep(0.01)
-
-        posters = [asyncio.create_task(keep_posting(nation)) for nation in clients]
-        for times in (1, 2):
-            for nation in clients:
-                home = processes.homes[nation].path
-                await asyncio.to_thread(run, "keys", "rotate", "tls-peer", "--home", home)
-                await until_said(processes, nation, "keys.changed", times)
-                # The first one is the statement with which the peer's log begins.
-                await until_said(processes, other(nation), "peer.keys_changed", 1 + times)
-                await until_said(processes, nation, "trust.renewed", times)
-        stop.set()
-        await asyncio.gather(*posters)
-
-        for nation, ids in sent.items():
-            await until_collected(clients[nation], ids)
-            assert sorted(seen[other(nation)]) == sorted(ids)
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+        # No error of a post is expected: the agencies' port keeps its certificate and its connections.
+        async with traffic(processes, pause_s=0.01) as messages:
+            for times in (1, 2):
+                for nation in processes.homes:
+                    home = processes.homes[nation].path
+                    await asyncio.to_thread(run, "keys", "rotate", "tls-peer", "--home", home)
+                    await until_said(processes, nation, "keys.changed", times)
+                    # The first one is the statement with which the peer's log begins.
+                    await until_said(processes, other(nation), "peer.keys_changed", 1 + times)
+                    await until_said(processes, nation, "trust.renewed", times)
+        for nation, ids in messages.sent.items():
+            assert sorted(messages.read[other(nation)]) == sorted(ids)
         for nation in processes.homes:
             assert processes.stop(nation) == 0
-    for nation, ids in sent.items():
+    for nation, ids in messages.sent.items():
         await asyncio.to_thread(_each_has_one_entry_and_no_exception, processes, nation, ids)
     await asyncio.to_thread(verify_everything, processes, tmp_path / "export")
 

@@ -13,7 +13,7 @@ from gateway.config import load_config
 from gateway.core.message.registry import CatalogueError
 from gateway.errors import ConfigError
 from gateway.keyring.ceremony import NodePlan
-from gateway.keyring.config_file import Ports, write_config
+from gateway.keyring.config_file import Ports, config_text, write_config
 from gateway.keyring.home import NodeHome
 
 PLAN = NodePlan(
@@ -31,9 +31,7 @@ FROM_MS = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1_000)
 def home(tmp_path: Path) -> Path:
     write_config(
         NodeHome(path=tmp_path),
-        PLAN,
-        Ports.from_base(9_440, "FR"),
-        peer_url="https://us.gateway.example:9452",
+        config_text(PLAN, Ports.from_base(9_440, "FR"), peer_url="https://us.gateway.example:9452"),
     )
     return tmp_path
 

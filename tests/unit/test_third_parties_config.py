@@ -11,7 +11,7 @@ from gateway.audit.stamps import AuthorityUnreadableError
 from gateway.config import load_config
 from gateway.errors import ConfigError
 from gateway.keyring.ceremony import NodePlan
-from gateway.keyring.config_file import Ports, write_config
+from gateway.keyring.config_file import Ports, config_text, write_config
 from gateway.keyring.home import NodeHome
 from tests.outsiders import OpensslAuthority, SpecWitness
 from tests.unit.audit.making import FR_US, signer
@@ -31,7 +31,8 @@ def home(tmp_path: Path) -> Path:
     home = tmp_path / "home"
     home.mkdir()
     write_config(
-        NodeHome(path=home), PLAN, Ports.from_base(9_440, "FR"), peer_url="https://us.gateway.example:9452"
+        NodeHome(path=home),
+        config_text(PLAN, Ports.from_base(9_440, "FR"), peer_url="https://us.gateway.example:9452"),
     )
     (home / "tsa.pem").write_bytes(OpensslAuthority(tmp_path / "tsa").certificates)
     key = SpecWitness(name="witness.example/a", log_key=LOG_KEY).vkey

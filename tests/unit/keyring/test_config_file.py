@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.config import TOKEN_TIMEOUT_S, load_config
 from gateway.keyring.ceremony import NodePlan
-from gateway.keyring.config_file import Addresses, Ports, write_config
+from gateway.keyring.config_file import Addresses, Ports, config_text, write_config
 from gateway.keyring.home import NodeHome
 from gateway.keyring.token import TokenSettings, token_settings
 
@@ -28,11 +28,13 @@ def test_what_is_written_is_what_the_node_reads(tmp_path: Path, passphrase_file:
     home = NodeHome(path=tmp_path)
     write_config(
         home,
-        PLAN,
-        Ports.from_base(9_440, "US"),
-        peer_url="https://fr.gateway.example:9442",
-        addresses=Addresses(agency="10.0.0.7", peer="192.0.2.1,192.0.2.2", operator="[::1],ops.example"),
-        passphrase_file=passphrase_file,
+        config_text(
+            PLAN,
+            Ports.from_base(9_440, "US"),
+            peer_url="https://fr.gateway.example:9442",
+            addresses=Addresses(agency="10.0.0.7", peer="192.0.2.1,192.0.2.2", operator="[::1],ops.example"),
+            passphrase_file=passphrase_file,
+        ),
     )
 
     config = load_config(tmp_path)
@@ -61,13 +63,18 @@ def test_a_token_that_is_written_is_the_one_that_the_node_reads(tmp_path: Path) 
         refused_file=home.token_pin_refused,
         timeout_s=TOKEN_TIMEOUT_S,
     )
-    write_config(home, PLAN, Ports.from_base(9_440, "US"), peer_url="https://fr.example:1", token=token)
+    write_config(
+        home, config_text(PLAN, Ports.from_base(9_440, "US"), peer_url="https://fr.example:1", token=token)
+    )
 
     assert token_settings(tmp_path, load_config(tmp_path)) == token
 
 
 def test_without_a_token_there_is_none(tmp_path: Path) -> None:
-    write_config(NodeHome(path=tmp_path), PLAN, Ports.from_base(9_440, "US"), peer_url="https://fr.example:1")
+    write_config(
+        NodeHome(path=tmp_path),
+        config_text(PLAN, Ports.from_base(9_440, "US"), peer_url="https://fr.example:1"),
+    )
 
     assert token_settings(tmp_path, load_config(tmp_path)) is None
     # Sections that are absent are printed as such.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 import pytest
 
 from gateway.core.entries import EventEntry, Role, decode_entry
-from gateway.errors import GatewayError, SignatureInvalidError, StoreError
+from gateway.errors import GatewayError, SignatureInvalidError
 from gateway.node.access import (
     CAUSES,
     MAX_NAMED,
@@ -29,6 +30,7 @@ from gateway.storage.store import SqlStore
 from gateway.web.identity import RoleNotAllowedError, UnknownCertificateError
 from gateway.web.refusals import NoSuchPathError, TooManyRequestsError
 from tests.world import WorldClock
+from tests.world_parts import CrashError, Faults, FaultyStore
 
 SPKI = b"s" * 32
 
@@ -36,7 +38,8 @@ SPKI = b"s" * 32
 class Bench:
     def __init__(self, store: SqlStore, audit: AuditLog, clock: WorldClock) -> None:
         self.store, self.audit, self.clock = store, audit, clock
-        self.book = AccessBook(store=store, audit=audit, clock=clock)
+        self.faults = Faults()
+        self.book = AccessBook(store=FaultyStore(store, self.faults), audit=audit, clock=clock)
         self.agencies = Doorkeeping(self.book, Door.AGENCY, lambda _: Role.AGENCY)
 
     async def events(self) -> list[EventEntry]:
@@ -74,38 +77,29 @@ async def test_a_login_is_on_record_before_anything_is_answered_and_once(bench: 
 
 
 async def test_no_request_of_a_certificate_is_answered_before_its_login_is_durable(bench: Bench) -> None:
-    durable = asyncio.Event()
-    real = bench.book.write
-
-    async def held(entries: Sequence[bytes]) -> None:
-        await durable.wait()
-        await real(entries)
-
-    bench.book.write = held  # type: ignore[method-assign]  # the store takes its time
+    let_go = threading.Event()
+    # Whatever is written meanwhile waits behind this in the store's one thread.
+    busy = asyncio.ensure_future(bench.store.write(Step.SETUP, lambda _: let_go.wait(30)))
+    await asyncio.sleep(0)
     requests = [asyncio.ensure_future(bench.agencies.let_in("caller", SPKI)) for _ in range(3)]
     await asyncio.sleep(0)
     requests[1].cancel()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     assert not requests[0].done()
     assert not requests[2].done()
 
-    durable.set()
+    let_go.set()
+    assert await busy
     await asyncio.gather(requests[0], requests[2])
     assert len(await bench.events()) == 1
 
 
 async def test_a_certificate_whose_login_cannot_be_written_is_not_let_in(bench: Bench) -> None:
-    real = bench.book.write
-
-    async def failing(entries: Sequence[bytes]) -> None:
-        msg = "the store has failed"
-        raise StoreError(msg)
-
-    bench.book.write = failing  # type: ignore[method-assign]  # a store that accepts no writes
+    bench.faults.crash_step = Step.AUDITED
     for _ in range(3):
-        with pytest.raises(StoreError):
+        with pytest.raises(CrashError):
             await bench.agencies.let_in("caller", SPKI)
-    bench.book.write = real  # type: ignore[method-assign]
+    bench.faults.crashed.clear()
     await bench.agencies.let_in("caller", SPKI)
     assert len(await bench.events()) == 1
 
