@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +18,7 @@ import orjson
 import typer
 
 from gateway.core.message.registry import MessageType
-from gateway.core.message.schema_documents import Schema, follow
+from gateway.core.message.schema_documents import Place, Schema, place_of
 from gateway.core.message.wording import Language, Wording
 
 STDIN: Final = "-"
@@ -74,7 +73,7 @@ def commented(document: Mapping[str, Any], message_type: MessageType, language: 
         language: Language of the comments.
     """
     writer = _Writer(message_type.documents, language)
-    place = writer.place(message_type.schema["$id"], message_type.schema)
+    place = place_of(message_type.documents, message_type.schema["$id"], message_type.schema)
     about = Wording(
         en=f"{message_type.title('en')}: {message_type.description.en}",
         fr=f"{message_type.title('fr')} : {message_type.description.fr}",
@@ -83,37 +82,12 @@ def commented(document: Mapping[str, Any], message_type: MessageType, language: 
     return "\n".join(lines).encode() + b"\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """What the schema says about one place of a document.
-
-    Attributes:
-        identifier: ``$id`` of the document that the last part is in.
-        parts: The schema of the place and what it refers to, nearest first.
-    """
-
-    identifier: str
-    parts: tuple[Schema, ...]
-
-    def fact(self, keyword: str) -> Any:
-        """Return the nearest value of a keyword, or None."""
-        return next((part[keyword] for part in self.parts if keyword in part), None)
-
-
 class _Writer:
     """Writes values with their schemas beside them."""
 
     def __init__(self, documents: Mapping[str, Schema], language: Language) -> None:
         self._documents = documents
         self._language = language
-
-    def place(self, identifier: str, node: Schema) -> _Place:
-        """Return what a schema says, through its references."""
-        parts = [node]
-        while "$ref" in parts[-1]:
-            identifier, target = follow(self._documents, identifier, parts[-1]["$ref"])
-            parts.append(target)
-        return _Place(identifier=identifier, parts=tuple(parts))
 
     def comment(self, text: str, indent: str) -> list[str]:
         """Return a text as lines of comment."""
@@ -127,7 +101,7 @@ class _Writer:
             break_on_hyphens=False,
         )
 
-    def value(self, value: Any, place: _Place | None, indent: str) -> list[str]:
+    def value(self, value: Any, place: Place | None, indent: str) -> list[str]:
         """Return the lines of a value; without a place, no comments."""
         if isinstance(value, dict) and value:
             return ["{", *self._fields(value, place, indent + _INDENT), indent + "}"]
@@ -135,13 +109,13 @@ class _Writer:
             return ["[", *self._entries(value, place, indent + _INDENT), indent + "]"]
         return [orjson.dumps(value).decode()]
 
-    def _fields(self, value: Mapping[str, Any], place: _Place | None, indent: str) -> Iterator[str]:
+    def _fields(self, value: Mapping[str, Any], place: Place | None, indent: str) -> Iterator[str]:
         known: Mapping[str, Schema] = (place.fact("properties") if place is not None else None) or {}
         required = (place.fact("required") if place is not None else None) or ()
         for number, (name, held) in enumerate(value.items(), start=1):
             child = None
             if place is not None and name in known:
-                child = self.place(place.identifier, known[name])
+                child = place_of(self._documents, place.identifier, known[name])
                 yield from self.comment(self._about(child, is_required=name in required), indent)
             first, *more = self.value(held, child, indent)
             lines = [f"{indent}{orjson.dumps(name).decode()}: {first}", *more]
@@ -151,20 +125,19 @@ class _Writer:
             return
         yield from self.comment(_NOT_HERE.text(self._language), indent)
         for name in absent:
-            about = self._about(self.place(place.identifier, known[name]), is_required=False)
+            child = place_of(self._documents, place.identifier, known[name])
+            about = self._about(child, is_required=False)
             yield from self.comment(f'"{name}": {about}', indent)
 
-    def _entries(self, value: list[Any], place: _Place | None, indent: str) -> Iterator[str]:
-        entry: Schema | None = None if place is None else place.fact("items")
+    def _entries(self, value: list[Any], place: Place | None, indent: str) -> Iterator[str]:
+        child = None if place is None else self._entry_of(place)
         for number, held in enumerate(value, start=1):
             # What the first entry explained holds for all of them.
-            told = place is not None and entry is not None and number == 1
-            child = self.place(place.identifier, entry) if told and place is not None and entry else None
-            first, *more = self.value(held, child, indent)
+            first, *more = self.value(held, child if number == 1 else None, indent)
             lines = [indent + first, *more]
             yield from (*lines[:-1], lines[-1] + ("," if number < len(value) else ""))
 
-    def _about(self, place: _Place, *, is_required: bool) -> str:
+    def _about(self, place: Place, *, is_required: bool) -> str:
         """Say what a field is: title, whether it has to be there, description, codes."""
         french = self._language == "fr"
         title = place.fact("x-title-fr" if french else "title")
@@ -173,10 +146,14 @@ class _Writer:
         space = " " if french else ""
         return f"{title}{needed}{space}: {description or ''}{self._codes(place, space)}".rstrip(" :")
 
-    def _codes(self, place: _Place, space: str) -> str:
-        """Name the codes of a field, or of the entries of a list."""
+    def _entry_of(self, place: Place) -> Place | None:
+        """Return what the schema says of the entries of a list, or None if it is none."""
         items: Schema | None = place.fact("items")
-        coded = place if items is None else self.place(place.identifier, items)
+        return None if items is None else place_of(self._documents, place.identifier, items)
+
+    def _codes(self, place: Place, space: str) -> str:
+        """Name the codes of a field, or of the entries of a list."""
+        coded = self._entry_of(place) or place
         codes, labels = coded.fact("enum"), coded.fact("x-labels")
         if codes is None or labels is None:
             return ""

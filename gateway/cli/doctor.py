@@ -243,7 +243,7 @@ def _configuration(path: Path) -> Finding:
 
 
 def _named_files(path: Path) -> Finding:
-    for refused in unusable(path, load_config(path)):
+    if (refused := next(unusable(path, load_config(path)), None)) is not None:
         raise refused
     says = Wording(
         en="the catalogue, and what else the configuration names, can be used",

@@ -19,9 +19,15 @@ import typer
 from gateway.config import TOKEN_TIMEOUT_S, parse_config
 from gateway.errors import GatewayError
 from gateway.keyring.ceremony import NodePlan, Passphrases, ServerNames, hold_ceremony
-from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Addresses, Ports, config_text
+from gateway.keyring.config_file import (
+    DEFAULT_PORT_BASE,
+    LOOPBACK,
+    Addresses,
+    Ports,
+    config_text,
+    write_config,
+)
 from gateway.keyring.demo import make_demo_homes, make_test_home
-from gateway.keyring.files import write_public
 from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.passphrase import (
     Passphrase,
@@ -147,7 +153,7 @@ def init(
             )
             with _from_nothing(node_home, offline):
                 hold_ceremony(node_home, offline, plan, passphrases, now=now(), people=people, token=token)
-        write_public(node_home.config, text.encode())
+        write_config(node_home, text)
         _print_made({plan.nation: node_home}, as_json=as_json)
 
 

@@ -124,20 +124,8 @@ pin_file = {_quoted(str(token.pin_file))}
     return text
 
 
-def write_config(
-    home: NodeHome,
-    plan: NodePlan,
-    ports: Ports,
-    *,
-    peer_url: str,
-    addresses: Addresses = _ON_LOOPBACK,
-    passphrase_file: str = "keys/passphrase",  # noqa: S107 - a path
-    token: TokenSettings | None = None,
-) -> None:
-    """Write the ``gateway.toml`` of `config_text`, replacing what is there."""
-    text = config_text(
-        plan, ports, peer_url=peer_url, addresses=addresses, passphrase_file=passphrase_file, token=token
-    )
+def write_config(home: NodeHome, text: str) -> None:
+    """Write the ``gateway.toml`` of a home, replacing what is there."""
     write_public(home.config, text.encode())
 
 

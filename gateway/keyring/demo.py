@@ -26,7 +26,14 @@ from gateway.keyring.ceremony import (
     open_authorities,
     publish_crls,
 )
-from gateway.keyring.config_file import DEFAULT_PORT_BASE, LOOPBACK, Addresses, Ports, write_config
+from gateway.keyring.config_file import (
+    DEFAULT_PORT_BASE,
+    LOOPBACK,
+    Addresses,
+    Ports,
+    config_text,
+    write_config,
+)
 from gateway.keyring.files import make_private_folder
 from gateway.keyring.holders import NewHolder, issue_test_holders
 from gateway.keyring.home import NodeHome
@@ -122,10 +129,12 @@ def make_homes(
         peer = _peer_of(nation)
         write_config(
             home,
-            plan_for(nation),
-            ports[nation],
-            peer_url=f"https://{places[peer].host}:{ports[peer].peer}",
-            addresses=places[nation].addresses,
+            config_text(
+                plan_for(nation),
+                ports[nation],
+                peer_url=f"https://{places[peer].host}:{ports[peer].peer}",
+                addresses=places[nation].addresses,
+            ),
         )
     for nation, home in homes.items():
         import_peer(home, read_published_as_stated(homes[_peer_of(nation)].own))

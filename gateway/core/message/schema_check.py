@@ -19,7 +19,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from gateway.core.message.registry import Agreement, Catalogue, MessageType
-from gateway.core.message.schema_documents import Schema, follow
+from gateway.core.message.schema_documents import Place, Schema, place_of
 from gateway.core.message.violation import RULE_SCHEMA, Violation, pointer_to
 from gateway.core.message.wording import Wording
 
@@ -105,24 +105,16 @@ def unknown_type(catalogue: Catalogue, named: object = None) -> Violation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """What the schema says about one place of a message.
+class _Place(Place):
+    """What the schema says about one place of a message, and what people call it.
 
     Attributes:
         name: Name of the nearest field.
         title: Its title.
-        identifier: ``$id`` of the document that ``parts`` ends in.
-        parts: The schema of the place and what it refers to, nearest first.
     """
 
     name: str
     title: Wording
-    identifier: str
-    parts: tuple[Schema, ...]
-
-    def fact(self, keyword: str) -> Any:
-        """Return the nearest value of a keyword, or None."""
-        return next((part[keyword] for part in self.parts if keyword in part), None)
 
 
 def _is_announced(document: Mapping[str, Any], agreement: Agreement) -> bool:
@@ -231,15 +223,12 @@ def _place(
     is_entry: bool = False,
 ) -> _Place:
     """Follow the references of a schema and take its title, unless it is an entry of a list."""
-    parts = [node]
-    while "$ref" in parts[-1]:
-        identifier, target = follow(message_type.documents, identifier, parts[-1]["$ref"])
-        parts.append(target)
+    found = place_of(message_type.documents, identifier, node)
     if not is_entry:
-        titled = next((part for part in parts if "title" in part), None)
+        titled = next((part for part in found.parts if "title" in part), None)
         if titled is not None:
             title = Wording(en=titled["title"], fr=titled["x-title-fr"])
-    return _Place(name=name, title=title, identifier=identifier, parts=tuple(parts))
+    return _Place(name=name, title=title, identifier=found.identifier, parts=found.parts)
 
 
 def _expectation(place: _Place) -> Wording:

@@ -11,6 +11,7 @@ Spec: JSON Schema Core 2020-12, sections 8.2 and 9.3.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 SCHEMA_BASE: Final = "https://entente.example/schemas/"
@@ -70,6 +71,38 @@ def follow(documents: Mapping[str, Schema], identifier: str, reference: str) -> 
     for step in fragment.split("/")[1:]:
         node = node[step.replace("~1", "/").replace("~0", "~")]
     return target, node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a schema says about one place of a document.
+
+    Attributes:
+        identifier: ``$id`` of the document that ``parts`` ends in.
+        parts: The schema of the place and what it refers to, nearest first.
+    """
+
+    identifier: str
+    parts: tuple[Schema, ...]
+
+    def fact(self, keyword: str) -> Any:
+        """Return the nearest value of a keyword, or None."""
+        return next((part[keyword] for part in self.parts if keyword in part), None)
+
+
+def place_of(documents: Mapping[str, Schema], identifier: str, node: Schema) -> Place:
+    """Return what a part of a schema says, through its references.
+
+    Args:
+        documents: Documents by ``$id``; every reference leads into one of them.
+        identifier: ``$id`` of the document that holds the part.
+        node: The part.
+    """
+    parts = [node]
+    while "$ref" in parts[-1]:
+        identifier, target = follow(documents, identifier, parts[-1]["$ref"])
+        parts.append(target)
+    return Place(identifier=identifier, parts=tuple(parts))
 
 
 class Held(NamedTuple):
