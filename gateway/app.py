@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ log = structlog.get_logger(__name__)
 
 NOTICES_S: Final = 1.0
 """Seconds between two looks at what commands have left to be put on record."""
+
+SWITCH_S: Final = 0.000_5
+"""Seconds that a thread waits for the interpreter lock before it asks for it."""
 
 DRAIN_S: Final = 10.0
 
@@ -302,6 +306,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 config=_node_config(home, config),
             )
             _tune_collector()
+            _tune_threads()
             # Comes back without `stop` when the pair goes on in another generation of its logs:
             # then the same process runs a node on those.
             await _run(opened, node, link, clock, stop)
@@ -352,6 +357,15 @@ def _tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def _tune_threads() -> None:
+    """Let a thread that waits for the interpreter lock have it soon.
+
+    Opening and validating hold it for long, and a message on its way takes it some twenty times in
+    other threads: with the 5 ms of the interpreter's own, each of those waits that long.
+    """
+    sys.setswitchinterval(SWITCH_S)
 
 
 async def _run(
