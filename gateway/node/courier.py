@@ -7,8 +7,8 @@ asks the peer how much it holds, and goes on from there (go back N). Nothing is 
 while the peer is away messages wait in the outbox, on disk, and do not enter the log.
 
 Pacing: one bundle each 10 ms at most, so that a medium load is not spent on signatures;
-FLASH and IMMEDIATE do not wait. The size of a bundle follows the time it takes, so that
-a FLASH behind a backlog finds a short queue.
+FLASH and IMMEDIATE do not wait. How much is under way follows what the peer gets done
+(`gateway.node.window`), so that a FLASH behind a backlog finds a short queue.
 
 Spec: docs/spec/exchange.md, "Sending".
 """
@@ -24,7 +24,6 @@ from typing import Final
 
 import structlog
 
-from gateway.core.bundle import MAX_BUNDLE_ENTRIES
 from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.generation import base_of, generation_of
@@ -43,6 +42,7 @@ from gateway.errors import (
 from gateway.node.pair import Pair
 from gateway.node.sequencer import MAX_ANSWERS, Sequencer, Shipment
 from gateway.node.waiting import wait_for
+from gateway.node.window import Window
 from gateway.node.workers import Workers
 from gateway.ports import (
     BundleAnswer,
@@ -60,10 +60,6 @@ from gateway.ports import (
 log = structlog.get_logger(__name__)
 
 MAX_IN_FLIGHT: Final = 4
-MIN_BUNDLE_MESSAGES: Final = 256
-QUICK_S: Final = 0.2
-SLOW_S: Final = 0.8
-"""Seconds from leaving to the answer, below and above which bundles grow and shrink."""
 
 COSIGN_EVERY_S: Final = 60.0
 THAW_S: Final = 1.0
@@ -166,7 +162,7 @@ class Courier:
         self._failures = 0
         self._last_bundle_s = -1.0
         self._cosigned_at_s = 0.0
-        self._bundle_limit = MIN_BUNDLE_MESSAGES
+        self._window = Window()
         self._flying = 0
         self._nudge = asyncio.Event()
         self._landed = asyncio.Event()
@@ -229,6 +225,7 @@ class Courier:
         self._set_due()
         self._urgent.set()
         self._nudge.set()
+        self._landed.set()
 
     def freeze(self) -> None:
         """Ship nothing any more: this node has proof of a fork, and people have to decide."""
@@ -322,9 +319,7 @@ class Courier:
     async def _ship(self) -> None:
         """Ship bundle after bundle until something fails."""
         while True:
-            # Besides four bundles: no more than two full ones before the one that is formed
-            # next, so that both nodes are busy and something urgent finds a short queue.
-            while len(self._flights) >= MAX_IN_FLIGHT or self._flying > 2 * self._bundle_limit:
+            while not self._has_room():
                 await self._land_one()
             self._raise_failure()
             if self._in_doubt:
@@ -335,8 +330,9 @@ class Courier:
                 await self._idle()
                 continue
             self._cursor = shipment.bundle.end
+            alone = not self._flights
             self._flying += shipment.messages
-            flight = asyncio.create_task(self._fly(shipment))
+            flight = asyncio.create_task(self._fly(shipment, flying=self._flying, alone=alone))
             self._flights.add(flight)
             # Counted where it ends, however it does: one that is cancelled before its first
             # step runs no line of its own.
@@ -347,13 +343,19 @@ class Courier:
                 # nothing more enters the log.
                 await self._land(cancel=False)
 
+    def _has_room(self) -> bool:
+        """Return whether another bundle may be made: something urgent waits for none that is full."""
+        if len(self._flights) >= MAX_IN_FLIGHT:
+            return False
+        return self._urgent.is_set() or self._window.admits(self._flying)
+
     async def _next(self) -> Shipment | None:
         """Return the bundle behind the cursor, from the log or newly made."""
         self._work.clear()
         stored = await self._stored()
         if stored is not None:
             return stored
-        await self._pace()
+        urgent = await self._pace()
         if self._sequencer.statement_due:
             await self._land(cancel=False)
             self._raise_failure()
@@ -361,12 +363,13 @@ class Courier:
         self._raise_failure()
         if not self._due:
             return None
-        limit = 0 if self._sequencer.peer_key is None else self._bundle_limit
+        limit = 0 if self._sequencer.peer_key is None else self._window.bundle
         self._due = False
         # It takes along what was waiting for it.
         self._stop_gathering()
-        shipment = await self._sequencer.next_shipment(max_messages=limit)
+        shipment = await self._sequencer.next_shipment(max_messages=limit, urgent=urgent)
         if shipment is not None:
+            self._window.waits(shipment.waiting)
             # A bundle has room for so much: there may be more.
             self._due |= shipment.messages > 0 or len(shipment.bundle.entries) >= MAX_ANSWERS
             self._last_bundle_s = self._clock.monotonic_s()
@@ -382,8 +385,8 @@ class Courier:
             return None
         return await self._sequencer.reload(self._cursor)
 
-    async def _pace(self) -> None:
-        """Wait until the next bundle may be made, unless something urgent comes.
+    async def _pace(self) -> bool:
+        """Wait until the next bundle may be made, unless something urgent comes; return whether it did.
 
         Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds.
         So the more is under way, the longer the next one gathers: fewer, fuller bundles when
@@ -396,7 +399,9 @@ class Courier:
                 break
             self._nudge.clear()
             await wait_for(self._clock, left, self._nudge)
+        urgent = self._urgent.is_set()
         self._urgent.clear()
+        return urgent
 
     async def _idle(self) -> None:
         """Wait for work, a failure, or the time to ask for a cosignature."""
@@ -413,7 +418,7 @@ class Courier:
             return
         await wait_for(self._clock, max(left, 0.05) if uncosigned else COSIGN_EVERY_S, self._work)
 
-    async def _fly(self, shipment: Shipment) -> None:
+    async def _fly(self, shipment: Shipment, *, flying: int, alone: bool) -> None:
         began_s = self._clock.monotonic_s()
         encoded = shipment.bundle.encode()
         try:
@@ -425,7 +430,9 @@ class Courier:
                 self._failure = error
             self._hurry()
             return
-        self._measure(shipment, self._clock.monotonic_s() - began_s)
+        self._window.landed(
+            self._clock.monotonic_s() - began_s, messages=shipment.messages, flying=flying, alone=alone
+        )
 
     async def _answered(self, shipment: Shipment, answer: BundleAnswer) -> None:
         if answer.size < shipment.bundle.end:
@@ -475,17 +482,6 @@ class Courier:
         if count or messages:
             log.info("bundle.delivered", peer=self._pair.peer_node, size=size, messages=count)
 
-    def _measure(self, shipment: Shipment, elapsed_s: float) -> None:
-        """Let bundles grow while full ones travel quickly, and shrink when they take too long.
-
-        The time from leaving to the answer holds the round trip, the peer's work on the
-        bundle, and its wait behind the one before it.
-        """
-        if elapsed_s > SLOW_S:
-            self._bundle_limit = max(self._bundle_limit // 2, MIN_BUNDLE_MESSAGES)
-        elif shipment.messages >= self._bundle_limit and elapsed_s < QUICK_S:
-            self._bundle_limit = min(self._bundle_limit * 2, MAX_BUNDLE_ENTRIES)
-
     # --- flights -----------------------------------------------------------------------
 
     def _done(self, messages: int, flight: asyncio.Task[None]) -> None:
@@ -501,6 +497,7 @@ class Courier:
     _defect: BaseException | None = None
 
     async def _land_one(self) -> None:
+        """Wait until a flight has ended, or something urgent has come."""
         self._landed.clear()
         if self._flights:
             await self._landed.wait()

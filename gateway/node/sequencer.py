@@ -44,6 +44,7 @@ from gateway.core.generation import base_of, index_of, located
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Schedule
+from gateway.core.states import Precedence, State
 from gateway.node.announcements import Announcements
 from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import LogHashes, ensure_log, extend_log, note_time_s, put_controls
@@ -72,6 +73,9 @@ MAX_MESSAGE_BYTES: Final = 12 * 1024 * 1024
 MAX_ANSWERS: Final = 128
 """Receipt and collection entries in one bundle, so that answers never crowd out messages."""
 
+URGENT_BUNDLE: Final = 16
+"""Messages that a bundle is closed at if something urgent waits, unless more are urgent."""
+
 ANCHOR_EVERY: Final = 64
 """Entries by which another log has grown before it is anchored again."""
 
@@ -92,11 +96,13 @@ class Shipment:
         bundle: What is posted.
         messages: Message entries in it.
         sequenced_ms: When its entries were appended, UTC milliseconds.
+        waiting: Messages that still waited outside the log when it was made; 0 if it was reloaded.
     """
 
     bundle: Bundle
     messages: int
     sequenced_ms: int
+    waiting: int = 0
 
     @property
     def states_keys(self) -> bool:
@@ -199,29 +205,31 @@ class Sequencer:
         await self._store.read(self._keys.load)
         return None if start is None else await self.reload(start)
 
-    async def next_shipment(self, *, max_messages: int) -> Shipment | None:
+    async def next_shipment(self, *, max_messages: int, urgent: bool = False) -> Shipment | None:
         """Append, sign and return the next bundle, or None if nothing is due.
 
         Args:
             max_messages: Messages to take at most; 0 while the peer has no KEM key yet.
+            urgent: Take what is urgent, with a little of the rest: both nodes get it done sooner.
         """
         pending, self._pending = self._pending, []
         entropy = self._entropy.bytes(16)
         try:
             formed = await self._store.write(
-                Step.SEQUENCED, lambda tx: self._form(tx, pending, entropy, max_messages)
+                Step.SEQUENCED, lambda tx: self._form(tx, pending, entropy, max_messages, urgent=urgent)
             )
         except BaseException:
             self._pending = pending + self._pending
             raise
         if formed is None:
             return None
-        stored, bundle = formed
+        stored, bundle, waiting = formed
         note = await self._sign(stored)
         return Shipment(
             bundle=replace(bundle, note=note),
             messages=stored.messages,
             sequenced_ms=stored.sequenced_ms,
+            waiting=waiting,
         )
 
     async def reload(self, start: int) -> Shipment | None:
@@ -260,8 +268,15 @@ class Sequencer:
     # --- inside the transaction ------------------------------------------------------
 
     def _form(
-        self, tx: Transaction, pending: Sequence[bytes], bundle_id: bytes, max_messages: int
-    ) -> tuple[SentBundle, Bundle] | None:
+        self,
+        tx: Transaction,
+        pending: Sequence[bytes],
+        bundle_id: bytes,
+        max_messages: int,
+        *,
+        urgent: bool,
+    ) -> tuple[SentBundle, Bundle, int] | None:
+        """Append the next bundle; return it with what is stored of it and how many messages still wait."""
         now_ms = self._clock.now_ms()
         head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
         entries = list(pending)
@@ -274,10 +289,10 @@ class Sequencer:
         entries += self._collections(tx, head.size + len(entries))
         # Besides two anchors, a key statement may have to join it before it is signed.
         room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 3)
-        waiting: list[Waiting] = []
+        waiting: Sequence[Waiting] = ()
         peer_key = self._peer_key
         if room > 0 and peer_key is not None:
-            waiting = tx.outbox.waiting(limit=room, max_bytes=MAX_MESSAGE_BYTES)
+            waiting = _take(tx, room, urgent=urgent)
         if not entries and not waiting:
             return None
         # Anchors ride along with bundles that are sent anyway.
@@ -304,13 +319,14 @@ class Sequencer:
         tx.outbox.put_bundle(stored)
         self._audit.anchor(tx, grown)
         self._announcements.record(tx, pending)
-        return stored, Bundle(
+        bundle = Bundle(
             start=head.size,
             entries=tuple(entries),
             boxes=() if box is None else (box,),
             ciphertexts=tuple(item.ciphertext for item in waiting),
             note=b"",
         )
+        return stored, bundle, tx.outbox.count(State.ACCEPTED)
 
     def _seal(self, waiting: Sequence[Waiting], bundle_id: bytes, peer: PeerKey) -> tuple[bytes, list[bytes]]:
         """Return the key box and the message entries of a bundle."""
@@ -450,6 +466,20 @@ class Sequencer:
         # Not beside it: a mark without its note would look like a database that was rolled back.
         await self._high_water.record({self._origin: (end, stored.root)})
         return note
+
+
+def _take(tx: Transaction, room: int, *, urgent: bool) -> Sequence[Waiting]:
+    """Return the messages that enter the log next.
+
+    When something urgent waits: all that is, as far as there is room, or that and a few others.
+    """
+    if not urgent:
+        return tx.outbox.waiting(limit=room, max_bytes=MAX_MESSAGE_BYTES)
+    few = tx.outbox.waiting(limit=min(room, URGENT_BUNDLE), max_bytes=MAX_MESSAGE_BYTES)
+    if len(few) < URGENT_BUNDLE or few[-1].rank > Precedence.IMMEDIATE:
+        return few
+    many = tx.outbox.waiting(limit=room, max_bytes=MAX_MESSAGE_BYTES)
+    return [item for item in many if item.rank <= Precedence.IMMEDIATE]
 
 
 def _runs(due: Sequence[ReceiptDue]) -> list[list[ReceiptDue]]:

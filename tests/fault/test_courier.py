@@ -22,6 +22,7 @@ from gateway.errors import GatewayError, PeerConflictError, PeerError, Unavailab
 from gateway.node.courier import BREAKER_FAILURES, MAX_IN_FLIGHT, Breaker, CourierConfig
 from gateway.node.health import Health, Phase
 from gateway.node.preparation import Submission
+from gateway.node.sequencer import URGENT_BUNDLE
 from gateway.node.tracking import TooLateError
 from gateway.ports import Step, Transaction
 from tests.messages import INVESTIGATORS, intelligence
@@ -321,6 +322,38 @@ async def test_a_flash_closes_the_bundle_that_is_being_gathered(tmp_path: Path) 
         await world.until_state("US", flash, "delivered", "received")
         await world.until_state("US", routine, "delivered", "received", agency=agency)
         assert len([e for e in await world.log("US") if isinstance(e, MessageEntry)]) == 2
+
+
+async def test_a_flash_takes_a_few_of_those_that_wait_along_and_leaves_the_rest(tmp_path: Path) -> None:
+    config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
+    async with World(tmp_path, config=config) as world:
+        await world.settle()
+        routine = await post_many(world, "US", 3 * URGENT_BUNDLE)
+
+        flash = await world.send("US", precedence="FLASH")
+
+        await world.until_state("US", flash, "received")
+        entries = [e for e in await world.log("US") if isinstance(e, MessageEntry)]
+        ids = [decode_header(entry.header).message_id for entry in entries]
+        assert ids == [flash, *routine[: URGENT_BUNDLE - 1]]
+        assert await count(world, "US", State.ACCEPTED) == len(routine) - URGENT_BUNDLE + 1
+
+
+async def test_all_that_is_urgent_leaves_together(tmp_path: Path) -> None:
+    config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
+    async with World(tmp_path, config=config) as world:
+        await world.settle()
+        await world.cut_off("US")
+        routine = await post_many(world, "US", 1)
+        urgent = await post_many(world, "US", 3 * URGENT_BUNDLE, precedence="IMMEDIATE")
+
+        world.reconnect("US")
+
+        await world.until_state("US", urgent[-1], "received", agency=INVESTIGATORS["US"])
+        entries = [e for e in await world.log("US") if isinstance(e, MessageEntry)]
+        ids = [decode_header(e.header).message_id for e in entries if e.bundle_id == entries[0].bundle_id]
+        assert ids == urgent
+        assert routine[0] not in ids
 
 
 async def test_what_waits_leaves_in_order_of_precedence_and_then_of_age(world: World) -> None:
