@@ -142,6 +142,8 @@ class Intake:
         self._in_work = 0
         self._last_cosign_s = 0
         self._ready = False
+        # Keys of the peer's newest box: none that is older is left, so nobody looks for one.
+        self._in_use: frozenset[bytes] = frozenset()
 
     async def open(self) -> None:
         """Read where the mirror ends. Every bundle gets a 503 until `admit` is called."""
@@ -335,6 +337,8 @@ class Intake:
         for key_id in retired:
             self._keyring.destroy_kem_key(key_id)
             log.info("kem.destroyed", key_id=key_id.hex())
+        if opened.kem_key_ids:
+            self._in_use = frozenset(opened.kem_key_ids)
         if any(isinstance(m, Refused) and m.code is ExceptionCode.KEM_KEY_GONE for m in opened.messages):
             self._on_kem_key_gone()
         self._on_arrival(arrival)
@@ -426,6 +430,9 @@ class Intake:
         destroyed once the bundle is mirrored, which is recorded with it; what a crash in between
         leaves goes with the next bundle, and is recorded once more.
         """
+        if self._in_use.issuperset(contents.kem_key_ids):
+            return []
+        # Reads files, in the loop.
         created = self._keyring.kem_keys()
         used = [created[key_id] for key_id in contents.kem_key_ids if key_id in created]
         return [key_id for key_id, made in created.items() if made < max(used)] if used else []
