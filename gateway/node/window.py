@@ -19,14 +19,14 @@ from typing import Final
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES
 
 QUEUE_S: Final = 0.4
-BACKLOG_QUEUE_S: Final = 0.06
+BACKLOG_QUEUE_S: Final = 0.1
 """Seconds that what is under way may take the peer beyond a bare round trip."""
 
 BACKLOG_MESSAGES: Final = 8 * MAX_BUNDLE_ENTRIES
 """Waiting messages from which there is a backlog; it lasts until one bundle takes the rest."""
 
 LEAST_MESSAGES: Final = 768
-BACKLOG_LEAST_MESSAGES: Final = 192
+BACKLOG_LEAST_MESSAGES: Final = 384
 """However slow the peer is: in smaller bundles it would do nothing but sign."""
 
 MOST_MESSAGES: Final = 2 * MAX_BUNDLE_ENTRIES
