@@ -31,6 +31,7 @@ from gateway.node.defects import UnexaminedError
 from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
 from gateway.node.steps import given, run_steps
+from gateway.node.vault import Vault
 
 
 @quick_value
@@ -43,7 +44,7 @@ class Opened:
         catalogue: By which it was judged.
         derived: What follows from the document.
         ciphertext: As it arrived.
-        content_key: Opens it.
+        wrapped_key: Its content key under this node's storage key: the box is not kept.
     """
 
     index: int
@@ -51,7 +52,7 @@ class Opened:
     catalogue: Catalogue
     derived: Derived
     ciphertext: bytes
-    content_key: ContentKey
+    wrapped_key: bytes
 
     @property
     def message_id(self) -> bytes:
@@ -102,6 +103,7 @@ class Opener:
         pair: Pair,
         schedule: Schedule,
         kem_private: Callable[[bytes], KemPrivateKey | None],
+        vault: Vault,
     ) -> None:
         """Wire the opener.
 
@@ -109,8 +111,10 @@ class Opener:
             pair: Names of the two nodes.
             schedule: Catalogues of this node.
             kem_private: Finds a private KEM key by its id.
+            vault: Wraps content keys for storage.
         """
         self._pair = pair
+        self._vault = vault
         self._schedule = schedule
         self._kem_private = kem_private
         # Those of the content that cost little stand before those that cost much.
@@ -124,6 +128,7 @@ class Opener:
             self._check_rules,
             self._compare_header,
             self._derive,
+            self._wrap,
         )
 
     def open(self, bundle: Bundle, *, skip: int, now_ms: int, announced: Announced) -> Contents:
@@ -264,6 +269,11 @@ class Opener:
             header_bytes=item.entry.header,
         )
 
+    def _wrap(self, _: _Sight, item: _Sealed) -> None:
+        """Put the content key under the storage key, where it stays until the message is erased."""
+        key, item.content_key = given(item.content_key), None
+        item.wrapped_key = self._vault.wrap(key, message_id=given(item.header).message_id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sight:
@@ -288,6 +298,7 @@ class _Sealed:
         "failure",
         "header",
         "index",
+        "wrapped_key",
     )
 
     def __init__(
@@ -302,6 +313,7 @@ class _Sealed:
         self.body: bytes | None = None
         self.document: dict[str, Any] | None = None
         self.derived: Derived | None = None
+        self.wrapped_key: bytes | None = None
         self.failure: Exception | None = None
 
     @property
@@ -317,7 +329,7 @@ class _Sealed:
                 catalogue=given(self.catalogue),
                 derived=given(self.derived),
                 ciphertext=given(self.ciphertext),
-                content_key=given(self.content_key),
+                wrapped_key=given(self.wrapped_key),
             )
         code, rule = ExceptionCode.UNEXAMINED, None
         if isinstance(failure, _ExceptedError):

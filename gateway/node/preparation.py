@@ -30,6 +30,7 @@ from gateway.core.message.threads import StoredMessage
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning, warnings_of
 from gateway.core.quick import quick_value
+from gateway.core.sealing import CONTENT_KEY_BYTES, ContentKey
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
 from gateway.node.defects import UnexaminedError
@@ -124,6 +125,7 @@ class Candidate:
         derived: What follows from the document.
         message: The document as JSON bytes; None while its number is missing.
         warnings: Values of it that are in no reference list.
+        sealed: Ciphertext and wrapped content key of ``message``; None if it is not sealed yet.
     """
 
     principal: Principal
@@ -134,6 +136,7 @@ class Candidate:
     derived: Derived
     message: bytes | None
     warnings: tuple[ValueWarning, ...]
+    sealed: tuple[bytes, bytes] | None = None
 
     @property
     def message_id(self) -> bytes:
@@ -201,6 +204,9 @@ class _Posted:
         raise self.failure
 
 
+_Step = Callable[[_Posted], None]
+
+
 class Preparation:
     """Turns posts into candidates, or into the errors that their agency gets."""
 
@@ -229,6 +235,9 @@ class Preparation:
         self._entropy = entropy
         self._workers = workers
         self._steps = (self._check_schema, self._check_rules, self._check_agreed, self._make_candidate)
+        # Sealed here rather than in the transaction, for which every message of the node waits. What
+        # the conversation refuses then was sealed in vain, which is rare.
+        self._steps_to_send = (*self._steps, self._seal)
 
     async def prepare(
         self, principal: Principal, submissions: Sequence[Submission]
@@ -239,12 +248,12 @@ class Preparation:
             _Posted(principal, post.body, post.key, now_ms=now_ms, strict=False) for post in submissions
         ]
         if len(posted) == 1 and len(posted[0].body) <= SMALL_BYTES:
-            self._examine(posted)
+            self._examine(posted, self._steps_to_send)
         else:
-            await self._workers.compute(self._examine, posted)
+            await self._workers.compute(self._examine, posted, self._steps_to_send)
         for item in posted:
             if item.parent_id is not None and item.failure is None:
-                await self._complete_from_parent(item, item.parent_id)
+                await self._complete_from_parent(item, item.parent_id, self._steps_to_send)
         return [item.result() for item in posted]
 
     async def examine(self, principal: Principal, body: bytes, *, strict: bool) -> Candidate:
@@ -254,23 +263,23 @@ class Preparation:
             RejectedError: What an agency would be answered.
         """
         item = _Posted(principal, body, None, now_ms=self._clock.now_ms(), strict=strict)
-        await self._workers.compute(self._examine, [item])
+        await self._workers.compute(self._examine, [item], self._steps)
         if item.parent_id is not None and item.failure is None:
-            await self._complete_from_parent(item, item.parent_id)
+            await self._complete_from_parent(item, item.parent_id, self._steps)
         result = item.result()
         if isinstance(result, GatewayError):
             raise result
         return result
 
-    def _examine(self, posted: Sequence[_Posted]) -> None:
+    def _examine(self, posted: Sequence[_Posted], steps: Sequence[_Step]) -> None:
         """Take posts as far as they come without the database."""
         # Those of a type one after the other, as far as their first bytes show it: its schema
         # and rules stay in the processor's cache, which halves what validation costs.
         ordered = sorted(posted, key=lambda item: item.body[:_TYPE_BYTES])
         run_steps(ordered, (_digest, _parse, _check_sender, _find_parent))
-        run_steps([item for item in ordered if item.failure is None and item.parent_id is None], self._steps)
+        run_steps([item for item in ordered if item.failure is None and item.parent_id is None], steps)
 
-    async def _complete_from_parent(self, item: _Posted, parent_id: bytes) -> None:
+    async def _complete_from_parent(self, item: _Posted, parent_id: bytes, steps: Sequence[_Step]) -> None:
         """Complete a reply draft from the message that it answers."""
 
         def find(tx: Transaction) -> tuple[StoredMessage | None, dict[str, Any] | None]:
@@ -283,7 +292,7 @@ class Preparation:
             return
         item.parent = (parent, content)
         item.now_ms = self._clock.now_ms()
-        run_steps([item], self._steps)
+        run_steps([item], steps)
 
     # --- the steps of one post, each raising what its agency is answered -----------------
 
@@ -343,6 +352,21 @@ class Preparation:
             derived=derive(document, catalogue=catalogue, header=header, header_bytes=header.encode()),
             message=None if item.seq_missing else orjson.dumps(document),
             warnings=warnings_of(document, catalogue.type(header.type), self.lists),
+        )
+
+    def _seal(self, item: _Posted) -> None:
+        """Encrypt the message under a key of its own, unless its number is missing."""
+        candidate = given(item.candidate)
+        if candidate.message is not None:
+            candidate.sealed = self.seal(candidate, candidate.message)
+
+    def seal(self, candidate: Candidate, message: bytes) -> tuple[bytes, bytes]:
+        """Return the ciphertext of a message and its content key, wrapped for storage."""
+        return self._vault.seal(
+            message,
+            content_key=ContentKey(self._entropy.bytes(CONTENT_KEY_BYTES)),
+            header=candidate.derived.header_bytes,
+            message_id=candidate.message_id,
         )
 
 
