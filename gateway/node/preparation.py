@@ -236,7 +236,9 @@ class Preparation:
         self._workers = workers
         self._steps = (self._check_schema, self._check_rules, self._check_agreed, self._make_candidate)
         # Sealed here rather than in the transaction, for which every message of the node waits. What
-        # the conversation refuses then was sealed in vain, which is rare.
+        # the conversation refuses then was sealed in vain, which is rare. A single small message is
+        # sealed in the transaction: the cipher lets go of the interpreter lock, and the loop would
+        # wait to get it back.
         self._steps_to_send = (*self._steps, self._seal)
 
     async def prepare(
@@ -248,7 +250,7 @@ class Preparation:
             _Posted(principal, post.body, post.key, now_ms=now_ms, strict=False) for post in submissions
         ]
         if len(posted) == 1 and len(posted[0].body) <= SMALL_BYTES:
-            self._examine(posted, self._steps_to_send)
+            self._examine(posted, self._steps)
         else:
             await self._workers.compute(self._examine, posted, self._steps_to_send)
         for item in posted:
