@@ -39,7 +39,7 @@ _bind: Final = sa.bindparam
 _m: Final = messages.c
 _i: Final = inbox.c
 
-_INSERT: Final = Statement(sa.insert(inbox), row=[column.name for column in inbox.columns])
+_INSERT: Final = Statement(sa.insert(inbox), row=("agency", "number", "rank", "entry_index"))
 _KNOWN: Final = ListStatement(lambda items: sa.select(_m.message_id).where(_m.message_id.in_(items)))
 _REFUSED: Final = ListStatement(
     lambda items: sa.select(refusals.c.message_id).where(refusals.c.message_id.in_(items))
@@ -189,7 +189,7 @@ class SqlInbox:
         self._session.many(
             _INSERT,
             [
-                (agency, number, message.rank, message.log_index, None, None)
+                (agency, number, message.rank, message.log_index)
                 for number, message in enumerate(messages, first)
                 for agency in dict.fromkeys(message.to_agencies)
             ],
