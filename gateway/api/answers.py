@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -26,6 +26,8 @@ from gateway.node.admission import Acceptance, Checked
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow, MessageRow
+
+_PRECEDENCES: Final = {int(precedence): precedence.name for precedence in Precedence}
 
 
 def uuid_text(identifier: bytes) -> str:
@@ -83,9 +85,9 @@ def summary(row: MessageRow) -> dict[str, Any]:
     return {
         "message_id": uuid_text(row.message_id),
         "type": row.type,
-        "precedence": Precedence(row.rank).name,
+        "precedence": _PRECEDENCES[row.rank],
         "from": row.from_agency,
-        "to": list(row.to_agencies),
+        "to": row.to_agencies,
         "conversation_id": uuid_text(row.conversation_id),
         "seq": row.seq,
         "in_reply_to": None if row.in_reply_to is None else uuid_text(row.in_reply_to),
@@ -154,7 +156,8 @@ def _drawn_marking(delivery: Delivery) -> dict[str, str] | None:
 
 def raw_member(document: dict[str, Any], name: str, value: bytes | None) -> bytes:
     """Return a JSON object with one more member whose value is JSON already, or null."""
-    return orjson.dumps(document)[:-1] + f',"{name}":'.encode("ascii") + (value or b"null") + b"}"
+    # In one piece: a message may be large, and each step of a sum would copy it.
+    return b'%b,"%b":%b}' % (orjson.dumps(document)[:-1], name.encode("ascii"), value or b"null")
 
 
 def listing_json(name: str, items: Iterable[bytes], following: str | None) -> bytes:

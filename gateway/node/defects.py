@@ -52,8 +52,7 @@ def contained(message_id: bytes | None, work: Callable[[], T], *passing: type[Ex
         passing: Errors of the caller's own that go on as they are.
 
     Raises:
-        UnexaminedError: It raised what is no error of this project. Its text may repeat a
-            value from the message, so only its kind and its place are logged.
+        UnexaminedError: It raised what is no error of this project.
         GatewayError: Whatever it raised on purpose.
     """
     on_purpose: tuple[type[Exception], ...] = (GatewayError, *passing)
@@ -62,12 +61,23 @@ def contained(message_id: bytes | None, work: Callable[[], T], *passing: type[Ex
     except on_purpose:
         raise
     except Exception as error:  # noqa: BLE001 - a defect is whatever nobody thought of
-        log.error(  # noqa: TRY400 - the traceback may hold values
-            "message.unexamined",
-            message_id=None if message_id is None else message_id.hex(),
-            kind=type(error).__name__,
-            at=places_of(error)[-1],
-        )
-        msg = "this node failed at examining the message"
         # Without its cause: whoever prints this error must not print that one.
-        raise UnexaminedError(msg) from None
+        raise unexamined(message_id, error) from None
+
+
+def unexamined(message_id: bytes | None, error: Exception) -> UnexaminedError:
+    """Log the place of a defect, and return what its message is answered.
+
+    Args:
+        message_id: 16 bytes, or None while it is not known.
+        error: What was raised. Its text may repeat a value from the message, so only its kind and
+            its place are logged.
+    """
+    log.error(
+        "message.unexamined",
+        message_id=None if message_id is None else message_id.hex(),
+        kind=type(error).__name__,
+        at=places_of(error)[-1],
+    )
+    msg = "this node failed at examining the message"
+    return UnexaminedError(msg)

@@ -129,7 +129,7 @@ class Intake:
         self._workers = workers
         self._on_arrival = on_arrival
         self._on_kem_key_gone = on_kem_key_gone
-        self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private)
+        self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private, vault=vault)
         self._reception = Reception(vault=vault, base=first_place(pair.generation))
         self._audit = audit
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)

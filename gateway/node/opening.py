@@ -18,18 +18,20 @@ from gateway.core.digest import digest_of
 from gateway.core.entries import Entry, KemKeyEntry, MessageEntry, decode_entry
 from gateway.core.envelope import SUITE, Header, decode_header, header_of
 from gateway.core.keybox import BoxBinding, BoxInvalidError, KemPrivateKey, KemPublicKey, open_box
-from gateway.core.message.examine import examine
+from gateway.core.message.examine import broken_rules, departures
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import SKEW_MS, Announced, Schedule
-from gateway.core.message.violation import RULE_JSON, RULE_SCHEMA
+from gateway.core.message.strict_json import JsonRefusedError, MessageTooLargeError, parse_json
 from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
 from gateway.errors import MalformedError
-from gateway.node.defects import UnexaminedError, contained
+from gateway.node.defects import UnexaminedError
 from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
+from gateway.node.steps import given, run_steps
+from gateway.node.vault import Vault
 
 
 @quick_value
@@ -42,7 +44,7 @@ class Opened:
         catalogue: By which it was judged.
         derived: What follows from the document.
         ciphertext: As it arrived.
-        content_key: Opens it.
+        wrapped_key: Its content key under this node's storage key: the box is not kept.
     """
 
     index: int
@@ -50,7 +52,7 @@ class Opened:
     catalogue: Catalogue
     derived: Derived
     ciphertext: bytes
-    content_key: ContentKey
+    wrapped_key: bytes
 
     @property
     def message_id(self) -> bytes:
@@ -101,6 +103,7 @@ class Opener:
         pair: Pair,
         schedule: Schedule,
         kem_private: Callable[[bytes], KemPrivateKey | None],
+        vault: Vault,
     ) -> None:
         """Wire the opener.
 
@@ -108,10 +111,25 @@ class Opener:
             pair: Names of the two nodes.
             schedule: Catalogues of this node.
             kem_private: Finds a private KEM key by its id.
+            vault: Wraps content keys for storage.
         """
         self._pair = pair
+        self._vault = vault
         self._schedule = schedule
         self._kem_private = kem_private
+        # Those of the content that cost little stand before those that cost much.
+        self._steps = (
+            self._check_header,
+            self._check_ciphertext,
+            self._find_key,
+            self._decrypt,
+            self._parse,
+            self._check_schema,
+            self._check_rules,
+            self._compare_header,
+            self._derive,
+            self._wrap,
+        )
 
     def open(self, bundle: Bundle, *, skip: int, now_ms: int, announced: Announced) -> Contents:
         """Return the contents of a bundle whose root was checked.
@@ -146,17 +164,16 @@ class Opener:
         first = bundle.start + skip
         boxes = _Boxes(bundle.boxes, self._pair, self._kem_private, pending)
         sealed = [
-            (index, entry, _read_header(entry), ciphertext)
+            _Sealed(index, entry, _read_header(entry), ciphertext)
             for (index, entry), ciphertext in zip(pending, bundle.ciphertexts, strict=True)
             if index >= first
         ]
         # Those of a type one after the other: its schema and rules stay in the processor's
         # cache, which halves what validation costs. The results stand in the order of the log.
-        sealed.sort(key=lambda item: "" if item[2] is None else item[2].type)
-        messages = [
-            self._open_one(index, entry, header, ciphertext, boxes, now_ms, announced)
-            for index, entry, header, ciphertext in sealed
-        ]
+        sealed.sort(key=lambda item: "" if item.header is None else item.header.type)
+        sight = _Sight(now_ms=now_ms, announced=announced, boxes=boxes)
+        run_steps(sealed, [partial(step, sight) for step in self._steps], _ExceptedError)
+        messages = [item.result() for item in sealed]
         messages.sort(key=lambda message: message.index)
         return Contents(
             others=tuple(item for item in others if item[0] >= first),
@@ -165,71 +182,76 @@ class Opener:
             kem_key_ids=tuple({entry.kem_key_id for index, entry in pending if index >= first}),
         )
 
-    def _open_one(
-        self,
-        index: int,
-        entry: MessageEntry,
-        header: Header | None,
-        ciphertext: bytes | None,
-        boxes: _Boxes,
-        now_ms: int,
-        announced: Announced,
-    ) -> Opened | Refused:
-        if header is None:
-            return Refused(index=index, message_id=None, code=ExceptionCode.UNKNOWN_SUITE)
-        try:
-            catalogue = self._check_header(header, now_ms, announced)
-            checked = _check_ciphertext(entry, ciphertext)
-            key = boxes.key_of(entry)
-            body = _decrypt(checked, key, entry)
-            document, derived = contained(
-                header.message_id,
-                partial(self._check_message, body, header, entry.header, catalogue, now_ms),
-                _ExceptedError,
-            )
-        except UnexaminedError:
-            return Refused(index=index, message_id=header.message_id, code=ExceptionCode.UNEXAMINED)
-        except _ExceptedError as error:
-            return Refused(index=index, message_id=header.message_id, code=error.exception, rule=error.rule)
-        return Opened(
-            index=index,
-            document=document,
-            catalogue=catalogue,
-            derived=derived,
-            ciphertext=checked,
-            content_key=key,
-        )
+    # --- the checks of one message, each raising what its exception will be -------------
 
-    def _check_header(self, header: Header, now_ms: int, announced: Announced) -> Catalogue:
-        """Check 5: addressed to us, not expired, of a type both sides hold; return the catalogue."""
+    def _check_header(self, sight: _Sight, item: _Sealed) -> None:
+        """Check 5: addressed to us, not expired, of a type both sides hold."""
+        header = item.header
+        if header is None:
+            raise _ExceptedError(ExceptionCode.UNKNOWN_SUITE)
         ours = header.from_node == self._pair.peer_node and header.to_node == self._pair.node
         nation = f"{self._pair.nation}."
         if not ours or any(not agency.startswith(nation) for agency in header.to_agencies):
             raise _ExceptedError(ExceptionCode.WRONG_RECIPIENT)
+        now_ms = sight.now_ms
         if now_ms > header.expires_ms:
             raise _ExceptedError(ExceptionCode.EXPIRED)
         catalogue = self._schedule.accepting(
             header.type, header.type_digest, created_ms=header.created_ms, now_ms=now_ms
         )
         times_ms = (header.created_ms, now_ms, now_ms + SKEW_MS)
-        if catalogue is None or not announced.names(header.type, header.type_digest, times_ms):
+        if catalogue is None or not sight.announced.names(header.type, header.type_digest, times_ms):
             raise _ExceptedError(ExceptionCode.TYPE_NOT_AGREED)
-        return catalogue
+        item.catalogue = catalogue
 
-    def _check_message(
-        self, body: bytes, header: Header, header_bytes: bytes, catalogue: Catalogue, now_ms: int
-    ) -> tuple[dict[str, Any], Derived]:
-        """Check 9: JSON, schema, rules; every header field equals its counterpart."""
-        examination = examine(body, catalogue=catalogue, now_ms=now_ms)
-        if examination.violations:
-            rule = examination.violations[0].rule
-            codes = {RULE_JSON: ExceptionCode.JSON, RULE_SCHEMA: ExceptionCode.SCHEMA}
-            raise _ExceptedError(codes.get(rule, ExceptionCode.RULE), rule_number(rule))
-        document = examination.document
-        if document is None:
-            raise _ExceptedError(ExceptionCode.JSON)
+    def _check_ciphertext(self, _: _Sight, item: _Sealed) -> None:
+        """Check 6: the ciphertext is there and is the one that the entry names."""
+        entry, ciphertext = item.entry, item.ciphertext
+        if ciphertext is None:
+            raise _ExceptedError(ExceptionCode.ERASED)
+        if len(ciphertext) != entry.ciphertext_bytes or digest_of(ciphertext) != entry.ciphertext_digest:
+            raise _ExceptedError(ExceptionCode.DIGEST_MISMATCH)
+
+    def _find_key(self, sight: _Sight, item: _Sealed) -> None:
+        """Check 7, and 6 for the box."""
+        item.content_key = sight.boxes.key_of(item.entry)
+
+    def _decrypt(self, _: _Sight, item: _Sealed) -> None:
+        """Check 8: the content opens with this key under this header."""
+        try:
+            item.body = open_content(
+                given(item.ciphertext), content_key=given(item.content_key), header=item.entry.header
+            )
+        except SealError:
+            raise _ExceptedError(ExceptionCode.CONTENT_INVALID) from None
+
+    def _parse(self, _: _Sight, item: _Sealed) -> None:
+        """Check 9: strict JSON."""
+        body, item.body = given(item.body), None
+        try:
+            item.document = parse_json(body)
+        except JsonRefusedError as error:
+            raise _ExceptedError(ExceptionCode.JSON, rule_number(error.violation.rule)) from None
+        except MessageTooLargeError:
+            raise _ExceptedError(ExceptionCode.CONTENT_INVALID) from None
+
+    def _check_schema(self, _: _Sight, item: _Sealed) -> None:
+        """Check 9: the schema of its type."""
+        broken = departures(given(item.document), catalogue=given(item.catalogue))
+        if broken:
+            raise _ExceptedError(ExceptionCode.SCHEMA, rule_number(broken[0].rule))
+
+    def _check_rules(self, sight: _Sight, item: _Sealed) -> None:
+        """Check 9: the rules that need no other message."""
+        broken = broken_rules(given(item.document), catalogue=given(item.catalogue), now_ms=sight.now_ms)
+        if broken:
+            raise _ExceptedError(ExceptionCode.RULE, rule_number(broken[0].rule))
+
+    def _compare_header(self, _: _Sight, item: _Sealed) -> None:
+        """Check 9: every field of the header equals its counterpart in the message."""
+        header = given(item.header)
         counterpart = header_of(
-            document,
+            given(item.document),
             from_node=self._pair.peer_node,
             to_node=self._pair.node,
             type_digest=header.type_digest,
@@ -237,7 +259,84 @@ class Opener:
         # A header has one encoding, so equal values are equal bytes.
         if counterpart != header:
             raise _ExceptedError(ExceptionCode.HEADER_MISMATCH)
-        return document, derive(document, catalogue=catalogue, header=header, header_bytes=header_bytes)
+
+    def _derive(self, _: _Sight, item: _Sealed) -> None:
+        """Make what the transaction and the rows need."""
+        item.derived = derive(
+            given(item.document),
+            catalogue=given(item.catalogue),
+            header=given(item.header),
+            header_bytes=item.entry.header,
+        )
+
+    def _wrap(self, _: _Sight, item: _Sealed) -> None:
+        """Put the content key under the storage key, where it stays until the message is erased."""
+        key, item.content_key = given(item.content_key), None
+        item.wrapped_key = self._vault.wrap(key, message_id=given(item.header).message_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sight:
+    """What the messages of a bundle are checked with."""
+
+    now_ms: int
+    announced: Announced
+    boxes: _Boxes
+
+
+class _Sealed:
+    """One message on its way through the checks; what a check finds, later ones use."""
+
+    __slots__ = (
+        "body",
+        "catalogue",
+        "ciphertext",
+        "content_key",
+        "derived",
+        "document",
+        "entry",
+        "failure",
+        "header",
+        "index",
+        "wrapped_key",
+    )
+
+    def __init__(
+        self, index: int, entry: MessageEntry, header: Header | None, ciphertext: bytes | None
+    ) -> None:
+        self.index = index
+        self.entry = entry
+        self.header = header
+        self.ciphertext = ciphertext
+        self.content_key: ContentKey | None = None
+        self.catalogue: Catalogue | None = None
+        self.body: bytes | None = None
+        self.document: dict[str, Any] | None = None
+        self.derived: Derived | None = None
+        self.wrapped_key: bytes | None = None
+        self.failure: Exception | None = None
+
+    @property
+    def named(self) -> bytes | None:
+        return None if self.header is None else self.header.message_id
+
+    def result(self) -> Opened | Refused:
+        failure = self.failure
+        if failure is None:
+            return Opened(
+                index=self.index,
+                document=given(self.document),
+                catalogue=given(self.catalogue),
+                derived=given(self.derived),
+                ciphertext=given(self.ciphertext),
+                wrapped_key=given(self.wrapped_key),
+            )
+        code, rule = ExceptionCode.UNEXAMINED, None
+        if isinstance(failure, _ExceptedError):
+            code, rule = failure.exception, failure.rule
+        elif not isinstance(failure, UnexaminedError):
+            raise failure
+        return Refused(index=self.index, message_id=self.named, code=code, rule=rule)
 
 
 class _ExceptedError(Exception):
@@ -268,24 +367,6 @@ def _read_header(entry: MessageEntry) -> Header | None:
         return decode_header(entry.header)
     except MalformedError:
         return None
-
-
-def _check_ciphertext(entry: MessageEntry, ciphertext: bytes | None) -> bytes:
-    """Check 6: the ciphertext is there and is the one that the entry names."""
-    if ciphertext is None:
-        raise _ExceptedError(ExceptionCode.ERASED)
-    digest = digest_of(ciphertext)
-    if len(ciphertext) != entry.ciphertext_bytes or digest != entry.ciphertext_digest:
-        raise _ExceptedError(ExceptionCode.DIGEST_MISMATCH)
-    return ciphertext
-
-
-def _decrypt(ciphertext: bytes, key: ContentKey, entry: MessageEntry) -> bytes:
-    """Check 8: the content opens with this key under this header."""
-    try:
-        return open_content(ciphertext, content_key=key, header=entry.header)
-    except SealError:
-        raise _ExceptedError(ExceptionCode.CONTENT_INVALID) from None
 
 
 class _Boxes:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,9 +18,9 @@ import orjson
 
 from gateway.core.digest import digest_of
 from gateway.core.entries import Role
-from gateway.core.envelope import header_of
-from gateway.core.message.draft import Completed, Sender, complete
-from gateway.core.message.examine import departs_from_schema, examine_document
+from gateway.core.envelope import Header, header_of
+from gateway.core.message.draft import Sender, complete
+from gateway.core.message.examine import broken_rules, departs_from_schema, departures
 from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
@@ -31,12 +30,14 @@ from gateway.core.message.threads import StoredMessage
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning, warnings_of
 from gateway.core.quick import quick_value
+from gateway.core.sealing import CONTENT_KEY_BYTES, ContentKey
 from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor
-from gateway.node.defects import UnexaminedError, contained
+from gateway.node.defects import UnexaminedError
 from gateway.node.identifiers import new_uuid7
 from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
+from gateway.node.steps import given, run_steps
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
@@ -124,6 +125,7 @@ class Candidate:
         derived: What follows from the document.
         message: The document as JSON bytes; None while its number is missing.
         warnings: Values of it that are in no reference list.
+        sealed: Ciphertext and wrapped content key of ``message``; None if it is not sealed yet.
     """
 
     principal: Principal
@@ -134,6 +136,7 @@ class Candidate:
     derived: Derived
     message: bytes | None
     warnings: tuple[ValueWarning, ...]
+    sealed: tuple[bytes, bytes] | None = None
 
     @property
     def message_id(self) -> bytes:
@@ -141,14 +144,67 @@ class Candidate:
         return self.derived.header.message_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _NeedsParent:
-    """A reply draft that is completed from the message it answers."""
+class _Posted:
+    """One post on its way through the steps; what a step finds, later ones use."""
 
-    document: dict[str, Any]
-    key: str | None
-    digest: bytes
-    parent_id: bytes
+    __slots__ = (
+        "body",
+        "candidate",
+        "catalogue",
+        "digest",
+        "document",
+        "failure",
+        "header",
+        "key",
+        "now_ms",
+        "parent",
+        "parent_id",
+        "principal",
+        "seq_missing",
+        "strict",
+        "violations",
+    )
+
+    def __init__(
+        self, principal: Principal, body: bytes, key: str | None, *, now_ms: int, strict: bool
+    ) -> None:
+        self.principal = principal
+        self.body = body
+        self.key = key
+        self.now_ms = now_ms
+        # With it, nothing is completed.
+        self.strict = strict
+        self.digest = b""
+        self.document: dict[str, Any] = {}
+        # Of the message that a reply draft is completed from, and then this message with its content.
+        self.parent_id: bytes | None = None
+        self.parent: tuple[StoredMessage, dict[str, Any] | None] | None = None
+        self.seq_missing = False
+        self.violations: Sequence[Violation] = ()
+        self.catalogue: Catalogue | None = None
+        self.header: Header | None = None
+        self.candidate: Candidate | None = None
+        self.failure: Exception | None = None
+
+    @property
+    def named(self) -> bytes | None:
+        # An id is only trusted once the schema has seen it.
+        return None if self.header is None else self.header.message_id
+
+    def result(self) -> Candidate | GatewayError:
+        """Return the candidate, or the error for its agency.
+
+        Raises:
+            GatewayError: One that does not concern this post alone.
+        """
+        if self.failure is None:
+            return given(self.candidate)
+        if isinstance(self.failure, RejectedError | UnexaminedError):
+            return self.failure
+        raise self.failure
+
+
+_Step = Callable[[_Posted], None]
 
 
 class Preparation:
@@ -178,50 +234,29 @@ class Preparation:
         self._clock = clock
         self._entropy = entropy
         self._workers = workers
+        self._steps = (self._check_schema, self._check_rules, self._check_agreed, self._make_candidate)
+        # Sealed here rather than in the transaction, for which every message of the node waits. What
+        # the conversation refuses then was sealed in vain, which is rare. A single small message is
+        # sealed in the transaction: the cipher lets go of the interpreter lock, and the loop would
+        # wait to get it back.
+        self._steps_to_send = (*self._steps, self._seal)
 
     async def prepare(
         self, principal: Principal, submissions: Sequence[Submission]
     ) -> list[Candidate | GatewayError]:
         """Return a candidate or an error for each post, in order."""
-        small = len(submissions) == 1 and len(submissions[0].body) <= SMALL_BYTES
-        if small:
-            examined = self._examine_all(principal, submissions)
+        now_ms = self._clock.now_ms()
+        posted = [
+            _Posted(principal, post.body, post.key, now_ms=now_ms, strict=False) for post in submissions
+        ]
+        if len(posted) == 1 and len(posted[0].body) <= SMALL_BYTES:
+            self._examine(posted, self._steps)
         else:
-            examined = await self._workers.compute(self._examine_all, principal, submissions)
-        results: list[Candidate | GatewayError] = []
-        for item in examined:
-            try:
-                results.append(
-                    item if isinstance(item, GatewayError) else await self._with_parent(principal, item)
-                )
-            except (RejectedError, UnexaminedError) as error:
-                results.append(error)
-        return results
-
-    def _examine_all(
-        self, principal: Principal, submissions: Sequence[Submission]
-    ) -> list[Candidate | _NeedsParent | GatewayError]:
-        results: dict[int, Candidate | _NeedsParent | GatewayError] = {}
-        # Those of a type one after the other, as far as their first bytes show it: its schema
-        # and rules stay in the processor's cache, which halves what validation costs.
-        for place in sorted(range(len(submissions)), key=lambda place: submissions[place].body[:_TYPE_BYTES]):
-            body, key = submissions[place].body, submissions[place].key
-            try:
-                results[place] = contained(None, partial(self._examine, principal, body, key, strict=False))
-            except (RejectedError, UnexaminedError) as error:
-                results[place] = error
-        return [results[place] for place in range(len(submissions))]
-
-    def _examine(
-        self, principal: Principal, body: bytes, key: str | None, *, strict: bool
-    ) -> Candidate | _NeedsParent:
-        digest = digest_of(body)
-        document = _parse(body)
-        _check_sender(document, principal)
-        parent_id = None if strict else _parent_needed(document)
-        if parent_id is not None:
-            return _NeedsParent(document=document, key=key, digest=digest, parent_id=parent_id)
-        return self._complete(principal, document, key, digest, parent=None, strict=strict)
+            await self._workers.compute(self._examine, posted, self._steps_to_send)
+        for item in posted:
+            if item.parent_id is not None and item.failure is None:
+                await self._complete_from_parent(item, item.parent_id, self._steps_to_send)
+        return [item.result() for item in posted]
 
     async def examine(self, principal: Principal, body: bytes, *, strict: bool) -> Candidate:
         """Return the candidate that a body gives; with ``strict``, complete nothing.
@@ -229,14 +264,25 @@ class Preparation:
         Raises:
             RejectedError: What an agency would be answered.
         """
-        examined = await self._workers.compute(self._examine, principal, body, None, strict=strict)
-        return await self._with_parent(principal, examined)
+        item = _Posted(principal, body, None, now_ms=self._clock.now_ms(), strict=strict)
+        await self._workers.compute(self._examine, [item], self._steps)
+        if item.parent_id is not None and item.failure is None:
+            await self._complete_from_parent(item, item.parent_id, self._steps)
+        result = item.result()
+        if isinstance(result, GatewayError):
+            raise result
+        return result
 
-    async def _with_parent(self, principal: Principal, item: Candidate | _NeedsParent) -> Candidate:
+    def _examine(self, posted: Sequence[_Posted], steps: Sequence[_Step]) -> None:
+        """Take posts as far as they come without the database."""
+        # Those of a type one after the other, as far as their first bytes show it: its schema
+        # and rules stay in the processor's cache, which halves what validation costs.
+        ordered = sorted(posted, key=lambda item: item.body[:_TYPE_BYTES])
+        run_steps(ordered, (_digest, _parse, _check_sender, _find_parent))
+        run_steps([item for item in ordered if item.failure is None and item.parent_id is None], steps)
+
+    async def _complete_from_parent(self, item: _Posted, parent_id: bytes, steps: Sequence[_Step]) -> None:
         """Complete a reply draft from the message that it answers."""
-        if isinstance(item, Candidate):
-            return item
-        parent_id = item.parent_id
 
         def find(tx: Transaction) -> tuple[StoredMessage | None, dict[str, Any] | None]:
             memory = ThreadMemory(tx, open_content=self._vault.document)
@@ -244,69 +290,85 @@ class Preparation:
 
         parent, content = await self._store.read(find)
         if parent is None:
-            raise RefusedError((violation("RF-OPEN", "/header/conversation/in_reply_to"),))
-        found = (parent, content)
-        return contained(
-            None,
-            lambda: self._complete(
-                principal, item.document, item.key, item.digest, parent=found, strict=False
-            ),
-        )
+            item.failure = RefusedError((violation("RF-OPEN", "/header/conversation/in_reply_to"),))
+            return
+        item.parent = (parent, content)
+        item.now_ms = self._clock.now_ms()
+        run_steps([item], steps)
 
-    def _complete(
-        self,
-        principal: Principal,
-        document: dict[str, Any],
-        key: str | None,
-        digest: bytes,
-        *,
-        parent: tuple[StoredMessage, dict[str, Any] | None] | None,
-        strict: bool,
-    ) -> Candidate:
-        now_ms = self._clock.now_ms()
-        catalogue = self._schedule.at(now_ms)
-        completed = Completed(document=document, seq_missing=False)
-        violations: Sequence[Violation] = ()
-        whole = strict or _is_whole(document)
-        if whole:
-            # A whole message that passes needs nothing: completing costs half a validation.
-            violations = examine_document(document, catalogue=catalogue, now_ms=now_ms)
-        # What its schema accepts is no draft: its agency hears of every rule that it breaks, as
-        # from the check without a node, also where the node could have filled something in.
-        if not strict and (not whole or departs_from_schema(violations)):
-            completed = complete(
-                document,
-                catalogue=catalogue,
-                sender=Sender(nation=principal.nation, agency=principal.agency, unit=None),
-                peer_nation=self._pair.peer_nation,
-                now_ms=now_ms,
-                new_id=lambda: new_uuid7(now_ms, self._entropy),
-                parent=None if parent is None else parent[0],
-                parent_content=None if parent is None else parent[1],
-            )
-            violations = examine_document(completed.document, catalogue=catalogue, now_ms=now_ms)
+    # --- the steps of one post, each raising what its agency is answered -----------------
+
+    def _check_schema(self, item: _Posted) -> None:
+        item.catalogue = self._schedule.at(item.now_ms)
+        # A whole message that passes needs nothing: completing costs half a validation.
+        if item.strict or _is_whole(item.document):
+            item.violations = departures(item.document, catalogue=item.catalogue)
+            # What its schema accepts is no draft: its agency hears of every rule that it breaks, as
+            # from the check without a node, also where the node could have filled something in.
+            if item.strict or not departs_from_schema(item.violations):
+                return
+        self._complete(item)
+
+    def _complete(self, item: _Posted) -> None:
+        """Fill in what a draft leaves to the node."""
+        parent, content = item.parent or (None, None)
+        now_ms, principal, catalogue = item.now_ms, item.principal, given(item.catalogue)
+        completed = complete(
+            item.document,
+            catalogue=catalogue,
+            sender=Sender(nation=principal.nation, agency=principal.agency, unit=None),
+            peer_nation=self._pair.peer_nation,
+            now_ms=now_ms,
+            new_id=lambda: new_uuid7(now_ms, self._entropy),
+            parent=parent,
+            parent_content=content,
+        )
+        item.document, item.seq_missing = completed.document, completed.seq_missing
+        item.violations = departures(item.document, catalogue=catalogue)
+
+    def _check_rules(self, item: _Posted) -> None:
+        violations = item.violations or broken_rules(
+            item.document, catalogue=given(item.catalogue), now_ms=item.now_ms
+        )
         if violations:
             raise RefusedError(violations)
-        type_id = completed.document["type"]
-        if not self._peer().names(type_id, catalogue.type(type_id).digest, (now_ms,)):
+
+    def _check_agreed(self, item: _Posted) -> None:
+        """Refuse a type that the peer holds in another version, or not at all."""
+        type_id: str = item.document["type"]
+        digest = given(item.catalogue).type(type_id).digest
+        if not self._peer().names(type_id, digest, (item.now_ms,)):
             raise TypeNotAgreedError(type_id)
-        header = header_of(
-            completed.document,
-            from_node=self._pair.node,
-            to_node=self._pair.peer_node,
-            type_digest=catalogue.type(type_id).digest,
+        item.header = header_of(
+            item.document, from_node=self._pair.node, to_node=self._pair.peer_node, type_digest=digest
         )
-        return Candidate(
-            principal=principal,
-            key=(principal.agency, key or completed.document["header"]["message_id"]),
-            digest=digest,
-            document=completed.document,
+
+    def _make_candidate(self, item: _Posted) -> None:
+        document, catalogue, header = item.document, given(item.catalogue), given(item.header)
+        item.candidate = Candidate(
+            principal=item.principal,
+            key=(item.principal.agency, item.key or document["header"]["message_id"]),
+            digest=item.digest,
+            document=document,
             catalogue=catalogue,
-            derived=derive(
-                completed.document, catalogue=catalogue, header=header, header_bytes=header.encode()
-            ),
-            message=None if completed.seq_missing else orjson.dumps(completed.document),
-            warnings=warnings_of(completed.document, catalogue.type(type_id), self.lists),
+            derived=derive(document, catalogue=catalogue, header=header, header_bytes=header.encode()),
+            message=None if item.seq_missing else orjson.dumps(document),
+            warnings=warnings_of(document, catalogue.type(header.type), self.lists),
+        )
+
+    def _seal(self, item: _Posted) -> None:
+        """Encrypt the message under a key of its own, unless its number is missing."""
+        candidate = given(item.candidate)
+        if candidate.message is not None:
+            candidate.sealed = self.seal(candidate, candidate.message)
+
+    def seal(self, candidate: Candidate, message: bytes) -> tuple[bytes, bytes]:
+        """Return the ciphertext of a message and its content key, wrapped for storage."""
+        return self._vault.seal(
+            message,
+            content_key=ContentKey(self._entropy.bytes(CONTENT_KEY_BYTES)),
+            header=candidate.derived.header_bytes,
+            message_id=candidate.message_id,
         )
 
 
@@ -317,12 +379,20 @@ def agency_actor(spki: bytes) -> Actor:
 
 def message_id_of(body: bytes) -> str | None:
     """Return the message id that a readable body names, which is its key unless it has another; or None."""
-    header = _parse(body).get("header")
+    header = _document_of(body).get("header")
     message_id = header.get("message_id") if isinstance(header, dict) else None
     return message_id if isinstance(message_id, str) else None
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def _digest(item: _Posted) -> None:
+    item.digest = digest_of(item.body)
+
+
+def _parse(item: _Posted) -> None:
+    item.document = _document_of(item.body)
+
+
+def _document_of(body: bytes) -> dict[str, Any]:
     try:
         return parse_json(body)
     except JsonRefusedError as error:
@@ -338,13 +408,19 @@ def _is_whole(document: dict[str, Any]) -> bool:
     return isinstance(conversation, dict) and "seq" in conversation
 
 
-def _check_sender(document: dict[str, Any], principal: Principal) -> None:
+def _check_sender(item: _Posted) -> None:
     """Refuse a message that names another agency than the certificate's as sender."""
-    header = document.get("header")
+    agency = item.principal.agency
+    header = item.document.get("header")
     sender = header.get("from") if isinstance(header, dict) else None
-    if isinstance(sender, dict) and sender.get("agency", principal.agency) != principal.agency:
+    if isinstance(sender, dict) and sender.get("agency", agency) != agency:
         msg = "header.from.agency is not the agency of the certificate"
         raise NotAllowedError(msg)
+
+
+def _find_parent(item: _Posted) -> None:
+    if not item.strict:
+        item.parent_id = _parent_needed(item.document)
 
 
 def _parent_needed(document: dict[str, Any]) -> bytes | None:

@@ -32,7 +32,7 @@ class Reception:
         """Wire it.
 
         Args:
-            vault: Re-wraps content keys for storage, opens answered messages for the rules.
+            vault: Opens answered messages for the rules.
             base: Place of index 0 of the mirror (`gateway.core.generation`).
         """
         self._vault = vault
@@ -137,7 +137,6 @@ class Reception:
             log_index=self._base + message.index,
             flags=" ".join(sorted(flags)),
             ciphertext=message.ciphertext,
-            # The box is not kept: from here on the content key lives under our storage key.
-            wrapped_key=self._vault.wrap(message.content_key, message_id=derived.header.message_id),
+            wrapped_key=message.wrapped_key,
             ending=derived.ending or end_with_target(document, memory),
         )

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import operator
 import os
 import sqlite3
 import time
@@ -41,6 +42,14 @@ _LEASE_KEY: Final = 0x656E74656E7465
 _LEASE_POLL_S: Final = 0.2
 _BUSY_TIMEOUT_MS: Final = 10_000
 _SCRUB_TIMEOUT_MS: Final = 500
+
+
+# The driver asks values of these three types whether they are not really of another one, by a look
+# for methods that none of them has: longer than all the rest of handing a value over. Told what they
+# become, themselves, it does not look.
+sqlite3.register_adapter(bytes, bytes.__bytes__)
+sqlite3.register_adapter(bool, operator.index)
+sqlite3.register_adapter(type(None), dict[None, None]().get)
 
 
 def keep_first(table: sa.Table) -> Callable[[str], sa.Executable]:

@@ -39,7 +39,7 @@ _bind: Final = sa.bindparam
 _m: Final = messages.c
 _i: Final = inbox.c
 
-_INSERT: Final = Statement(sa.insert(inbox), row=[column.name for column in inbox.columns])
+_INSERT: Final = Statement(sa.insert(inbox), row=("agency", "number", "rank", "entry_index"))
 _KNOWN: Final = ListStatement(lambda items: sa.select(_m.message_id).where(_m.message_id.in_(items)))
 _REFUSED: Final = ListStatement(
     lambda items: sa.select(refusals.c.message_id).where(refusals.c.message_id.in_(items))
@@ -79,8 +79,10 @@ _RECEIPT_OF: Final = Statement(
 
 _ADDRESSED: Final = ListStatement(
     lambda items: (
-        sa.select(_m.message_id, _m.number, _m.to_agencies, _i.collected_ms)
-        .select_from(messages.join(inbox, sa.and_(_i.agency == _bind("by"), _i.number == _m.number)))
+        sa.select(_m.message_id, _m.number, _m.to_agencies, _i.number, _i.collected_ms)
+        # An outer join has one order, messages first. An inner one has two, and from a dozen ids on
+        # SQLite would rather walk everything that the agency ever received.
+        .select_from(messages.outerjoin(inbox, sa.and_(_i.agency == _bind("by"), _i.number == _m.number)))
         .where(_m.message_id.in_(items), _m.outgoing.is_(False))
     )
 )
@@ -187,7 +189,7 @@ class SqlInbox:
         self._session.many(
             _INSERT,
             [
-                (agency, number, message.rank, message.log_index, None, None)
+                (agency, number, message.rank, message.log_index)
                 for number, message in enumerate(messages, first)
                 for agency in dict.fromkeys(message.to_agencies)
             ],
@@ -237,9 +239,11 @@ class SqlInbox:
         """
         collected: dict[bytes, tuple[int, bool]] = {}
         new: dict[int, list[str]] = {}
-        for message_id, number, to_agencies, before_ms in self._session.listed(
+        for message_id, number, to_agencies, addressed, before_ms in self._session.listed(
             _ADDRESSED, message_ids, by=agency
         ):
+            if addressed is None:
+                continue
             is_new = before_ms is None
             collected[message_id] = (at_ms if is_new else before_ms, is_new)
             if is_new:

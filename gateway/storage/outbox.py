@@ -41,7 +41,7 @@ class SqlOutbox:
         self._session.many(
             sql.INSERT_ADDRESSEE,
             [
-                (number, position, agency, None, None)
+                (number, position, agency)
                 for number, message in enumerate(messages, first)
                 for position, agency in enumerate(dict.fromkeys(message.to_agencies))
             ],

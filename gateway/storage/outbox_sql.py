@@ -37,9 +37,7 @@ def _literal(state: State) -> sa.ColumnElement[Any]:
 
 # --- waiting -------------------------------------------------------------------------
 
-INSERT_ADDRESSEE: Final = Statement(
-    sa.insert(addressees), row=("number", "position", "agency", "collected_ms", "log_index")
-)
+INSERT_ADDRESSEE: Final = Statement(sa.insert(addressees), row=("number", "position", "agency"))
 RAISE: Final = Statement(
     sa.update(messages)
     .where(

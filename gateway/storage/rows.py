@@ -31,8 +31,15 @@ MESSAGE: Final[tuple[sa.Column[Any], ...]] = tuple(tables.messages.columns)
 
 WIDTH: Final = len(MESSAGE)
 
+_NOT_YET: Final = frozenset(
+    {"sent_ms", "delivered_ms", "decided_ms", "receipt_index", "exception", "rule", "was"}
+)
+"""Columns for which no message has a value when it is stored. Handing a NULL over costs what a value
+costs, so a new row leaves them out."""
+
 _INSERT_MESSAGE: Final = Statement(
-    sa.insert(tables.messages), row=[column.name for column in tables.messages.columns]
+    sa.insert(tables.messages),
+    row=[column.name for column in tables.messages.columns if column.name not in _NOT_YET],
 )
 _INSERT_CONTENT: Final = Statement(sa.insert(tables.contents), row=("number", "ciphertext", "wrapped_key"))
 
@@ -155,14 +162,7 @@ def _message_values(number: int, message: NewMessage, *, held: bool) -> Row:
         message.log_index,
         message.audit_index,
         0,
-        None,
-        None,
-        None,
-        None,
-        None,
-        None,
         message.flags,
-        None,
         None if retention is None else retention.erase_ms,
         None if retention is None else int(retention.ground),
         held,

@@ -39,7 +39,8 @@ class Statement:
         Args:
             statement: Core construct, or a function of the dialect's name.
             row: For `Session.many`: names of the values of a row. Checked against the
-                compiled text, so that a row can never land in the wrong columns.
+                compiled text, so that a row can never land in the wrong columns. An insert
+                leaves the other columns of its table out.
         """
         self._statement = statement
         self._row = tuple(row)
@@ -53,7 +54,7 @@ class Statement:
             statement = self._statement
             if callable(statement):
                 statement = statement(dialect.name)
-            found = _compile(statement, dialect)
+            found = _compile(statement, dialect, columns=self._row)
             if self._row and (found[1] != self._row or found[2]):
                 msg = f"a row is {self._row}, the statement wants {found[1]}"
                 raise TypeError(msg)
@@ -129,9 +130,19 @@ def padded(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values + values[-1:] * (size - count)
 
 
-def _compile(statement: sa.Executable, dialect: sa.Dialect) -> Compiled:
+def _compile(statement: sa.Executable, dialect: sa.Dialect, columns: tuple[str, ...] = ()) -> Compiled:
     options = {"render_postcompile": True}
-    compiled = cast("sa.ClauseElement", statement).compile(dialect=dialect, compile_kwargs=options)
-    names = tuple(cast("SQLCompiler", compiled).positiontup or ())
-    constants = {name: value for name, value in compiled.params.items() if value is not None}
-    return str(compiled), names, constants
+    compiler = cast(
+        "SQLCompiler",
+        cast("sa.ClauseElement", statement).compile(
+            dialect=dialect,
+            column_keys=list(columns) if columns and isinstance(statement, sa.Insert) else None,
+            compile_kwargs=options,
+        ),
+    )
+    constants = {
+        name: bind.value
+        for name, bind in compiler.binds.items()
+        if bind.value is not None and not bind.required
+    }
+    return str(compiler), tuple(compiler.positiontup or ()), constants

@@ -13,19 +13,26 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from scripts._bench.backlog import run_backlog
+from scripts._bench.distance import run_distance
+from scripts._bench.growth import run_growth
 from scripts._bench.helper import ROOT, HelperError
 from scripts._bench.loads import LoadError
 from scripts._bench.machine import describe
+from scripts._bench.mixed import run_mixed
 from scripts._bench.nodes import NodeError
 from scripts._bench.options import Options
-from scripts._bench.parts import MORE_PARTS, PARTS, run_rounds
+from scripts._bench.parts import LOADS, PARTS, run_rounds
 from scripts._bench.profiling import ProfileError, find_py_spy, share_lines
+from scripts._bench.quantiles import side_by_side
 from scripts._bench.report import append_history, make_report, print_report
+
+APART: Final = {"mixes": run_mixed, "backlog": run_backlog, "growth": run_growth, "distance": run_distance}
+"""Parts that have nodes of their own, and run once."""
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -33,11 +40,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure two nodes on this machine.")
     add = parser.add_argument
     add("--quick", action="store_true", help="one short round and a small backlog: under two minutes")
-    add("--part", action="append", choices=(*PARTS, *MORE_PARTS), help="run this part only; may be repeated")
+    add("--part", action="append", choices=PARTS, help="run this part only; may be repeated")
     add("--rounds", type=int, help="rounds of the loads (3; quick: 1)")
-    add("--seconds", type=float, help="about how long each load posts (8; quick: 4)")
+    add("--seconds", type=float, help="about how long each load posts (8; quick: 3)")
     add("--count", type=int, help="messages of each closed load, instead of --seconds")
-    add("--backlog", type=int, help="messages of the backlog (100000; quick: 10000)")
+    add("--backlog", type=int, help="messages of the backlog (1000000; quick: 10000)")
+    add("--log", type=int, help="entries of the long log, in thousands of them (10000000; quick: 100000)")
     add("--no-collect", action="store_true", help="no consumer: a load ends when all is received")
     add("--profile", type=Path, metavar="DIR", help="profile both nodes under each load with py-spy")
     add("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
@@ -58,8 +66,12 @@ def main(arguments: list[str]) -> int:
         folder=given.home,
         parts=given.part or PARTS,
         rounds=given.rounds or (1 if given.quick else 3),
-        seconds=given.seconds or (4.0 if given.quick else 8.0),
-        backlog=given.backlog or (10_000 if given.quick else 100_000),
+        seconds=given.seconds or (3.0 if given.quick else 8.0),
+        backlog=given.backlog or (10_000 if given.quick else 1_000_000),
+        accepted=2_000 if given.quick else 100_000,
+        log_entries=given.log or (100_000 if given.quick else 10_000_000),
+        slices=2 if given.quick else 5,
+        slice_messages=1_000 if given.quick else 4_000,
         count=given.count,
         collect=not given.no_collect,
         keep=given.keep,
@@ -76,16 +88,16 @@ def main(arguments: list[str]) -> int:
         if options.profile is not None:
             find_py_spy()
         loads: dict[str, Any] = {"rounds": []}
-        if set(options.parts) - {"backlog"}:
+        if {"blocks", *LOADS} & set(options.parts):
             loads = run_rounds(options, say)
-        backlog = run_backlog(options, say) if "backlog" in options.parts else None
+        apart = {name: run(options, say) for name, run in APART.items() if name in options.parts}
     except (LoadError, NodeError, HelperError, ProfileError) as error:
         print(f"scripts/bench: {error}", file=sys.stderr)
         return 1
     report = make_report(
-        rounds=loads["rounds"],
+        rounds=side_by_side(loads["rounds"], apart.get("mixes", {}).get("rounds", [])),
         loads=loads,
-        backlog=backlog,
+        apart=apart,
         machine=describe(options.folder) | {"bound": options.bound},
         elapsed_s=time.monotonic() - began,
         quick=options.quick,

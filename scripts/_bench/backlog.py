@@ -2,6 +2,8 @@
 
 What has to hold: the sender's memory does not grow with what waits; what waits is sent in
 order of precedence, then of acceptance; and an urgent message does not wait behind it.
+The last hundred thousand messages are posted to the node, those before them are written into its
+database while it is stopped, as it would have done (`scripts._bench.waiting`).
 FLASH alerts are sent twice: some after the backlog and before the peer returns, which have
 to be the first that it gets, and then ten a second while the backlog drains, whose time
 to the receipt is measured.
@@ -11,16 +13,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Final
 
 from scripts._bench.helper import Helper
-from scripts._bench.loads import BULK, Load, LoadError, Stage
+from scripts._bench.loads import BULK, Load, Stage, check_posted
 from scripts._bench.measure import memory_bytes, reset_memory_peak
+from scripts._bench.nodes import Nodes
 from scripts._bench.options import Options, fresh_nodes
 from scripts._bench.quantiles import summary
 from scripts._bench.records import Journey, Progress, journeys
 from scripts._bench.verification import verify
+from scripts._bench.waiting import fill_outbox
 
 WARM_UP: Final = 500
 CHUNK: Final = 10_000
@@ -41,36 +46,52 @@ def run_backlog(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
         with nodes.running(), Helper("load", str(setup)) as generator:
             stage = Stage(nodes, generator, None)
             stage.run(replace(BULK, name="warm-up"), WARM_UP)
-            say(f"backlog: the peer goes, {options.backlog} messages are accepted")
             nodes["US"].stop()
-            progress = Progress(nodes["FR"].database)
-            try:
+            with closing(Progress(nodes["FR"].database)) as progress:
                 before = progress.newest()
-                result = _accept(stage, options.backlog)
+            accepted = min(options.accepted, options.backlog)
+            empty_bytes = memory_bytes(nodes["FR"].pid, "VmRSS")
+            # Nothing of this process may have the database open while it is filled.
+            _fill(nodes, options.backlog - accepted, say)
+            with closing(Progress(nodes["FR"].database)) as progress:
+                say(f"backlog: the peer is away, {accepted} messages are accepted")
+                result = _accept(stage, options.backlog - accepted, accepted)
                 say("backlog: the peer returns")
                 result |= _drain(stage, setup_path=str(setup), before=before, progress=progress)
-            finally:
-                progress.close()
+            result["memory_empty_bytes"] = empty_bytes
             return result
 
 
-def _accept(stage: Stage, count: int) -> dict[str, Any]:
-    """Let the node accept the backlog; return what it cost."""
+def _fill(nodes: Nodes, count: int, say: Callable[[str], None]) -> None:
+    """Stop the sender, let so many messages wait in its database, and start it again."""
+    if not count:
+        return
+    say(f"backlog: {count} messages are made")
+    sender = nodes["FR"]
+    sender.stop()
+    fill_outbox(sender.home, count, accepted=nodes.folder / "accepted.txt")
+    sender.start()
+    sender.await_port()
+
+
+def _accept(stage: Stage, waiting: int, count: int) -> dict[str, Any]:
+    """Let the node accept the rest of the backlog; return what it cost."""
     node = stage.nodes["FR"]
     reset_memory_peak(node.pid)
-    memory = {0: memory_bytes(node.pid, "VmRSS")}
+    memory = {waiting: memory_bytes(node.pid, "VmRSS")}
     elapsed_s = 0.0
     for begun in range(0, count, CHUNK):
         posted = _post(stage, BULK, min(CHUNK, count - begun))
         elapsed_s += posted["elapsed_s"]
-        memory[begun + posted["accepted"]] = memory_bytes(node.pid, "VmRSS")
+        memory[waiting + begun + posted["accepted"]] = memory_bytes(node.pid, "VmRSS")
     _post(stage, replace(ALERTS, rate=None), EARLY_ALERTS)
     return {
-        "messages": count,
+        "messages": waiting + count,
+        "accepted": count,
         "accepted_per_s": count / elapsed_s,
         "memory_bytes": {str(messages): size for messages, size in memory.items()},
-        "memory_before_bytes": memory[0],
-        "memory_after_bytes": memory[count],
+        "memory_before_bytes": memory[waiting],
+        "memory_after_bytes": memory[waiting + count],
         "memory_peak_accepting_bytes": memory_bytes(node.pid, "VmHWM"),
     }
 
@@ -103,6 +124,7 @@ def _drain(stage: Stage, *, setup_path: str, before: int, progress: Progress) ->
         "flash_accepted_to_received_ms": summary([item.received_ms - item.accepted_ms for item in behind]),
         "flash_due_to_received_ms": summary([item.received_ms - due_ms[item.message_id] for item in behind]),
         "memory_peak_draining_bytes": memory_bytes(sender.pid, "VmHWM"),
+        "memory_peak_receiver_bytes": memory_bytes(receiver.pid, "VmHWM"),
         "sent_out_of_order": out_of_order(backlog),
         "verified": verified,
     }
@@ -137,7 +159,5 @@ def out_of_order(backlog: Sequence[Journey]) -> int:
 def _post(stage: Stage, load: Load, count: int) -> dict[str, Any]:
     stage.generator.ask(do="prepare", **load.plan(count))
     posted = stage.generator.ask(do="go")
-    if posted["accepted"] != posted["posted"]:
-        msg = f"{load.name}: {posted['refused']} of {posted['posted']} refused: {posted['problems']}"
-        raise LoadError(msg)
+    check_posted(load, posted)
     return posted

@@ -6,15 +6,20 @@ as theirs and not as the measurement's.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import orjson
+
+_CLONE_NEWNET = 0x40000000
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOP_S = 20.0
@@ -27,9 +32,10 @@ class HelperError(Exception):
 class Helper:
     """A process of the benchmark, seen from the one that measures."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
-        """Start ``scripts._bench.<module>``."""
+    def __init__(self, module: str, *arguments: str, namespace: int | None = None) -> None:
+        """Start ``scripts._bench.<module>``, in a network namespace if one is given."""
         self.name = module
+        enter = None if namespace is None else partial(enter_namespace, namespace)
         self._process = subprocess.Popen(
             (sys.executable, "-m", f"scripts._bench.{module}", *arguments),
             cwd=ROOT,
@@ -37,6 +43,7 @@ class Helper:
             stdout=subprocess.PIPE,
             # Ctrl-C is for the benchmark, which then ends its processes in order.
             start_new_session=True,
+            preexec_fn=enter,  # noqa: PLW1509 - this process has no threads
         )
 
     @property
@@ -105,3 +112,28 @@ def answer(document: Mapping[str, Any] | Sequence[Any]) -> None:
         # The interpreter would try to flush once more on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def enter_namespace(namespace: int) -> None:
+    """Let this thread be in a network namespace from now on.
+
+    Args:
+        namespace: Open file of it.
+    """
+    if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@contextmanager
+def inside(namespace: int | None) -> Iterator[None]:
+    """Be in a network namespace as long as the context is open; None is where one is."""
+    if namespace is None:
+        yield
+        return
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        enter_namespace(namespace)
+        yield
+    finally:
+        enter_namespace(own)
+        os.close(own)

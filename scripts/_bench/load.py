@@ -13,11 +13,9 @@ Run as ``python -m scripts._bench.load SETUP``; see `scripts._bench.helper`.
 from __future__ import annotations
 
 import os
-import random
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, time
@@ -26,56 +24,16 @@ from typing import Any
 import orjson
 
 from scripts._bench.helper import answer, questions
-from scripts._bench.messages import Template, make_templates, make_urgent_template, stamped
+from scripts._bench.messages import Template
+from scripts._bench.mixes import templates_of
+from scripts._bench.plans import Plan, Request, due_times, make_requests
 from scripts._bench.quantiles import summary
-from scripts._bench.wire import Answer, Connection, Endpoint, Wire, WireError, post_request
+from scripts._bench.wire import Answer, Connection, Endpoint, Wire, WireError
 
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
 ACCEPTED_LINE = b'{"status":202,'
 LONGEST_TURN_S = 0.5
 FIRST_RETRY_S = 0.05
 KEPT_PROBLEMS = 5
-
-
-@dataclass(slots=True)
-class Request:
-    """A request that is ready to be sent.
-
-    Attributes:
-        agency: Who posts it.
-        data: Its bytes, head and body.
-        ids: Ids of its messages.
-        due_s: When it is due on the monotonic clock; of a closed load, when it was first sent.
-    """
-
-    agency: str
-    data: bytes
-    ids: list[str]
-    due_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A load to put on the nodes.
-
-    Attributes:
-        nations: Sending nations.
-        lines: Messages a request: 1 posts each by itself, more are a batch.
-        count: Messages in all.
-        connections: Connections in all.
-        rate: Messages a second of an open load; None is a closed one.
-        arrivals: ``fixed`` or ``poisson``, of an open load.
-        urgent: Send FLASH alerts instead of the ordinary mix.
-    """
-
-    nations: Sequence[str]
-    lines: int
-    count: int
-    connections: int
-    rate: float | None = None
-    arrivals: str = "fixed"
-    urgent: bool = False
 
 
 class Run:
@@ -103,6 +61,7 @@ class Run:
         self.lags_s: list[float] = []
         self.due: list[tuple[str, float]] = []
         self.refused = 0
+        self.turned_away = 0
         self.pushed_back = 0
         self.problems: list[str] = []
         self._left = len(self.requests)
@@ -119,9 +78,11 @@ class Run:
         return {
             "started_ms": started_wall * 1_000,
             "elapsed_s": ended - started,
-            "posted": sum(len(request.ids) for request in self.requests),
+            "posted": sum(len(request.ids) - len(request.spoiled) for request in self.requests),
             "accepted": len(self.accepted),
             "refused": self.refused,
+            "spoiled": sum(len(request.spoiled) for request in self.requests),
+            "turned_away": self.turned_away,
             "pushed_back": self.pushed_back,
             "problems": self.problems,
             "answer_ms": summary([1_000 * value for value in self.latencies_s]),
@@ -192,58 +153,19 @@ class Run:
         else:
             verdicts = [line.startswith(ACCEPTED_LINE) for line in reply.body.splitlines()]
             verdicts += [False] * (len(request.ids) - len(verdicts))
-        if all(verdicts):
+        if all(verdicts) and not request.spoiled:
             self.accepted += request.ids
             return
-        self.accepted += [i for i, good in zip(request.ids, verdicts, strict=True) if good]
-        self.refused += verdicts.count(False)
-        if len(self.problems) < KEPT_PROBLEMS:
-            lines = reply.body.splitlines()
-            bad = next((line for line in lines if not line.startswith(ACCEPTED_LINE)), b"")
-            self.problems.append(f"{reply.status} {bad[:300].decode('utf-8', 'replace')}")
-
-
-def make_requests(plan: Plan, templates: Sequence[Template]) -> list[Request]:
-    """Return the requests of a load, those of different agencies in turn."""
-    waiting: dict[str, list[tuple[str, bytes]]] = {}
-    requests: list[Request] = []
-
-    def flush(agency: str) -> None:
-        group = waiting.pop(agency)
-        ids = [message_id for message_id, _ in group]
-        if plan.lines == 1:
-            data = post_request("/v1/messages", group[0][1], JSON)
-        else:
-            data = post_request("/v1/messages:batch", b"\n".join(body for _, body in group), NDJSON)
-        requests.append(Request(agency=agency, data=data, ids=ids))
-
-    for template, message_id, body in stamped(templates, plan.count):
-        group = waiting.setdefault(template.agency, [])
-        group.append((message_id, body))
-        if len(group) == plan.lines:
-            flush(template.agency)
-    for agency in list(waiting):
-        flush(agency)
-    return requests
-
-
-def due_times(count: int, per_s: float, arrivals: str) -> list[float]:
-    """Return when each of ``count`` requests is due, in seconds from the start.
-
-    Args:
-        count: Number of requests.
-        per_s: Mean rate.
-        arrivals: ``fixed`` distances, or ``poisson``: independent ones, the same in every run.
-    """
-    if arrivals == "fixed":
-        return [number / per_s for number in range(count)]
-    chance = random.Random(1)  # noqa: S311 - arrivals, not secrets
-    moments: list[float] = []
-    moment = 0.0
-    for _ in range(count):
-        moments.append(moment)
-        moment += chance.expovariate(per_s)
-    return moments
+        bad = request.spoiled
+        judged = list(zip(request.ids, verdicts, strict=True))
+        self.accepted += [i for i, good in judged if good and i not in bad]
+        self.turned_away += sum(i in bad for i, good in judged if not good)
+        wrong = [place for place, (i, good) in enumerate(judged) if good is (i in bad)]
+        self.refused += len(wrong)
+        if wrong and len(self.problems) < KEPT_PROBLEMS:
+            lines = reply.body.splitlines() if self.plan.lines > 1 else [reply.body]
+            line = lines[wrong[0]] if wrong[0] < len(lines) else b""
+            self.problems.append(f"{reply.status} {line[:300].decode('utf-8', 'replace')}")
 
 
 def hurry() -> bool:
@@ -267,17 +189,24 @@ def main(setup: dict[str, Any]) -> None:
     }
     hurry()
     now = datetime.now(UTC)
-    ordinary = {nation: make_templates(nation, now=now) for nation in setup["nations"]}
-    urgent = {nation: [make_urgent_template(nation, now=now)] for nation in setup["nations"]}
+    # Large messages take seconds to find: they are made when they are first asked for.
+    made: dict[tuple[str, str], Sequence[Template]] = {
+        (mix, nation): templates_of(mix, nation, now=now)
+        for mix in ("flat", "urgent")
+        for nation in setup["nations"]
+    }
     accepted = Path(setup["accepted"])
     run: Run | None = None
     for question in questions():
         try:
             if question.pop("do") == "prepare":
                 plan = Plan(**question)
-                source = urgent if plan.urgent else ordinary
+                mix = "urgent" if plan.urgent else plan.mix
+                for nation in plan.nations:
+                    if (mix, nation) not in made:
+                        made[mix, nation] = templates_of(mix, nation, now=now)
                 # Nations in turn: FR, US, FR, … where both send.
-                rows = zip(*(source[nation] for nation in plan.nations), strict=True)
+                rows = zip(*(made[mix, nation] for nation in plan.nations), strict=True)
                 run = Run(plan, endpoints, [template for row in rows for template in row])
                 answer({"requests": len(run.requests)})
             elif run is not None:

@@ -14,6 +14,10 @@ from scripts._bench.records import Progress, bundles_of, journeys, way_of
 
 POLL_S: Final = 0.1
 STALLED_S: Final = 120.0
+LEAST: Final = 1_000
+MOST: Final = 200_000
+"""Bounds of a closed load, in messages."""
+
 LAG_SHARE: Final = 0.1
 """A generator whose own lag p99 exceeds this share of the reported p99 has measured itself."""
 
@@ -24,7 +28,7 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """A load by name; the fields are those of `scripts._bench.load.Plan`."""
+    """A load by name; the fields are those of `scripts._bench.plans.Plan`."""
 
     name: str
     lines: int
@@ -33,6 +37,8 @@ class Load:
     rate: float | None = None
     arrivals: str = "fixed"
     urgent: bool = False
+    mix: str = "flat"
+    invalid: float = 0.0
 
     def plan(self, count: int) -> dict[str, Any]:
         """Return the question that prepares it."""
@@ -44,6 +50,8 @@ class Load:
             "rate": self.rate,
             "arrivals": self.arrivals,
             "urgent": self.urgent,
+            "mix": self.mix,
+            "invalid": self.invalid,
         }
 
 
@@ -102,11 +110,10 @@ class Stage:
         commits = CommitCount({nation: node.database for nation, node in self.nodes.by_nation.items()})
         cpu = CpuCount(self.pids())
         posted = self.generator.ask(do="go")
-        if posted["accepted"] != posted["posted"]:
-            msg = f"{load.name}: {posted['refused']} of {posted['posted']} refused: {posted['problems']}"
-            raise LoadError(msg)
+        check_posted(load, posted)
         self.await_end(list(progress.values()), link)
-        cpu_us = cpu.result(posted["accepted"])
+        messages = posted["accepted"] + posted["turned_away"]
+        cpu_us = cpu.result(messages)
         commits_per_s = commits.result()
         carried = link.total()
         return {
@@ -114,7 +121,7 @@ class Stage:
             "rate_asked": load.rate,
             "cpu_us_per_message": cpu_us,
             "commits_per_s": commits_per_s,
-            "link_bytes_per_message": None if carried is None else carried / posted["accepted"],
+            "link_bytes_per_message": None if carried is None else carried / messages,
             "memory_peak_bytes": {
                 nation: memory_bytes(node.pid, "VmHWM") for nation, node in self.nodes.by_nation.items()
             },
@@ -159,6 +166,25 @@ class Stage:
         return result
 
 
+def count_for(per_s: float, seconds: float) -> int:
+    """Return how many messages a closed load needs to last about so long, in whole hundreds."""
+    return int(min(max(per_s * seconds, LEAST), MOST)) // 100 * 100
+
+
+def check_posted(load: Load, posted: Mapping[str, Any]) -> None:
+    """Check that the nodes accepted what is valid and refused what is not.
+
+    Raises:
+        LoadError: They did not.
+    """
+    if posted["accepted"] != posted["posted"] or posted["turned_away"] != posted["spoiled"]:
+        msg = (
+            f"{load.name}: {posted['accepted']} of {posted['posted']} valid messages accepted, "
+            f"{posted['turned_away']} of {posted['spoiled']} invalid ones refused: {posted['problems']}"
+        )
+        raise LoadError(msg)
+
+
 def is_void(*, lag: Mapping[str, float], answer: Mapping[str, float]) -> bool:
     """Return whether the generator was so late itself that an open run says nothing.
 
@@ -177,4 +203,5 @@ def _posting(posted: dict[str, Any]) -> dict[str, Any]:
         "lag_ms": lag,
         "void": is_void(lag=lag, answer=answer),
         "pushed_back": posted["pushed_back"],
+        "turned_away": posted["turned_away"],
     }

@@ -77,7 +77,7 @@ def make_templates(nation: str, *, now: datetime, size: int = MESSAGE_BYTES) -> 
     """
     templates = [
         _template(document, now=now, size=size)
-        for document in _openers(nation, now)
+        for document in openers(nation, now)
         if document["type"] != URGENT
     ]
     return [template for template in templates if template is not None]
@@ -85,7 +85,7 @@ def make_templates(nation: str, *, now: datetime, size: int = MESSAGE_BYTES) -> 
 
 def make_urgent_template(nation: str, *, now: datetime, size: int = MESSAGE_BYTES) -> Template:
     """Return a template of a FLASH alert."""
-    for document in _openers(nation, now):
+    for document in openers(nation, now):
         template = _template(document, now=now, size=size) if document["type"] == URGENT else None
         if template is not None:
             return template
@@ -112,7 +112,7 @@ def stamped(templates: Sequence[Template], count: int) -> Iterator[tuple[Templat
         yield template, message_id, template.at(message_id.encode("ascii"), created_at)
 
 
-def _openers(nation: str, now: datetime) -> Iterator[dict[str, Any]]:
+def openers(nation: str, now: datetime) -> Iterator[dict[str, Any]]:
     """Yield the examples that open a conversation, as this nation would send them."""
     traffic = Traffic()
     for example in example_messages():
@@ -156,26 +156,30 @@ def _from_the_other_side(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _template(document: dict[str, Any], *, now: datetime, size: int) -> Template | None:
-    """Return a template of exactly ``size`` bytes, or None if the catalogue refuses the document."""
-    if not _is_valid(document, now):
-        return None
+def template_of(document: dict[str, Any], *, now: datetime, size: int) -> Template:
+    """Return a template of a valid document, brought as near to ``size`` bytes as its schema allows."""
     _shorten(document, now, size)
     _lengthen(document, now, size)
-    body = orjson.dumps(document)
-    if len(body) != size or not _is_valid(document, now):
-        return None
     header = document["header"]
     return Template(
         agency=header["from"]["agency"],
         type=document["type"],
-        body=body,
+        body=orjson.dumps(document),
         message_id=header["message_id"].encode("ascii"),
         created_at=header["created_at"].encode("ascii"),
     )
 
 
-def _is_valid(document: Mapping[str, Any], now: datetime) -> bool:
+def _template(document: dict[str, Any], *, now: datetime, size: int) -> Template | None:
+    """Return a template of exactly ``size`` bytes, or None if the catalogue has none of this kind."""
+    if not is_valid(document, now):
+        return None
+    template = template_of(document, now=now, size=size)
+    return template if len(template.body) == size else None
+
+
+def is_valid(document: Mapping[str, Any], now: datetime) -> bool:
+    """Return whether the catalogue accepts a message."""
     examination = examine(
         orjson.dumps(document), catalogue=read_catalogue(), now_ms=int(now.timestamp() * 1_000)
     )
@@ -185,12 +189,12 @@ def _is_valid(document: Mapping[str, Any], now: datetime) -> bool:
 def _shorten(document: dict[str, Any], now: datetime, size: int) -> None:
     """Leave out parts of the payload, the largest that fit first, until it is no longer than ``size``."""
     while (excess := len(orjson.dumps(document)) - size) > 0:
-        parts = sorted(_parts(document["payload"]), key=lambda part: -part[0])
+        found = sorted(parts(document["payload"]), key=lambda part: -part[0])
         # The smallest part that is enough, else the largest of all.
-        parts.sort(key=lambda part: part[0] if part[0] >= excess else 1_000_000 - part[0])
-        for _, container, key in parts:
+        found.sort(key=lambda part: part[0] if part[0] >= excess else 1_000_000 - part[0])
+        for _, container, key in found:
             removed = container.pop(key)
-            if _is_valid(document, now):
+            if is_valid(document, now):
                 break
             if isinstance(container, list):
                 container.insert(key, removed)
@@ -200,7 +204,7 @@ def _shorten(document: dict[str, Any], now: datetime, size: int) -> None:
             return
 
 
-def _parts(value: Any) -> Iterator[tuple[int, Any, Any]]:
+def parts(value: Any) -> Iterator[tuple[int, Any, Any]]:
     """Yield every member and item with its length, its container and its key."""
     keys: Sequence[Any] = ()
     if isinstance(value, dict):
@@ -209,14 +213,14 @@ def _parts(value: Any) -> Iterator[tuple[int, Any, Any]]:
         keys = range(len(value))
     for key in keys:
         yield len(orjson.dumps(value[key])), value, key
-        yield from _parts(value[key])
+        yield from parts(value[key])
 
 
 def _lengthen(document: dict[str, Any], now: datetime, size: int) -> None:
     """Write more into the free texts, the longest first, until the document has ``size`` bytes."""
     texts = [
         (container, key)
-        for _, container, key in sorted(_parts(document["payload"]), key=lambda part: -part[0])
+        for _, container, key in sorted(parts(document["payload"]), key=lambda part: -part[0])
         if isinstance(container[key], str)
         and len(container[key]) >= _MORE_THAN_A_WORD
         and " " in container[key]
@@ -227,7 +231,7 @@ def _lengthen(document: dict[str, Any], now: datetime, size: int) -> None:
         while missing > 0:
             filler = (" " + _FILLER * (missing // len(_FILLER) + 1))[:missing].rstrip()
             container[key] = text + filler + "." * (missing - len(filler))
-            if _is_valid(document, now):
+            if is_valid(document, now):
                 break
             container[key] = text
             missing //= 2

@@ -15,9 +15,10 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import IO, Any
@@ -25,9 +26,9 @@ from typing import IO, Any
 import orjson
 
 from gateway.client.identity import open_context
-from gateway.keyring.config_file import Ports
-from gateway.keyring.demo import make_demo_homes
-from scripts._bench.helper import ROOT
+from gateway.keyring.config_file import Addresses, Ports
+from gateway.keyring.demo import Place, make_homes
+from scripts._bench.helper import ROOT, enter_namespace, inside
 from scripts._bench.messages import NATIONS, agencies_of
 from scripts._bench.wire import HOST
 
@@ -46,7 +47,13 @@ class NodeProcess:
     """One node as a process."""
 
     def __init__(
-        self, nation: str, home: Path, ports: Ports, log: Path, cores: frozenset[int] | None = None
+        self,
+        nation: str,
+        home: Path,
+        ports: Ports,
+        log: Path,
+        cores: frozenset[int] | None = None,
+        namespace: int | None = None,
     ) -> None:
         """Describe it; `start` starts it.
 
@@ -56,12 +63,14 @@ class NodeProcess:
             ports: Where it listens.
             log: File that takes its events.
             cores: Cores that it may run on; None for all.
+            namespace: Network namespace that it runs in, an open file; None for this process's own.
         """
         self.nation = nation
         self.home = home
         self.ports = ports
         self.log = log
         self._cores = cores
+        self._namespace = namespace
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -98,7 +107,7 @@ class NodeProcess:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - this process has no threads
+            preexec_fn=partial(_prepare, self._namespace),  # noqa: PLW1509 - this process has no threads
         )
 
     def await_port(self) -> None:
@@ -123,14 +132,17 @@ class NodeProcess:
 
     def get_agency(self, path: str) -> Any:
         """Return the JSON that the agency port answers to the first agency, or None."""
-        return _get(self.agency_folder(agencies_of(self.nation)[0]), self.ports.agency, path)
+        with inside(self._namespace):
+            return _get(self.agency_folder(agencies_of(self.nation)[0]), self.ports.agency, path)
 
     def agency_folder(self, agency: str) -> Path:
         """Return the folder with the certificate of an agency."""
         return self.home / "agencies" / agency
 
     def _is_ready(self) -> bool:
-        return _get(self.home / "operators" / "OPERATOR", self.ports.operator, "/health/ready") is not None
+        with inside(self._namespace):
+            operator = self.home / "operators" / "OPERATOR"
+            return _get(operator, self.ports.operator, "/health/ready") is not None
 
     def _wait(self, what: str, is_so: Any) -> None:
         deadline = time.monotonic() + START_S
@@ -154,23 +166,38 @@ def _half(place: int) -> frozenset[int] | None:
 class Nodes:
     """Both nodes and their folder."""
 
-    def __init__(self, folder: Path, *, bound: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bound: bool = False,
+        addresses: Mapping[str, str] | None = None,
+        namespaces: Mapping[str, int] | None = None,
+    ) -> None:
         """Make the homes in ``folder``, which has to be empty.
 
         Args:
             folder: Where homes and logs are.
             bound: Each node gets half of the cores for itself, as if it had a machine of its own.
+            addresses: Where each nation's peer port listens; on the loopback interface if None.
+            namespaces: Network namespace of each node, an open file; this process's own if None.
         """
         self.folder = folder
         base = free_port_base()
-        make_demo_homes(folder, now=datetime.now(UTC), port_base=base)
+        ports = {nation: Ports.from_base(base, nation) for nation in NATIONS}
+        places = {
+            nation: Place(addresses=Addresses(peer=address), host=address)
+            for nation, address in (addresses or {}).items()
+        }
+        make_homes(folder, ports=ports, now=datetime.now(UTC), places=places or None)
         self.by_nation = {
             nation: NodeProcess(
                 nation,
                 folder / nation.lower(),
-                Ports.from_base(base, nation),
+                ports[nation],
                 folder / f"{nation.lower()}.log",
                 _half(place) if bound else None,
+                (namespaces or {}).get(nation),
             )
             for place, nation in enumerate(NATIONS)
         }
@@ -250,9 +277,11 @@ def _are_free(numbers: Sequence[int]) -> bool:
     return True
 
 
-def _end_with_parent() -> None:
-    """Make the kernel end a node whose benchmark was killed, so that none is left behind."""
+def _prepare(namespace: int | None) -> None:
+    """Make the kernel end a node whose benchmark was killed, and let it be where it is to run."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if namespace is not None:
+        enter_namespace(namespace)
 
 
 def _get(folder: Path, port: int, path: str) -> Any:

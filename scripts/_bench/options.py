@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,10 @@ class Options:
         rounds: Rounds of the loads.
         seconds: About how long each load posts.
         backlog: Messages of the backlog.
+        accepted: How many of them are posted to the node; the others are made, as it would have written them.
+        log_entries: Entries of the long log.
+        slices: Slices of each side where two are compared in turn.
+        slice_messages: Messages of such a slice.
         count: Messages of each closed load; None for as many as ``seconds`` need.
         collect: Whether a consumer reads and acknowledges; without it a load ends when all is received.
         keep: Leave homes and logs where they are.
@@ -35,6 +39,10 @@ class Options:
     rounds: int
     seconds: float
     backlog: int
+    accepted: int = 100_000
+    log_entries: int = 10_000_000
+    slices: int = 5
+    slice_messages: int = 4_000
     count: int | None = None
     collect: bool = True
     keep: bool = False
@@ -44,12 +52,23 @@ class Options:
 
 
 @contextmanager
-def fresh_nodes(options: Options) -> Iterator[Nodes]:
-    """Make homes of two nodes that have never run; remove them afterwards, unless they are to be kept."""
+def fresh_nodes(
+    options: Options,
+    *,
+    addresses: Mapping[str, str] | None = None,
+    namespaces: Mapping[str, int] | None = None,
+) -> Iterator[Nodes]:
+    """Make homes of two nodes that have never run; remove them afterwards, unless they are to be kept.
+
+    Args:
+        options: Where, and on which cores.
+        addresses: Where each nation's peer port listens; on the loopback interface if None.
+        namespaces: Network namespace of each nation's node, an open file; this process's own if None.
+    """
     options.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="nodes-", dir=options.folder))
     try:
-        yield Nodes(folder, bound=options.bound)
+        yield Nodes(folder, bound=options.bound, addresses=addresses, namespaces=namespaces)
     finally:
         if not options.keep:
             shutil.rmtree(folder)

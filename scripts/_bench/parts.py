@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from scripts._bench.blocks import run_blocks
 from scripts._bench.helper import Helper
-from scripts._bench.loads import BULK, SINGLE, Load, Stage
+from scripts._bench.loads import BULK, SINGLE, Load, Stage, count_for
 from scripts._bench.measure import folder_bytes
 from scripts._bench.nodes import Nodes
 from scripts._bench.options import Options, fresh_nodes
@@ -31,8 +31,6 @@ WARM_UP: Final = {BULK.name: 3_000, SINGLE.name: 1_000}
 """Messages before the first round. They also say how many a load of so many seconds needs, so
 they last long enough that filling and draining do not pass for the rate."""
 
-LEAST: Final = 1_000
-MOST: Final = 200_000
 BOTH: Final = replace(BULK, name="both", nations=("FR", "US"))
 """Bulk in both directions at once."""
 
@@ -40,10 +38,11 @@ SUSTAINABLE: Final = 0.9
 """An open load above this share of the closed-loop rate would only measure its own queue."""
 
 
-PARTS: Final = ("blocks", BULK.name, SINGLE.name, "latency", "backlog")
-"""What runs unless parts are asked for."""
+LOADS: Final = (BULK.name, SINGLE.name, BOTH.name, "latency")
+"""Parts that share nodes, round by round."""
 
-MORE_PARTS: Final = (BOTH.name,)
+PARTS: Final = ("blocks", *LOADS, "mixes", "backlog", "growth", "distance")
+"""What runs unless parts are asked for."""
 
 
 def run_rounds(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def run_rounds(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
         LoadError: A message was refused, lost or repeated, or nothing moves any more.
         NodeError: A node did not start.
     """
-    if not {BULK.name, SINGLE.name, BOTH.name, "latency"} & set(options.parts):
+    if not set(LOADS) & set(options.parts):
         return {"rounds": [_blocks(options, say) for _ in range(options.rounds)]}
     with fresh_nodes(options) as nodes:
         setup = nodes.write_setup(nodes.folder / "setup.json")
@@ -142,11 +141,6 @@ def _open(
 def receivers(parts: Sequence[str]) -> list[str]:
     """Return the nations whose agencies receive something."""
     return ["FR", "US"] if BOTH.name in parts else ["US"]
-
-
-def count_for(per_s: float, seconds: float) -> int:
-    """Return how many messages a closed load needs to last about so long, in whole hundreds."""
-    return int(min(max(per_s * seconds, LEAST), MOST)) // 100 * 100
 
 
 def disk_use(nodes: Nodes, messages: int) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from statistics import median
 from typing import Any
 
@@ -55,6 +56,14 @@ def median_of(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         else:
             result[key] = values[-1]
     return result
+
+
+def side_by_side(
+    rounds: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what two parts measured, round by round; one of them may have run fewer."""
+    nothing: Mapping[str, Any] = {}
+    return [{**one, **other} for one, other in zip_longest(rounds, others, fillvalue=nothing)]
 
 
 def spread(values: Sequence[float]) -> float:

@@ -75,7 +75,7 @@ async def test_a_defect_at_the_sender_refuses_the_message_alone(
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(opening, "examine"), (reception, "examine_thread"), (reception, "effects_of")]
+    ("module", "name"), [(opening, "broken_rules"), (reception, "examine_thread"), (reception, "effects_of")]
 )
 async def test_a_defect_at_the_receiver_excepts_the_message_alone(
     world: World, monkeypatch: pytest.MonkeyPatch, module: Any, name: str

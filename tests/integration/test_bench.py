@@ -8,7 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from collections import Counter
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -25,8 +26,8 @@ from scripts._bench import measure, quantiles, records
 from scripts._bench.apart import KEMS
 from scripts._bench.backlog import out_of_order
 from scripts._bench.blocks import limit_us, sums
-from scripts._bench.load import Plan, due_times, make_requests
-from scripts._bench.loads import LAG_SHARE, is_void
+from scripts._bench.lines import Line
+from scripts._bench.loads import BULK, LAG_SHARE, LoadError, check_posted, count_for, is_void
 from scripts._bench.messages import (
     MESSAGE_BYTES,
     NATIONS,
@@ -35,9 +36,11 @@ from scripts._bench.messages import (
     make_urgent_template,
     stamped,
 )
-from scripts._bench.parts import count_for
+from scripts._bench.mixes import REAL, templates_of
+from scripts._bench.plans import Plan, Request, due_times, make_requests
 from scripts._bench.profiling import shares
-from scripts._bench.report import Line, history_line, make_report, report_lines
+from scripts._bench.report import history_line, make_report, report_lines
+from scripts._bench.targets import targets
 from scripts._bench.timing import Block
 from scripts._bench.timing import measure as measure_blocks
 
@@ -143,6 +146,37 @@ def test_a_closed_load_lasts_as_long_as_asked_within_bounds(per_s: float, expect
     assert count_for(per_s, 8.0) == expected
 
 
+def test_invalid_messages_are_evenly_spread_and_wrong_in_one_way_each() -> None:
+    templates = make_templates("FR", now=datetime.now(UTC))
+    plan = Plan(nations=["FR"], lines=10, count=200, connections=1, invalid=0.02)
+    spoiled = [body for request in make_requests(plan, templates) for body in _bodies(request)[1]]
+    assert len(spoiled) == 4
+    found = [examine(body, catalogue=read_catalogue(), now_ms=_now_ms()).violations for body in spoiled]
+    assert all(found)
+    assert {any(item.rule == "SCHEMA" for item in items) for items in found} == {True, False}
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.02, 20), (1.0, 1_000)])
+def test_so_many_messages_are_spoiled_as_were_asked_for(share: float, expected: int) -> None:
+    templates = make_templates("FR", now=NOW)
+    plan = Plan(nations=["FR"], lines=100, count=1_000, connections=1, invalid=share)
+    assert sum(len(request.spoiled) for request in make_requests(plan, templates)) == expected
+
+
+@pytest.mark.parametrize(
+    ("posted", "is_right"),
+    [
+        ({"accepted": 98, "turned_away": 2}, True),
+        ({"accepted": 97, "turned_away": 2}, False),  # a valid one was refused
+        ({"accepted": 98, "turned_away": 1}, False),  # an invalid one was accepted
+    ],
+)
+def test_a_load_fails_when_a_verdict_is_wrong(posted: dict[str, Any], *, is_right: bool) -> None:
+    posted = {"posted": 98, "spoiled": 2, "problems": []} | posted
+    with nullcontext() if is_right else pytest.raises(LoadError):
+        check_posted(BULK, posted)
+
+
 # --- messages --------------------------------------------------------------------------
 
 
@@ -166,6 +200,17 @@ def test_messages_are_of_mixed_types_and_the_ordinary_ones_are_not_urgent() -> N
     assert len({template.type for template in templates}) >= 5
     precedences = {orjson.loads(template.body)["header"]["precedence"] for template in templates}
     assert precedences <= {"ROUTINE", "PRIORITY"}
+
+
+def test_the_mix_has_messages_of_every_length_in_their_shares_evenly_spread() -> None:
+    now = datetime.now(UTC)
+    templates = templates_of("real", "US", now=now)
+    lengths = [len(template.body) for template in templates]
+    assert Counter(lengths) == REAL
+    assert Counter(lengths[:10])[MESSAGE_BYTES] == 7
+    for template in {template.body: template for template in templates}.values():
+        examination = examine(template.body, catalogue=read_catalogue(), now_ms=_now_ms())
+        assert examination.violations == ()
 
 
 # --- the kernel's counters ---------------------------------------------------------------
@@ -339,6 +384,10 @@ def test_the_limit_shares_what_a_bundle_costs_among_its_messages() -> None:
         (Line(name="time", value=30.1, most=30), "MISSED"),
         (Line(name="time", value=None, most=30), ""),
         (Line(name="size", value=5), ""),
+        (Line(name="rate", value=2_999, least=2_000, stretch=3_000), "ok"),
+        (Line(name="rate", value=3_000, least=2_000, stretch=3_000), "stretch"),
+        (Line(name="rate", value=1_999, least=2_000, stretch=3_000), "MISSED"),
+        (Line(name="time", value=10, most=30, stretch=10), "stretch"),
     ],
 )
 def test_a_number_is_held_against_what_is_asked_of_it(line: Line, verdict: str) -> None:
@@ -347,9 +396,50 @@ def test_a_number_is_held_against_what_is_asked_of_it(line: Line, verdict: str) 
 
 def test_a_report_of_nothing_can_be_printed_and_kept() -> None:
     machine = {"cpu": "c", "cores": 2, "python": "3", "file_system": "ext4", "commit": "x"}
-    report = make_report(rounds=[{}], loads={}, backlog=None, machine=machine, elapsed_s=1.0, quick=True)
+    report = make_report(rounds=[{}], loads={}, apart={}, machine=machine, elapsed_s=1.0, quick=True)
     assert list(report_lines(report))
     assert orjson.loads(history_line(report))["numbers"] == {}
+
+
+def test_every_row_is_printed_whether_or_not_it_was_measured() -> None:
+    machine = {"cpu": "c", "cores": 2, "python": "3", "file_system": "ext4", "commit": "x"}
+    backlog = {
+        "messages": 5_000,
+        "drained_per_s": 900.0,
+        "memory_peak_accepting_bytes": 200_000_000,
+        "memory_peak_draining_bytes": 301_000_000,
+        "flash_accepted_to_received_ms": {"p99": 80.0},
+    }
+    bulk = {"received_per_s": 1_000.0, "collected_per_s": 900.0}
+    found = targets(
+        {"medians": {"bulk": bulk}, "backlog": backlog, "growth": None, "distance": None, "disk": None}
+    )
+    by_name = {line.name: line for line in found}
+    assert by_name["bulk, accepted to received and collected"].value == 900
+    assert by_name["drain of a backlog of 5,000 / bulk rate"].verdict == "ok"
+    assert by_name["memory of a node with a backlog of 5,000, peak"].verdict == "MISSED"
+    assert by_name["FLASH behind a backlog of 5,000, p99 to the receipt"].verdict == "ok"
+    report = make_report(rounds=[{}], loads={}, apart={}, machine=machine, elapsed_s=1.0, quick=True)
+    lines = list(report_lines(report))
+    assert sum("not measured" in line for line in lines) == len(found)
+
+
+def test_rounds_of_two_parts_are_put_side_by_side() -> None:
+    assert quantiles.side_by_side([{"a": 1}, {"a": 2}], [{"b": 3}]) == [{"a": 1, "b": 3}, {"a": 2}]
+    assert quantiles.side_by_side([], [{"b": 3}]) == [{"b": 3}]
+
+
+def _now_ms() -> int:
+    return int(datetime.now(UTC).timestamp() * 1_000)
+
+
+def _bodies(request: Request) -> tuple[list[bytes], list[bytes]]:
+    """Return the valid and the spoiled messages of a request."""
+    lines = request.data.partition(b"\r\n\r\n")[2].split(b"\n")
+    marked = [
+        (line, message_id in request.spoiled) for line, message_id in zip(lines, request.ids, strict=True)
+    ]
+    return [line for line, bad in marked if not bad], [line for line, bad in marked if bad]
 
 
 def _read(channel: socket.socket, count: int) -> None:

@@ -62,12 +62,33 @@ def examine_document(document: dict[str, Any], *, catalogue: Catalogue, now_ms: 
         catalogue: The catalogue to judge by.
         now_ms: The examining node's clock, milliseconds since 1970 in UTC.
     """
+    return departures(document, catalogue=catalogue) or broken_rules(
+        document, catalogue=catalogue, now_ms=now_ms
+    )
+
+
+def departures(document: dict[str, Any], *, catalogue: Catalogue) -> tuple[Violation, ...]:
+    """Return where a document departs from the schema of its type, or that it has no such type.
+
+    Args:
+        document: A message as ``parse_json`` gives it, or a completed draft.
+        catalogue: The catalogue to judge by.
+    """
     message_type = catalogue.find(document.get("type"))
     if message_type is None:
         return (unknown_type(catalogue, document.get("type")),)
-    violations = schema_violations(document, message_type, catalogue.agreement)
-    if violations:
-        return violations
+    return schema_violations(document, message_type, catalogue.agreement)
+
+
+def broken_rules(document: dict[str, Any], *, catalogue: Catalogue, now_ms: int) -> tuple[Violation, ...]:
+    """Return the stateless rules that a document breaks.
+
+    Args:
+        document: A message that has no `departures`.
+        catalogue: The catalogue to judge by.
+        now_ms: The examining node's clock, milliseconds since 1970 in UTC.
+    """
+    message_type = catalogue.type(document["type"])
     return tuple(stateless_violations(document, message_type, catalogue.agreement, now_ms))
 
 

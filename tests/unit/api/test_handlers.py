@@ -387,6 +387,23 @@ async def test_acknowledgements_in_a_batch_are_made_together_and_answered_line_b
     assert services.asked == [("acknowledge_all", "FR.DGDDI.SARC", ID, other.bytes)]
 
 
+async def test_a_line_of_acknowledgements_may_be_spelled_in_any_way_that_json_allows() -> None:
+    services = FakeServices()
+    lines = [
+        b'{"message_id":"%b"}' % ID_TEXT.encode(),
+        b' { "message_id" : "%b" }\r' % ID_TEXT.encode(),
+        b'{"message\\u005fid":"%b"}' % ID_TEXT.encode(),
+        b'{"message_id":"%b"}' % ID_TEXT.upper().encode(),
+        b'{"message_id":"%b"} {}' % ID_TEXT.encode(),
+    ]
+
+    reply = await ask(services, "acknowledge_batch", body=b"\n".join(lines))
+
+    results = [orjson.loads(line) for line in (reply.body or b"").splitlines()]
+    assert [item["status"] for item in results] == [200, 200, 200, 400, 400]
+    assert services.asked == [("acknowledge_all", "FR.DGDDI.SARC", ID, ID, ID)]
+
+
 async def test_a_batch_of_acknowledgements_that_names_no_message_asks_nothing() -> None:
     services = FakeServices()
     reply = await ask(services, "acknowledge_batch", body=b"null\n")

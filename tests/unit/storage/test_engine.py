@@ -67,6 +67,13 @@ def test_every_connection_is_durable_strict_and_forgets_what_is_erased(path: Pat
         connection.close()
 
 
+@pytest.mark.parametrize("value", [b"", b"\x00bytes", None, True, False, 0, 2**62, "text", ""])
+def test_a_value_comes_back_from_the_driver_as_it_went_there(path: Path, value: object) -> None:
+    connection = Database.at(f"sqlite:///{path}", read_only=False).connect(writable=True)
+    assert connection.execute("SELECT ?", (value,)).fetchone() == (value,)
+    connection.close()
+
+
 async def test_database_and_lock_file_belong_to_their_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "data" / "gateway.db"
     before = os.umask(0)
