@@ -75,8 +75,9 @@ log = structlog.get_logger(__name__)
 NOTICES_S: Final = 1.0
 """Seconds between two looks at what commands have left to be put on record."""
 
-SWITCH_S: Final = 0.000_5
-"""Seconds that a thread waits for the interpreter lock before it asks for it."""
+SWITCH_S: Final = 0.002
+"""Seconds that a thread waits for the interpreter lock before it asks for it. With 0.5 ms the sender took
+6 % more CPU in bulk than with 5; with 2 ms as much, and something urgent waits as short as with 0.5."""
 
 DRAIN_S: Final = 10.0
 
