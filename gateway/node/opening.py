@@ -27,7 +27,7 @@ from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
 from gateway.errors import MalformedError
-from gateway.node.defects import UnexaminedError
+from gateway.node.defects import UnexaminedError, unexamined
 from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
 from gateway.node.steps import given, run_steps
@@ -335,7 +335,8 @@ class _Sealed:
         if isinstance(failure, _ExceptedError):
             code, rule = failure.exception, failure.rule
         elif not isinstance(failure, UnexaminedError):
-            raise failure
+            # No check raises such an error on purpose: it is a defect, and concerns this message alone.
+            unexamined(self.named, failure)
         return Refused(index=self.index, message_id=self.named, code=code, rule=rule)
 
 

@@ -25,7 +25,8 @@ from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.strict_json import MAX_BODY_BYTES
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey
-from gateway.errors import MalformedError
+from gateway.errors import MalformedError, RejectedError
+from gateway.node import opening
 from gateway.node.opening import Contents, Opened, Opener, Refused
 from gateway.node.pair import Pair
 from gateway.node.vault import Vault
@@ -311,6 +312,25 @@ def test_a_content_that_is_longer_than_a_message_may_be_concerns_its_message_alo
         None,
         ExceptionCode.CONTENT_INVALID,
     ]
+
+
+def test_an_error_that_no_check_raises_on_purpose_concerns_its_message_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One that would refuse the bundle if it left the opener: the peer would send it again for ever.
+    outcomes: list[Exception | None] = [None, RejectedError("not on purpose")]
+
+    def rules(*_: Any, **__: Any) -> tuple[()]:
+        error = outcomes.pop()
+        if error is not None:
+            raise error
+        return ()
+
+    monkeypatch.setattr(opening, "broken_rules", rules)
+
+    codes = bench.codes(bench.bundle(bench.message(), bench.message()))
+
+    assert codes == [ExceptionCode.UNEXAMINED, None]
 
 
 def test_a_wrong_content_key_concerns_its_message_alone(bench: Bench) -> None:
