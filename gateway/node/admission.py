@@ -1,10 +1,10 @@
 """Admission: from what an agency posted to a message that is accepted for good.
 
 Two stages. The first needs no database: parse strictly, complete the draft, check schema
-and stateless rules. The second runs in one transaction for everything that arrived while
-the last transaction was committing: idempotency, the rules that look at conversations,
-sequence numbers, sealing, the rows and the audit event. Only after that is durable does
-the agency get its 202.
+and stateless rules, seal. The second runs in one transaction for everything that arrived
+while the last transaction was committing: idempotency, the rules that look at conversations,
+sequence numbers, sealing where it waited for them, the rows and the audit event. Only after
+that is durable does the agency get its 202.
 
 Every violation is reported at once, and none of them holds a value from the message.
 

@@ -1,6 +1,6 @@
 """The first stage of admission: what can be said about a post without the database.
 
-Parse strictly, check the sender, complete the draft, check schema and stateless rules.
+Parse strictly, check the sender, complete the draft, check schema and stateless rules, seal.
 Only a reply draft that leaves out what follows from the answered message needs a look
 into the store, for that one message.
 
