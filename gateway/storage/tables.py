@@ -2,7 +2,7 @@
 
 Three families:
 
-- **Logs**: `logs` (one row a log, the only one that moves), `entries` and `tile_hashes`
+- **Logs**: `logs` (one row a log, the only one that moves), `runs` and `tile_hashes`
   (append-only, guarded by triggers), `notes`, `controls`.
 - **Messages**: `messages` (one row a message, in either direction, without its content),
   `contents` (ciphertext and wrapped key, so that erasing is one delete and the rows that
@@ -35,7 +35,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0005"
+SCHEMA_REVISION: Final = "0006"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -97,13 +97,16 @@ logs: Final = sa.Table(
     sa.Index("ix_logs_origin", "origin", unique=True),
 )
 
-entries: Final = sa.Table(
-    "entries",
+runs: Final = sa.Table(
+    "runs",
     metadata,
+    # Entries that were appended together; `gateway.storage.runs` packs and unpacks them. With a row id
+    # of its own: long rows fill the pages of such a table better, and the logs grow at one place.
     _log(),
-    _key("leaf_index", Big),
-    _column("entry", Bytes()),
-    sqlite_with_rowid=False,
+    # Leaf index of the first entry, and how many there are.
+    _key("start", Big),
+    _column("entries", sa.Integer()),
+    _column("packed", Bytes()),
 )
 
 tile_hashes: Final = sa.Table(

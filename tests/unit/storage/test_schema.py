@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from alembic.script import ScriptDirectory
 
 from gateway.core.states import State
 from gateway.errors import StoreError
+from gateway.ports import Transaction
 from gateway.storage.engine import Database
 from gateway.storage.schema import MADE_BY, MIGRATIONS, OLDEST_READER
 from gateway.storage.store import SqlStore
@@ -166,13 +168,7 @@ def test_a_database_of_this_version_opens_without_alembic(path: Path) -> None:
 def test_open_requests_of_an_older_database_are_found(tmp_path: Path) -> None:
     """What its messages did stands in their contents; what closed a request does not."""
     path = tmp_path / "gateway.db"
-    config = Config()
-    config.set_main_option("script_location", MIGRATIONS.as_posix())
-    engine = sa.create_engine(f"sqlite:///{path}")
-    with engine.begin() as older:
-        config.attributes["connection"] = older
-        command.upgrade(config, "0002")
-    engine.dispose()
+    _at_revision(path, "0002")
     old: dict[str, dict[str, Any]] = {
         "open": {},
         "told": {"reply_by_ms": None},
@@ -221,3 +217,77 @@ def _insert(
     }
     marks = ", ".join("?" * len(columns))
     connection.execute(f"INSERT INTO messages VALUES ({marks})", [values[name] for name in columns])  # noqa: S608 - marks only
+
+
+def _at_revision(path: Path, revision: str) -> None:
+    """Make the tables of an older version."""
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as older:
+        config.attributes["connection"] = older
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+async def test_entries_of_an_older_database_are_the_same_behind_the_migration(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0005")
+    logs = {
+        "long": [b"entry %d" % number * 40 for number in range(1_300)],
+        "short": [bytes(60_000), b"", bytes(60_000)],
+        "empty": [],
+    }
+    with sqlite3.connect(path) as connection:
+        for log, (origin, entries) in enumerate(logs.items(), 1):
+            connection.execute(
+                "INSERT INTO logs VALUES (?, ?, 'exchange', ?, x'', x'', 0)", (log, origin, len(entries))
+            )
+            connection.executemany(
+                "INSERT INTO entries VALUES (?, ?, ?)", [(log, at, entry) for at, entry in enumerate(entries)]
+            )
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    for origin, entries in logs.items():
+        assert await store.read(partial(_entries, origin=origin, size=len(entries))) == entries
+    await store.close()
+    with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("DELETE FROM runs")
+    connection.close()
+
+
+def _entries(tx: Transaction, *, origin: str, size: int) -> list[bytes]:
+    return tx.logs.entries(origin, 0, size)
+
+
+async def test_an_entry_that_is_missing_in_an_older_database_goes_on_missing(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0005")
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO logs VALUES (1, 'own', 'exchange', 4, x'', x'', 0)")
+        rows = [(1, index, b"%d" % index) for index in (0, 1, 3)]
+        connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    assert await store.read(lambda tx: tx.logs.entries("own", 0, 2)) == [b"0", b"1"]
+    assert await store.read(lambda tx: tx.logs.entries("own", 3, 4)) == [b"3"]
+    with pytest.raises(StoreError, match="does not hold every entry"):
+        await store.read(lambda tx: tx.logs.entries("own", 0, 4))
+    await store.close()
+
+
+def test_an_older_database_whose_entries_are_not_bytes_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0005")
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO logs VALUES (1, 'own', 'exchange', 1, x'', x'', 0)")
+        connection.execute("INSERT INTO entries VALUES (1, 0, 'text')")
+    connection.close()
+    before = _described(path)
+    with pytest.raises(StoreError, match="not bytes"):
+        SqlStore.open(f"sqlite:///{path}")
+    assert _described(path) == before
