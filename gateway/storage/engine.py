@@ -443,6 +443,22 @@ def guards_0001(dialect: str) -> list[str]:
     ]
 
 
+def notes_guards_0007(dialect: str) -> tuple[list[str], list[str]]:
+    """Return what revision 0007 does about notes before it takes a column from them, and after that.
+
+    Notes never change any more: the bytes that may be forgotten stand elsewhere.
+    """
+    if dialect == "sqlite":
+        return ["DROP TRIGGER notes_no_update"], [
+            _sqlite_guard("notes", "UPDATE"),
+            _sqlite_guard("whole_notes", "UPDATE"),
+        ]
+    return ["DROP TRIGGER notes_no_update ON notes"], [
+        _postgresql_guard("notes", "UPDATE", "ROW"),
+        _postgresql_guard("whole_notes", "UPDATE", "ROW"),
+    ]
+
+
 def _sqlite_guard(table: str, action: str, condition: str = "") -> str:
     return (
         f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table}{condition} "

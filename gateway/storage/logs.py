@@ -20,7 +20,7 @@ from gateway.ports import LogHead, LogKind, StoredNote
 from gateway.storage.runs import cut_runs, pack, unpack
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import Statement
-from gateway.storage.tables import Big, controls, logs, notes, runs, tile_hashes
+from gateway.storage.tables import Big, controls, logs, notes, runs, tile_hashes, whole_notes
 
 T = TypeVar("T")
 
@@ -78,25 +78,24 @@ _HASHES: Final = Statement(
 
 _LAST_NOTE_NUMBER: Final = Statement(sa.select(sa.func.max(notes.c.number)))
 _INSERT_NOTE: Final = Statement(sa.insert(notes), row=[column.name for column in notes.columns])
-_FORGET_NOTE: Final = Statement(sa.update(notes).where(notes.c.number == _bind("of")).values(note=sa.null()))
+_INSERT_WHOLE: Final = Statement(sa.insert(whole_notes), row=[column.name for column in whole_notes.columns])
+_FORGET_NOTE: Final = Statement(sa.delete(whole_notes).where(whole_notes.c.number == _bind("of")))
 
 
 def _newest(*where: Any) -> Statement:
     return Statement(
-        sa.select(notes.c.number, notes.c.size, notes.c.root, notes.c.at_ms, notes.c.hourly, notes.c.note)
-        .where(
-            notes.c.log_id == _bind("log"),
-            notes.c.note.is_not(None),
-            notes.c.size <= _bind("most"),
-            *where,
+        sa.select(
+            notes.c.number, notes.c.size, notes.c.root, notes.c.at_ms, notes.c.hourly, whole_notes.c.note
         )
-        .order_by(notes.c.size.desc(), notes.c.number.desc())
+        .select_from(whole_notes.join(notes, notes.c.number == whole_notes.c.number))
+        .where(whole_notes.c.log_id == _bind("log"), whole_notes.c.size <= _bind("most"), *where)
+        .order_by(whole_notes.c.size.desc(), whole_notes.c.number.desc())
         .limit(1)
     )
 
 
-_NEWEST_COSIGNED: Final = _newest(notes.c.cosigned.is_(True))
-_NEWEST_SIGNED: Final = _newest(notes.c.cosigned.is_(False))
+_NEWEST_COSIGNED: Final = _newest(whole_notes.c.cosigned.is_(True))
+_NEWEST_SIGNED: Final = _newest(whole_notes.c.cosigned.is_(False))
 
 _INSERT_CONTROL: Final = Statement(sa.insert(controls), row=("log_id", "kind", "leaf_index", "entry"))
 _CONTROLS: Final = Statement(
@@ -222,9 +221,10 @@ class SqlLogs:
             note.at_ms,
             note.cosigned,
             hourly,
-            note.note if newest else None,
         )
         self._session.many(_INSERT_NOTE, [row])
+        if newest:
+            self._session.many(_INSERT_WHOLE, [(number, log, note.cosigned, note.size, note.note)])
         if newest and before is not None and not before[4]:
             self._session.change(_FORGET_NOTE, of=before[0])
 

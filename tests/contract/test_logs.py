@@ -15,6 +15,10 @@ from gateway.storage.store import SqlStore
 from tests.contract.builders import AUDIT, OWN, PEER, digest, edge_behind, grow
 
 HOUR_MS = 3_600_000
+NOTES = """
+    SELECT n.size, whole.note FROM notes n LEFT JOIN whole_notes whole ON whole.number = n.number
+    ORDER BY n.number
+"""
 
 
 def note(size: int, *, at_ms: int, cosigned: bool = False, word: str = "note") -> StoredNote:
@@ -166,11 +170,12 @@ def _engine(url: str) -> sa.Engine:
         "DELETE FROM notes",
         "UPDATE notes SET size = 1",
         "UPDATE notes SET root = ''",
-        "UPDATE notes SET note = ''",
+        "UPDATE notes SET at_ms = 7",
+        "UPDATE whole_notes SET note = ''",
         "TRUNCATE runs",
         "TRUNCATE tile_hashes",
         "TRUNCATE logs CASCADE",
-        "TRUNCATE notes",
+        "TRUNCATE notes CASCADE",
     ],
 )
 async def test_history_cannot_be_changed_by_a_foreign_tool(url: str, store: SqlStore, statement: str) -> None:
@@ -243,7 +248,7 @@ async def test_the_newest_note_and_one_an_hour_are_kept_whole_of_others_the_fact
 
     await store.write(Step.SIGNED, keep)
     with _engine(url).connect() as connection:
-        rows = connection.execute(sa.text("SELECT size, note FROM notes ORDER BY number")).all()
+        rows = connection.execute(sa.text(NOTES)).all()
     whole = [row[0] for row in rows if row[1] is not None]
     assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 2, 9]
     assert whole == [1, 4, 6, 7]

@@ -191,9 +191,10 @@ def rebuild(world: World, nation: str, index: int) -> None:
                 time_s=1_800_000_000,
             )
             database.execute(
-                "UPDATE notes SET root = ?, note = ?, cosigned = 0 WHERE number = ?",
-                (edges[size].root(), note, number),
+                "UPDATE notes SET root = ?, cosigned = 0 WHERE number = ?", (edges[size].root(), number)
             )
+            database.execute("DELETE FROM whole_notes WHERE number = ?", (number,))
+            database.execute("INSERT INTO whole_notes VALUES (?, ?, 0, ?, ?)", (number, log, size, note))
 
 
 @pytest.mark.parametrize("marks", [True, False], ids=["marks kept", "marks removed"])

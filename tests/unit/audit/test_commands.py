@@ -283,7 +283,7 @@ def change(home: Path, *statements: str) -> None:
         ),
         pytest.param(["UPDATE logs SET edge = zeroblob(length(edge))"], id="edge"),
         pytest.param(["UPDATE logs SET size = 1, edge = x'" + "00" * 32 + "'"], id="cut"),
-        pytest.param(["UPDATE notes SET note = x'00' WHERE note IS NOT NULL"], id="note"),
+        pytest.param(["UPDATE whole_notes SET note = x'00'"], id="note"),
         pytest.param(["DELETE FROM notes"], id="no note"),
         pytest.param(["DELETE FROM notes WHERE log = 'exchange/us'"], id="no note of one log"),
     ],

@@ -17,9 +17,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from gateway.core.merkle import Hash
 from gateway.core.states import State
 from gateway.errors import StoreError
-from gateway.ports import Transaction
+from gateway.ports import Step, Transaction
 from gateway.storage.engine import Database
 from gateway.storage.schema import MADE_BY, MIGRATIONS, OLDEST_READER
 from gateway.storage.store import SqlStore
@@ -291,3 +292,55 @@ def test_an_older_database_whose_entries_are_not_bytes_stays_as_it_is(tmp_path: 
     with pytest.raises(StoreError, match="not bytes"):
         SqlStore.open(f"sqlite:///{path}")
     assert _described(path) == before
+
+
+async def test_notes_bundles_and_open_requests_of_an_older_database_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0006")
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO logs VALUES (1, 'own', 'exchange', 9, x'', x'', 0)")
+        notes = [
+            (1, 1, 3, 10, False, None),
+            (2, 1, 5, 20, True, b"cosigned"),
+            (3, 1, 9, 30, False, b"newest"),
+        ]
+        for number, log, size, at_ms, is_cosigned, note in notes:
+            row = (number, log, size, bytes(32), at_ms, is_cosigned, False, note)
+            connection.execute("INSERT INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        rows = [(0, 5, None, None, True), (5, 7, b"box", b"note", False), (7, 9, None, None, False)]
+        for start, stop, box, sent, delivered in rows:
+            values = (start, stop, bytes(32), box, sent, start, 1, delivered)
+            connection.execute("INSERT INTO bundles VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
+        _insert(connection, columns, 1, "asked", reply_by_ms=40)
+        connection.execute("INSERT INTO open_requests VALUES (1, 'FR.A', 40, x'01')")
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    newest = await store.read(lambda tx: tx.logs.newest_note("own"))
+    cosigned = await store.read(lambda tx: tx.logs.newest_note("own", cosigned=True))
+    assert newest is not None
+    assert cosigned is not None
+    assert [(note.size, note.at_ms, note.note) for note in (newest, cosigned)] == [
+        (9, 30, b"newest"),
+        (5, 20, b"cosigned"),
+    ]
+    bundles = await store.read(lambda tx: tx.outbox.bundles_from(0, limit=9))
+    assert [(b.start, b.end, b.box, b.note, b.sequenced_ms, b.messages) for b in bundles] == [
+        (0, 5, None, None, 0, 1),
+        (5, 7, b"box", b"note", 5, 1),
+        (7, 9, None, None, 7, 1),
+    ]
+    # Of the three, the first was cosigned: it can grow no more.
+    with pytest.raises(StoreError, match="signed, or is not there"):
+        await store.write(Step.SEQUENCED, lambda tx: tx.outbox.grow_bundle(0, end=6, root=Hash(bytes(32))))
+    await store.write(Step.SEQUENCED, lambda tx: tx.outbox.grow_bundle(7, end=10, root=Hash(bytes(32))))
+    requests = await store.read(lambda tx: tx.threads.open_requests("FR.A", after=(-1, 0), limit=9))
+    assert [(request.due_ms, request.number, request.conversation_id) for request in requests] == [
+        (40, 1, b"asked")
+    ]
+    await store.close()
+    with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("UPDATE notes SET at_ms = 0")
+    connection.close()
