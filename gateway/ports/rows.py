@@ -13,6 +13,9 @@ from gateway.core.message.retention import Ending, Ground, Retention
 from gateway.core.quick import quick_value
 from gateway.core.states import State, is_void
 
+PostName = tuple[str, str | bytes]
+"""What a post is known by: the agency, and the idempotency key that it gave or else the message id."""
+
 
 class Step(StrEnum):
     """What a write makes durable. Faults are injected and metrics kept by this name."""
@@ -132,6 +135,8 @@ class NewMessage:
         ending: What the message orders about the content of another one, or None.
         awaits: True if its sender waits for an answer.
         effects: What it does to earlier messages.
+        post_digest: SHA-384 of the body as it was posted, by which a repeat is recognised, if
+            the post is known by the message id; else None.
     """
 
     outgoing: bool
@@ -160,6 +165,7 @@ class NewMessage:
     ending: Ending | None = None
     awaits: bool = False
     effects: tuple[NewEffect, ...] = ()
+    post_digest: bytes | None = None
 
     @property
     def is_void(self) -> bool:

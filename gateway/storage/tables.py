@@ -35,7 +35,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0007"
+SCHEMA_REVISION: Final = "0008"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -235,6 +235,8 @@ contents: Final = sa.Table(
     _key("number", Big, _message()),
     _column("ciphertext", Bytes()),
     _column("wrapped_key", Bytes()),
+    # Of the body that the agency posted, where the message id is what a repeat is known by.
+    _column("post_digest", Bytes(), null=True),
 )
 
 sent_entries: Final = sa.Table(

@@ -63,8 +63,7 @@ WAITING = """
         (SELECT count(*) FROM addressees a WHERE a.number = m.number),
         (SELECT count(*) FROM open_requests r WHERE r.number = m.number),
         (SELECT count(*) FROM effects e WHERE e.number = m.number),
-        (SELECT length(key) || length(body_digest) FROM idempotency i
-            WHERE i.message_id = m.message_id AND i.agency = m.from_agency)
+        length(post_digest), (SELECT count(*) FROM idempotency i WHERE i.message_id = m.message_id)
     FROM messages m JOIN contents USING (number)
     WHERE state = ? AND number > ? AND number <= ?
 """

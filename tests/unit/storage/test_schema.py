@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ from alembic.script import ScriptDirectory
 from gateway.core.merkle import Hash
 from gateway.core.states import State
 from gateway.errors import StoreError
-from gateway.ports import Step, Transaction
+from gateway.ports import PostName, Step, Transaction
 from gateway.storage.engine import Database
 from gateway.storage.schema import MADE_BY, MIGRATIONS, OLDEST_READER
 from gateway.storage.store import SqlStore
@@ -344,3 +345,36 @@ async def test_notes_bundles_and_open_requests_of_an_older_database_are_the_same
     with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute("UPDATE notes SET at_ms = 0")
     connection.close()
+
+
+async def test_posts_of_an_older_database_are_recognised_when_they_are_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0007")
+    ids = [bytes([7] * 15 + [number]) for number in range(4)]
+    # Known by its id, and its content is there; by a key of its own; erased; of another agency.
+    posts = [
+        ("FR.A", str(UUID(bytes=ids[1])), b"one", ids[1]),
+        ("FR.A", "key", b"two", ids[2]),
+        ("FR.A", str(UUID(bytes=ids[3])), b"", ids[3]),
+        ("FR.B", str(UUID(bytes=ids[0])), b"other", ids[2]),
+    ]
+    with sqlite3.connect(path) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
+        for number, message_id in enumerate(ids[1:], 1):
+            _insert(connection, columns, number, "m", message_id=message_id)
+        connection.executemany("INSERT INTO contents VALUES (?, x'01', x'02')", [(1,), (2,)])
+        connection.executemany("INSERT INTO idempotency VALUES (?, ?, ?, ?, 5)", posts)
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    asked: list[PostName] = [("FR.A", "key"), ("FR.B", str(UUID(bytes=ids[0])))]
+    asked += [("FR.A", message_id) for message_id in ids]
+    assert await store.read(lambda tx: tx.facts.idempotent(asked)) == {
+        ("FR.A", ids[1]): (b"one", ids[1]),
+        ("FR.A", ids[3]): (b"", ids[3]),
+        ("FR.A", "key"): (b"two", ids[2]),
+        ("FR.B", str(UUID(bytes=ids[0]))): (b"other", ids[2]),
+    }
+    assert await store.read(lambda tx: tx.threads.content(ids[1])) == (b"", b"\x01", b"\x02")
+    await store.close()
