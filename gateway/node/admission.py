@@ -43,12 +43,13 @@ from gateway.node.preparation import (
     Submission,
     TypeNotAgreedError,
     UnreadableError,
+    is_same_post,
     name_of,
 )
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
-from gateway.ports import Clock, Entropy, NewMessage, PostName, Step, Store, Transaction
+from gateway.ports import POST_DIGEST_BYTES, Clock, Entropy, NewMessage, PostName, Step, Store, Transaction
 
 MAX_GROUP = 128
 """Messages decided in one transaction; more would make the first of them wait, and the
@@ -275,7 +276,7 @@ class Admission:
             return {
                 place: self._repeated(tx, principal.agency, used[name][1], ())
                 for place, name in repeats.items()
-                if name in used and used[name][0] == digest_of(submissions[place].body)
+                if name in used and is_same_post(used[name][0], digest_of(submissions[place].body))
             }
 
         return await self._store.read(look)
@@ -318,7 +319,7 @@ class Admission:
             if known is not None:
                 if known[0] == b"":
                     outcomes.append(ErasedError("the message of this idempotency key was erased"))
-                elif known[0] == candidate.digest:
+                elif is_same_post(known[0], candidate.digest):
                     repeats.append((position, known[1]))
                     outcomes.append(None)
                 else:
@@ -405,7 +406,9 @@ class Admission:
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
             ending=derived.ending or end_with_target(document, memory),
-            post_digest=candidate.digest if isinstance(candidate.name[1], bytes) else None,
+            post_digest=candidate.digest[:POST_DIGEST_BYTES]
+            if isinstance(candidate.name[1], bytes)
+            else None,
         )
         return row, message
 

@@ -390,6 +390,11 @@ def name_of(post: Submission) -> str | bytes | None:
         return None  # a post that names no id was never accepted under it
 
 
+def is_same_post(known: bytes, digest: bytes) -> bool:
+    """Return whether a body of this digest is the one of which the store knows so much; nothing is none."""
+    return bool(known) and digest.startswith(known)
+
+
 def _digest(item: _Posted) -> None:
     item.digest = digest_of(item.body)
 

@@ -406,7 +406,8 @@ class Facts(Protocol):
     def idempotent(self, names: Iterable[PostName]) -> dict[PostName, tuple[bytes, bytes]]:
         """Return (body digest, message id) by name for the names of posts that were used.
 
-        The digest is empty once the message is erased.
+        Of a post that is known by its message id, the digest is as much as is kept of it. It is
+        empty once the message is erased.
         """
         ...
 

@@ -235,7 +235,8 @@ contents: Final = sa.Table(
     _key("number", Big, _message()),
     _column("ciphertext", Bytes()),
     _column("wrapped_key", Bytes()),
-    # Of the body that the agency posted, where the message id is what a repeat is known by.
+    # The beginning of the digest of the body that the agency posted, where the message id is what a
+    # repeat is known by.
     _column("post_digest", Bytes(), null=True),
 )
 

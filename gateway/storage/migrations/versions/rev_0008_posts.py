@@ -17,6 +17,7 @@ down_revision: Final = "0007"
 STEP: Final = "post"
 
 _AT_ONCE: Final = 1_000
+_KEPT_BYTES: Final = 16
 
 _posts: Final = sa.table("idempotency", *map(sa.column, ("agency", "key", "body_digest", "message_id")))
 _messages: Final = sa.table("messages", *map(sa.column, ("number", "message_id", "from_agency", "outgoing")))
@@ -49,7 +50,7 @@ def upgrade() -> None:
     ).all():
         last = (rows[-1].agency, rows[-1].key)
         own = [
-            {"by": row.agency, "name": row.key, "id": row.message_id, "digest": row.body_digest}
+            {"by": row.agency, "name": row.key, "id": row.message_id, "digest": row.body_digest[:_KEPT_BYTES]}
             for row in rows
             if row.key == str(UUID(bytes=row.message_id))
         ]
