@@ -397,6 +397,8 @@ class Admission:
         document, derived = candidate.document, candidate.derived
         message = candidate.message or orjson.dumps(document)
         ciphertext, wrapped_key = candidate.sealed or self._preparation.seal(candidate, message)
+        # A post that gave no key is known by its message id.
+        digest = candidate.digest[:POST_DIGEST_BYTES] if isinstance(candidate.name[1], bytes) else None
         row = new_message(
             derived,
             seq=document["header"]["conversation"]["seq"],
