@@ -408,9 +408,7 @@ class Admission:
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
             ending=derived.ending or end_with_target(document, memory),
-            post_digest=candidate.digest[:POST_DIGEST_BYTES]
-            if isinstance(candidate.name[1], bytes)
-            else None,
+            post_digest=digest,
         )
         return row, message
 

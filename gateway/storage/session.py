@@ -42,6 +42,7 @@ class Session:
     Attributes:
         broken: The error after which nothing can be trusted any more, or None.
         epoch: Fencing epoch of the lease, for a session that writes.
+        frame_numbers: Numbers of frames of headers that this session has asked for or given out.
     """
 
     def __init__(self, database: Database, *, writable: bool, epoch: int = 0) -> None:
@@ -67,6 +68,8 @@ class Session:
         self._marked = False
         self._mark_due = False
         self._log_ids: dict[str, int] = {}
+        # Of frames (`gateway.storage.frames`); forgotten with a closure that may have stored them.
+        self.frame_numbers: dict[bytes, int] = {}
 
     # --- statements ------------------------------------------------------------------
 
@@ -229,6 +232,7 @@ class Session:
         """Undo everything since the mark."""
         self._moved.clear()
         self._log_ids.clear()
+        self.frame_numbers.clear()
         if self._mark_due:
             # Nothing was changed since.
             return
@@ -240,6 +244,7 @@ class Session:
         self._moved.clear()
         self._group_moved.clear()
         self._log_ids.clear()
+        self.frame_numbers.clear()
         with self._watched():
             self._cursor.execute("ROLLBACK")
 
