@@ -40,7 +40,7 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.node.pair import Pair
-from gateway.node.sequencer import MAX_ANSWERS, Sequencer, Shipment
+from gateway.node.sequencer import Sequencer, Shipment
 from gateway.node.waiting import wait_for
 from gateway.node.window import Window
 from gateway.node.workers import Workers
@@ -370,8 +370,7 @@ class Courier:
         shipment = await self._sequencer.next_shipment(max_messages=limit, urgent=urgent)
         if shipment is not None:
             self._window.waits(shipment.waiting)
-            # A bundle has room for so much: there may be more.
-            self._due |= shipment.messages > 0 or len(shipment.bundle.entries) >= MAX_ANSWERS
+            self._due |= shipment.more
             self._last_bundle_s = self._clock.monotonic_s()
             if shipment.messages:
                 self._on_moved()
