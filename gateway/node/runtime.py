@@ -203,6 +203,7 @@ class Node:
             audit=self._audit,
             clock=clock,
             workers=self._workers,
+            on_taking=self._courier.notify,
             on_arrival=self._arrived,
             on_frozen=self._frozen,
             on_kem_key_gone=self._kem_key_gone,
@@ -220,7 +221,7 @@ class Node:
             peer=lambda: self._reader.announced,
             lists=config.lists,
             max_waiting=config.max_waiting,
-            on_accepted=self._courier.notify,
+            on_deciding=self._courier.notify,
         )
         self._writer = WriterWatch()
         self._room = Room(disk, reserve_bytes=config.reserve_bytes)
@@ -616,9 +617,8 @@ class Node:
         effects = arrival.effects
         if effects.peer_recovered:
             self._courier.doubt()
-        # The receipt first: the sender waits for it longer than readers do for a page.
-        if arrival.receipts_due or effects.sending_due or effects.kem_key is not None:
-            self._courier.notify(arrival.rank)
+        if effects.sending_due or effects.kem_key is not None:
+            self._courier.notify()
         self.inbox.arrived(arrival.agencies)
         if effects.messages_moved:
             self.tracking.moved()
