@@ -281,6 +281,8 @@ class Faults:
     refuse_question: Callable[[str], GatewayError | None] | None = None
     # What this node is answered in place of what the peer says: (question, answer) to answer.
     alter_answer: Callable[[str, Any], Any] | None = None
+    # The same for the cosigned note that a bundle is answered with.
+    alter_cosigned: Callable[[bytes], bytes] | None = None
     # A peer in place of the real one: question to answer.
     impostor: Callable[[str], Any] | None = None
     # While it is there and not set, bundles are on their way and do not arrive.

@@ -24,10 +24,16 @@ from typing import Final
 
 import structlog
 
-from gateway.core.checkpoint import parse_checkpoint
-from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
+from gateway.core.checkpoint import Checkpoint, parse_checkpoint
+from gateway.core.cosignature import (
+    added_signatures,
+    key_of,
+    signing_key,
+    verify_cosignature,
+    verify_cosignature_lines,
+    verify_log_note,
+)
 from gateway.core.generation import base_of, generation_of
-from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
 from gateway.core.signature import SigningAwayError
 from gateway.core.states import Precedence
@@ -68,6 +74,9 @@ THAW_S: Final = 1.0
 GATHER_S: Final = 0.2
 """How long an acknowledgement waits for something to travel with. Nobody's next step waits for
 it, and a bundle of its own for each would double what a quiet exchange costs both nodes."""
+
+_LINES_OF_A_KEY: Final = 2
+"""Ed25519 and ML-DSA-87."""
 
 BREAKER_FAILURES: Final = 5
 """Failures in a row after which the breaker opens: the peer is only asked, not sent to."""
@@ -439,19 +448,19 @@ class Courier:
         self._peer_size = max(self._peer_size, answer.size)
         self._reached()
         if answer.note is not None:
-            await self._delivered(answer.note, messages=shipment.messages)
+            await self._delivered(answer.note, messages=shipment.messages, signed=shipment.bundle.note)
             self._cosigned_at_s = self._clock.monotonic_s()
 
-    async def _delivered(self, note: bytes, *, messages: int) -> None:
-        """Verify a cosigned note and record what it proves: the peer holds all below its size."""
+    async def _delivered(self, note: bytes, *, messages: int, signed: bytes = b"") -> None:
+        """Verify a cosigned note and record what it proves: the peer holds all below its size.
 
-        def verify() -> tuple[int, Hash]:
-            own = signing_key(note, self._keyring.own_verifiers(self._pair.exchange_origin))
-            checkpoint = verify_log_note(note, verifier=own).checkpoint
-            verify_cosignature(note, cosigner=signing_key(note, self._keyring.peer_cosigners, cosigner=True))
-            return checkpoint.size, checkpoint.root
-
-        size, root = await self._workers.sign(verify)
+        Args:
+            note: The note as received.
+            messages: How many were in the bundle that it answers.
+            signed: The note that this node signed and sent with that bundle.
+        """
+        checkpoint = await self._workers.sign(self._verified, note, signed)
+        size, root = checkpoint.size, checkpoint.root
         if size <= (self._cosigned or 0):
             return
         now_ms = self._clock.now_ms()
@@ -480,6 +489,23 @@ class Courier:
             self._on_moved()
         if count or messages:
             log.info("bundle.delivered", peer=self._pair.peer_node, size=size, messages=count)
+
+    def _verified(self, note: bytes, signed: bytes) -> Checkpoint:
+        """Return the checkpoint of a note that this node signed and the peer has cosigned.
+
+        As a rule it is the note that left with the bundle, byte by byte, and the peer's two lines:
+        then nobody else can have made the part that is ours, and it is not verified again.
+        """
+        cosigners = self._keyring.peer_cosigners
+        added = added_signatures(note, signed=signed)
+        if added is not None and len(added) == _LINES_OF_A_KEY:
+            checkpoint = parse_checkpoint(parse_note(signed).text)
+            verify_cosignature_lines(checkpoint, added, cosigner=key_of(added, cosigners, cosigner=True))
+            return checkpoint
+        own = signing_key(note, self._keyring.own_verifiers(self._pair.exchange_origin))
+        checkpoint = verify_log_note(note, verifier=own).checkpoint
+        verify_cosignature(note, cosigner=signing_key(note, cosigners, cosigner=True))
+        return checkpoint
 
     # --- flights -----------------------------------------------------------------------
 
