@@ -63,7 +63,19 @@ class WorldClock:
     def monotonic_s(self) -> float:
         return time.monotonic() - self._began + self._added_s
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, until: asyncio.Event | None = None) -> None:
+        if until is None:
+            await self._pass(seconds)
+            return
+        waits = [asyncio.ensure_future(self._pass(seconds)), asyncio.ensure_future(until.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _pass(self, seconds: float) -> None:
         end = self.monotonic_s() + seconds
         while (left := end - self.monotonic_s()) > 0:
             jumped = self._jumped

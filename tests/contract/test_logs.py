@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -108,7 +110,7 @@ async def test_the_writer_knows_no_head_that_was_undone(store: SqlStore, *, is_f
         msg = "after the append"
         raise StoreError(msg)
 
-    writes = [store.write(Step.SEQUENCED, undone)]
+    writes: list[Coroutine[Any, Any, object]] = [store.write(Step.SEQUENCED, undone)]
     if not is_first:
         writes.insert(0, store.write(Step.SETUP, lambda tx: grow(tx, PEER, [b"beside"])))
     writes.append(store.write(Step.SEQUENCED, lambda tx: grow(tx, OWN, [b"next"])))

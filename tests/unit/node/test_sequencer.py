@@ -200,10 +200,11 @@ async def test_a_bundle_tells_whether_it_left_anything(bench: Bench, peer_keyrin
 
 
 async def test_answers_that_a_bundle_has_no_room_for_are_left_for_the_next(bench: Bench) -> None:
-    await bench.store.write(
-        Step.EXPIRED,
-        lambda tx: [tx.outbox.put_void(bytes(16), "FR.DGDDI.SARC", seq) for seq in range(1, MAX_ANSWERS + 2)],
-    )
+    def declare(tx: Transaction) -> None:
+        for number in range(1, MAX_ANSWERS + 2):
+            tx.outbox.put_void(bytes(16), "FR.DGDDI.SARC", number)
+
+    await bench.store.write(Step.EXPIRED, declare)
 
     first = await bench.sequencer.next_shipment(max_messages=0)
     second = await bench.sequencer.next_shipment(max_messages=0)
