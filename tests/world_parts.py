@@ -319,13 +319,13 @@ class FaultyStore:
         self._store = store
         self._faults = faults
 
-    async def write(self, step: Step, work: Callable[[Transaction], T]) -> T:
+    async def write(self, step: Step, work: Callable[[Transaction], T], *, linger_s: float = 0.0) -> T:
         faults = self._faults
         if faults.crashed.is_set():
             msg = "the process is dead"
             raise CrashError(msg)
         if faults.crash_step is not step:
-            return await self._store.write(step, work)
+            return await self._store.write(step, work, linger_s=linger_s)
 
         def dying(tx: Transaction) -> T:
             value = work(tx)
@@ -341,7 +341,7 @@ class FaultyStore:
             return value
 
         try:
-            value = await self._store.write(step, dying)
+            value = await self._store.write(step, dying, linger_s=linger_s)
         except CrashError:
             self._die()
             raise

@@ -30,8 +30,9 @@ from gateway.node.attestations import Attestations, ThirdParties
 from gateway.node.audit_log import AuditLog
 from gateway.node.clock_watch import ClockWatch
 from gateway.node.conversations import Conversations
-from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
+from gateway.node.courier import Breaker, Courier, CourierConfig
 from gateway.node.custody import Custody
+from gateway.node.deliveries import RollbackError
 from gateway.node.eraser import Eraser
 from gateway.node.evidence import EvidenceRoom
 from gateway.node.forks import FROZEN, GIVEN_UP
