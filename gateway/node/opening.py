@@ -23,6 +23,7 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import SKEW_MS, Announced, Schedule
 from gateway.core.message.strict_json import JsonRefusedError, MessageTooLargeError, parse_json
+from gateway.core.message.threads import outline_of
 from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
@@ -40,7 +41,7 @@ class Opened:
 
     Attributes:
         index: Of its entry in the sender's log.
-        document: The message.
+        document: What conversations look at of the message.
         catalogue: By which it was judged.
         derived: What follows from the document.
         ciphertext: As it arrived.
@@ -262,8 +263,10 @@ class Opener:
 
     def _derive(self, _: _Sight, item: _Sealed) -> None:
         """Make what the transaction and the rows need."""
+        document = given(item.document)
+        item.document = outline_of(document)
         item.derived = derive(
-            given(item.document),
+            document,
             catalogue=given(item.catalogue),
             header=given(item.header),
             header_bytes=item.entry.header,
