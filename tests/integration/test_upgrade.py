@@ -137,7 +137,7 @@ def _old_programs_read_or_say_why_not(old: Installed, home: Path, *, exported: P
         assert audit.stdout.startswith("VERIFIED"), audit.stdout + audit.stderr
     else:
         assert audit.returncode == 1
-        assert "newer version than this program can read" in audit.stderr
+        assert "newer version than this program can read" in audit.stdout
     if here != there:
         before = database.read_bytes()
         served = old.run("serve", "--home", home)
