@@ -207,9 +207,10 @@ class SqlLogs:
             hourly,
             note.note if newest else None,
         )
-        self._session.many(_INSERT_NOTE, [row])
         if newest and before is not None and not before[4]:
+            # First: then the new note takes the pages of the old one, which are written anyway.
             self._session.change(_FORGET_NOTE, of=before[0])
+        self._session.many(_INSERT_NOTE, [row])
 
     def newest_note(
         self, origin: str, *, cosigned: bool = False, at_most: int = MAX_TREE_SIZE
