@@ -249,7 +249,8 @@ class Admission:
             violations = self._settle(candidate, memory)
             if violations:
                 raise RefusedError(violations)
-            return Checked(message=orjson.dumps(candidate.document), warnings=candidate.warnings)
+            message = candidate.message or orjson.dumps(candidate.document)
+            return Checked(message=message, warnings=candidate.warnings)
 
         return await self._store.read(look)
 
@@ -285,8 +286,7 @@ class Admission:
 
     async def _decide(self, group: list[tuple[Candidate, asyncio.Future[Outcome]]]) -> None:
         candidates = [candidate for candidate, _ in group]
-        ranks = [Precedence[candidate.document["header"]["precedence"]] for candidate in candidates]
-        self._on_deciding(int(min(ranks)))
+        self._on_deciding(int(min(candidate.derived.header.precedence for candidate in candidates)))
         try:
             outcomes = await self._store.write(Step.ACCEPTED, lambda tx: self._admit(tx, candidates))
         except GatewayError as error:
@@ -333,7 +333,7 @@ class Admission:
                 outcomes.append(error)
                 continue
             indexes[agency] = index
-            memory.add(row, candidate.document)
+            memory.add(row)
             used[candidate.key] = (candidate.digest, candidate.message_id)
             accepted.append((position, candidate, row, message))
             outcomes.append(None)
