@@ -23,9 +23,10 @@ MAX_GROUP: Final = 128
 """Messages decided in one transaction; more would make the first of them wait, and the
 courier's short writes behind them."""
 
-GATHERED: Final = 32
-"""Messages that came alone and are examined without waiting for a transaction to begin. The loop
-does nothing else meanwhile, some 4 ms."""
+GATHERED: Final = 64
+GATHERED_BYTES: Final = 131_072
+"""Messages that came alone, and bytes of them, that are examined without waiting for a transaction to
+begin: the loop does nothing else meanwhile, some 6 ms."""
 
 
 class NoCandidateError(Exception):
@@ -41,6 +42,7 @@ class Line(Generic[O]):
         self._waiting: list[tuple[Posted, asyncio.Future[O]]] = []
         # Those of them that nobody has looked at yet.
         self._new: list[Posted] = []
+        self._new_bytes = 0
         self._filled = asyncio.Event()
 
     def add(self, post: Posted) -> asyncio.Future[O]:
@@ -57,8 +59,9 @@ class Line(Generic[O]):
             NoCandidateError: Nothing is, yet; the post says why.
         """
         self._new.append(post)
+        self._new_bytes += len(post.body)
         decided = self.add(post)
-        if len(self._new) >= GATHERED:
+        if len(self._new) >= GATHERED or self._new_bytes >= GATHERED_BYTES:
             self._examine_new()
         return await decided
 
@@ -80,5 +83,5 @@ class Line(Generic[O]):
 
     def _examine_new(self) -> None:
         if self._new:
-            new, self._new = self._new, []
+            new, self._new, self._new_bytes = self._new, [], 0
             self._examine(new)

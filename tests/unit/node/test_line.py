@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.node.admission import Acceptance
-from gateway.node.line import GATHERED, MAX_GROUP, Line, NoCandidateError
+from gateway.node.line import GATHERED, GATHERED_BYTES, MAX_GROUP, Line, NoCandidateError
 from gateway.node.preparation import (
     NotAllowedError,
     Posted,
@@ -70,6 +70,23 @@ async def test_once_enough_have_gathered_they_are_examined_before_anybody_asks(w
     await asyncio.sleep(0)
 
     assert all(post.candidate for post in new)
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+
+
+async def test_few_large_ones_are_examined_at_once_and_do_not_hold_the_loop_up_together(
+    world: World,
+) -> None:
+    examined: list[int] = []
+    line: Line[int] = Line(lambda new: examined.append(len(new)))
+    body = b" " * (GATHERED_BYTES // 2)
+    new = preparation(world).begin(world.principal("US"), [Submission(body=body)] * 5)
+
+    callers = [asyncio.create_task(line.add_new(post)) for post in new]
+    await asyncio.sleep(0)
+
+    assert examined == [2, 2]
     for caller in callers:
         caller.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
