@@ -121,7 +121,15 @@ def decode_header(data: bytes) -> Header:
         MalformedError: Not the canonical encoding of a header of this protocol version
             and suite.
     """
-    fields = header_fields(data)
+    return _header_from(header_fields(data))
+
+
+def decode_headers(batch: Sequence[bytes]) -> list[Header | None]:
+    """Return what `decode_header` returns for each of many headers; None where it raises."""
+    return [None if fields is None else _header_from(fields) for fields in batch_header_fields(batch)]
+
+
+def _header_from(fields: tuple[Any, ...]) -> Header:
     return Header(
         message_id=fields[2],
         created_ms=fields[3],

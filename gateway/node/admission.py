@@ -241,7 +241,8 @@ class Admission:
             violations = self._settle(candidate, memory)
             if violations:
                 raise RefusedError(violations)
-            return Checked(message=orjson.dumps(candidate.document), warnings=candidate.warnings)
+            message = candidate.message or orjson.dumps(candidate.document)
+            return Checked(message=message, warnings=candidate.warnings)
 
         return await self._store.read(look)
 
@@ -289,7 +290,7 @@ class Admission:
             if not future.done():  # the caller may have gone away; the message stays accepted
                 future.set_result(outcome)
         ranks = [
-            Precedence[candidate.document["header"]["precedence"]]
+            candidate.derived.header.precedence
             for candidate, outcome in zip(candidates, outcomes, strict=True)
             if isinstance(outcome, Acceptance)
         ]
@@ -330,7 +331,7 @@ class Admission:
                 outcomes.append(error)
                 continue
             indexes[agency] = index
-            memory.add(row, candidate.document)
+            memory.add(row)
             used[candidate.key] = (candidate.digest, candidate.message_id)
             accepted.append((position, candidate, row, message))
             outcomes.append(None)

@@ -63,7 +63,11 @@ MAX_IN_FLIGHT: Final = 4
 
 COSIGN_EVERY_S: Final = 60.0
 THAW_S: Final = 1.0
-"""Least wait after a failure, even if the peer calls meanwhile."""
+"""Least wait after a failure in a row of them, even if the peer calls or a FLASH comes meanwhile;
+and the longest one while there is reason to believe that the next try succeeds, or need that it does."""
+
+CALLED_S: Final = 60.0
+"""How long a call of the peer says that it is there: one that has come back may still be starting."""
 
 GATHER_S: Final = 0.2
 """How long an acknowledgement waits for something to travel with. Nobody's next step waits for
@@ -150,6 +154,9 @@ class Courier:
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
         self._thawed = asyncio.Event()
+        self._called_s: float | None = None
+        # True from something urgent on until the peer takes a bundle.
+        self._presses = False
         self._cursor = 0
         # True while the cursor is known to stand at the end of the log, which grows here only.
         self._at_end = False
@@ -188,6 +195,8 @@ class Courier:
     def notify(self, rank: int | None = None) -> None:
         """Say that something is due; ``rank`` is the precedence number of a message."""
         if rank is not None and rank <= Precedence.IMMEDIATE:
+            self._presses = True
+            self._try_soon()
             self._hurry()
         else:
             self._set_due()
@@ -212,8 +221,12 @@ class Courier:
             self._gathering = None
 
     def thaw(self) -> None:
-        """Try again soon: the peer called us, so it is there. A frozen pair waits for people."""
-        if self.breaker is Breaker.OPEN:
+        """Try again soon, and every second for a minute: the peer called us, so it is there."""
+        self._called_s = self._clock.monotonic_s()
+        self._try_soon()
+
+    def _try_soon(self) -> None:
+        if self.breaker is not Breaker.FROZEN:  # a frozen pair waits for people
             self._thawed.set()
 
     def hasten(self) -> None:
@@ -296,6 +309,7 @@ class Courier:
         if self._failures:
             log.info("peer.reached", peer=self._pair.peer_node, mirrored_size=self._peer_size)
         self._failures = 0
+        self._presses = False
         self.trouble = ""
         self.breaker = Breaker.CLOSED
 
@@ -533,7 +547,10 @@ class Courier:
         if isinstance(error, PeerConflictError) and self._failures == 1:
             wait = 0.0  # the peer is there and has told us where to go on
         elif isinstance(error, UnavailableError):
-            wait = max(wait, min(float(error.retry_after_s), bound) if error.retry_after_s > 1 else 0)
+            asked = min(float(error.retry_after_s), bound) if error.retry_after_s > 1 else 0.0
+            wait = max(wait, asked)
+            if not is_ours and self._is_worth_a_try:
+                wait = min(wait, max(asked, THAW_S))
         if (self._failures in {1, BREAKER_FAILURES} and not is_ours) or frozen:
             log.warning(
                 "peer.failed",
@@ -542,9 +559,15 @@ class Courier:
                 failures=self._failures,
                 wait_ms=int(wait * 1_000),
             )
-        # A peer that calls us is there again, so the wait may end early: but two nodes that
-        # refuse each other's bundles must not spur each other on.
+        # A peer that calls us is there again, and a FLASH is worth a try, so the wait may end early:
+        # but two nodes that refuse each other's bundles must not spur each other on.
         least = min(wait, THAW_S)
         self._thawed.clear()
         await wait_for(self._clock, least)
         await wait_for(self._clock, wait - least, self._thawed)
+
+    @property
+    def _is_worth_a_try(self) -> bool:
+        """Return whether a peer that was out of reach is asked each second all the same."""
+        called_s = self._called_s
+        return self._presses or (called_s is not None and self._clock.monotonic_s() - called_s < CALLED_S)

@@ -25,8 +25,8 @@ from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.schedule import Announced, Schedule
-from gateway.core.message.strict_json import JsonRefusedError, parse_json
-from gateway.core.message.threads import StoredMessage
+from gateway.core.message.strict_json import JsonRefusedError, read_json
+from gateway.core.message.threads import StoredMessage, outline_of
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning, warnings_of
 from gateway.core.quick import quick_value
@@ -121,6 +121,7 @@ class Candidate:
     Attributes:
         key: (agency, idempotency key); the default key is the message id.
         digest: SHA-384 of the body as it was posted, 48 bytes.
+        document: The document, or what conversations look at of it if its number is not missing.
         catalogue: By which it was judged, and under which it is sent.
         derived: What follows from the document.
         message: The document as JSON bytes; None while its number is missing.
@@ -153,6 +154,7 @@ class Posted:
     """
 
     __slots__ = (
+        "as_posted",
         "body",
         "candidate",
         "catalogue",
@@ -181,6 +183,8 @@ class Posted:
         self.strict = strict
         self.digest = b""
         self.document: dict[str, Any] = {}
+        # Whether the document, written down, is the body again.
+        self.as_posted = False
         # Of the message that a reply draft is completed from, and then this message with its content.
         self.parent_id: bytes | None = None
         self.parent: tuple[StoredMessage, dict[str, Any] | None] | None = None
@@ -345,6 +349,7 @@ class Preparation:
             parent_content=content,
         )
         item.document, item.seq_missing = completed.document, completed.seq_missing
+        item.as_posted = False
         item.violations = departures(item.document, catalogue=catalogue)
 
     def _check_rules(self, item: Posted) -> None:
@@ -366,14 +371,18 @@ class Preparation:
 
     def _make_candidate(self, item: Posted) -> None:
         document, catalogue, header = item.document, given(item.catalogue), given(item.header)
+        message: bytes | None = None
+        if not item.seq_missing:
+            message = item.body if item.as_posted else orjson.dumps(document)
+            item.document = outline_of(document)
         item.candidate = Candidate(
             principal=item.principal,
             key=(item.principal.agency, item.key or document["header"]["message_id"]),
             digest=item.digest,
-            document=document,
+            document=item.document,
             catalogue=catalogue,
             derived=derive(document, catalogue=catalogue, header=header, header_bytes=header.encode()),
-            message=None if item.seq_missing else orjson.dumps(document),
+            message=message,
             warnings=warnings_of(document, catalogue.type(header.type), self.lists),
         )
 
@@ -400,7 +409,7 @@ def agency_actor(spki: bytes) -> Actor:
 
 def message_id_of(body: bytes) -> str | None:
     """Return the message id that a readable body names, which is its key unless it has another; or None."""
-    header = _document_of(body).get("header")
+    header = _document_of(body)[0].get("header")
     message_id = header.get("message_id") if isinstance(header, dict) else None
     return message_id if isinstance(message_id, str) else None
 
@@ -410,12 +419,13 @@ def _digest(item: Posted) -> None:
 
 
 def _parse(item: Posted) -> None:
-    item.document = _document_of(item.body)
+    item.document, item.as_posted = _document_of(item.body)
 
 
-def _document_of(body: bytes) -> dict[str, Any]:
+def _document_of(body: bytes) -> tuple[dict[str, Any], bool]:
+    """Return the document of a body, and whether it is written as a node writes it."""
     try:
-        return parse_json(body)
+        return read_json(body)
     except JsonRefusedError as error:
         raise UnreadableError((error.violation,)) from error
 

@@ -81,7 +81,7 @@ class Reception:
                     if isinstance(decided, str):
                         code, rule = ExceptionCode.RULE, rule_number(decided)
                     else:
-                        memory.add(decided, message.document)
+                        memory.add(decided)
                         rows.append(decided)
             if message_id is not None:
                 known.add(message_id)

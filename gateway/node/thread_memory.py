@@ -75,10 +75,9 @@ class ThreadMemory:
         for subject in wanted:
             self._effects[subject] = applied_effects(found.get(subject, ()))
 
-    def add(self, message: NewMessage, document: dict[str, Any]) -> None:
+    def add(self, message: NewMessage) -> None:
         """Let the following messages of the group see this one."""
         self._rows[message.message_id] = message
-        self._documents[message.message_id] = document
         if message.in_reply_to is not None:
             self._replies.setdefault(message.in_reply_to, []).append(message)
         for new in message.effects:
@@ -120,10 +119,15 @@ class ThreadMemory:
     def content(self, message_id: bytes) -> dict[str, Any] | None:
         """Return a stored message opened, or None if it was erased or is not known."""
         if message_id not in self._documents:
-            stored = self._tx.threads.content(message_id)
-            if stored is None:
-                return None
-            self._documents[message_id] = self._open(*stored)
+            row = self._rows.get(message_id)
+            if isinstance(row, NewMessage):
+                # Of the group that is decided, so it is not stored yet.
+                self._documents[message_id] = self._open(row.header, row.ciphertext, row.wrapped_key)
+            else:
+                stored = self._tx.threads.content(message_id)
+                if stored is None:
+                    return None
+                self._documents[message_id] = self._open(*stored)
         return self._documents[message_id]
 
     def effects(self, subject: bytes) -> Sequence[AppliedEffect]:

@@ -188,19 +188,83 @@ async def test_a_call_of_the_peer_ends_a_long_wait(tmp_path: Path) -> None:
         await _advance_until_running(world)
         await world.cut_off("US")
 
-        async def later() -> Breaker:
-            world.clock.advance(601)
-            await asyncio.sleep(0.02)
-            return (await health(world, "US")).peer
-
-        await world.until(later, lambda breaker: breaker is Breaker.OPEN)
-        message_id = await world.send("US")
+        await _open_breaker(world)
+        (message_id,) = await post_many(world, "US", 1)
         world.reconnect("US")
 
         await world.node("US").peer_service.view()
         world.clock.advance(1.5)
 
-        await world.until_state("US", message_id, "sent", "delivered", "received")
+        await world.until_state("US", message_id, "sent", "delivered", "received", agency=INVESTIGATORS["US"])
+
+
+async def test_a_returned_peer_that_is_still_starting_is_asked_again_within_seconds(tmp_path: Path) -> None:
+    config = CourierConfig(pace_ms=0, first_wait_s=600.0, longest_wait_s=600.0)
+    async with World(tmp_path, config=config) as world:
+        await _advance_until_running(world)
+        for nation in ("FR", "US"):
+            world.sides[nation].faults.refuse_question = lambda _: UnavailableError(
+                "starting", retry_after_s=2
+            )
+        await _open_breaker(world)
+        (message_id,) = await post_many(world, "US", 1)
+
+        # It calls, is asked too early, and does not call again.
+        await world.node("US").peer_service.view()
+        await _advance_until_asked(world, seconds=1.5)
+        world.sides["US"].faults.refuse_question = None
+        await _advance_until_asked(world, seconds=4.0)
+
+        await world.until_state("US", message_id, "sent", "delivered", "received", agency=INVESTIGATORS["US"])
+
+
+async def test_something_urgent_has_the_peer_asked_each_second_however_long_the_wait(tmp_path: Path) -> None:
+    config = CourierConfig(pace_ms=0, first_wait_s=600.0, longest_wait_s=600.0)
+    async with World(tmp_path, config=config) as world:
+        await _advance_until_running(world)
+        await world.cut_off("US")
+        await _open_breaker(world)
+        (routine,) = await post_many(world, "US", 1)
+        before = _views(world, "US")
+        world.clock.advance(20)
+        await asyncio.sleep(0.1)
+        assert _views(world, "US") == before, "what is not urgent waits as long as it takes"
+
+        flash = await world.send("US", precedence="FLASH")
+        for _ in range(3):
+            await _advance_until_asked(world, seconds=1.5)
+        world.reconnect("US")
+        await _advance_until_asked(world, seconds=1.5)
+
+        for message_id, agency in ((flash, None), (routine, INVESTIGATORS["US"])):
+            await world.until_state("US", message_id, "sent", "delivered", "received", agency=agency)
+
+
+async def _open_breaker(world: World) -> None:
+    """Have the American node try in vain until it only asks, and wait for minutes."""
+
+    async def later() -> Breaker:
+        world.clock.advance(601)
+        await asyncio.sleep(0.02)
+        return (await health(world, "US")).peer
+
+    await world.until(later, lambda breaker: breaker is Breaker.OPEN)
+
+
+def _views(world: World, nation: str) -> int:
+    """Return how often a node has asked what its peer holds."""
+    return world.sides[nation].faults.asked.count("view")
+
+
+async def _advance_until_asked(world: World, *, seconds: float) -> None:
+    """Let seconds pass, and wait until the American node has asked its peer once more."""
+    before = _views(world, "US")
+    world.clock.advance(seconds)
+
+    async def views() -> int:
+        return _views(world, "US")
+
+    await world.until(views, lambda found: found > before)
 
 
 async def _advance_until_running(world: World) -> None:

@@ -14,7 +14,7 @@ from gateway.node.preparation import Submission
 from tests.messages import INVESTIGATORS, intelligence
 from tests.world import World
 
-SECRET = "A synthetic secret."
+SECRET = "synthetic-secret"
 AGENCY = INVESTIGATORS["US"]
 
 
@@ -31,9 +31,8 @@ def fails_at(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
 
 
 def poisoned() -> dict[str, Any]:
-    draft = intelligence("US")
-    draft["payload"]["summary"] = SECRET
-    return draft
+    # Where every step sees it, also those that are shown no payload.
+    return intelligence("US", **{"from": {"unit": SECRET}})
 
 
 async def goes_on(world: World) -> None:

@@ -119,7 +119,18 @@ def parse_json(
     max_depth: int = MAX_DEPTH,
     max_nodes: int = MAX_NODES,
 ) -> dict[str, Any]:
-    """Return the JSON object that ``body`` holds.
+    """Return the JSON object that ``body`` holds; see `read_json`."""
+    return read_json(body, max_bytes=max_bytes, max_depth=max_depth, max_nodes=max_nodes)[0]
+
+
+def read_json(
+    body: bytes,
+    *,
+    max_bytes: int = MAX_BODY_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_nodes: int = MAX_NODES,
+) -> tuple[dict[str, Any], bool]:
+    """Return the JSON object that ``body`` holds, and whether writing it gives ``body`` again.
 
     The object has no key twice, no float, and no integer beyond ``MAX_INTEGER``.
 
@@ -149,11 +160,11 @@ def parse_json(
     if len(body) > 2 * max_nodes:
         _refuse_many(document, max_nodes)
     if _holds_no_float(document, max_depth) and _is_canonical(document, body):
-        return document
+        return document, True
     # What the document does not show: a key that came twice may have held anything.
     _refuse_depth(body, max_depth)
     _second_pass(body)
-    return document
+    return document, False
 
 
 def _refuse_depth(body: bytes, max_depth: int) -> None:

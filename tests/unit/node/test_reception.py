@@ -11,6 +11,7 @@ from gateway.core.entries import ReceiptException
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import Announced, Schedule
+from gateway.core.message.threads import outline_of
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 from gateway.core.states import State
 from gateway.node.opening import Opened, Opener, Refused
@@ -19,7 +20,7 @@ from gateway.node.reception import Reception
 from gateway.node.vault import Vault
 from gateway.ports import NewMessage, Step, Transaction
 from gateway.storage.store import SqlStore
-from tests.messages import INVESTIGATORS, intelligence, refusal, request
+from tests.messages import INVESTIGATORS, correction, intelligence, refusal, request
 from tests.unit.node.sealing import bundle, message
 from tests.world import WorldClock, WorldKeyring
 
@@ -89,7 +90,8 @@ async def test_a_received_message_is_stored_as_it_was_opened_under_our_own_key(b
         None,
     )
     document = bench.vault.document(row.header, row.ciphertext, row.wrapped_key)
-    assert document == opened.document
+    assert outline_of(document) == opened.document
+    assert document.keys() == {"type", "header", "payload"}
 
 
 async def test_an_id_that_was_received_before_is_a_duplicate(bench: Bench) -> None:
@@ -195,3 +197,18 @@ async def test_messages_of_one_bundle_see_those_before_them(bench: Bench) -> Non
 
     assert exceptions == []
     assert [row.flags for row in rows] == ["", "", "gap"]
+
+
+@pytest.mark.parametrize(("old", "rule"), [("A synthetic summary.", None), ("Another one.", "CX-PATCH")])
+async def test_a_message_is_held_against_the_content_of_one_in_the_same_bundle(
+    bench: Bench, old: str, rule: str | None
+) -> None:
+    agency = INVESTIGATORS["US"]
+    told = bench.opened(index=3, draft=intelligence("US"), agency=agency)
+    draft = correction("US", told.message_id, "/payload/summary", old, "A better one.")
+    corrected = bench.opened(index=4, draft=draft, agency=agency)
+
+    rows, exceptions = await bench.receive(told, corrected)
+
+    assert len(rows) == (2 if rule is None else 1)
+    assert [item.rule for item in exceptions] == ([] if rule is None else [rule_number(rule)])

@@ -18,6 +18,7 @@ room it belongs to: at the receiver it is flagged as crossed and accepted.
 - ``rooms``: operation rooms: members, types, end (RF-ROOM);
 - ``effects``: what an accepted message does to earlier ones, and what closes what;
 - ``in_force``: what became of a message: values, terms, retraction, consents;
+- ``outline``: what all of these look at of the message that is examined;
 - ``progress``: the states of a request, as data, and its deadline;
 - ``deadlines``: every time that somebody has to keep.
 
@@ -28,6 +29,7 @@ from gateway.core.message.effect import CLOSING, Effect, NewEffect
 from gateway.core.message.threads.corrections import end_with_target
 from gateway.core.message.threads.effects import closes, effects_of, subjects_of
 from gateway.core.message.threads.examination import examine_thread
+from gateway.core.message.threads.outline import outline_of
 from gateway.core.message.threads.progress import awaits
 from gateway.core.message.threads.view import (
     AppliedEffect,
@@ -57,6 +59,7 @@ __all__ = [
     "end_with_target",
     "examine_thread",
     "nation_of",
+    "outline_of",
     "subjects_of",
     "uuid_bytes",
     "uuid_text",

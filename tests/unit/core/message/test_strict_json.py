@@ -15,6 +15,7 @@ from gateway.core.message.strict_json import (
     JsonRefusedError,
     MessageTooLargeError,
     parse_json,
+    read_json,
 )
 
 TWICE = "same key twice"
@@ -201,3 +202,22 @@ def test_hostile_bodies_cost_little(body: bytes) -> None:
         parse_json(body)
     # Measured: at most 80 ms. Processor time, and a wide bound, because test machines are shared.
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("body", "is_written_so"),
+    [
+        (b'{"a":[1,"x"],"b":null}', True),
+        (b'{"a": 1}', False),
+        (b'{"a":"\\u00e9"}', False),
+        (b'{"a":"\xc3\xa9"}', True),
+        (b'{"a":-0}', False),
+    ],
+)
+def test_the_reader_says_whether_a_document_written_down_is_the_body_again(
+    body: bytes, is_written_so: bool
+) -> None:
+    document, found = read_json(body)
+
+    assert found is is_written_so
+    assert (orjson.dumps(document) == body) is is_written_so

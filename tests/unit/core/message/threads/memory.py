@@ -18,6 +18,7 @@ from gateway.core.message.threads import (
     ThreadVerdict,
     effects_of,
     examine_thread,
+    outline_of,
     uuid_bytes,
 )
 from tests.unit.core.message.rules.samples import ROOT, changed, example
@@ -43,6 +44,8 @@ class Memory:
         """Accept messages, each as the next one, without asking any rule."""
         for document in documents:
             effects = effects_of(document, catalogue=CATALOGUE, threads=self)
+            # A node keeps no more of a message until it is accepted.
+            assert effects_of(outline_of(document), catalogue=CATALOGUE, threads=self) == effects
             for new in effects:
                 self.applied.setdefault(new.subject, []).append(_applied(document, new))
             if any(new.effect in CLOSING for new in effects):
@@ -119,7 +122,10 @@ def _applied(document: dict[str, Any], new: NewEffect) -> AppliedEffect:
 
 
 def ask(memory: Memory, document: dict[str, Any], side: Side = "sender") -> ThreadVerdict:
-    return examine_thread(document, catalogue=CATALOGUE, threads=memory, side=side)
+    verdict = examine_thread(document, catalogue=CATALOGUE, threads=memory, side=side)
+    outline = outline_of(document)
+    assert examine_thread(outline, catalogue=CATALOGUE, threads=memory, side=side) == verdict
+    return verdict
 
 
 def broken(memory: Memory, document: dict[str, Any], side: Side = "sender") -> list[tuple[str, str]]:
