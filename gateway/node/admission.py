@@ -4,7 +4,8 @@ Two stages. The first needs no database: parse strictly, complete the draft, che
 and stateless rules, seal. The second runs in one transaction for everything that arrived
 while the last transaction was committing: idempotency, the rules that look at conversations,
 sequence numbers, sealing where it waited for them, the rows and the audit event. Only after
-that is durable does the agency get its 202.
+that is durable does the agency get its 202. Messages that came alone pass the first stage
+together as well (`gateway.node.line`).
 
 Every violation is reported at once, and none of them holds a value from the message.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -33,6 +35,7 @@ from gateway.errors import GatewayError, RejectedError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.gate import Gate, RecoveringError
+from gateway.node.line import Line, NoCandidateError
 from gateway.node.message_rows import new_message
 from gateway.node.pair import Pair
 from gateway.node.preparation import (
@@ -43,16 +46,13 @@ from gateway.node.preparation import (
     Submission,
     TypeNotAgreedError,
     UnreadableError,
-    message_id_of,
+    is_same_post,
+    name_of,
 )
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
-from gateway.ports import Clock, Entropy, NewMessage, Step, Store, Transaction
-
-MAX_GROUP = 128
-"""Messages decided in one transaction; more would make the first of them wait, and the
-courier's short writes behind them."""
+from gateway.ports import POST_DIGEST_BYTES, Clock, Entropy, NewMessage, PostName, Step, Store, Transaction
 
 
 class IdempotencyConflictError(RefusedError):
@@ -170,9 +170,8 @@ class Admission:
         self._gate = gate
         self._max_waiting = max_waiting
         self._on_deciding = on_deciding
-        self._waiting: list[tuple[Candidate, asyncio.Future[Outcome]]] = []
+        self._line: Line[Outcome] = Line(self._preparation.examine_small)
         self._outstanding = 0
-        self._wake = asyncio.Event()
         self.paused = False
 
     @property
@@ -187,11 +186,7 @@ class Admission:
     async def run(self) -> None:
         """Decide groups until cancelled. One task of the node runs this."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-                await self._decide(group)
+            await self._decide(await self._line.next_group())
 
     async def submit(self, principal: Principal, submissions: Sequence[Submission]) -> list[Outcome]:
         """Decide about posts of one agency, each on its own; results are in order.
@@ -211,18 +206,17 @@ class Admission:
         self._outstanding += len(submissions)
         try:
             await self._gate.passed()
-            prepared = await self._preparation.prepare(principal, submissions)
+            posted = self._preparation.begin(principal, submissions)
+            if len(posted) == 1 and posted[0].is_small:
+                # Who gets no candidate there is refused, or needs another message: rare, and slower.
+                with suppress(NoCandidateError):
+                    return [await self._line.add_new(posted[0])]
+            prepared = await self._preparation.prepare(posted)
             answered = await self._answered_before(principal, submissions, prepared)
-            loop = asyncio.get_running_loop()
-            results: list[Outcome | asyncio.Future[Outcome]] = []
-            for place, item in enumerate(prepared):
-                if isinstance(item, Candidate):
-                    future: asyncio.Future[Outcome] = loop.create_future()
-                    self._waiting.append((item, future))
-                    results.append(future)
-                else:
-                    results.append(answered.get(place, item))
-            self._wake.set()
+            results: list[Outcome | asyncio.Future[Outcome]] = [
+                self._line.add(post) if isinstance(item, Candidate) else answered.get(place, item)
+                for place, (post, item) in enumerate(zip(posted, prepared, strict=True))
+            ]
             refused = [item for item in results if isinstance(item, GatewayError)]
             if refused:
                 await self._record_refusals(principal, refused)
@@ -262,22 +256,22 @@ class Admission:
         A message that was good when it came breaks rules about its times later, or those of another
         catalogue. Whoever repeats the post because the answer was lost gets that answer all the same.
         """
-        repeats: dict[int, tuple[str, str]] = {}
+        repeats: dict[int, PostName] = {}
         for place, item in enumerate(prepared):
             # What cannot be read was never accepted.
             if isinstance(item, RefusedError | TypeNotAgreedError) and not isinstance(item, UnreadableError):
-                key = submissions[place].key or message_id_of(submissions[place].body)
-                if key is not None:
-                    repeats[place] = principal.agency, key
+                name = name_of(submissions[place])
+                if name is not None:
+                    repeats[place] = principal.agency, name
         if not repeats:
             return {}
 
         def look(tx: Transaction) -> dict[int, Outcome]:
             used = tx.facts.idempotent(set(repeats.values()))
             return {
-                place: self._repeated(tx, principal.agency, used[key][1], ())
-                for place, key in repeats.items()
-                if key in used and used[key][0] == digest_of(submissions[place].body)
+                place: self._repeated(tx, principal.agency, used[name][1], ())
+                for place, name in repeats.items()
+                if name in used and is_same_post(used[name][0], digest_of(submissions[place].body))
             }
 
         return await self._store.read(look)
@@ -286,7 +280,8 @@ class Admission:
 
     async def _decide(self, group: list[tuple[Candidate, asyncio.Future[Outcome]]]) -> None:
         candidates = [candidate for candidate, _ in group]
-        self._on_deciding(int(min(candidate.derived.header.precedence for candidate in candidates)))
+        ranks = [candidate.derived.header.precedence for candidate in candidates]
+        self._on_deciding(int(min(ranks)))
         try:
             outcomes = await self._store.write(Step.ACCEPTED, lambda tx: self._admit(tx, candidates))
         except GatewayError as error:
@@ -301,7 +296,7 @@ class Admission:
 
     def _admit(self, tx: Transaction, candidates: Sequence[Candidate]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
-        used = tx.facts.idempotent({candidate.key for candidate in candidates})
+        used = tx.facts.idempotent({candidate.name for candidate in candidates})
         memory = self._memory(tx, candidates)
         # The acceptances of a group stand first among its events, one an agency.
         first = self._audit.next_place(tx)
@@ -310,11 +305,11 @@ class Admission:
         accepted: list[tuple[int, Candidate, NewMessage, bytes]] = []
         repeats: list[tuple[int, bytes]] = []
         for position, candidate in enumerate(candidates):
-            known = used.get(candidate.key)
+            known = used.get(candidate.name)
             if known is not None:
                 if known[0] == b"":
                     outcomes.append(ErasedError("the message of this idempotency key was erased"))
-                elif known[0] == candidate.digest:
+                elif is_same_post(known[0], candidate.digest):
                     repeats.append((position, known[1]))
                     outcomes.append(None)
                 else:
@@ -334,7 +329,7 @@ class Admission:
                 continue
             indexes[agency] = index
             memory.add(row)
-            used[candidate.key] = (candidate.digest, candidate.message_id)
+            used[candidate.name] = (candidate.digest, candidate.message_id)
             accepted.append((position, candidate, row, message))
             outcomes.append(None)
         self._record(tx, now_ms, candidates, outcomes, accepted)
@@ -392,6 +387,8 @@ class Admission:
         document, derived = candidate.document, candidate.derived
         message = candidate.message or orjson.dumps(document)
         ciphertext, wrapped_key = candidate.sealed or self._preparation.seal(candidate, message)
+        # A post that gave no key is known by its message id.
+        digest = candidate.digest[:POST_DIGEST_BYTES] if isinstance(candidate.name[1], bytes) else None
         row = new_message(
             derived,
             seq=document["header"]["conversation"]["seq"],
@@ -401,6 +398,7 @@ class Admission:
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
             ending=derived.ending or end_with_target(document, memory),
+            post_digest=digest,
         )
         return row, message
 
@@ -444,8 +442,10 @@ class Admission:
                     tx.outbox.raise_rank(conversation_id, row.rank)
         tx.facts.put_idempotent(
             [
-                (*candidate.key, candidate.digest, candidate.message_id, now_ms)
+                (agency, key, candidate.digest, candidate.message_id, now_ms)
                 for _, candidate, _, _ in accepted
+                for agency, key in (candidate.name,)
+                if isinstance(key, str)
             ]
         )
 

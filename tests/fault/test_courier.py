@@ -404,12 +404,18 @@ def with_line_of_a_stranger(note: bytes) -> bytes:
 
 
 async def newest_cosigned(world: World, nation: str) -> bytes:
-    store = world.sides[nation].store
+    """Return the cosigned note of a whole log, once it is recorded: that may wait a little."""
+    store, origin = world.sides[nation].store, world.exchange_origin(nation)
     assert store is not None
-    newest = await store.read(lambda tx: tx.logs.newest_note(world.exchange_origin(nation), cosigned=True))
-    assert newest is not None
-    assert newest.note is not None
-    return newest.note
+
+    def find(tx: Transaction) -> bytes | None:
+        head, newest = tx.logs.head(origin), tx.logs.newest_note(origin, cosigned=True)
+        is_whole = head is not None and newest is not None and newest.size == head.size
+        return newest.note if newest is not None and is_whole else None
+
+    note = await world.until(lambda: store.read(find), lambda found: found is not None)
+    assert note is not None
+    return note
 
 
 @pytest.mark.parametrize(
