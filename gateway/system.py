@@ -8,6 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.ports import DiskSpace
@@ -24,9 +25,15 @@ class SystemClock:
         """Return seconds that only grow."""
         return time.monotonic()
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait that long."""
-        await asyncio.sleep(seconds)
+    async def sleep(self, seconds: float, *, until: asyncio.Event | None = None) -> None:
+        """Wait that long, or until the event is set if that comes first."""
+        if until is None:
+            await asyncio.sleep(seconds)
+            return
+        # A courier does this several times a bundle: a timer, and no tasks to race each other.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await until.wait()
 
 
 class SystemEntropy:

@@ -16,7 +16,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -96,6 +96,8 @@ class WorldLink:
         if faults.lose_answers:
             msg = "the answer got lost"
             raise UnavailableError(msg)
+        if faults.alter_cosigned is not None and answer.note is not None:
+            answer = replace(answer, note=faults.alter_cosigned(answer.note))
         return answer
 
     async def view(self) -> PeerView:

@@ -63,7 +63,19 @@ class WorldClock:
     def monotonic_s(self) -> float:
         return time.monotonic() - self._began + self._added_s
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, *, until: asyncio.Event | None = None) -> None:
+        if until is None:
+            await self._pass(seconds)
+            return
+        waits = [asyncio.ensure_future(self._pass(seconds)), asyncio.ensure_future(until.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _pass(self, seconds: float) -> None:
         end = self.monotonic_s() + seconds
         while (left := end - self.monotonic_s()) > 0:
             jumped = self._jumped
@@ -281,6 +293,8 @@ class Faults:
     refuse_question: Callable[[str], GatewayError | None] | None = None
     # What this node is answered in place of what the peer says: (question, answer) to answer.
     alter_answer: Callable[[str, Any], Any] | None = None
+    # The same for the cosigned note that a bundle is answered with.
+    alter_cosigned: Callable[[bytes], bytes] | None = None
     # A peer in place of the real one: question to answer.
     impostor: Callable[[str], Any] | None = None
     # While it is there and not set, bundles are on their way and do not arrive.
@@ -305,13 +319,13 @@ class FaultyStore:
         self._store = store
         self._faults = faults
 
-    async def write(self, step: Step, work: Callable[[Transaction], T]) -> T:
+    async def write(self, step: Step, work: Callable[[Transaction], T], *, linger_s: float = 0.0) -> T:
         faults = self._faults
         if faults.crashed.is_set():
             msg = "the process is dead"
             raise CrashError(msg)
         if faults.crash_step is not step:
-            return await self._store.write(step, work)
+            return await self._store.write(step, work, linger_s=linger_s)
 
         def dying(tx: Transaction) -> T:
             value = work(tx)
@@ -327,7 +341,7 @@ class FaultyStore:
             return value
 
         try:
-            value = await self._store.write(step, dying)
+            value = await self._store.write(step, dying, linger_s=linger_s)
         except CrashError:
             self._die()
             raise

@@ -31,6 +31,7 @@ from gateway.core.note import (
     format_note,
     format_signatures,
     parse_note,
+    parse_signatures,
 )
 from gateway.core.signature import HybridSigner, HybridVerifier
 from gateway.errors import SignatureInvalidError
@@ -129,8 +130,7 @@ def cosign(note: bytes, *, cosigner: HybridSigner, time_s: int) -> bytes:
         ValueError: The time is out of range.
     """
     signed = parse_note(note)
-    lines = cosignature_lines(parse_checkpoint(signed.text), cosigner=cosigner, time_s=time_s)
-    return merge_signatures(note, lines)
+    return _merged(signed, cosignature_lines(parse_checkpoint(signed.text), cosigner=cosigner, time_s=time_s))
 
 
 def cosignature_lines(
@@ -152,10 +152,22 @@ def merge_signatures(note: bytes, lines: tuple[NoteSignature, ...]) -> bytes:
     Raises:
         MalformedError: Not a note, or the result has more than 16 lines or 64 KiB.
     """
-    signed = parse_note(note)
-    replaced = {(line.name, line.key_id) for line in lines}
-    kept = [line for line in signed.signatures if (line.name, line.key_id) not in replaced]
-    return format_note(signed.text, (*kept, *lines))
+    return _merged(parse_note(note), lines)
+
+
+def added_signatures(note: bytes, *, signed: bytes) -> tuple[NoteSignature, ...] | None:
+    """Return the lines that a note has beyond another one that it begins with, or None if it does not.
+
+    Whoever made the other note itself, or has verified it, need not verify its lines again.
+
+    Args:
+        note: The note as received.
+        signed: The note that is known.
+
+    Raises:
+        MalformedError: What follows is not signature lines.
+    """
+    return parse_signatures(note[len(signed) :]) if signed and note.startswith(signed) else None
 
 
 def only_signatures(note: bytes, *, verifier: HybridVerifier) -> bytes:
@@ -181,8 +193,8 @@ def verify_log_note(note: bytes, *, verifier: HybridVerifier) -> VerifiedNote:
     signed = parse_note(note)
     checkpoint = parse_checkpoint(signed.text)
     classical, post_quantum = verifier.verifier_keys(cosigner=False)
-    signature = _only(signed, classical)
-    time_s, timed = _timed(_only(signed, post_quantum))
+    signature = _only(signed.signatures, classical)
+    time_s, timed = _timed(_only(signed.signatures, post_quantum))
     message = cosigned_message(checkpoint, name=verifier.name, time_s=time_s)
     valid = (
         checkpoint.origin == verifier.name,
@@ -212,10 +224,20 @@ def verify_cosignature(note: bytes, *, cosigner: HybridVerifier) -> int:
             verify, or the two name different times.
     """
     signed = parse_note(note)
-    checkpoint = parse_checkpoint(signed.text)
+    return verify_cosignature_lines(parse_checkpoint(signed.text), signed.signatures, cosigner=cosigner)
+
+
+def verify_cosignature_lines(
+    checkpoint: Checkpoint, lines: Sequence[NoteSignature], *, cosigner: HybridVerifier
+) -> int:
+    """Verify that a cosigner has signed a checkpoint with both its keys, among these lines.
+
+    Raises:
+        SignatureInvalidError: As for `verify_cosignature`, whose result this is.
+    """
     classical, post_quantum = cosigner.verifier_keys(cosigner=True)
-    text_time_s, signature = _timed(_only(signed, classical))
-    time_s, timed = _timed(_only(signed, post_quantum))
+    text_time_s, signature = _timed(_only(lines, classical))
+    time_s, timed = _timed(_only(lines, post_quantum))
     message = cosigned_message(checkpoint, name=cosigner.name, time_s=time_s)
     valid = (
         text_time_s == time_s,
@@ -243,11 +265,19 @@ def signing_key(
     Raises:
         MalformedError: Not a note.
     """
-    if len(verifiers) > 1:
-        lines = {(line.name, line.key_id) for line in parse_note(note).signatures}
-        for verifier in verifiers:
-            if {(key.name, key.key_id) for key in verifier.verifier_keys(cosigner=cosigner)} <= lines:
-                return verifier
+    if len(verifiers) == 1:
+        return verifiers[0]
+    return key_of(parse_note(note).signatures, verifiers, cosigner=cosigner)
+
+
+def key_of(
+    lines: Sequence[NoteSignature], verifiers: Sequence[HybridVerifier], *, cosigner: bool = False
+) -> HybridVerifier:
+    """Return the one of several keys that these lines are of, as `signing_key` does of a note."""
+    found = {(line.name, line.key_id) for line in lines}
+    for verifier in verifiers:
+        if {(key.name, key.key_id) for key in verifier.verifier_keys(cosigner=cosigner)} <= found:
+            return verifier
     return verifiers[0]
 
 
@@ -284,17 +314,24 @@ def verify_text_note(note: bytes, *, verifier: HybridVerifier) -> str:
     classical, post_quantum = verifier.statement_keys()
     message = signed.text.encode()
     valid = (
-        verifier.is_ed25519_valid(_only(signed, classical), message),
-        verifier.is_mldsa87_valid(_only(signed, post_quantum), message, context=MLDSA87_NOTE),
+        verifier.is_ed25519_valid(_only(signed.signatures, classical), message),
+        verifier.is_mldsa87_valid(_only(signed.signatures, post_quantum), message, context=MLDSA87_NOTE),
     )
     if not all(valid):
         raise SignatureInvalidError(_INVALID)
     return signed.text
 
 
-def _only(signed: SignedNote, key: VerifierKey) -> bytes:
+def _merged(signed: SignedNote, lines: Sequence[NoteSignature]) -> bytes:
+    """Return a note with further lines, which replace those of the same name and key ID."""
+    replaced = {(line.name, line.key_id) for line in lines}
+    kept = [line for line in signed.signatures if (line.name, line.key_id) not in replaced]
+    return format_note(signed.text, (*kept, *lines))
+
+
+def _only(lines: Sequence[NoteSignature], key: VerifierKey) -> bytes:
     """Return the blob of the only line of a key."""
-    blobs = [line.blob for line in signed.signatures if line.name == key.name and line.key_id == key.key_id]
+    blobs = [line.blob for line in lines if line.name == key.name and line.key_id == key.key_id]
     if len(blobs) != 1:
         raise SignatureInvalidError(_INVALID)
     return blobs[0]

@@ -130,7 +130,7 @@ class Admission:
         peer: Callable[[], Announced],
         lists: ReferenceLists = NO_LISTS,
         max_waiting: int = 20_000,
-        on_accepted: Callable[[int], None] = lambda _rank: None,
+        on_deciding: Callable[[int], None] = lambda _rank: None,
     ) -> None:
         """Wire the pipeline.
 
@@ -147,7 +147,8 @@ class Admission:
             peer: Says what the peer has announced of its catalogue.
             lists: Reference lists; values that are not in them are warned of.
             max_waiting: Messages that may wait for a transaction; beyond it, 429.
-            on_accepted: Told the most urgent precedence number of each accepted group.
+            on_deciding: Told right before a group is written, with its most urgent precedence number: a write
+                that is queued from then on finds what was accepted, and may share the commit.
         """
         self._preparation = Preparation(
             pair=pair,
@@ -167,7 +168,7 @@ class Admission:
         self._clock = clock
         self._gate = gate
         self._max_waiting = max_waiting
-        self._on_accepted = on_accepted
+        self._on_deciding = on_deciding
         self._line: Line[Outcome] = Line(self._preparation.examine_small)
         self._outstanding = 0
         self.paused = False
@@ -278,6 +279,8 @@ class Admission:
 
     async def _decide(self, group: list[tuple[Candidate, asyncio.Future[Outcome]]]) -> None:
         candidates = [candidate for candidate, _ in group]
+        ranks = [candidate.derived.header.precedence for candidate in candidates]
+        self._on_deciding(int(min(ranks)))
         try:
             outcomes = await self._store.write(Step.ACCEPTED, lambda tx: self._admit(tx, candidates))
         except GatewayError as error:
@@ -289,13 +292,6 @@ class Admission:
         for (_, future), outcome in zip(group, outcomes, strict=True):
             if not future.done():  # the caller may have gone away; the message stays accepted
                 future.set_result(outcome)
-        ranks = [
-            candidate.derived.header.precedence
-            for candidate, outcome in zip(candidates, outcomes, strict=True)
-            if isinstance(outcome, Acceptance)
-        ]
-        if ranks:
-            self._on_accepted(int(min(ranks)))
 
     def _admit(self, tx: Transaction, candidates: Sequence[Candidate]) -> list[Outcome]:
         now_ms = self._clock.now_ms()

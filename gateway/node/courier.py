@@ -25,22 +25,20 @@ from typing import Final
 import structlog
 
 from gateway.core.checkpoint import parse_checkpoint
-from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
-from gateway.core.generation import base_of, generation_of
-from gateway.core.merkle import Hash
+from gateway.core.generation import generation_of
 from gateway.core.note import parse_note
 from gateway.core.signature import SigningAwayError
 from gateway.core.states import Precedence
 from gateway.errors import (
     GatewayError,
-    OperatorError,
     PairFrozenError,
     PeerConflictError,
     PeerError,
     UnavailableError,
 )
+from gateway.node.deliveries import Deliveries, RollbackError
 from gateway.node.pair import Pair
-from gateway.node.sequencer import MAX_ANSWERS, Sequencer, Shipment
+from gateway.node.sequencer import Sequencer, Shipment
 from gateway.node.waiting import wait_for
 from gateway.node.window import Window
 from gateway.node.workers import Workers
@@ -51,9 +49,7 @@ from gateway.ports import (
     Keyring,
     PeerLink,
     PeerView,
-    Step,
     Store,
-    StoredNote,
     Transaction,
 )
 
@@ -100,12 +96,6 @@ class CourierConfig:
     longest_wait_s: float = 30.0
 
 
-class RollbackError(OperatorError):
-    """The peer holds more of our log than we do: our database was rolled back."""
-
-    code = "own-rollback"
-
-
 class Courier:
     """Ships one exchange log to one peer. One task of the node runs it."""
 
@@ -143,11 +133,9 @@ class Courier:
         self._pair = pair
         self._sequencer = sequencer
         self._store = store
-        self._keyring = keyring
         self._link = link
         self._clock = clock
         self._entropy = entropy
-        self._workers = workers
         self._config = config
         self._on_moved = on_moved
         self._on_peer_rollback = on_peer_rollback
@@ -162,7 +150,15 @@ class Courier:
         self._at_end = False
         # False while all that may be due are acknowledgements that still wait for company.
         self._due = True
-        self._cosigned: int | None = None
+        self._deliveries = Deliveries(
+            pair=pair,
+            store=store,
+            keyring=keyring,
+            clock=clock,
+            workers=workers,
+            on_recorded=self._recorded,
+            on_failed=self._fail,
+        )
         self._peer_size = 0
         self._flights: set[asyncio.Task[None]] = set()
         self._failure: GatewayError | None = None
@@ -271,6 +267,7 @@ class Courier:
 
     async def _agree(self) -> None:
         """Ask what the peer holds and put the cursor there."""
+        await self._deliveries.settle()
         view = await self._link.view()
         if view.mirrored is not None and self._is_of_another_generation(view.mirrored):
             msg = "the peer mirrors another generation of our log"
@@ -279,11 +276,12 @@ class Courier:
         if view.mirrored_size > head_size:
             msg = "the peer mirrors more of our log than our database holds"
             raise RollbackError(msg)
-        if self._cosigned is None:
-            self._cosigned = cosigned
-        if view.mirrored_size < self._cosigned:
-            await self._on_peer_rollback(view.mirrored_size, self._cosigned)
-            self._cosigned = view.mirrored_size
+        known = self._deliveries.size
+        if known is None:
+            self._deliveries.size = known = cosigned
+        if view.mirrored_size < known:
+            await self._on_peer_rollback(view.mirrored_size, known)
+            self._deliveries.size = view.mirrored_size
         if self._may_ship.is_set():
             # Not so if the pair was frozen while the peer was asked: that failure is to be raised.
             self._failure = None
@@ -316,7 +314,7 @@ class Courier:
     async def _take_view(self, view: PeerView) -> None:
         """Take a cosignature that the peer gives when asked."""
         if view.mirrored is not None and view.mirrored_size > 0:
-            await self._delivered(view.mirrored, messages=0)
+            await self._deliveries.record(await self._deliveries.verify(view.mirrored))
         self._cosigned_at_s = self._clock.monotonic_s()
 
     def _own_size(self, tx: Transaction) -> int:
@@ -384,8 +382,7 @@ class Courier:
         shipment = await self._sequencer.next_shipment(max_messages=limit, urgent=urgent)
         if shipment is not None:
             self._window.waits(shipment.waiting)
-            # A bundle has room for so much: there may be more.
-            self._due |= shipment.messages > 0 or len(shipment.bundle.entries) >= MAX_ANSWERS
+            self._due |= shipment.more
             self._last_bundle_s = self._clock.monotonic_s()
             if shipment.messages:
                 self._on_moved()
@@ -424,7 +421,7 @@ class Courier:
         if not self._flights:
             self._reached()
         left = self._cosigned_at_s + COSIGN_EVERY_S - self._clock.monotonic_s()
-        uncosigned = self._cursor > (self._cosigned or 0)
+        uncosigned = self._cursor > (self._deliveries.size or 0)
         if left <= 0 and not self._flights:
             # Gets the cosignature of bundles without messages, and notices a peer that was
             # restored from a backup and does not say so.
@@ -439,10 +436,8 @@ class Courier:
             answer = await self._link.post_bundle(encoded)
             await self._answered(shipment, answer)
         except GatewayError as error:
-            # The loop decides what follows; bundles behind this one will fail as well.
-            if self._failure is None or isinstance(error, PairFrozenError):
-                self._failure = error
-            self._hurry()
+            # Bundles behind this one will fail as well.
+            self._fail(error)
             return
         self._window.landed(
             self._clock.monotonic_s() - began_s, messages=shipment.messages, flying=flying, alone=alone
@@ -454,47 +449,15 @@ class Courier:
         self._peer_size = max(self._peer_size, answer.size)
         self._reached()
         if answer.note is not None:
-            await self._delivered(answer.note, messages=shipment.messages)
+            proof = await self._deliveries.verify(answer.note, signed=shipment.bundle.note)
+            self._deliveries.record_soon(proof)
             self._cosigned_at_s = self._clock.monotonic_s()
 
-    async def _delivered(self, note: bytes, *, messages: int) -> None:
-        """Verify a cosigned note and record what it proves: the peer holds all below its size."""
-
-        def verify() -> tuple[int, Hash]:
-            own = signing_key(note, self._keyring.own_verifiers(self._pair.exchange_origin))
-            checkpoint = verify_log_note(note, verifier=own).checkpoint
-            verify_cosignature(note, cosigner=signing_key(note, self._keyring.peer_cosigners, cosigner=True))
-            return checkpoint.size, checkpoint.root
-
-        size, root = await self._workers.sign(verify)
-        if size <= (self._cosigned or 0):
-            return
-        now_ms = self._clock.now_ms()
-
-        def keep(tx: Transaction) -> int:
-            head = tx.logs.head(self._pair.exchange_origin)
-            if head is None or head.size < size:
-                msg = "a cosigned note covers more than our log holds"
-                raise RollbackError(msg)
-            tx.logs.put_note(
-                StoredNote(
-                    origin=self._pair.exchange_origin,
-                    size=size,
-                    root=root,
-                    at_ms=now_ms,
-                    note=note,
-                    cosigned=True,
-                )
-            )
-            return tx.outbox.delivered(base_of(self._pair.exchange_origin) + size, at_ms=now_ms)
-
-        count = await self._store.write(Step.DELIVERED, keep)
-        self._cosigned = max(self._cosigned or 0, size)
+    def _recorded(self, size: int, messages: int) -> None:
+        """The peer is recorded to hold our log up to a size, and so many messages with it."""
         self._sequencer.peer_holds(size)
-        if count:
+        if messages:
             self._on_moved()
-        if count or messages:
-            log.info("bundle.delivered", peer=self._pair.peer_node, size=size, messages=count)
 
     # --- flights -----------------------------------------------------------------------
 
@@ -504,9 +467,16 @@ class Courier:
         self._landed.set()
         self._nudge.set()
         if not flight.cancelled() and (error := flight.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Let the loop decide what follows an error of whatever runs beside it."""
+        if not isinstance(error, GatewayError):
             # Not an error of the exchange: a defect. The loop raises it, the node stops.
             self._defect = error
-            self._work.set()
+        elif self._failure is None or isinstance(error, PairFrozenError):
+            self._failure = error
+        self._hurry()
 
     _defect: BaseException | None = None
 
@@ -517,13 +487,14 @@ class Courier:
             await self._landed.wait()
 
     async def _land(self, *, cancel: bool) -> None:
-        """Wait until nothing is in flight."""
+        """Wait until nothing is in flight and what was delivered is recorded."""
         if cancel:
             for flight in self._flights:
                 flight.cancel()
         while self._flights:
             await asyncio.wait(self._flights)
             await asyncio.sleep(0)
+        await self._deliveries.settle(cancel=cancel)
 
     def _raise_failure(self) -> None:
         if self._defect is not None:

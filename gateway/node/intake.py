@@ -39,7 +39,7 @@ from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.forks import FROZEN, Checked, Forks
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
-from gateway.node.opening import Contents, Opener, Refused
+from gateway.node.opening import Contents, Opened, Opener, Refused
 from gateway.node.pair import Pair
 from gateway.node.reception import Reception
 from gateway.node.vault import Vault
@@ -73,14 +73,10 @@ class Arrival:
     Attributes:
         agencies: Addressees of its messages.
         effects: What became true in memory.
-        receipts_due: True if a receipt is due.
-        rank: Most urgent precedence number among its messages, or None.
     """
 
     agencies: frozenset[str]
     effects: Effects
-    receipts_due: bool
-    rank: int | None
 
 
 class Intake:
@@ -99,6 +95,7 @@ class Intake:
         audit: AuditLog,
         clock: Clock,
         workers: Workers,
+        on_taking: Callable[[int | None], None],
         on_arrival: Callable[[Arrival], None],
         on_frozen: Callable[[], None],
         on_kem_key_gone: Callable[[], None],
@@ -116,6 +113,9 @@ class Intake:
             audit: Anchors every bundle that is mirrored.
             clock: Time of arrival.
             workers: Threads for signatures and opening.
+            on_taking: Told right before a bundle with messages is written, with the most urgent precedence
+                number among those that opened: a write that is queued from then on finds the receipt due,
+                and may share the commit.
             on_arrival: Told after each bundle that was made durable.
             on_frozen: Told when a fork was proven.
             on_kem_key_gone: Told of a message that was sealed for a key that is not there.
@@ -127,6 +127,7 @@ class Intake:
         self._reader = reader
         self._clock = clock
         self._workers = workers
+        self._on_taking = on_taking
         self._on_arrival = on_arrival
         self._on_kem_key_gone = on_kem_key_gone
         self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private, vault=vault)
@@ -327,6 +328,9 @@ class Intake:
         now_ms = self._clock.now_ms()
         new = bundle.entries[overlap:]
         retired = self._retired_keys(opened)
+        if opened.messages:
+            ranks = [int(m.derived.header.precedence) for m in opened.messages if isinstance(m, Opened)]
+            self._on_taking(min(ranks, default=None))
         self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
             Step.MIRRORED, lambda tx: self._keep(tx, head, new, opened, checked.verified, now_ms, retired)
@@ -410,8 +414,6 @@ class Intake:
         arrival = Arrival(
             agencies=frozenset(agency for row in rows for agency in row.to_agencies),
             effects=effects,
-            receipts_due=bool(contents.messages),
-            rank=min((row.rank for row in rows), default=None),
         )
         return arrival, grown
 

@@ -30,8 +30,9 @@ from gateway.node.attestations import Attestations, ThirdParties
 from gateway.node.audit_log import AuditLog
 from gateway.node.clock_watch import ClockWatch
 from gateway.node.conversations import Conversations
-from gateway.node.courier import Breaker, Courier, CourierConfig, RollbackError
+from gateway.node.courier import Breaker, Courier, CourierConfig
 from gateway.node.custody import Custody
+from gateway.node.deliveries import RollbackError
 from gateway.node.eraser import Eraser
 from gateway.node.evidence import EvidenceRoom
 from gateway.node.forks import FROZEN, GIVEN_UP
@@ -203,6 +204,7 @@ class Node:
             audit=self._audit,
             clock=clock,
             workers=self._workers,
+            on_taking=self._courier.notify,
             on_arrival=self._arrived,
             on_frozen=self._frozen,
             on_kem_key_gone=self._kem_key_gone,
@@ -220,7 +222,7 @@ class Node:
             peer=lambda: self._reader.announced,
             lists=config.lists,
             max_waiting=config.max_waiting,
-            on_accepted=self._courier.notify,
+            on_deciding=self._courier.notify,
         )
         self._writer = WriterWatch()
         self._room = Room(disk, reserve_bytes=config.reserve_bytes)
@@ -616,9 +618,8 @@ class Node:
         effects = arrival.effects
         if effects.peer_recovered:
             self._courier.doubt()
-        # The receipt first: the sender waits for it longer than readers do for a page.
-        if arrival.receipts_due or effects.sending_due or effects.kem_key is not None:
-            self._courier.notify(arrival.rank)
+        if effects.sending_due or effects.kem_key is not None:
+            self._courier.notify()
         self.inbox.arrived(arrival.agencies)
         if effects.messages_moved:
             self.tracking.moved()

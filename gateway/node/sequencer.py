@@ -29,6 +29,7 @@ from gateway.core.entries import (
     MAX_EXCEPTIONS,
     AnchorEntry,
     CollectedEntry,
+    Collection,
     IncidentEntry,
     IncidentKind,
     KemKeyEntry,
@@ -71,7 +72,10 @@ MAX_MESSAGE_BYTES: Final = 12 * 1024 * 1024
 """Ciphertext bytes in one bundle: 16 MiB less the entries, the box and the note."""
 
 MAX_ANSWERS: Final = 128
-"""Receipt and collection entries in one bundle, so that answers never crowd out messages."""
+"""Receipts, voids and erasures each in one bundle, so that answers never crowd out messages."""
+
+MAX_COLLECTED: Final = 16 * MAX_COLLECTIONS
+"""Collections in one bundle."""
 
 URGENT_BUNDLE: Final = 16
 """Messages that a bundle is closed at if something urgent waits, unless more are urgent."""
@@ -97,12 +101,14 @@ class Shipment:
         messages: Message entries in it.
         sequenced_ms: When its entries were appended, UTC milliseconds.
         waiting: Messages that still waited outside the log when it was made; 0 if it was reloaded.
+        more: Whether something was left that it had no room for.
     """
 
     bundle: Bundle
     messages: int
     sequenced_ms: int
     waiting: int = 0
+    more: bool = False
 
     @property
     def states_keys(self) -> bool:
@@ -223,14 +229,9 @@ class Sequencer:
             raise
         if formed is None:
             return None
-        stored, bundle, waiting = formed
+        stored, shipment = formed
         note = await self._sign(stored)
-        return Shipment(
-            bundle=replace(bundle, note=note),
-            messages=stored.messages,
-            sequenced_ms=stored.sequenced_ms,
-            waiting=waiting,
-        )
+        return replace(shipment, bundle=replace(shipment.bundle, note=note))
 
     async def reload(self, start: int) -> Shipment | None:
         """Return the stored bundle that holds index ``start``, or None at the end of the log.
@@ -275,18 +276,22 @@ class Sequencer:
         max_messages: int,
         *,
         urgent: bool,
-    ) -> tuple[SentBundle, Bundle, int] | None:
-        """Append the next bundle; return it with what is stored of it and how many messages still wait."""
+    ) -> tuple[SentBundle, Shipment] | None:
+        """Append the next bundle; return what is stored of it, and it as it will leave, yet unsigned."""
         now_ms = self._clock.now_ms()
         head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
         entries = list(pending)
+        voids = tx.outbox.take_voids(limit=MAX_ANSWERS)
         entries += [
             encode_entry(VoidEntry(conversation_id=conversation, agency=agency, numbers=(seq,)))
-            for conversation, agency, seq in tx.outbox.take_voids(limit=MAX_ANSWERS)
+            for conversation, agency, seq in voids
         ]
-        entries += self._erasures(tx, head.size + len(entries))
-        entries += self._receipts(tx, head.size + len(entries))
-        entries += self._collections(tx, head.size + len(entries))
+        erasures = tx.removal.due_entries(limit=MAX_ANSWERS)
+        entries += self._erasures(tx, erasures, head.size + len(entries))
+        receipts = tx.inbox.due_receipts(limit=MAX_ANSWERS)
+        entries += self._receipts(tx, receipts, head.size + len(entries))
+        collections = tx.inbox.due_collections(limit=MAX_COLLECTED)
+        entries += self._collections(tx, collections, head.size + len(entries))
         # Besides two anchors, a key statement may have to join it before it is signed.
         room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 3)
         waiting: Sequence[Waiting] = ()
@@ -326,7 +331,20 @@ class Sequencer:
             ciphertexts=tuple(item.ciphertext for item in waiting),
             note=b"",
         )
-        return stored, bundle, tx.outbox.count(State.ACCEPTED)
+        left = tx.outbox.count(State.ACCEPTED)
+        is_full = len(collections) == MAX_COLLECTED or MAX_ANSWERS in (
+            len(voids),
+            len(erasures),
+            len(receipts),
+        )
+        shipment = Shipment(
+            bundle=bundle,
+            messages=len(waiting),
+            sequenced_ms=now_ms,
+            waiting=left,
+            more=is_full or left > 0,
+        )
+        return stored, shipment
 
     def _seal(self, waiting: Sequence[Waiting], bundle_id: bytes, peer: PeerKey) -> tuple[bytes, list[bytes]]:
         """Return the key box and the message entries of a bundle."""
@@ -357,12 +375,11 @@ class Sequencer:
         ]
         return box, entries
 
-    def _erasures(self, tx: Transaction, first: int) -> list[bytes]:
+    def _erasures(self, tx: Transaction, due: Sequence[tuple[int, bool, int]], first: int) -> list[bytes]:
         """Return incident entries for erasures that the other nation could not foresee.
 
         Each names the log of the message and its state right behind the message's entry.
         """
-        due = tx.removal.due_entries(limit=MAX_ANSWERS)
         tx.removal.entries_logged([number for number, _, _ in due], log_index=self._base + first)
         entries: list[bytes] = []
         for _, outgoing, place in due:
@@ -376,9 +393,8 @@ class Sequencer:
             )
         return entries
 
-    def _receipts(self, tx: Transaction, first: int) -> list[bytes]:
+    def _receipts(self, tx: Transaction, due: Sequence[ReceiptDue], first: int) -> list[bytes]:
         """Return receipt entries for what is due; neighbouring ranges share one."""
-        due = tx.inbox.due_receipts(limit=MAX_ANSWERS)
         entries: list[bytes] = []
         for run in _runs(due):
             at = self._base + first + len(entries)
@@ -398,9 +414,8 @@ class Sequencer:
             )
         return entries
 
-    def _collections(self, tx: Transaction, first: int) -> list[bytes]:
+    def _collections(self, tx: Transaction, due: Sequence[Collection], first: int) -> list[bytes]:
         entries: list[bytes] = []
-        due = tx.inbox.due_collections(limit=MAX_COLLECTIONS * 16)
         # In order of their places, so those of an earlier generation stand together.
         for origin, group in groupby(
             due, key=lambda item: located(self._pair.first_peer_origin, item.index)[0]

@@ -14,12 +14,4 @@ async def wait_for(clock: Clock, seconds: float, event: asyncio.Event | None = N
     """
     if seconds <= 0 or (event is not None and event.is_set()):
         return
-    waits: list[asyncio.Future[object]] = [asyncio.ensure_future(clock.sleep(seconds))]
-    if event is not None:
-        waits.append(asyncio.ensure_future(event.wait()))
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+    await clock.sleep(seconds, until=event)

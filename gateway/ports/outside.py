@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,8 +26,8 @@ class Clock(Protocol):
         """Return seconds that only grow; for deadlines and pacing."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait that long."""
+    async def sleep(self, seconds: float, *, until: asyncio.Event | None = None) -> None:
+        """Wait that long, or until the event is set if that comes first."""
         ...
 
 

@@ -496,12 +496,18 @@ class Transaction(Protocol):
 class Store(Protocol):
     """Keeps everything of a node; the only place where it is kept."""
 
-    async def write(self, step: Step, work: Callable[[Transaction], T]) -> T:
+    async def write(self, step: Step, work: Callable[[Transaction], T], *, linger_s: float = 0.0) -> T:
         """Run ``work`` in a transaction and return its result once that is durable.
 
         Closures run one after another in the order of the calls, in a thread that is not
         the caller's; several may share a commit. A closure that raises undoes its own
         changes and nobody else's, and the error reaches its caller.
+
+        Args:
+            step: What it makes durable.
+            work: Reads and changes.
+            linger_s: Seconds that it may wait for a later call to share the commit with; for what
+                nobody waits for.
 
         Raises:
             StoreError: The commit failed or its outcome is unknown; the store refuses all

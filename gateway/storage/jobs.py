@@ -25,6 +25,7 @@ class Job:
         work: The closure.
         loop: Loop of the caller.
         answer: Future of the caller; touched in its loop only.
+        linger_s: Seconds that a write may wait for company.
         value: Result, once the closure has returned.
         error: What it raised, or why the result is void.
     """
@@ -33,6 +34,7 @@ class Job:
     work: Callable[[Transaction], Any]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
+    linger_s: float = 0.0
     value: Any = None
     error: BaseException | None = None
 

@@ -67,7 +67,6 @@ _HASHES: Final = Statement(
     .order_by(tile_hashes.c.subtree_index)
 )
 
-_LAST_NOTE_NUMBER: Final = Statement(sa.select(sa.func.max(notes.c.number)))
 _INSERT_NOTE: Final = Statement(sa.insert(notes), row=[column.name for column in notes.columns])
 _FORGET_NOTE: Final = Statement(sa.update(notes).where(notes.c.number == _bind("of")).values(note=sa.null()))
 
@@ -119,8 +118,11 @@ class SqlLogs:
 
     def head(self, origin: str) -> LogHead | None:
         """Return where a log ends, or None if there is no such log."""
+        known = self._session.known_head(origin)
+        if known is not None:
+            return known
         row = self._session.first(_HEAD, of=origin)
-        return None if row is None else _head(row)
+        return None if row is None else self._session.know_head(_head(row))
 
     def heads(self) -> list[LogHead]:
         """Return every log, in order of origin."""
@@ -168,7 +170,7 @@ class SqlLogs:
             raise StoreError(msg)
         self._session.many(_APPEND, [(log, index, entry) for index, entry in enumerate(entries, old.size)])
         self._session.many(_APPEND_HASH, [(log, item.level, item.index, item.hash) for item in tile_hashes])
-        return LogHead(origin=old.origin, kind=old.kind, edge=edge)
+        return self._session.know_head(LogHead(origin=old.origin, kind=old.kind, edge=edge))
 
     def entries(self, origin: str, start: int, end: int) -> list[bytes]:
         """Return the entries from ``start`` up to ``end``; all of them must exist."""
@@ -195,10 +197,8 @@ class SqlLogs:
         before = self._session.first(newest_of, log=log, most=MAX_TREE_SIZE)
         newest = note.note is not None and (before is None or note.size >= before[1])
         hourly = newest and (before is None or before[3] // _HOUR_MS != note.at_ms // _HOUR_MS)
-        last = self._session.first(_LAST_NOTE_NUMBER)
-        number = 1 + (last[0] or 0 if last else 0)
         row: Row = (
-            number,
+            self._session.take_note_number(),
             log,
             note.size,
             note.root,

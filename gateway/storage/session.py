@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 from gateway.errors import StoreError
+from gateway.ports import LogHead
 from gateway.storage import tables
 from gateway.storage.engine import Database
 from gateway.storage.statements import LIST_SIZES, ListStatement, Statement, padded
@@ -24,6 +25,7 @@ from gateway.storage.statements import LIST_SIZES, ListStatement, Statement, pad
 Row = tuple[Any, ...]
 
 _MAX_NUMBER: Final = Statement(sa.select(sa.func.max(tables.messages.c.number)))
+_MAX_NOTE_NUMBER: Final = Statement(sa.select(sa.func.max(tables.notes.c.number)))
 _COUNT: Final = Statement(
     sa.select(tables.counts.c.messages).where(tables.counts.c.state == sa.bindparam("of"))
 )
@@ -58,6 +60,7 @@ class Session:
         self._connection = database.connect(writable=writable)
         self._cursor = self._connection.cursor()
         self._next_number: int | None = None
+        self._next_note: int | None = None
         # Outgoing messages by state: of the running closure, and of those before it in
         # this transaction. Written once, right before the commit.
         self._moved: Counter[State] = Counter()
@@ -67,6 +70,9 @@ class Session:
         self._marked = False
         self._mark_due = False
         self._log_ids: dict[str, int] = {}
+        # Heads of logs as this transaction has them. Only who writes may remember them: nobody
+        # else moves them, and should that be so all the same, the next move finds another head.
+        self._heads: dict[str, LogHead] | None = {} if writable else None
 
     # --- statements ------------------------------------------------------------------
 
@@ -179,6 +185,14 @@ class Session:
         self._next_number += count
         return first
 
+    def take_note_number(self) -> int:
+        """Return a fresh number of a note, as `take_numbers` does of messages."""
+        if self._next_note is None:
+            found = self.first(_MAX_NOTE_NUMBER)
+            self._next_note = 1 + (found[0] or 0 if found else 0)
+        self._next_note += 1
+        return self._next_note - 1
+
     def move(self, source: State | None, target: State, count: int) -> None:
         """Note that outgoing messages went from one state to another."""
         if count:
@@ -199,6 +213,16 @@ class Session:
                 return None
             found = self._log_ids[origin] = row[0]
         return found
+
+    def known_head(self, origin: str) -> LogHead | None:
+        """Return the head of a log if this session has read or moved it and nothing was undone since."""
+        return None if self._heads is None else self._heads.get(origin)
+
+    def know_head(self, head: LogHead) -> LogHead:
+        """Remember where a log ends; return that."""
+        if self._heads is not None:
+            self._heads[head.origin] = head
+        return head
 
     def count(self, state: State) -> int:
         """Return how many outgoing messages are in a state, as this transaction sees it."""
@@ -228,7 +252,7 @@ class Session:
     def back(self) -> None:
         """Undo everything since the mark."""
         self._moved.clear()
-        self._log_ids.clear()
+        self._forget()
         if self._mark_due:
             # Nothing was changed since.
             return
@@ -239,7 +263,7 @@ class Session:
         """Undo the transaction."""
         self._moved.clear()
         self._group_moved.clear()
-        self._log_ids.clear()
+        self._forget()
         with self._watched():
             self._cursor.execute("ROLLBACK")
 
@@ -281,6 +305,12 @@ class Session:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _forget(self) -> None:
+        """Forget what may just have been undone."""
+        self._log_ids.clear()
+        if self._heads is not None:
+            self._heads.clear()
 
     def _settle(self) -> None:
         for state, count in self._moved.items():

@@ -87,7 +87,7 @@ class SqlStore:
             raise
         return cls(database, Writer(session, max_group=max_group, max_group_s=max_group_s), pool)
 
-    async def write(self, step: Step, work: Callable[[Transaction], T]) -> T:
+    async def write(self, step: Step, work: Callable[[Transaction], T], *, linger_s: float = 0.0) -> T:
         """Run ``work`` in a transaction and return its result once that is durable.
 
         A write that was handed in is run, even if its caller stops waiting.
@@ -104,7 +104,7 @@ class SqlStore:
             self._check_open()
             if writer.failure is not None:
                 raise refusal(writer.failure)
-            job = _job(step, work)
+            job = _job(step, work, linger_s)
             writer.put(job)
             result: T = await job.answer
             return result
@@ -168,6 +168,6 @@ def _readers(database: Database, count: int) -> Readers:
     return Readers(lambda: Session(database, writable=False), count=count)
 
 
-def _job(step: Step | None, work: Callable[[Transaction], Any]) -> Job:
+def _job(step: Step | None, work: Callable[[Transaction], Any], linger_s: float = 0.0) -> Job:
     loop = asyncio.get_running_loop()
-    return Job(step=step, work=work, loop=loop, answer=loop.create_future())
+    return Job(step=step, work=work, loop=loop, answer=loop.create_future(), linger_s=linger_s)

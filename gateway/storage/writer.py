@@ -2,7 +2,8 @@
 
 The thread takes the closures that wait, runs them one after another in one transaction,
 commits once, and answers all of them. While it commits, the next group gathers: alone, a
-write costs one commit; under load, a commit is shared by as many as arrived meanwhile.
+write costs one commit; under load, a commit is shared by as many as arrived meanwhile. A write
+that nobody waits for may linger: it shares the commit of the next one that does not.
 
 Each closure but the first of a transaction runs behind a savepoint. The first needs none:
 if it fails, the whole transaction is rolled back and begun anew, which undoes the same.
@@ -17,6 +18,7 @@ Spec: docs/storage.md, "Transactions".
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -75,17 +77,37 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while not self._stopping and (job := self._jobs.get()) is not None:
+            while jobs := self._begun():
                 if self.failure is None:
-                    self._group(job)
+                    self._group(jobs)
                 else:
-                    self._refuse([job])
+                    self._refuse(jobs)
         finally:
             self._session.close()
 
-    def _group(self, first: Job) -> None:
+    def _begun(self) -> list[Job]:
+        """Wait for what begins the next group, in the order of the calls; nothing is the end.
+
+        Those that linger come first: they were queued first.
+        """
+        jobs: list[Job] = []
+        until_s = math.inf
+        while not self._stopping and len(jobs) < self._max_group:
+            try:
+                job = self._jobs.get(timeout=max(until_s - time.monotonic(), 0.0) if jobs else None)
+            except queue.Empty:
+                break
+            if job is None:
+                self._stopping = True
+                break
+            jobs.append(job)
+            if job.linger_s <= 0 or self.failure is not None:
+                break
+            until_s = min(until_s, time.monotonic() + job.linger_s)
+        return jobs
+
+    def _group(self, jobs: list[Job]) -> None:
         """Run one transaction and answer everyone in it."""
-        jobs = [first]
         try:
             self._run_jobs(jobs)
         except BaseException as error:  # noqa: BLE001 - whatever it was, the outcome is unknown
@@ -99,17 +121,17 @@ class Writer:
             deliver(jobs)
 
     def _run_jobs(self, jobs: list[Job]) -> None:
-        """Run the first job and those that wait, as far as they fit, and commit."""
+        """Run these jobs and those that wait, as far as they fit, and commit."""
         self._session.begin()
         deadline = time.monotonic() + self._max_group_s
         done = 0
-        job: Job | None = jobs[0]
-        while job is not None:
+        for job in jobs:  # which grows on the way
             done += self._run_job(job, first=done == 0)
-            full = len(jobs) >= self._max_group or time.monotonic() >= deadline
-            job = None if full else self._next()
-            if job is not None:
-                jobs.append(job)
+            if job is not jobs[-1] or len(jobs) >= self._max_group or time.monotonic() >= deadline:
+                continue
+            following = self._next()
+            if following is not None:
+                jobs.append(following)
         self._finish(jobs, done)
 
     def _run_job(self, job: Job, *, first: bool) -> bool:

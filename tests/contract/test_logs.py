@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -96,6 +99,27 @@ async def test_entries_that_do_not_exist_are_an_error_and_never_a_short_answer(
 def _extend(tx: Transaction, head: LogHead, entry: bytes) -> LogHead:
     grown = append(head.edge, [hash_leaf(entry)])
     return tx.logs.extend(head, entries=[entry], edge=grown.edge, tile_hashes=grown.tile_hashes)
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["first of its group", "behind another"])
+async def test_the_writer_knows_no_head_that_was_undone(store: SqlStore, *, is_first: bool) -> None:
+    await store.write(Step.SETUP, lambda tx: grow(tx, OWN, [b"kept"]))
+
+    def undone(tx: Transaction) -> None:
+        grow(tx, OWN, [b"undone"])
+        msg = "after the append"
+        raise StoreError(msg)
+
+    writes: list[Coroutine[Any, Any, object]] = [store.write(Step.SEQUENCED, undone)]
+    if not is_first:
+        writes.insert(0, store.write(Step.SETUP, lambda tx: grow(tx, PEER, [b"beside"])))
+    writes.append(store.write(Step.SEQUENCED, lambda tx: grow(tx, OWN, [b"next"])))
+    results = await asyncio.gather(*writes, return_exceptions=True)
+
+    assert isinstance(results[-2], StoreError)
+    head = await store.read(lambda tx: tx.logs.head(OWN))
+    assert head is not None
+    assert head.edge == edge_behind([b"kept", b"next"])
 
 
 async def test_the_head_moves_once_from_each_state(store: SqlStore) -> None:

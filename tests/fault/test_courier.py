@@ -6,7 +6,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from gateway.core.bundle import decode_bundle
 from gateway.core.entries import MessageEntry, VoidEntry, decode_entry
 from gateway.core.envelope import decode_header
+from gateway.core.note import NoteSignature, format_note, parse_note
 from gateway.core.states import State
 from gateway.errors import GatewayError, PeerConflictError, PeerError, UnavailableError
 from gateway.node.courier import BREAKER_FAILURES, MAX_IN_FLIGHT, Breaker, CourierConfig
@@ -367,6 +369,92 @@ async def test_answers_that_are_lost_again_and_again_repeat_nothing(world: World
     assert await world.received("FR") == ids
     assert len([e for e in await world.log("US") if isinstance(e, MessageEntry)]) == len(ids)
     await world.check()
+
+
+# --- what a bundle is answered with ----------------------------------------------------------
+
+
+def with_flipped_bit(line: int) -> Callable[[bytes], bytes]:
+    """Return what alters the signature in one line of a note."""
+
+    def alter(note: bytes) -> bytes:
+        signed = parse_note(note)
+        lines = list(signed.signatures)
+        blob = lines[line].blob
+        lines[line] = replace(lines[line], blob=blob[:-1] + bytes((blob[-1] ^ 1,)))
+        return format_note(signed.text, lines)
+
+    return alter
+
+
+def with_line_twice(line: int) -> Callable[[bytes], bytes]:
+    """Return what adds a second line of a key to a note."""
+
+    def alter(note: bytes) -> bytes:
+        signed = parse_note(note)
+        return format_note(signed.text, (*signed.signatures, signed.signatures[line]))
+
+    return alter
+
+
+def with_line_of_a_stranger(note: bytes) -> bytes:
+    signed = parse_note(note)
+    stranger = NoteSignature(name="stranger.test", key_id=bytes(4), blob=b"unknown")
+    return format_note(signed.text, (*signed.signatures, stranger))
+
+
+async def newest_cosigned(world: World, nation: str) -> bytes:
+    """Return the cosigned note of a whole log, once it is recorded: that may wait a little."""
+    store, origin = world.sides[nation].store, world.exchange_origin(nation)
+    assert store is not None
+
+    def find(tx: Transaction) -> bytes | None:
+        head, newest = tx.logs.head(origin), tx.logs.newest_note(origin, cosigned=True)
+        is_whole = head is not None and newest is not None and newest.size == head.size
+        return newest.note if newest is not None and is_whole else None
+
+    note = await world.until(lambda: store.read(find), lambda found: found is not None)
+    assert note is not None
+    return note
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [*map(with_flipped_bit, range(4)), with_line_twice(0), with_line_twice(3)],
+    ids=["own-classical", "own-post-quantum", "classical", "post-quantum", "own-twice", "twice"],
+)
+async def test_a_cosigned_note_with_a_wrong_line_delivers_nothing_and_the_peer_is_asked(
+    world: World, alter: Callable[[bytes], bytes]
+) -> None:
+    await world.settle()
+    faults = world.sides["US"].faults
+    faults.alter_cosigned = alter
+    questions = faults.asked.count("view")
+
+    message_id = await world.send("US")
+
+    async def asked() -> int:
+        return faults.asked.count("view")
+
+    await world.until(asked, lambda count: count > questions)
+    await world.until_state("US", message_id, "received")
+    await world.settle()
+    assert len(parse_note(await newest_cosigned(world, "US")).signatures) == 4
+    await world.check()
+
+
+async def test_lines_of_strangers_do_not_keep_a_cosigned_note_from_counting(world: World) -> None:
+    await world.settle()
+    faults = world.sides["US"].faults
+    faults.alter_cosigned = with_line_of_a_stranger
+    questions = faults.asked.count("view")
+
+    message_id = await world.send("US")
+
+    await world.until_state("US", message_id, "received")
+    await world.settle()
+    assert len(parse_note(await newest_cosigned(world, "US")).signatures) == 5
+    assert faults.asked.count("view") == questions
 
 
 # --- pace and precedence -------------------------------------------------------------------

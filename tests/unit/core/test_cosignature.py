@@ -13,14 +13,17 @@ from dilithium_py.ml_dsa import ML_DSA_87
 
 from gateway.core.checkpoint import Checkpoint, format_checkpoint
 from gateway.core.cosignature import (
+    added_signatures,
     cosign,
     cosignature_lines,
     cosigned_message,
+    key_of,
     merge_signatures,
     only_signatures,
     sign_checkpoint,
     sign_text_note,
     verify_cosignature,
+    verify_cosignature_lines,
     verify_log_note,
     verify_text_note,
 )
@@ -289,6 +292,29 @@ def test_a_cosigner_does_not_exceed_the_limits_of_a_note() -> None:
     assert len(parse_note(full).signatures) == 15
     with pytest.raises(MalformedError, match="16"):
         cosign(full, cosigner=PEER, time_s=1)
+
+
+def test_what_follows_a_known_note_is_verified_by_itself() -> None:
+    added = added_signatures(COSIGNED, signed=NOTE)
+
+    assert added == parse_note(COSIGNED).signatures[2:]
+    assert key_of(added, [STRANGER.verifier, PEER.verifier], cosigner=True) == PEER.verifier
+    assert verify_cosignature_lines(CHECKPOINT, added, cosigner=PEER.verifier) == 1_767_225_601
+    with pytest.raises(SignatureInvalidError):
+        verify_cosignature_lines(replace(CHECKPOINT, size=258), added, cosigner=PEER.verifier)
+    with pytest.raises(SignatureInvalidError):
+        verify_cosignature_lines(CHECKPOINT, added, cosigner=STRANGER.verifier)
+
+
+@pytest.mark.parametrize("known", [b"", NOTE[:-1] + b"x", NOTE.replace(b"257", b"258"), COSIGNED + NOTE])
+def test_a_note_that_does_not_begin_with_the_known_one_is_another(known: bytes) -> None:
+    assert added_signatures(COSIGNED, signed=known) is None
+
+
+@pytest.mark.parametrize("tail", [b"", b"\n", b"text\n", b"\n" + NOTE])
+def test_what_follows_a_known_note_is_signature_lines(tail: bytes) -> None:
+    with pytest.raises(MalformedError):
+        added_signatures(NOTE + tail, signed=NOTE)
 
 
 def test_the_lines_of_a_cosigner_travel_alone() -> None:

@@ -27,7 +27,7 @@ from gateway.core.states import State
 from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.pair import Pair
-from gateway.node.sequencer import ANCHOR_EVERY, MAX_MESSAGE_BYTES, Sequencer, _runs
+from gateway.node.sequencer import ANCHOR_EVERY, MAX_ANSWERS, MAX_MESSAGE_BYTES, Sequencer, _runs
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.ports import LogKind, NewMessage, ReceiptDue, Step, Transaction
@@ -185,6 +185,36 @@ async def test_a_bundle_takes_no_more_messages_than_it_is_told(
 
     assert shipment is not None
     assert shipment.messages == limit
+
+
+async def test_a_bundle_tells_whether_it_left_anything(bench: Bench, peer_keyring: WorldKeyring) -> None:
+    bench.meet(peer_keyring)
+    await bench.accept(*[bench.waiting(word) for word in "abc"])
+
+    first = await bench.sequencer.next_shipment(max_messages=2)
+    second = await bench.sequencer.next_shipment(max_messages=2)
+
+    assert first is not None
+    assert second is not None
+    assert [(first.waiting, first.more), (second.waiting, second.more)] == [(1, True), (0, False)]
+
+
+async def test_answers_that_a_bundle_has_no_room_for_are_left_for_the_next(bench: Bench) -> None:
+    def declare(tx: Transaction) -> None:
+        for number in range(1, MAX_ANSWERS + 2):
+            tx.outbox.put_void(bytes(16), "FR.DGDDI.SARC", number)
+
+    await bench.store.write(Step.EXPIRED, declare)
+
+    first = await bench.sequencer.next_shipment(max_messages=0)
+    second = await bench.sequencer.next_shipment(max_messages=0)
+
+    assert first is not None
+    assert second is not None
+    assert [(len(first.bundle.entries), first.more), (len(second.bundle.entries), second.more)] == [
+        (MAX_ANSWERS, True),
+        (1, False),
+    ]
 
 
 async def test_a_bundle_of_large_messages_stays_below_its_limit(

@@ -347,3 +347,63 @@ async def test_stopping_in_the_middle_of_a_failing_group_does_not_hang(
     for task in (first, second):
         with pytest.raises(StoreError):
             await task
+
+
+async def test_a_write_that_lingers_shares_the_next_commit_and_keeps_its_turn(store: SqlStore) -> None:
+    before = store.stats().commits
+    order: list[str] = []
+
+    lingering = asyncio.create_task(
+        store.write(Step.DELIVERED, lambda _: order.append("lingering"), linger_s=1_000.0)
+    )
+    await asyncio.sleep(0)  # the task has begun, so the write is queued
+    await store.write(Step.ACCEPTED, lambda _: order.append("next"))
+    await lingering
+
+    assert order == ["lingering", "next"]
+    assert store.stats().commits == before + 1
+    assert store.stats().largest_group == 2
+
+
+async def test_a_write_that_lingers_in_vain_is_durable_all_the_same(store: SqlStore) -> None:
+    await store.write(Step.DELIVERED, put("alone"), linger_s=0.01)
+
+    assert await store.read(lambda tx: tx.facts.get("alone")) == "there"
+
+
+async def test_a_write_that_lingers_when_the_store_closes_is_run(path: Path) -> None:
+    store = SqlStore.open(f"sqlite:///{path}")
+    lingering = asyncio.create_task(store.write(Step.DELIVERED, put("last"), linger_s=1_000.0))
+    await asyncio.sleep(0)
+
+    await store.close()
+    await lingering
+
+    store = SqlStore.open(f"sqlite:///{path}")
+    assert await store.read(lambda tx: tx.facts.get("last")) == "there"
+    await store.close()
+
+
+async def test_writes_that_linger_do_not_wait_for_more_than_a_group_holds(path: Path) -> None:
+    store = SqlStore.open(f"sqlite:///{path}", max_group=2)
+
+    await asyncio.gather(
+        *[store.write(Step.DELIVERED, put(str(number)), linger_s=1_000.0) for number in range(4)]
+    )
+
+    await store.close()
+
+
+async def test_a_write_that_lingers_hears_of_a_commit_that_fails(
+    faulty: tuple[FaultyDatabase, SqlStore],
+) -> None:
+    database, store = faulty
+    lingering = asyncio.create_task(store.write(Step.DELIVERED, put("lingering"), linger_s=1_000.0))
+    await asyncio.sleep(0)
+
+    database.broken_text = "COMMIT"
+    for write in (store.write(Step.ACCEPTED, put("next")), lingering):
+        with pytest.raises(StoreError):
+            await write
+    with pytest.raises(StoreError):
+        await store.write(Step.DELIVERED, put("after"), linger_s=1_000.0)
