@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from gateway.ports import LogKind, Order, OrderKind, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
 from gateway.storage.store import SqlStore
+from tests.databases import unpacked
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 ORIGIN = "fr.gateway.test/exchange/us"
@@ -100,11 +102,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def rows(database: Path) -> list[Any]:
-    connection = sqlite3.connect(database)
-    try:
-        return connection.execute("SELECT log_id, leaf_index, entry FROM entries ORDER BY 1, 2").fetchall()
-    finally:
-        connection.close()
+    with closing(sqlite3.connect(database)) as connection:
+        return unpacked(connection)
 
 
 def mark(site: Site, size: int, root: bytes) -> None:

@@ -46,12 +46,13 @@ from gateway.node.preparation import (
     Submission,
     TypeNotAgreedError,
     UnreadableError,
-    message_id_of,
+    is_same_post,
+    name_of,
 )
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
-from gateway.ports import Clock, Entropy, NewMessage, Step, Store, Transaction
+from gateway.ports import POST_DIGEST_BYTES, Clock, Entropy, NewMessage, PostName, Step, Store, Transaction
 
 
 class IdempotencyConflictError(RefusedError):
@@ -255,22 +256,22 @@ class Admission:
         A message that was good when it came breaks rules about its times later, or those of another
         catalogue. Whoever repeats the post because the answer was lost gets that answer all the same.
         """
-        repeats: dict[int, tuple[str, str]] = {}
+        repeats: dict[int, PostName] = {}
         for place, item in enumerate(prepared):
             # What cannot be read was never accepted.
             if isinstance(item, RefusedError | TypeNotAgreedError) and not isinstance(item, UnreadableError):
-                key = submissions[place].key or message_id_of(submissions[place].body)
-                if key is not None:
-                    repeats[place] = principal.agency, key
+                name = name_of(submissions[place])
+                if name is not None:
+                    repeats[place] = principal.agency, name
         if not repeats:
             return {}
 
         def look(tx: Transaction) -> dict[int, Outcome]:
             used = tx.facts.idempotent(set(repeats.values()))
             return {
-                place: self._repeated(tx, principal.agency, used[key][1], ())
-                for place, key in repeats.items()
-                if key in used and used[key][0] == digest_of(submissions[place].body)
+                place: self._repeated(tx, principal.agency, used[name][1], ())
+                for place, name in repeats.items()
+                if name in used and is_same_post(used[name][0], digest_of(submissions[place].body))
             }
 
         return await self._store.read(look)
@@ -295,7 +296,7 @@ class Admission:
 
     def _admit(self, tx: Transaction, candidates: Sequence[Candidate]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
-        used = tx.facts.idempotent({candidate.key for candidate in candidates})
+        used = tx.facts.idempotent({candidate.name for candidate in candidates})
         memory = self._memory(tx, candidates)
         # The acceptances of a group stand first among its events, one an agency.
         first = self._audit.next_place(tx)
@@ -304,11 +305,11 @@ class Admission:
         accepted: list[tuple[int, Candidate, NewMessage, bytes]] = []
         repeats: list[tuple[int, bytes]] = []
         for position, candidate in enumerate(candidates):
-            known = used.get(candidate.key)
+            known = used.get(candidate.name)
             if known is not None:
                 if known[0] == b"":
                     outcomes.append(ErasedError("the message of this idempotency key was erased"))
-                elif known[0] == candidate.digest:
+                elif is_same_post(known[0], candidate.digest):
                     repeats.append((position, known[1]))
                     outcomes.append(None)
                 else:
@@ -328,7 +329,7 @@ class Admission:
                 continue
             indexes[agency] = index
             memory.add(row)
-            used[candidate.key] = (candidate.digest, candidate.message_id)
+            used[candidate.name] = (candidate.digest, candidate.message_id)
             accepted.append((position, candidate, row, message))
             outcomes.append(None)
         self._record(tx, now_ms, candidates, outcomes, accepted)
@@ -386,6 +387,8 @@ class Admission:
         document, derived = candidate.document, candidate.derived
         message = candidate.message or orjson.dumps(document)
         ciphertext, wrapped_key = candidate.sealed or self._preparation.seal(candidate, message)
+        # A post that gave no key is known by its message id.
+        digest = candidate.digest[:POST_DIGEST_BYTES] if isinstance(candidate.name[1], bytes) else None
         row = new_message(
             derived,
             seq=document["header"]["conversation"]["seq"],
@@ -395,6 +398,7 @@ class Admission:
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
             ending=derived.ending or end_with_target(document, memory),
+            post_digest=digest,
         )
         return row, message
 
@@ -438,8 +442,10 @@ class Admission:
                     tx.outbox.raise_rank(conversation_id, row.rank)
         tx.facts.put_idempotent(
             [
-                (*candidate.key, candidate.digest, candidate.message_id, now_ms)
+                (agency, key, candidate.digest, candidate.message_id, now_ms)
                 for _, candidate, _, _ in accepted
+                for agency, key in (candidate.name,)
+                if isinstance(key, str)
             ]
         )
 

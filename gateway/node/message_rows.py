@@ -84,6 +84,7 @@ def new_message(
     log_index: int | None = None,
     audit_index: int | None = None,
     flags: str = "",
+    post_digest: bytes | None = None,
 ) -> NewMessage:
     """Return the row of a message that its conversation accepts; see `NewMessage` for the fields.
 
@@ -118,4 +119,5 @@ def new_message(
         ending=ending,
         awaits=derived.awaits,
         effects=tuple(effects),
+        post_digest=post_digest,
     )

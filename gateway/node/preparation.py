@@ -41,7 +41,7 @@ from gateway.node.steps import given, run_steps
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
-from gateway.ports import Clock, Entropy, Store, Transaction
+from gateway.ports import Clock, Entropy, PostName, Store, Transaction
 
 _TYPE_BYTES: Final = 48
 """Beginning of a body that holds the type, if that comes first."""
@@ -119,7 +119,7 @@ class Candidate:
     """A message that passed the first stage and waits for the second.
 
     Attributes:
-        key: (agency, idempotency key); the default key is the message id.
+        name: What a repeat is known by.
         digest: SHA-384 of the body as it was posted, 48 bytes.
         document: The document, or what conversations look at of it if its number is not missing.
         catalogue: By which it was judged, and under which it is sent.
@@ -130,7 +130,7 @@ class Candidate:
     """
 
     principal: Principal
-    key: tuple[str, str]
+    name: PostName
     digest: bytes
     document: dict[str, Any]
     catalogue: Catalogue
@@ -375,9 +375,10 @@ class Preparation:
         if not item.seq_missing:
             message = item.body if item.as_posted else orjson.dumps(document)
             item.document = outline_of(document)
+        own = item.key is None or item.key == document["header"]["message_id"]
         item.candidate = Candidate(
             principal=item.principal,
-            key=(item.principal.agency, item.key or document["header"]["message_id"]),
+            name=(item.principal.agency, header.message_id if own else given(item.key)),
             digest=item.digest,
             document=item.document,
             catalogue=catalogue,
@@ -407,11 +408,21 @@ def agency_actor(spki: bytes) -> Actor:
     return Actor(role=Role.AGENCY, spki=spki)
 
 
-def message_id_of(body: bytes) -> str | None:
-    """Return the message id that a readable body names, which is its key unless it has another; or None."""
-    header = _document_of(body)[0].get("header")
-    message_id = header.get("message_id") if isinstance(header, dict) else None
-    return message_id if isinstance(message_id, str) else None
+def name_of(post: Submission) -> str | bytes | None:
+    """Return what a readable post is known by: its key, or else the message id that it names, or None."""
+    header = _document_of(post.body)[0].get("header")
+    text = header.get("message_id") if isinstance(header, dict) else None
+    if post.key is not None and post.key != text:
+        return post.key
+    try:
+        return UUID(text).bytes if isinstance(text, str) else None
+    except ValueError:
+        return None  # a post that names no id was never accepted under it
+
+
+def is_same_post(known: bytes, digest: bytes) -> bool:
+    """Return whether a body of this digest is the one of which the store knows so much; nothing is none."""
+    return bool(known) and digest.startswith(known)
 
 
 def _digest(item: Posted) -> None:

@@ -32,6 +32,7 @@ from gateway.ports.outside import (
 from gateway.ports.queue import Queue
 from gateway.ports.removal import Removal
 from gateway.ports.rows import (
+    POST_DIGEST_BYTES,
     Attestation,
     AttestationKind,
     CollectionRow,
@@ -45,6 +46,7 @@ from gateway.ports.rows import (
     MessageRow,
     NewMessage,
     OpenRequest,
+    PostName,
     ReceiptDue,
     SentBundle,
     Step,
@@ -63,6 +65,7 @@ from gateway.ports.store import (
 )
 
 __all__ = [
+    "POST_DIGEST_BYTES",
     "Attestation",
     "AttestationKind",
     "BundleAnswer",
@@ -92,6 +95,7 @@ __all__ = [
     "Outbox",
     "PeerLink",
     "PeerView",
+    "PostName",
     "Queue",
     "ReceiptDue",
     "Removal",

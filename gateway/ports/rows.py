@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from gateway.core.entries import ReceiptException
 from gateway.core.merkle import Hash, RightEdge
@@ -12,6 +13,14 @@ from gateway.core.message.effect import Effect, NewEffect
 from gateway.core.message.retention import Ending, Ground, Retention
 from gateway.core.quick import quick_value
 from gateway.core.states import State, is_void
+
+PostName = tuple[str, str | bytes]
+"""What a post is known by: the agency, and the idempotency key that it gave or else the message id."""
+
+
+POST_DIGEST_BYTES: Final = 16
+"""So much of a digest tells a repeat from another body of the same agency under the same message id.
+The agency alone could look for two bodies that are alike in it, and would gain nothing."""
 
 
 class Step(StrEnum):
@@ -132,6 +141,8 @@ class NewMessage:
         ending: What the message orders about the content of another one, or None.
         awaits: True if its sender waits for an answer.
         effects: What it does to earlier messages.
+        post_digest: First `POST_DIGEST_BYTES` of the SHA-384 of the body as it was posted, by which
+            a repeat is recognised, if the post is known by the message id; else None.
     """
 
     outgoing: bool
@@ -160,6 +171,7 @@ class NewMessage:
     ending: Ending | None = None
     awaits: bool = False
     effects: tuple[NewEffect, ...] = ()
+    post_digest: bytes | None = None
 
     @property
     def is_void(self) -> bool:

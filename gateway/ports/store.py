@@ -22,6 +22,7 @@ from gateway.ports.rows import (
     MessageRow,
     NewMessage,
     OpenRequest,
+    PostName,
     ReceiptDue,
     SentBundle,
     Step,
@@ -402,12 +403,19 @@ class Threads(Protocol):
 class Facts(Protocol):
     """Small things: idempotency keys, incidents, settings of the pair."""
 
-    def idempotent(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[bytes, bytes]]:
-        """Return (body digest, message id) by (agency, key) for the keys that were used."""
+    def idempotent(self, names: Iterable[PostName]) -> dict[PostName, tuple[bytes, bytes]]:
+        """Return (body digest, message id) by name for the names of posts that were used.
+
+        Of a post that is known by its message id, the digest is as much as is kept of it. It is
+        empty once the message is erased.
+        """
         ...
 
     def put_idempotent(self, rows: Sequence[tuple[str, str, bytes, bytes, int]]) -> None:
-        """Store (agency, key, body digest, message id, time) rows."""
+        """Store (agency, key, body digest, message id, time) rows of posts that gave a key.
+
+        A post that is known by its message id is found by its message (`NewMessage.post_digest`).
+        """
         ...
 
     def forget_idempotent(

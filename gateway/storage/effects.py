@@ -12,7 +12,7 @@ Spec: docs/storage.md, "Tables".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -25,28 +25,34 @@ from gateway.storage.tables import effects, messages, open_requests
 NO_DEADLINE: Final = 2**62
 """Stands for the deadline of a request that has none: behind all others."""
 
-_request: Final = messages.alias("request")
-
 _INSERT_EFFECT: Final = Statement(sa.insert(effects), row=[column.name for column in effects.columns])
 _OPEN: Final = Statement(keep_first(open_requests), row=[column.name for column in open_requests.columns])
-_CLOSE: Final = ListStatement(
-    lambda items: sa.delete(open_requests).where(
-        open_requests.c.number.in_(sa.select(messages.c.number).where(messages.c.message_id.in_(items)))
-    )
+_CLOSE: Final = Statement(
+    sa.delete(open_requests).where(
+        open_requests.c.agency == sa.bindparam("by"),
+        open_requests.c.due_ms == sa.bindparam("due"),
+        open_requests.c.number == sa.bindparam("message"),
+    ),
+    row=("by", "due", "message"),
 )
-_FORGET: Final = ListStatement(
-    lambda items: sa.delete(open_requests).where(open_requests.c.number.in_(items))
+_request: Final = messages.alias("request")
+
+
+def _requests(table: sa.FromClause) -> tuple[sa.ColumnElement[Any], ...]:
+    """Return the columns that `_rows_of` reads."""
+    c = table.c
+    return c.number, c.outgoing, c.from_agency, c.to_agencies, c.reply_by_ms
+
+
+_BY_ID: Final = ListStatement(
+    lambda items: sa.select(*_requests(messages)).where(messages.c.message_id.in_(items))
+)
+_BY_NUMBER: Final = ListStatement(
+    lambda items: sa.select(*_requests(messages)).where(messages.c.number.in_(items))
 )
 _CLOSED_BY: Final = ListStatement(
     lambda items: (
-        sa.select(
-            _request.c.number,
-            _request.c.outgoing,
-            _request.c.from_agency,
-            _request.c.to_agencies,
-            _request.c.reply_by_ms,
-            _request.c.conversation_id,
-        )
+        sa.select(*_requests(_request))
         .select_from(messages.join(_request, _request.c.message_id == messages.c.in_reply_to))
         .where(messages.c.number.in_(items), messages.c.closes.is_(True), _request.c.reply_by_ms.is_not(None))
     )
@@ -64,7 +70,7 @@ def insert_effects(session: Session, first: int, stored: Sequence[NewMessage]) -
         ],
     )
     opened: list[Row] = [
-        (number, agency, _due(message.reply_by_ms), message.conversation_id)
+        (agency, _due(message.reply_by_ms), number)
         for number, message in enumerate(stored, first)
         if message.awaits
         for agency in _concerned(message.from_agency, message.to_agencies, outgoing=message.outgoing)
@@ -73,7 +79,7 @@ def insert_effects(session: Session, first: int, stored: Sequence[NewMessage]) -
     # After the requests of the same group, which their answers may close at once.
     closed = [message.in_reply_to for message in stored if message.closes]
     if closed:
-        session.change_listed(_CLOSE, closed)
+        session.many(_CLOSE, _rows_of(session.listed(_BY_ID, closed)))
 
 
 def undo_effects(session: Session, numbers: Sequence[int]) -> None:
@@ -82,15 +88,17 @@ def undo_effects(session: Session, numbers: Sequence[int]) -> None:
     Their effects stay stored: whoever reads them looks at the state of the message. But a
     request of theirs waits for nobody, and one that they closed is open again.
     """
-    session.change_listed(_FORGET, numbers)
-    reopened: list[Row] = [
-        (number, agency, _due(reply_by_ms), conversation_id)
-        for number, outgoing, sender, addressees, reply_by_ms, conversation_id in session.listed(
-            _CLOSED_BY, numbers
-        )
+    session.many(_CLOSE, _rows_of(session.listed(_BY_NUMBER, numbers)))
+    session.many(_OPEN, _rows_of(session.listed(_CLOSED_BY, numbers)))
+
+
+def _rows_of(requests: Sequence[Row]) -> list[Row]:
+    """Return the rows of `open_requests` that stand for requests while they are open."""
+    return [
+        (agency, _due(reply_by_ms), number)
+        for number, outgoing, sender, addressees, reply_by_ms in requests
         for agency in _concerned(sender, addressees.split(" "), outgoing=bool(outgoing))
     ]
-    session.many(_OPEN, reopened)
 
 
 def _concerned(sender: str, addressees: Sequence[str], *, outgoing: bool) -> Sequence[str]:

@@ -33,8 +33,9 @@ from sqlalchemy.pool import NullPool
 
 from gateway.errors import StoreError
 
-APPEND_ONLY: Final = ("entries", "tile_hashes")
-"""Tables whose rows never change and never go."""
+PAGE_BYTES: Final = 16_384
+"""Page of a new SQLite file. In larger ones long rows leave less unused, in smaller ones a commit
+writes less; docs/adr/0042-rows-at-rest.md has the measurements. Files of older versions keep theirs."""
 
 _LEASE_KEY: Final = 0x656E74656E7465
 """Advisory lock of PostgreSQL: the word ``entente`` in ASCII."""
@@ -229,9 +230,9 @@ class SQLiteFile(Database):
             raise StoreError(self.explain(error)) from error
         try:
             if not self.read_only:
-                connection.execute("PRAGMA page_size = 8192")
+                connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA wal_autocheckpoint = 2000")
+                connection.execute("PRAGMA wal_autocheckpoint = 1000")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             # Erased content must not stay behind in free pages.
@@ -403,54 +404,77 @@ class PostgreSQL(Database):
         )
 
 
+def append_only_guards(dialect: str, *tables: str) -> list[str]:
+    """Return the triggers of tables whose rows never change and never go.
+
+    On PostgreSQL they call a function that `guards_0001` makes.
+    """
+    if dialect == "sqlite":
+        rules = [(table, action, "") for table in tables for action in ("UPDATE", "DELETE")]
+        return [_sqlite_guard(*rule) for rule in rules]
+    rules = [(table, "UPDATE OR DELETE", "ROW") for table in tables]
+    rules += [(table, "TRUNCATE", "STATEMENT") for table in tables]
+    return [_postgresql_guard(*rule) for rule in rules]
+
+
 def guards_0001(dialect: str) -> list[str]:
     """Return the triggers of revision 0001.
 
     Rows of the append-only tables never change; a log never shrinks or goes; of a note
     only the bytes may be forgotten.
     """
-    return _sqlite_guards() if dialect == "sqlite" else _postgresql_guards()
-
-
-def _sqlite_guards() -> list[str]:
-    rules = [(table, "UPDATE", "") for table in APPEND_ONLY]
-    rules += [(table, "DELETE", "") for table in (*APPEND_ONLY, "logs", "notes")]
-    rules.append(("logs", "UPDATE", " WHEN NEW.size < OLD.size OR NEW.origin <> OLD.origin"))
-    rules.append(
-        ("notes", "UPDATE", " WHEN NEW.size <> OLD.size OR NEW.root <> OLD.root OR NEW.note IS NOT NULL")
-    )
-    return [
-        f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table}{condition} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        for table, action, condition in rules
-    ]
-
-
-def _postgresql_guards() -> list[str]:
+    whole = append_only_guards(dialect, "entries", "tile_hashes")
+    log_moves = "NEW.size < OLD.size OR NEW.origin <> OLD.origin"
+    note_changes = "NEW.size <> OLD.size OR NEW.root <> OLD.root OR NEW.note IS NOT NULL"
+    if dialect == "sqlite":
+        return [
+            *whole,
+            *(_sqlite_guard(table, "DELETE") for table in ("logs", "notes")),
+            _sqlite_guard("logs", "UPDATE", f" WHEN {log_moves}"),
+            _sqlite_guard("notes", "UPDATE", f" WHEN {note_changes}"),
+        ]
     function = (
         "CREATE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = '23000'; END $$"
     )
-    rules = [(table, "UPDATE OR DELETE", "ROW", "") for table in APPEND_ONLY]
-    rules += [(table, "DELETE", "ROW", "") for table in ("logs", "notes")]
-    rules += [(table, "TRUNCATE", "STATEMENT", "") for table in (*APPEND_ONLY, "logs", "notes")]
-    rules.append(("logs", "UPDATE", "ROW", " WHEN (NEW.size < OLD.size OR NEW.origin <> OLD.origin)"))
-    rules.append(
-        (
-            "notes",
-            "UPDATE",
-            "ROW",
-            " WHEN (NEW.size <> OLD.size OR NEW.root <> OLD.root OR NEW.note IS NOT NULL)",
-        )
-    )
     return [
         function,
-        *(
-            f"CREATE TRIGGER {table}_no_{action.lower().replace(' ', '_')} BEFORE {action} ON {table} "
-            f"FOR EACH {level}{condition} EXECUTE FUNCTION append_only()"
-            for table, action, level, condition in rules
-        ),
+        *whole,
+        *(_postgresql_guard(table, "DELETE", "ROW") for table in ("logs", "notes")),
+        *(_postgresql_guard(table, "TRUNCATE", "STATEMENT") for table in ("logs", "notes")),
+        _postgresql_guard("logs", "UPDATE", "ROW", f" WHEN ({log_moves})"),
+        _postgresql_guard("notes", "UPDATE", "ROW", f" WHEN ({note_changes})"),
     ]
+
+
+def notes_guards_0007(dialect: str) -> tuple[list[str], list[str]]:
+    """Return what revision 0007 does about notes before it takes a column from them, and after that.
+
+    Notes never change any more: the bytes that may be forgotten stand elsewhere.
+    """
+    if dialect == "sqlite":
+        return ["DROP TRIGGER notes_no_update"], [
+            _sqlite_guard("notes", "UPDATE"),
+            _sqlite_guard("whole_notes", "UPDATE"),
+        ]
+    return ["DROP TRIGGER notes_no_update ON notes"], [
+        _postgresql_guard("notes", "UPDATE", "ROW"),
+        _postgresql_guard("whole_notes", "UPDATE", "ROW"),
+    ]
+
+
+def _sqlite_guard(table: str, action: str, condition: str = "") -> str:
+    return (
+        f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table}{condition} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+    )
+
+
+def _postgresql_guard(table: str, action: str, level: str, condition: str = "") -> str:
+    return (
+        f"CREATE TRIGGER {table}_no_{action.lower().replace(' ', '_')} BEFORE {action} ON {table} "
+        f"FOR EACH {level}{condition} EXECUTE FUNCTION append_only()"
+    )
 
 
 def _try_flock(descriptor: int) -> bool:

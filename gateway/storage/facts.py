@@ -12,17 +12,31 @@ from typing import Final
 import sqlalchemy as sa
 
 from gateway.core.merkle import Hash
-from gateway.ports import Attestation, AttestationKind, Incident
+from gateway.ports import Attestation, AttestationKind, Incident, PostName
 from gateway.storage.engine import replace_row
 from gateway.storage.session import Session
 from gateway.storage.statements import ListStatement, Statement
-from gateway.storage.tables import Big, attestations, idempotency, incidents, settings
+from gateway.storage.tables import Big, attestations, contents, idempotency, incidents, messages, settings
 
 _bind: Final = sa.bindparam
 
 _USED: Final = ListStatement(
     lambda items: sa.select(idempotency.c.key, idempotency.c.body_digest, idempotency.c.message_id).where(
         idempotency.c.agency == _bind("by"), idempotency.c.key.in_(items)
+    )
+)
+_POSTED: Final = ListStatement(
+    lambda items: (
+        # By id alone: with the agency in it SQLite would rather walk all that the agency ever posted.
+        sa.select(
+            messages.c.from_agency,
+            messages.c.message_id,
+            messages.c.outgoing,
+            contents.c.number,
+            contents.c.post_digest,
+        )
+        .select_from(messages.outerjoin(contents, contents.c.number == messages.c.number))
+        .where(messages.c.message_id.in_(items))
     )
 )
 _USE: Final = Statement(sa.insert(idempotency), row=("agency", "key", "body_digest", "message_id", "at_ms"))
@@ -68,19 +82,36 @@ class SqlFacts:
         """Work on this session."""
         self._session = session
 
-    def idempotent(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[bytes, bytes]]:
-        """Return (body digest, message id) by (agency, key) for the keys that were used."""
-        by_agency: defaultdict[str, list[str]] = defaultdict(list)
-        for agency, key in keys:
-            by_agency[agency].append(key)
-        return {
+    def idempotent(self, names: Iterable[PostName]) -> dict[PostName, tuple[bytes, bytes]]:
+        """Return (body digest, message id) by name for the names of posts that were used.
+
+        The digest is empty once the message is erased.
+        """
+        keys: defaultdict[str, list[str]] = defaultdict(list)
+        ids: set[tuple[str, bytes]] = set()
+        for agency, name in names:
+            if isinstance(name, bytes):
+                ids.add((agency, name))
+            else:
+                keys[agency].append(name)
+        found: dict[PostName, tuple[bytes, bytes]] = {
             (agency, key): (digest, message_id)
-            for agency, wanted in by_agency.items()
+            for agency, wanted in keys.items()
             for key, digest, message_id in self._session.listed(_USED, wanted, by=agency)
         }
+        for agency, message_id, outgoing, content, digest in self._session.listed(
+            _POSTED, [message_id for _, message_id in ids]
+        ):
+            if not outgoing or (agency, message_id) not in ids:
+                continue
+            if content is None:
+                found[agency, message_id] = b"", message_id
+            elif digest is not None:
+                found[agency, message_id] = digest, message_id
+        return found
 
     def put_idempotent(self, rows: Sequence[tuple[str, str, bytes, bytes, int]]) -> None:
-        """Store (agency, key, body digest, message id, time) rows."""
+        """Store (agency, key, body digest, message id, time) rows of posts that gave a key."""
         self._session.many(_USE, rows)
 
     def forget_idempotent(

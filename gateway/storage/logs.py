@@ -10,20 +10,24 @@ Spec: docs/spec/log.md, "Append" and "Notes"; docs/storage.md, "What a crash lea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
 from gateway.core.merkle import MAX_TREE_SIZE, Hash, RightEdge, TileHash
 from gateway.errors import StoreError
 from gateway.ports import LogHead, LogKind, StoredNote
+from gateway.storage.runs import cut_runs, pack, unpack
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import Statement
-from gateway.storage.tables import Big, controls, entries, logs, notes, tile_hashes
+from gateway.storage.tables import Big, controls, logs, notes, runs, tile_hashes, whole_notes
+
+T = TypeVar("T")
 
 _HOUR_MS: Final = 3_600_000
 
 _bind: Final = sa.bindparam
+_holding: Final = runs.alias("holding")
 
 _HEAD_COLUMNS: Final = (logs.c.origin, logs.c.kind, logs.c.size, logs.c.edge)
 _HEAD: Final = Statement(sa.select(*_HEAD_COLUMNS).where(logs.c.origin == _bind("of")))
@@ -40,20 +44,25 @@ _MOVE: Final = Statement(
     )
     .values(size=_bind("new_size"), root=_bind("new_root"), edge=_bind("new_edge"))
 )
-_APPEND: Final = Statement(sa.insert(entries), row=("log_id", "leaf_index", "entry"))
+_APPEND: Final = Statement(sa.insert(runs), row=("log_id", "start", "entries", "packed"))
 _APPEND_HASH: Final = Statement(sa.insert(tile_hashes), row=("log_id", "level", "subtree_index", "hash"))
-_ENTRIES: Final = Statement(
-    sa.select(entries.c.entry)
+_RUNS: Final = Statement(
+    # From the run that holds the first entry, which begins at it or before.
+    sa.select(runs.c.start, runs.c.entries, runs.c.packed)
     .where(
-        entries.c.log_id == _bind("log"),
-        entries.c.leaf_index >= _bind("first"),
-        entries.c.leaf_index < _bind("stop"),
+        runs.c.log_id == _bind("log"),
+        runs.c.start
+        >= sa.select(sa.func.max(_holding.c.start))
+        .where(_holding.c.log_id == _bind("log"), _holding.c.start <= _bind("first"))
+        .scalar_subquery(),
+        runs.c.start < _bind("stop"),
     )
-    .order_by(entries.c.leaf_index)
+    .order_by(runs.c.start)
 )
-_BEYOND: Final = Statement(
-    sa.select(entries.c.leaf_index)
-    .where(entries.c.log_id == _bind("log"), entries.c.leaf_index >= _bind("first"))
+_LAST_RUN: Final = Statement(
+    sa.select(runs.c.start, runs.c.entries)
+    .where(runs.c.log_id == _bind("log"))
+    .order_by(runs.c.start.desc())
     .limit(1)
 )
 _HASHES: Final = Statement(
@@ -68,25 +77,24 @@ _HASHES: Final = Statement(
 )
 
 _INSERT_NOTE: Final = Statement(sa.insert(notes), row=[column.name for column in notes.columns])
-_FORGET_NOTE: Final = Statement(sa.update(notes).where(notes.c.number == _bind("of")).values(note=sa.null()))
+_INSERT_WHOLE: Final = Statement(sa.insert(whole_notes), row=[column.name for column in whole_notes.columns])
+_FORGET_NOTE: Final = Statement(sa.delete(whole_notes).where(whole_notes.c.number == _bind("of")))
 
 
 def _newest(*where: Any) -> Statement:
     return Statement(
-        sa.select(notes.c.number, notes.c.size, notes.c.root, notes.c.at_ms, notes.c.hourly, notes.c.note)
-        .where(
-            notes.c.log_id == _bind("log"),
-            notes.c.note.is_not(None),
-            notes.c.size <= _bind("most"),
-            *where,
+        sa.select(
+            notes.c.number, notes.c.size, notes.c.root, notes.c.at_ms, notes.c.hourly, whole_notes.c.note
         )
-        .order_by(notes.c.size.desc(), notes.c.number.desc())
+        .select_from(whole_notes.join(notes, notes.c.number == whole_notes.c.number))
+        .where(whole_notes.c.log_id == _bind("log"), whole_notes.c.size <= _bind("most"), *where)
+        .order_by(whole_notes.c.size.desc(), whole_notes.c.number.desc())
         .limit(1)
     )
 
 
-_NEWEST_COSIGNED: Final = _newest(notes.c.cosigned.is_(True))
-_NEWEST_SIGNED: Final = _newest(notes.c.cosigned.is_(False))
+_NEWEST_COSIGNED: Final = _newest(whole_notes.c.cosigned.is_(True))
+_NEWEST_SIGNED: Final = _newest(whole_notes.c.cosigned.is_(False))
 
 _INSERT_CONTROL: Final = Statement(sa.insert(controls), row=("log_id", "kind", "leaf_index", "entry"))
 _CONTROLS: Final = Statement(
@@ -168,14 +176,21 @@ class SqlLogs:
         if moved != 1:
             msg = "the head of the log has moved: another writer came first"
             raise StoreError(msg)
-        self._session.many(_APPEND, [(log, index, entry) for index, entry in enumerate(entries, old.size)])
+        self._session.many(
+            _APPEND, [(log, start, len(run), pack(run)) for start, run in cut_runs(old.size, entries)]
+        )
         self._session.many(_APPEND_HASH, [(log, item.level, item.index, item.hash) for item in tile_hashes])
         return self._session.know_head(LogHead(origin=old.origin, kind=old.kind, edge=edge))
 
     def entries(self, origin: str, start: int, end: int) -> list[bytes]:
         """Return the entries from ``start`` up to ``end``; all of them must exist."""
-        rows = self._session.all(_ENTRIES, log=self._log_id(origin), first=start, stop=end)
-        return [row[0] for row in _whole(rows, end - start)]
+        found: list[bytes] = []
+        for first, count, packed in self._session.all(_RUNS, log=self._log_id(origin), first=start, stop=end):
+            at = start + len(found)
+            if not first <= at < first + count:
+                break
+            found += unpack(packed, count)[at - first : end - first]
+        return _whole(found, end - start)
 
     def tile_hashes(self, origin: str, level: int, start: int, end: int) -> list[Hash]:
         """Return stored roots of complete subtrees of height ``8 * level``, level 1 or more."""
@@ -184,7 +199,8 @@ class SqlLogs:
 
     def reaches_beyond(self, origin: str, size: int) -> bool:
         """Return whether entries are stored at ``size`` or above, where none may be."""
-        return self._session.first(_BEYOND, log=self._log_id(origin), first=size) is not None
+        last = self._session.first(_LAST_RUN, log=self._log_id(origin))
+        return last is not None and last[0] + last[1] > size
 
     def put_note(self, note: StoredNote) -> None:
         """Keep a note: the newest a log whole, one an hour whole, else size, root and time.
@@ -197,17 +213,19 @@ class SqlLogs:
         before = self._session.first(newest_of, log=log, most=MAX_TREE_SIZE)
         newest = note.note is not None and (before is None or note.size >= before[1])
         hourly = newest and (before is None or before[3] // _HOUR_MS != note.at_ms // _HOUR_MS)
+        number = self._session.take_note_number()
         row: Row = (
-            self._session.take_note_number(),
+            number,
             log,
             note.size,
             note.root,
             note.at_ms,
             note.cosigned,
             hourly,
-            note.note if newest else None,
         )
         self._session.many(_INSERT_NOTE, [row])
+        if newest:
+            self._session.many(_INSERT_WHOLE, [(number, log, note.cosigned, note.size, note.note)])
         if newest and before is not None and not before[4]:
             self._session.change(_FORGET_NOTE, of=before[0])
 
@@ -270,8 +288,8 @@ def _head(row: Row) -> LogHead:
     return LogHead(origin=origin, kind=LogKind(kind), edge=RightEdge.decode(size, edge))
 
 
-def _whole(rows: list[Row], count: int) -> list[Row]:
-    if len(rows) != count:
+def _whole(found: list[T], count: int) -> list[T]:
+    if len(found) != count:
         msg = "the log does not hold every entry of the range that was asked for"
         raise StoreError(msg)
-    return rows
+    return found

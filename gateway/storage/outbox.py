@@ -115,13 +115,11 @@ class SqlOutbox:
             bundle.start,
             bundle.end,
             bundle.root,
-            bundle.box,
-            bundle.note,
             bundle.sequenced_ms,
             bundle.messages,
-            False,
         )
         self._session.many(sql.INSERT_BUNDLE, [row])
+        self._session.many(sql.INSERT_SHIPMENT, [(bundle.start, bundle.box, bundle.note)])
 
     def grow_bundle(self, start: int, *, end: int, root: Hash) -> None:
         """Let the unsigned bundle that begins at ``start`` take in what was just appended behind it.
@@ -135,6 +133,7 @@ class SqlOutbox:
 
     def set_note(self, start: int, note: bytes) -> None:
         """Store the signed note of the bundle that begins at ``start``."""
+        self._session.many(sql.PUT_SHIPMENT, [(start,)])
         self._session.change(sql.SET_NOTE, first=start, bytes=note)
 
     def bundles_from(self, index: int, *, limit: int) -> list[SentBundle]:
@@ -149,7 +148,7 @@ class SqlOutbox:
                 sequenced_ms=sequenced_ms,
                 messages=count,
             )
-            for start, stop, root, box, note, sequenced_ms, count in self._session.all(
+            for start, stop, root, sequenced_ms, count, box, note in self._session.all(
                 sql.BUNDLES, index=index, most=limit
             )
         ]
@@ -162,7 +161,7 @@ class SqlOutbox:
         """Move sent messages below an index to *delivered*, forget boxes; return how many."""
         moved = self._session.change(sql.DELIVER, below=up_to, at=at_ms)
         self._session.move(State.SENT, State.DELIVERED, moved)
-        self._session.change(sql.FORGET_BOXES, below=up_to)
+        self._session.change(sql.FORGET_SHIPMENTS, below=up_to)
         return moved
 
     def received(

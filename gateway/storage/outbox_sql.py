@@ -22,6 +22,7 @@ from gateway.storage.tables import (
     erasures,
     messages,
     sent_entries,
+    shipments,
     state_is,
     voids,
 )
@@ -117,16 +118,25 @@ SEND: Final = Statement(
 )
 SENT_ENTRY: Final = Statement(sa.insert(sent_entries), row=("log_index", "number"))
 INSERT_BUNDLE: Final = Statement(sa.insert(bundles), row=[column.name for column in bundles.columns])
+INSERT_SHIPMENT: Final = Statement(sa.insert(shipments), row=("start", "box", "note"))
+# A bundle that is sent again after it was cosigned has no row any more.
+PUT_SHIPMENT: Final = Statement(keep_first(shipments), row=("start",))
 SET_NOTE: Final = Statement(
-    sa.update(bundles).where(bundles.c.start == _bind("first")).values(note=_bind("bytes"))
+    sa.update(shipments).where(shipments.c.start == _bind("first")).values(note=_bind("bytes"))
 )
 GROW_BUNDLE: Final = Statement(
     sa.update(bundles)
-    .where(bundles.c.start == _bind("first"), bundles.c.note.is_(None), bundles.c.delivered.is_(False))
+    .where(
+        bundles.c.start == _bind("first"),
+        sa.select(shipments.c.start)
+        .where(shipments.c.start == bundles.c.start, shipments.c.note.is_(None))
+        .exists(),
+    )
     .values(stop=_bind("until", type_=Big), root=_bind("hash"))
 )
 BUNDLES: Final = Statement(
-    sa.select(*(column for column in bundles.columns if column is not bundles.c.delivered))
+    sa.select(*bundles.columns, shipments.c.box, shipments.c.note)
+    .select_from(bundles.outerjoin(shipments, shipments.c.start == bundles.c.start))
     .where(bundles.c.stop > _bind("index"))
     .order_by(bundles.c.stop)
     .limit(_bind("most", type_=Big))
@@ -142,10 +152,13 @@ DELIVER: Final = Statement(
     .where(state_is(_m.state, State.SENT), _m.log_index < _bind("below"))
     .values(state=_literal(State.DELIVERED), delivered_ms=_bind("at"))
 )
-FORGET_BOXES: Final = Statement(
-    sa.update(bundles)
-    .where(bundles.c.delivered.is_(False), bundles.c.stop <= _bind("below"))
-    .values(delivered=sa.true(), box=sa.null(), note=sa.null())
+FORGET_SHIPMENTS: Final = Statement(
+    # Bundles stand one behind the other, so those that end here or before are those that begin
+    # before the last of these ends.
+    sa.delete(shipments).where(
+        shipments.c.start
+        < sa.select(sa.func.max(bundles.c.stop)).where(bundles.c.stop <= _bind("below")).scalar_subquery()
+    )
 )
 
 # --- answered ------------------------------------------------------------------------

@@ -9,7 +9,7 @@ Spec: docs/storage.md, "Indexes"; docs/operating.md, "Queue".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -61,7 +61,13 @@ _UNANSWERED: Final = Statement(
 _ENDED: Final = Statement(
     sa.select(*MESSAGE).where(FAILED, _m.state == _bind("of")).order_by(_m.number.desc()).limit(_most)
 )
-_IS_OVERDUE: Final[sa.ColumnElement[Any]] = open_requests.c.due_ms < _bind("now")
+_NEXT_AGENCY: Final = Statement(
+    sa.select(open_requests.c.agency)
+    .where(open_requests.c.agency > _bind("above"))
+    .order_by(open_requests.c.agency)
+    .limit(1)
+)
+_IS_OVERDUE: Final = sa.and_(open_requests.c.agency == _bind("by"), open_requests.c.due_ms < _bind("now"))
 _OVERDUE: Final = Statement(
     sa.select(*MESSAGE)
     .select_from(open_requests.join(messages, _m.number == open_requests.c.number))
@@ -69,9 +75,7 @@ _OVERDUE: Final = Statement(
     .order_by(open_requests.c.due_ms, open_requests.c.number)
     .limit(_most)
 )
-_COUNT_OVERDUE: Final = Statement(
-    sa.select(sa.func.count(sa.distinct(open_requests.c.number))).where(_IS_OVERDUE)
-)
+_NUMBERS_OVERDUE: Final = Statement(sa.select(open_requests.c.number).where(_IS_OVERDUE))
 
 
 class SqlQueue:
@@ -116,10 +120,26 @@ class SqlQueue:
     def overdue(self, now_ms: int, *, limit: int) -> list[MessageRow]:
         """Return open requests whose deadline is over, the longest first."""
         # A request that concerns several agencies of this node has a row for each of them.
-        rows = self._session.all(_OVERDUE, now=min(now_ms, NO_DEADLINE), most=limit)
-        return list({row[0]: message_row(row) for row in rows}.values())
+        rows = {
+            row[0]: message_row(row)
+            for agency in self._agencies()
+            for row in self._session.all(_OVERDUE, by=agency, now=min(now_ms, NO_DEADLINE), most=limit)
+        }
+        return sorted(rows.values(), key=lambda row: (row.reply_by_ms or 0, row.number))[:limit]
 
     def count_overdue(self, now_ms: int) -> int:
         """Return how many open requests are over their deadline."""
-        row = self._session.first(_COUNT_OVERDUE, now=min(now_ms, NO_DEADLINE))
-        return 0 if row is None else row[0]
+        return len(
+            {
+                row[0]
+                for agency in self._agencies()
+                for row in self._session.all(_NUMBERS_OVERDUE, by=agency, now=min(now_ms, NO_DEADLINE))
+            }
+        )
+
+    def _agencies(self) -> list[str]:
+        """Return the agencies that have open requests: one step of the index for each."""
+        found: list[str] = []
+        while (row := self._session.first(_NEXT_AGENCY, above=found[-1] if found else "")) is not None:
+            found.append(row[0])
+        return found

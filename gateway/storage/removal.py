@@ -38,6 +38,7 @@ from gateway.storage.tables import (
     inbox,
     messages,
     sent_entries,
+    shipments,
     state_is,
 )
 
@@ -67,10 +68,10 @@ _ERASE: Final = ListStatement(
 )
 _PUT_ERASURE: Final = Statement(replace_row(erasures), row=[column.name for column in erasures.columns])
 _FORGET_BOX: Final = Statement(
-    sa.update(bundles)
+    sa.update(shipments)
     .where(
-        bundles.c.stop
-        == sa.select(sa.func.min(bundles.c.stop)).where(bundles.c.stop > _bind("entry")).scalar_subquery()
+        shipments.c.start
+        == sa.select(sa.func.max(bundles.c.start)).where(bundles.c.start <= _bind("entry")).scalar_subquery()
     )
     .values(box=sa.null()),
     row=("entry",),

@@ -41,7 +41,9 @@ _INSERT_MESSAGE: Final = Statement(
     sa.insert(tables.messages),
     row=[column.name for column in tables.messages.columns if column.name not in _NOT_YET],
 )
-_INSERT_CONTENT: Final = Statement(sa.insert(tables.contents), row=("number", "ciphertext", "wrapped_key"))
+_INSERT_CONTENT: Final = Statement(
+    sa.insert(tables.contents), row=[column.name for column in tables.contents.columns]
+)
 
 INSERT_ENDING: Final = Statement(
     replace_row(tables.endings), row=[column.name for column in tables.endings.columns]
@@ -68,7 +70,7 @@ def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
     )
     session.many(
         _INSERT_CONTENT,
-        [(number, m.ciphertext, m.wrapped_key) for number, m in enumerate(messages, first)],
+        [(number, m.ciphertext, m.wrapped_key, m.post_digest) for number, m in enumerate(messages, first)],
     )
     session.many(
         INSERT_ENDING,

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from gateway.errors import StoreError
-from gateway.storage.engine import Database, SQLiteFile
+from gateway.storage.engine import PAGE_BYTES, Database, SQLiteFile
 
 SPARE_BYTES: Final = 64 * 2**20
 """Room that a copy leaves on the disk of the database."""
@@ -193,6 +193,8 @@ def _copy(path: Path, target: Path) -> None:
         connection = _open(path, "ro")
         try:
             connection.execute("PRAGMA busy_timeout = 10000")
+            # Of the copy: a database of an older version is restored with the pages of this one.
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("VACUUM INTO ?", (str(target),))
         finally:
             connection.close()

@@ -2,14 +2,14 @@
 
 Three families:
 
-- **Logs**: `logs` (one row a log, the only one that moves), `entries` and `tile_hashes`
-  (append-only, guarded by triggers), `notes`, `controls`.
+- **Logs**: `logs` (one row a log, the only one that moves), `runs` and `tile_hashes`
+  (append-only, guarded by triggers), `notes` and `whole_notes`, `controls`.
 - **Messages**: `messages` (one row a message, in either direction, without its content),
   `contents` (ciphertext and wrapped key, so that erasing is one delete and the rows that
   are searched stay small), `sent_entries` (which entry of the own log is which message),
   `addressees` (of outgoing messages), `inbox` (addressees of incoming ones), `effects` (what
-  messages did to earlier ones), `open_requests` (of each agency), `bundles`, `receipts`,
-  `voids`, `refusals`, `counts`.
+  messages did to earlier ones), `open_requests` (of each agency), `bundles`, `shipments` (what is
+  on its way), `receipts`, `voids`, `refusals`, `counts`.
 - **Erasure**: `erasures` (one row a message whose content is gone), `endings` (what a
   message or an operator orders about the content of another message), `holds` (what may
   not be erased). When content ends stands in `messages`: a row of `contents` is written
@@ -35,7 +35,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0005"
+SCHEMA_REVISION: Final = "0008"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -97,13 +97,16 @@ logs: Final = sa.Table(
     sa.Index("ix_logs_origin", "origin", unique=True),
 )
 
-entries: Final = sa.Table(
-    "entries",
+runs: Final = sa.Table(
+    "runs",
     metadata,
+    # Entries that were appended together; `gateway.storage.runs` packs and unpacks them. With a row id
+    # of its own: long rows fill the pages of such a table better, and the logs grow at one place.
     _log(),
-    _key("leaf_index", Big),
-    _column("entry", Bytes()),
-    sqlite_with_rowid=False,
+    # Leaf index of the first entry, and how many there are.
+    _key("start", Big),
+    _column("entries", sa.Integer()),
+    _column("packed", Bytes()),
 )
 
 tile_hashes: Final = sa.Table(
@@ -127,15 +130,19 @@ notes: Final = sa.Table(
     _column("cosigned", sa.Boolean()),
     # True for the one note an hour that stays whole for ever.
     _column("hourly", sa.Boolean()),
-    _column("note", Bytes(), null=True),
 )
-_partial(
-    "ix_notes_whole",
-    notes.c.log_id,
-    notes.c.cosigned,
-    notes.c.size,
-    notes.c.number,
-    where=notes.c.note.is_not(None),
+
+whole_notes: Final = sa.Table(
+    "whole_notes",
+    metadata,
+    # Bytes of the notes that are kept whole. Apart, because most are soon forgotten: rows of another
+    # table do not fill the place that they leave, and notes of this one do.
+    _key("number", Big, sa.ForeignKey("notes.number")),
+    _column("log_id", sa.Integer(), sa.ForeignKey("logs.id")),
+    _column("cosigned", sa.Boolean()),
+    _column("size", Big),
+    _column("note", Bytes()),
+    sa.Index("ix_whole_notes", "log_id", "cosigned", "size", "number"),
 )
 
 controls: Final = sa.Table(
@@ -228,6 +235,9 @@ contents: Final = sa.Table(
     _key("number", Big, _message()),
     _column("ciphertext", Bytes()),
     _column("wrapped_key", Bytes()),
+    # The beginning of the digest of the body that the agency posted, where the message id is what a
+    # repeat is known by.
+    _column("post_digest", Bytes(), null=True),
 )
 
 sent_entries: Final = sa.Table(
@@ -296,12 +306,9 @@ open_requests: Final = sa.Table(
     "open_requests",
     metadata,
     # Gone once the request is closed, so it stays small however long the history grows.
-    _key("number", Big, _message()),
     _key("agency", sa.Text()),
-    _column("due_ms", Big),
-    _column("conversation_id", Bytes()),
-    sa.Index("ix_open_requests_due", "agency", "due_ms", "number"),
-    sa.Index("ix_open_requests_overdue", "due_ms", "number"),
+    _key("due_ms", Big),
+    _key("number", Big, _message()),
     sqlite_with_rowid=False,
 )
 
@@ -323,14 +330,19 @@ bundles: Final = sa.Table(
     # Index behind the last entry.
     _column("stop", Big),
     _column("root", Bytes()),
-    _column("box", Bytes(), null=True),
-    _column("note", Bytes(), null=True),
     _column("sequenced_ms", Big),
     _column("messages", sa.Integer()),
-    _column("delivered", sa.Boolean()),
     sa.Index("ix_bundles_stop", "stop", unique=True),
 )
-_partial("ix_bundles_open", bundles.c.stop, where=bundles.c.delivered.is_(False))
+
+shipments: Final = sa.Table(
+    "shipments",
+    metadata,
+    # A bundle that the peer has not cosigned; then the row goes, and the next one takes its place.
+    _key("start", Big, sa.ForeignKey("bundles.start")),
+    _column("box", Bytes(), null=True),
+    _column("note", Bytes(), null=True),
+)
 
 receipts: Final = sa.Table(
     "receipts",

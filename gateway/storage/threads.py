@@ -41,7 +41,8 @@ _EFFECTS: Final = ListStatement(
     )
 )
 _OPEN_REQUESTS: Final = Statement(
-    sa.select(open_requests.c.conversation_id, open_requests.c.due_ms, open_requests.c.number)
+    sa.select(_m.conversation_id, open_requests.c.due_ms, open_requests.c.number)
+    .select_from(open_requests.join(messages, _m.number == open_requests.c.number))
     .where(
         open_requests.c.agency == _bind("by"),
         sa.tuple_(open_requests.c.due_ms, open_requests.c.number)

@@ -34,7 +34,7 @@ from gateway.node.message_rows import derive, new_message
 from gateway.node.preparation import agency_actor
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
-from gateway.ports import NewMessage, Step, Transaction
+from gateway.ports import POST_DIGEST_BYTES, NewMessage, Step, Transaction
 from scripts._bench.messages import Template, make_templates, stamped
 from scripts._bench.sides import Side, open_side
 
@@ -102,12 +102,6 @@ class _Desk:
         ]
         audit.append(tx, events)
         tx.outbox.insert(list(self._rows(tx, group, places, at_ms)))
-        tx.facts.put_idempotent(
-            [
-                (template.agency, message_id, digest_of(body), UUID(message_id).bytes, at_ms)
-                for template, message_id, body in group
-            ]
-        )
 
     def _rows(
         self, tx: Transaction, group: Sequence[Message], places: Mapping[str, int], at_ms: int
@@ -139,4 +133,5 @@ class _Desk:
                 ciphertext=ciphertext,
                 wrapped_key=wrapped_key,
                 ending=derived.ending or end_with_target(document, memory),
+                post_digest=digest_of(body)[:POST_DIGEST_BYTES],
             )

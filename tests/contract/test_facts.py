@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.merkle import Hash
 from gateway.errors import StoreError
 from gateway.ports import Attestation, AttestationKind, Incident, Step
 from gateway.storage.store import SqlStore
-from tests.contract.builders import LYON, NICE, OWN, digest, identifier
+from tests.contract.builders import LYON, NICE, OWN, digest, identifier, incoming, outgoing
 
 
 async def test_used_keys_are_found_for_their_agency_only(store: SqlStore) -> None:
@@ -24,6 +26,19 @@ async def test_used_keys_are_found_for_their_agency_only(store: SqlStore) -> Non
         (NICE, "a"): (b"digest of nice", identifier("n")),
     }
     assert await store.read(lambda tx: tx.facts.idempotent([])) == {}
+
+
+async def test_a_post_that_gave_no_key_is_known_by_the_id_of_its_message(store: SqlStore) -> None:
+    posted = replace(outgoing("a"), post_digest=b"digest a")
+    keyed = outgoing("b")
+    arrived = replace(incoming("c", log_index=0), post_digest=b"not posted here")
+    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.insert([posted, keyed]))
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.insert([arrived]))
+    sender = posted.from_agency
+    asked = [(sender, identifier(name)) for name in "abc"] + [("FR.OTHER", identifier("a"))]
+    assert await store.read(lambda tx: tx.facts.idempotent([*asked, (sender, "a")])) == {
+        (sender, identifier("a")): (b"digest a", identifier("a"))
+    }
 
 
 async def test_a_key_is_used_once(store: SqlStore) -> None:

@@ -18,6 +18,10 @@ from gateway.storage.store import SqlStore
 from tests.contract.builders import AUDIT, OWN, PEER, digest, edge_behind, grow
 
 HOUR_MS = 3_600_000
+NOTES = """
+    SELECT n.size, whole.note FROM notes n LEFT JOIN whole_notes whole ON whole.number = n.number
+    ORDER BY n.number
+"""
 
 
 def note(size: int, *, at_ms: int, cosigned: bool = False, word: str = "note") -> StoredNote:
@@ -177,10 +181,11 @@ def _engine(url: str) -> sa.Engine:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE entries SET entry = '' WHERE leaf_index = 0",
-        "UPDATE entries SET leaf_index = leaf_index + 1000",
-        "DELETE FROM entries WHERE leaf_index = 299",
-        "DELETE FROM entries",
+        "UPDATE runs SET packed = '' WHERE start = 0",
+        "UPDATE runs SET start = start + 1000",
+        "UPDATE runs SET entries = entries - 1",
+        "DELETE FROM runs WHERE start = 0",
+        "DELETE FROM runs",
         "UPDATE tile_hashes SET hash = ''",
         "DELETE FROM tile_hashes",
         "DELETE FROM logs",
@@ -189,11 +194,12 @@ def _engine(url: str) -> sa.Engine:
         "DELETE FROM notes",
         "UPDATE notes SET size = 1",
         "UPDATE notes SET root = ''",
-        "UPDATE notes SET note = ''",
-        "TRUNCATE entries",
+        "UPDATE notes SET at_ms = 7",
+        "UPDATE whole_notes SET note = ''",
+        "TRUNCATE runs",
         "TRUNCATE tile_hashes",
         "TRUNCATE logs CASCADE",
-        "TRUNCATE notes",
+        "TRUNCATE notes CASCADE",
     ],
 )
 async def test_history_cannot_be_changed_by_a_foreign_tool(url: str, store: SqlStore, statement: str) -> None:
@@ -266,7 +272,7 @@ async def test_the_newest_note_and_one_an_hour_are_kept_whole_of_others_the_fact
 
     await store.write(Step.SIGNED, keep)
     with _engine(url).connect() as connection:
-        rows = connection.execute(sa.text("SELECT size, note FROM notes ORDER BY number")).all()
+        rows = connection.execute(sa.text(NOTES)).all()
     whole = [row[0] for row in rows if row[1] is not None]
     assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 2, 9]
     assert whole == [1, 4, 6, 7]

@@ -10,7 +10,7 @@ from gateway.core.entries import ReceiptException
 from gateway.core.message.retention import AT_ONCE, Ending, Ground, Retention
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State
-from gateway.ports import Erasure, Hold, MessageRow, NewMessage, Step, Transaction
+from gateway.ports import Erasure, Hold, MessageRow, NewMessage, PostName, Step, Transaction
 from gateway.storage.store import SqlStore
 from tests.contract.builders import BOSTON, LYON, digest, identifier, incoming, outgoing, send
 
@@ -177,7 +177,7 @@ async def test_erasing_leaves_the_boxes_of_other_bundles(store: SqlStore) -> Non
 
 
 async def test_what_a_repeated_post_is_recognised_by_goes_with_the_content(store: SqlStore) -> None:
-    await post(store, kept_until(outgoing("a"), 1))
+    await post(store, kept_until(replace(outgoing("a"), post_digest=digest("body")), 1))
     rows = [
         (LYON, "key", digest("body"), identifier("a"), 1),
         (LYON, "other", digest("o"), identifier("b"), 1),
@@ -186,9 +186,10 @@ async def test_what_a_repeated_post_is_recognised_by_goes_with_the_content(store
 
     await erase(store)
 
-    keys = [(LYON, "key"), (LYON, "other")]
-    assert await store.read(lambda tx: tx.facts.idempotent(keys)) == {
+    names: list[PostName] = [(LYON, "key"), (LYON, "other"), (LYON, identifier("a"))]
+    assert await store.read(lambda tx: tx.facts.idempotent(names)) == {
         (LYON, "key"): (b"", identifier("a")),
+        (LYON, identifier("a")): (b"", identifier("a")),
         (LYON, "other"): (digest("o"), identifier("b")),
     }
 

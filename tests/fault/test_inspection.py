@@ -1,7 +1,7 @@
 """Whoever edits the file of a database is found: at the next start, within a day, or by the peer.
 
-Rows are changed with nothing but SQL, as somebody with access to the file can, the triggers
-that guard them removed first.
+Rows are changed as somebody with access to the file can, the triggers that guard them removed
+first, and entries unpacked and packed again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gateway.node import inspection
 from gateway.node.health import Phase
 from gateway.node.inspection import LogDamagedError
 from gateway.node.recovery import UnprovenHistoryError
+from tests.databases import tampering
 from tests.fault.test_recovery import deliver, head, stopped_with
 from tests.world import World
 
@@ -28,9 +29,7 @@ OF = "log_id = (SELECT id FROM logs WHERE origin = '{origin}')"
 
 def change(world: World, nation: str, origin: str, *statements: str) -> None:
     """Change the database of a stopped node; each statement has to change something."""
-    with closing(sqlite3.connect(world.sides[nation].database, isolation_level=None)) as database:
-        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            database.execute(f"DROP TRIGGER {name}")
+    with tampering(world.sides[nation].database) as database:
         for statement in statements:
             done = database.execute(statement.replace("OF_LOG", OF.format(origin=origin)))
             assert done.rowcount > 0, statement
@@ -38,8 +37,13 @@ def change(world: World, nation: str, origin: str, *statements: str) -> None:
 
 AT_THE_END = {
     "edited": ["UPDATE entries SET entry = randomblob(length(entry)) WHERE OF_LOG AND leaf_index = 3"],
-    "a text": ["UPDATE entries SET entry = 'text' WHERE OF_LOG AND leaf_index = 3"],
-    "no text": ["UPDATE entries SET entry = entry || x'00' WHERE OF_LOG AND leaf_index = 3"],
+    "a text": ["UPDATE runs SET packed = 'text' WHERE OF_LOG AND start <= 3"],
+    "not packed": ["UPDATE runs SET packed = randomblob(length(packed)) WHERE OF_LOG AND start <= 3"],
+    "cut short": ["UPDATE runs SET packed = substr(packed, 1, length(packed) - 1) WHERE OF_LOG"],
+    "lengthened": ["UPDATE runs SET packed = CAST(packed || x'00' AS BLOB) WHERE OF_LOG"],
+    "counted otherwise": ["UPDATE runs SET entries = entries + 1 WHERE OF_LOG AND start > 0"],
+    "moved": ["UPDATE runs SET start = start + 1000 WHERE OF_LOG AND start > 2"],
+    "no text": ["UPDATE runs SET packed = packed || x'00' WHERE OF_LOG AND start <= 3"],
     "deleted": ["DELETE FROM entries WHERE OF_LOG AND leaf_index = 3"],
     "inserted": ["INSERT INTO entries SELECT log_id, max(leaf_index) + 1, entry FROM entries WHERE OF_LOG"],
     "inserted between": [
@@ -102,7 +106,7 @@ async def long_log(world: World, nation: str) -> str:
 
 FURTHER_BACK = {
     "edited": ["UPDATE entries SET entry = zeroblob(length(entry)) WHERE OF_LOG AND leaf_index = 300"],
-    "no text": ["UPDATE entries SET entry = entry || x'00' WHERE OF_LOG AND leaf_index = 300"],
+    "no text": ["UPDATE runs SET packed = packed || x'00' WHERE OF_LOG AND start = 300"],
     "deleted": ["DELETE FROM entries WHERE OF_LOG AND leaf_index = 300"],
     "reordered": [
         "UPDATE entries SET leaf_index = -1 WHERE OF_LOG AND leaf_index = 300",
@@ -163,9 +167,7 @@ def rebuild(world: World, nation: str, index: int) -> None:
     """Alter an entry of a node's exchange log and build all the rest anew, signed with the true key."""
     side = world.sides[nation]
     origin = side.keyring.pair.exchange_origin
-    with closing(sqlite3.connect(side.database, isolation_level=None)) as database:
-        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            database.execute(f"DROP TRIGGER {name}")
+    with tampering(side.database) as database:
         (log,) = database.execute("SELECT id FROM logs WHERE origin = ?", (origin,)).fetchone()
         rows = database.execute("SELECT entry FROM entries WHERE log_id = ? ORDER BY leaf_index", (log,))
         entries = [row[0] for row in rows]
@@ -189,9 +191,10 @@ def rebuild(world: World, nation: str, index: int) -> None:
                 time_s=1_800_000_000,
             )
             database.execute(
-                "UPDATE notes SET root = ?, note = ?, cosigned = 0 WHERE number = ?",
-                (edges[size].root(), note, number),
+                "UPDATE notes SET root = ?, cosigned = 0 WHERE number = ?", (edges[size].root(), number)
             )
+            database.execute("DELETE FROM whole_notes WHERE number = ?", (number,))
+            database.execute("INSERT INTO whole_notes VALUES (?, ?, 0, ?, ?)", (number, log, size, note))
 
 
 @pytest.mark.parametrize("marks", [True, False], ids=["marks kept", "marks removed"])

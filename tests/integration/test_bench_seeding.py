@@ -18,6 +18,7 @@ import pytest
 
 from gateway.core.entries import EventEntry, Role, decode_entry
 from gateway.core.states import State
+from gateway.storage.runs import unpack
 from scripts._bench.distance import open_namespaces
 from scripts._bench.helper import ROOT, Helper, inside
 from scripts._bench.lab import ADDRESSES, why_not
@@ -62,8 +63,7 @@ WAITING = """
         (SELECT count(*) FROM addressees a WHERE a.number = m.number),
         (SELECT count(*) FROM open_requests r WHERE r.number = m.number),
         (SELECT count(*) FROM effects e WHERE e.number = m.number),
-        (SELECT length(key) || length(body_digest) FROM idempotency i
-            WHERE i.message_id = m.message_id AND i.agency = m.from_agency)
+        length(post_digest), (SELECT count(*) FROM idempotency i WHERE i.message_id = m.message_id)
     FROM messages m JOIN contents USING (number)
     WHERE state = ? AND number > ? AND number <= ?
 """
@@ -81,14 +81,14 @@ def rows(node: NodeProcess, after: int, up_to: int) -> list[tuple[object, ...]]:
 
 def acceptance(connection: sqlite3.Connection, number: int) -> EventEntry:
     """Return the audit event that a message's row points at."""
-    found = connection.execute(
-        "SELECT entry, message_id FROM messages, entries JOIN logs ON logs.id = log_id"
-        " WHERE kind = 'audit' AND leaf_index = audit_index AND number = ?",
+    packed, count, at, message_id = connection.execute(
+        "SELECT packed, entries, audit_index - start, message_id FROM messages, runs JOIN logs ON id = log_id"
+        " WHERE kind = 'audit' AND start <= audit_index AND audit_index < start + entries AND number = ?",
         (number,),
     ).fetchone()
-    entry = decode_entry(found[0])
+    entry = decode_entry(unpack(packed, count)[at])
     assert isinstance(entry, EventEntry)
-    assert found[1] in entry.objects
+    assert message_id in entry.objects
     return entry
 
 

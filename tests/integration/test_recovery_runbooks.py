@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +29,7 @@ from gateway.errors import PairFrozenError
 from gateway.keyring.tls import peer_client
 from gateway.link.client import HttpPeerLink
 from gateway.storage.highwater import FileHighWater
+from tests.databases import tampering
 from tests.integration.test_key_rotation import until_said
 from tests.integration.test_two_processes import draft
 from tests.processes import ROOT, Processes
@@ -309,11 +308,7 @@ async def test_rows_that_were_edited_stop_the_node_and_both_languages_say_what_t
         await send(processes, "US")
         processes.stop("US")
         copy = us.back_up()
-        with closing(sqlite3.connect(us.database, isolation_level=None)) as database:
-            for (name,) in database.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'trigger'"
-            ).fetchall():
-                database.execute(f"DROP TRIGGER {name}")
+        with tampering(us.database) as database:
             database.execute("UPDATE entries SET entry = zeroblob(length(entry)) WHERE leaf_index = 1")
 
         stopped = us.serve_once()

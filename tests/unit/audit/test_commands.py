@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from gateway.cli import audit, log
+from tests.databases import tampering
 from tests.unit.audit.homes import exchange, make_homes, signed_audit_logs, write_home
 from tests.world import World
 
@@ -248,19 +248,15 @@ def test_a_home_without_a_database_is_not_verified(home: Path, tmp_path: Path) -
 # --- a database that somebody changed -------------------------------------------------
 
 OF_LOG = r"log_id = (SELECT id FROM logs WHERE origin = 'fr.gateway.test/\1')"
-ALL_TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
 
 
 def change(home: Path, *statements: str) -> None:
     """Change the database as somebody with access to the file can."""
-    with sqlite3.connect(home / "data/gateway.db", isolation_level=None) as database:
-        for (name,) in database.execute(ALL_TRIGGERS).fetchall():
-            database.execute(f"DROP TRIGGER {name}")
+    with tampering(home / "data/gateway.db") as database:
         for short in statements:
             statement = re.sub(r"log = '(.*)'", OF_LOG, short)
             changed = database.execute(statement).rowcount
             assert changed != 0, statement
-    database.close()
 
 
 @pytest.mark.parametrize(
@@ -287,7 +283,7 @@ def change(home: Path, *statements: str) -> None:
         ),
         pytest.param(["UPDATE logs SET edge = zeroblob(length(edge))"], id="edge"),
         pytest.param(["UPDATE logs SET size = 1, edge = x'" + "00" * 32 + "'"], id="cut"),
-        pytest.param(["UPDATE notes SET note = x'00' WHERE note IS NOT NULL"], id="note"),
+        pytest.param(["UPDATE whole_notes SET note = x'00'"], id="note"),
         pytest.param(["DELETE FROM notes"], id="no note"),
         pytest.param(["DELETE FROM notes WHERE log = 'exchange/us'"], id="no note of one log"),
     ],

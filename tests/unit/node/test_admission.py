@@ -127,6 +127,35 @@ async def test_a_repeat_gets_the_first_answer_though_the_times_in_it_have_passed
     assert len(refused) == 2
 
 
+async def test_a_key_that_is_the_message_id_names_a_post_as_no_key_does(world: World) -> None:
+    checked = await admission(world).check(world.principal("US"), body(world), strict=False)
+    own = orjson.loads(checked.message)["header"]["message_id"]
+    posts = [Submission(body=checked.message, key=key) for key in (own, None, own, "another")]
+
+    first, *again, other = [
+        (await admission(world).submit(world.principal("US"), [post]))[0] for post in posts
+    ]
+
+    assert isinstance(first, Acceptance)
+    for outcome in again:
+        assert isinstance(outcome, Acceptance)
+        assert (outcome.message_id, outcome.accepted_ms) == (first.message_id, first.accepted_ms)
+    # By another name it is a second message with the same id.
+    assert isinstance(other, RefusedError)
+    assert [violation.rule for violation in other.violations] == ["RF-DUP"]
+
+
+async def test_a_key_and_the_id_of_another_message_are_two_names(world: World) -> None:
+    checked = await admission(world).check(world.principal("US"), body(world), strict=False)
+    named = orjson.loads(checked.message)["header"]["message_id"]
+    first = await world.post("US", world.draft("US"), key=named)
+
+    (second,) = await admission(world).submit(world.principal("US"), [Submission(body=checked.message)])
+
+    assert isinstance(second, Acceptance)
+    assert second.message_id != first.message_id
+
+
 async def test_two_agencies_may_use_one_key(world: World) -> None:
     first = await world.post("US", world.draft("US"), key="k")
     draft = request("US", world.clock.now_ms())

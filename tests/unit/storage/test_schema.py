@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -16,8 +18,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from gateway.core.merkle import Hash
 from gateway.core.states import State
 from gateway.errors import StoreError
+from gateway.ports import PostName, Step, Transaction
 from gateway.storage.engine import Database
 from gateway.storage.schema import MADE_BY, MIGRATIONS, OLDEST_READER
 from gateway.storage.store import SqlStore
@@ -166,13 +170,7 @@ def test_a_database_of_this_version_opens_without_alembic(path: Path) -> None:
 def test_open_requests_of_an_older_database_are_found(tmp_path: Path) -> None:
     """What its messages did stands in their contents; what closed a request does not."""
     path = tmp_path / "gateway.db"
-    config = Config()
-    config.set_main_option("script_location", MIGRATIONS.as_posix())
-    engine = sa.create_engine(f"sqlite:///{path}")
-    with engine.begin() as older:
-        config.attributes["connection"] = older
-        command.upgrade(config, "0002")
-    engine.dispose()
+    _at_revision(path, "0002")
     old: dict[str, dict[str, Any]] = {
         "open": {},
         "told": {"reply_by_ms": None},
@@ -221,3 +219,162 @@ def _insert(
     }
     marks = ", ".join("?" * len(columns))
     connection.execute(f"INSERT INTO messages VALUES ({marks})", [values[name] for name in columns])  # noqa: S608 - marks only
+
+
+def _at_revision(path: Path, revision: str) -> None:
+    """Make the tables of an older version."""
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS.as_posix())
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as older:
+        config.attributes["connection"] = older
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+async def test_entries_of_an_older_database_are_the_same_behind_the_migration(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0005")
+    logs = {
+        "long": [b"entry %d" % number * 40 for number in range(1_300)],
+        "short": [bytes(60_000), b"", bytes(60_000)],
+        "empty": [],
+    }
+    with sqlite3.connect(path) as connection:
+        for log, (origin, entries) in enumerate(logs.items(), 1):
+            connection.execute(
+                "INSERT INTO logs VALUES (?, ?, 'exchange', ?, x'', x'', 0)", (log, origin, len(entries))
+            )
+            connection.executemany(
+                "INSERT INTO entries VALUES (?, ?, ?)", [(log, at, entry) for at, entry in enumerate(entries)]
+            )
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    for origin, entries in logs.items():
+        assert await store.read(partial(_entries, origin=origin, size=len(entries))) == entries
+    await store.close()
+    with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("DELETE FROM runs")
+    connection.close()
+
+
+def _entries(tx: Transaction, *, origin: str, size: int) -> list[bytes]:
+    return tx.logs.entries(origin, 0, size)
+
+
+async def test_an_entry_that_is_missing_in_an_older_database_goes_on_missing(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0005")
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO logs VALUES (1, 'own', 'exchange', 4, x'', x'', 0)")
+        rows = [(1, index, b"%d" % index) for index in (0, 1, 3)]
+        connection.executemany("INSERT INTO entries VALUES (?, ?, ?)", rows)
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    assert await store.read(lambda tx: tx.logs.entries("own", 0, 2)) == [b"0", b"1"]
+    assert await store.read(lambda tx: tx.logs.entries("own", 3, 4)) == [b"3"]
+    with pytest.raises(StoreError, match="does not hold every entry"):
+        await store.read(lambda tx: tx.logs.entries("own", 0, 4))
+    await store.close()
+
+
+def test_an_older_database_whose_entries_are_not_bytes_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0005")
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO logs VALUES (1, 'own', 'exchange', 1, x'', x'', 0)")
+        connection.execute("INSERT INTO entries VALUES (1, 0, 'text')")
+    connection.close()
+    before = _described(path)
+    with pytest.raises(StoreError, match="not bytes"):
+        SqlStore.open(f"sqlite:///{path}")
+    assert _described(path) == before
+
+
+async def test_notes_bundles_and_open_requests_of_an_older_database_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0006")
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO logs VALUES (1, 'own', 'exchange', 9, x'', x'', 0)")
+        notes = [
+            (1, 1, 3, 10, False, None),
+            (2, 1, 5, 20, True, b"cosigned"),
+            (3, 1, 9, 30, False, b"newest"),
+        ]
+        for number, log, size, at_ms, is_cosigned, note in notes:
+            row = (number, log, size, bytes(32), at_ms, is_cosigned, False, note)
+            connection.execute("INSERT INTO notes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        rows = [(0, 5, None, None, True), (5, 7, b"box", b"note", False), (7, 9, None, None, False)]
+        for start, stop, box, sent, delivered in rows:
+            values = (start, stop, bytes(32), box, sent, start, 1, delivered)
+            connection.execute("INSERT INTO bundles VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
+        _insert(connection, columns, 1, "asked", reply_by_ms=40)
+        connection.execute("INSERT INTO open_requests VALUES (1, 'FR.A', 40, x'01')")
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    newest = await store.read(lambda tx: tx.logs.newest_note("own"))
+    cosigned = await store.read(lambda tx: tx.logs.newest_note("own", cosigned=True))
+    assert newest is not None
+    assert cosigned is not None
+    assert [(note.size, note.at_ms, note.note) for note in (newest, cosigned)] == [
+        (9, 30, b"newest"),
+        (5, 20, b"cosigned"),
+    ]
+    bundles = await store.read(lambda tx: tx.outbox.bundles_from(0, limit=9))
+    assert [(b.start, b.end, b.box, b.note, b.sequenced_ms, b.messages) for b in bundles] == [
+        (0, 5, None, None, 0, 1),
+        (5, 7, b"box", b"note", 5, 1),
+        (7, 9, None, None, 7, 1),
+    ]
+    # Of the three, the first was cosigned: it can grow no more.
+    with pytest.raises(StoreError, match="signed, or is not there"):
+        await store.write(Step.SEQUENCED, lambda tx: tx.outbox.grow_bundle(0, end=6, root=Hash(bytes(32))))
+    await store.write(Step.SEQUENCED, lambda tx: tx.outbox.grow_bundle(7, end=10, root=Hash(bytes(32))))
+    requests = await store.read(lambda tx: tx.threads.open_requests("FR.A", after=(-1, 0), limit=9))
+    assert [(request.due_ms, request.number, request.conversation_id) for request in requests] == [
+        (40, 1, b"asked")
+    ]
+    await store.close()
+    with sqlite3.connect(path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute("UPDATE notes SET at_ms = 0")
+    connection.close()
+
+
+async def test_posts_of_an_older_database_are_recognised_when_they_are_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0007")
+    ids = [bytes([7] * 15 + [number]) for number in range(4)]
+    # Known by its id, and its content is there; by a key of its own; erased; of another agency.
+    posts = [
+        ("FR.A", str(UUID(bytes=ids[1])), b"one", ids[1]),
+        ("FR.A", "key", b"two", ids[2]),
+        ("FR.A", str(UUID(bytes=ids[3])), b"", ids[3]),
+        ("FR.B", str(UUID(bytes=ids[0])), b"other", ids[2]),
+    ]
+    with sqlite3.connect(path) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
+        for number, message_id in enumerate(ids[1:], 1):
+            _insert(connection, columns, number, "m", message_id=message_id)
+        connection.executemany("INSERT INTO contents VALUES (?, x'01', x'02')", [(1,), (2,)])
+        connection.executemany("INSERT INTO idempotency VALUES (?, ?, ?, ?, 5)", posts)
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    asked: list[PostName] = [("FR.A", "key"), ("FR.B", str(UUID(bytes=ids[0])))]
+    asked += [("FR.A", message_id) for message_id in ids]
+    assert await store.read(lambda tx: tx.facts.idempotent(asked)) == {
+        ("FR.A", ids[1]): (b"one", ids[1]),
+        ("FR.A", ids[3]): (b"", ids[3]),
+        ("FR.A", "key"): (b"two", ids[2]),
+        ("FR.B", str(UUID(bytes=ids[0]))): (b"other", ids[2]),
+    }
+    assert await store.read(lambda tx: tx.threads.content(ids[1])) == (b"", b"\x01", b"\x02")
+    await store.close()

@@ -1,0 +1,77 @@
+"""Runs: entries that were appended together, in one row.
+
+Entries of one bundle say most things alike: nodes, types, digests of schemas, the key box. A
+run of 450 message entries takes a quarter of the bytes that they take one by one, and one
+step of the database in place of 450; packing an entry takes 1.5 µs, unpacking one 0.6 µs.
+
+What is packed comes out byte by byte as it went in: hashes and signatures are over the
+entries, never over a run, so a run may be cut anywhere.
+
+Spec: docs/storage.md, "Runs of entries".
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+from gateway.errors import StoreError
+
+MAX_RUN_ENTRIES: Final = 512
+"""Entries of a run: whoever reads one of them unpacks them all."""
+
+MAX_RUN_BYTES: Final = 262_144
+"""Bytes of a run's entries together, but for a run of one entry."""
+
+_LEVEL: Final = 1
+"""Higher levels of zlib take up to twice the time for a twentieth of the bytes."""
+
+_MAX_UNPACKED: Final = MAX_RUN_BYTES + 4 * MAX_RUN_ENTRIES
+
+
+def cut_runs(start: int, entries: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
+    """Yield the runs in which entries are stored: the index of the first entry, and the entries.
+
+    Args:
+        start: Index of the first of all.
+        entries: In the order of the log.
+    """
+    first = size = 0
+    for at, entry in enumerate(entries):
+        if at > first and (at - first == MAX_RUN_ENTRIES or size + len(entry) > MAX_RUN_BYTES):
+            yield start + first, entries[first:at]
+            first, size = at, 0
+        size += len(entry)
+    if entries:
+        yield start + first, entries[first:]
+
+
+def pack(entries: Sequence[bytes]) -> bytes:
+    """Return a run: zlib over the lengths, 4 bytes each, and then the entries."""
+    lengths = struct.pack(f">{len(entries)}I", *map(len, entries))
+    return zlib.compress(lengths + b"".join(entries), _LEVEL)
+
+
+def unpack(packed: bytes, count: int) -> list[bytes]:
+    """Return the entries of a run of ``count`` entries.
+
+    Raises:
+        StoreError: It is no such run: somebody or something has changed the row.
+    """
+    try:
+        reader = zlib.decompressobj()
+        data = reader.decompress(packed, _MAX_UNPACKED)
+        lengths = struct.unpack_from(f">{count}I", data)
+    except (TypeError, zlib.error, struct.error) as error:
+        msg = "a run of entries cannot be unpacked"
+        raise StoreError(msg) from error
+    ends = [4 * count]
+    for length in lengths:
+        ends.append(ends[-1] + length)
+    if not reader.eof or reader.unused_data or ends[-1] != len(data):
+        msg = "a run of entries is shorter or longer than it says"
+        raise StoreError(msg)
+    return [data[first:end] for first, end in pairwise(ends)]
