@@ -138,7 +138,7 @@ def delivery_json(
     document["in_force"] = in_force
     if verification is not None:
         document["marking"] = _drawn_marking(delivery)
-        document["verification"] = _verification(row, verification, own_origin)
+        document["verification"] = _verification(delivery.header, verification, own_origin)
     return raw_member(document, "message", delivery.message)
 
 
@@ -218,9 +218,9 @@ def _exception(row: MessageRow, language: Language) -> dict[str, Any] | None:
     }
 
 
-def _verification(row: MessageRow, verification: Verification, own_origin: str) -> dict[str, Any]:
+def _verification(header_bytes: bytes, verification: Verification, own_origin: str) -> dict[str, Any]:
     """Return what this node checked: where the message stands in the sender's log, and under what."""
-    header = decode_header(row.header)
+    header = decode_header(header_bytes)
     receipt = None
     if verification.receipt_index is not None:
         origin, index = located(own_origin, verification.receipt_index)

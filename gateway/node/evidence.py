@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from gateway.core.entries import MessageEntry, decode_entry
 from gateway.core.envelope import decode_header
 from gateway.core.evidence import Evidence, LoggedEntry, stated_keys
 from gateway.core.generation import located
@@ -158,7 +159,7 @@ def gather(
         sender_statement=_statement(tx, sender, signed=message_lines, cosigned=frozenset()),
         receiver_statement=receiver_statement,
         cosigner_statement=cosigner_statement,
-        schema=_schema(schedule, row),
+        schema=_schema(schedule, message.entry),
         ciphertext=None if content is None else content[1],
         content_key=None,
     )
@@ -238,9 +239,11 @@ def _key_lines(note: bytes) -> frozenset[Line]:
     return frozenset((line.name, line.key_id) for line in parse_note(note).signatures)
 
 
-def _schema(schedule: Schedule, row: MessageRow) -> Mapping[str, bytes]:
+def _schema(schedule: Schedule, logged: bytes) -> Mapping[str, bytes]:
     """Return the files that decided about a message, or none if they have changed since."""
-    catalogue = schedule.holding(row.type, decode_header(row.header).type_digest)
-    if catalogue is None:
+    entry = decode_entry(logged)
+    header = decode_header(entry.header) if isinstance(entry, MessageEntry) else None
+    catalogue = None if header is None else schedule.holding(header.type, header.type_digest)
+    if header is None or catalogue is None:
         return {}
-    return {path: catalogue.files[path] for path in catalogue.type(row.type).files}
+    return {path: catalogue.files[path] for path in catalogue.type(header.type).files}

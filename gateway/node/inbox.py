@@ -45,12 +45,14 @@ class Delivery:
 
     Attributes:
         row: What this node knows of it.
+        header: Its header, encoded.
         collected_ms: When this agency acknowledged it, or None.
         message: JSON bytes as they were validated at both nodes; None once erased.
         in_force: What became of it since, or None if nothing did.
     """
 
     row: MessageRow
+    header: bytes
     collected_ms: int | None
     message: bytes | None
     in_force: InForce | None = None
@@ -272,12 +274,18 @@ class Inbox:
         message = None
         if found.ciphertext is not None and found.wrapped_key is not None:
             message = self._vault.open(
-                header=found.row.header,
+                header=found.header,
                 ciphertext=found.ciphertext,
                 wrapped_key=found.wrapped_key,
                 message_id=found.row.message_id,
             )
-        return Delivery(row=found.row, collected_ms=found.collected_ms, message=message, in_force=changed)
+        return Delivery(
+            row=found.row,
+            header=found.header,
+            collected_ms=found.collected_ms,
+            message=message,
+            in_force=changed,
+        )
 
 
 def _page(

@@ -110,7 +110,7 @@ class Reception:
             content = tx.threads.content(row.message_id)
             # Erased since, there is nothing left that could be another content.
             if content is None or (
-                row.header == message.derived.header_bytes and content[1] == message.ciphertext
+                content[0] == message.derived.header_bytes and content[1] == message.ciphertext
             ):
                 again.setdefault(row.message_id, (row.log_index, message.index))
         tx.inbox.arrived_again(

@@ -194,7 +194,6 @@ class MessageRow:
     outgoing: bool
     state: State
     message_id: bytes
-    header: bytes
     type: str
     from_agency: str
     to_agencies: tuple[str, ...]
@@ -354,9 +353,14 @@ class CollectionRow:
 
 @quick_value
 class InboxRow:
-    """A message in an agency's inbox, with its content still sealed."""
+    """A message in an agency's inbox, with its content still sealed.
+
+    Attributes:
+        header: Its header, encoded.
+    """
 
     row: MessageRow
+    header: bytes
     collected_ms: int | None
     ciphertext: bytes | None
     wrapped_key: bytes | None

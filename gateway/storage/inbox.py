@@ -17,7 +17,14 @@ from gateway.core.merkle import Hash
 from gateway.core.states import State
 from gateway.ports import InboxRow, NewMessage, ReceiptDue
 from gateway.storage.engine import keep_first, replace_row
-from gateway.storage.rows import MESSAGE, WIDTH, insert_messages, message_row
+from gateway.storage.frames import header_of
+from gateway.storage.rows import (
+    MESSAGE,
+    WIDTH,
+    insert_messages,
+    message_row,
+    with_frames,
+)
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import ListStatement, Statement
 from gateway.storage.tables import (
@@ -25,6 +32,7 @@ from gateway.storage.tables import (
     Big,
     contents,
     early_collections,
+    frames,
     inbox,
     messages,
     receipts,
@@ -47,9 +55,11 @@ _REFUSED: Final = ListStatement(
 _REFUSE: Final = Statement(keep_first(refusals), row=("message_id",))
 
 _ROWS: Final = sa.select(
-    *MESSAGE, _i.collected_ms, contents.c.ciphertext, contents.c.wrapped_key
+    *MESSAGE, frames.c.frame, _m.header, _i.collected_ms, contents.c.ciphertext, contents.c.wrapped_key
 ).select_from(
-    inbox.join(messages, _m.number == _i.number).outerjoin(contents, contents.c.number == _i.number)
+    with_frames(
+        inbox.join(messages, _m.number == _i.number).outerjoin(contents, contents.c.number == _i.number)
+    )
 )
 
 
@@ -332,12 +342,22 @@ class SqlInbox:
             self._session.change(_RECOVERED, entry=entry, by=agency, at=at_ms, logged=log_index)
 
 
-def _inbox_row(row: Row) -> InboxRow:
+def _inbox_row(values: Row) -> InboxRow:
+    row = message_row(values)
+    frame, whole, collected_ms, ciphertext, wrapped_key = values[WIDTH:]
     return InboxRow(
-        row=message_row(row),
-        collected_ms=row[WIDTH],
-        ciphertext=row[WIDTH + 1],
-        wrapped_key=row[WIDTH + 2],
+        row=row,
+        header=header_of(
+            frame,
+            whole,
+            message_id=row.message_id,
+            created_ms=row.created_ms,
+            expires_ms=row.expires_ms,
+            conversation_id=row.conversation_id,
+        ),
+        collected_ms=collected_ms,
+        ciphertext=ciphertext,
+        wrapped_key=wrapped_key,
     )
 
 

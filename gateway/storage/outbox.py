@@ -24,7 +24,7 @@ from gateway.errors import StoreError
 from gateway.ports import CollectionRow, MessageRow, NewMessage, SentBundle, Waiting
 from gateway.storage import outbox_sql as sql
 from gateway.storage.effects import undo_effects
-from gateway.storage.rows import NO_LIMIT, insert_messages, message_row
+from gateway.storage.rows import HEADER_WIDTH, NO_LIMIT, header_from, insert_messages, message_row
 from gateway.storage.session import Row, Session
 
 
@@ -60,16 +60,18 @@ class SqlOutbox:
         message) is in memory.
         """
         total = 0
-        chosen: list[Row] = []
+        chosen: list[tuple[bytes, int, int, Row]] = []
         for row in self._session.all(sql.WAITING, most=limit):
-            total += row[4] or 0
+            number, rank, length = row[HEADER_WIDTH:]
+            total += length or 0
             if chosen and total > max_bytes:
                 break
-            chosen.append(row)
+            header = row[:HEADER_WIDTH]
+            chosen.append((header_from(header), number, rank, header))
         sealed = {
             number: (ciphertext, wrapped_key)
             for number, ciphertext, wrapped_key in self._session.listed(
-                sql.CONTENTS, [row[0] for row in chosen]
+                sql.CONTENTS, [number for _, number, _, _ in chosen]
             )
         }
         return [
@@ -81,7 +83,7 @@ class SqlOutbox:
                 ciphertext=sealed.get(number, _ERASED)[0],
                 wrapped_key=sealed.get(number, _ERASED)[1],
             )
-            for number, message_id, header, rank, _ in chosen
+            for header, number, rank, (_, _, message_id, *_) in chosen
         ]
 
     def most_urgent(self) -> int | None:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State, sources_of
 from gateway.storage.engine import keep_first
-from gateway.storage.rows import MESSAGE
+from gateway.storage.rows import HEADER, MESSAGE, with_frames
 from gateway.storage.statements import ListStatement, Statement
 from gateway.storage.tables import (
     Big,
@@ -49,8 +49,8 @@ RAISE: Final = Statement(
     .values(rank=_bind("to"))
 )
 WAITING: Final = Statement(
-    sa.select(_m.number, _m.message_id, _m.header, _m.rank, sa.func.length(contents.c.ciphertext))
-    .select_from(messages.outerjoin(contents, contents.c.number == _m.number))
+    sa.select(*HEADER, _m.number, _m.rank, sa.func.length(contents.c.ciphertext))
+    .select_from(with_frames(messages.outerjoin(contents, contents.c.number == _m.number)))
     .where(_is_accepted)
     .order_by(_m.rank, _m.number)
     .limit(_bind("most", type_=Big))

@@ -17,6 +17,7 @@ from gateway.ports import MessageRow, NewMessage
 from gateway.storage import tables
 from gateway.storage.effects import insert_effects
 from gateway.storage.engine import replace_row
+from gateway.storage.frames import frame_number, frame_of, header_of
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import ListStatement, Statement
 
@@ -26,7 +27,9 @@ NO_LIMIT: Final = 2**62
 _STATES: Final = {int(state): state for state in State}
 _GROUNDS: Final = {int(ground): ground for ground in Ground}
 
-MESSAGE: Final[tuple[sa.Column[Any], ...]] = tuple(tables.messages.columns)
+MESSAGE: Final[tuple[sa.Column[Any], ...]] = tuple(
+    column for column in tables.messages.columns if column.name not in {"header", "frame"}
+)
 """Columns in the order that `message_row` reads."""
 
 WIDTH: Final = len(MESSAGE)
@@ -36,6 +39,19 @@ _NOT_YET: Final = frozenset(
 )
 """Columns for which no message has a value when it is stored. Handing a NULL over costs what a value
 costs, so a new row leaves them out."""
+
+_m: Final = tables.messages.c
+HEADER: Final[tuple[sa.Column[Any], ...]] = (
+    tables.frames.c.frame,
+    _m.header,
+    _m.message_id,
+    _m.created_ms,
+    _m.expires_ms,
+    _m.conversation_id,
+)
+"""Columns in the order that `header_from` reads."""
+
+HEADER_WIDTH: Final = len(HEADER)
 
 _INSERT_MESSAGE: Final = Statement(
     sa.insert(tables.messages),
@@ -66,7 +82,10 @@ def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
     held = _held(session, messages)
     session.many(
         _INSERT_MESSAGE,
-        [_message_values(number, m, held=m.message_id in held) for number, m in enumerate(messages, first)],
+        [
+            _message_values(session, number, m, held=m.message_id in held)
+            for number, m in enumerate(messages, first)
+        ],
     )
     session.many(
         _INSERT_CONTENT,
@@ -109,45 +128,69 @@ def message_row(row: Row) -> MessageRow:
         outgoing=bool(row[1]),
         state=_STATES[row[2]],
         message_id=row[3],
-        header=row[4],
-        type=row[5],
-        from_agency=row[6],
-        to_agencies=tuple(row[7].split(" ")),
-        conversation_id=row[8],
-        seq=row[9],
-        in_reply_to=row[10],
-        purpose=row[11],
-        reply_by_ms=row[12],
-        closes=bool(row[13]),
-        rank=row[14],
-        created_ms=row[15],
-        expires_ms=row[16],
-        arrived_ms=row[17],
-        log_index=row[18],
-        audit_index=row[19],
-        sendings=row[20],
-        sent_ms=row[21],
-        delivered_ms=row[22],
-        decided_ms=row[23],
-        receipt_index=row[24],
-        exception=row[25],
-        rule=row[26],
-        flags=row[27],
-        was=None if row[28] is None else _STATES[row[28]],
-        erase_ms=row[29],
-        ground=None if row[30] is None else _GROUNDS[row[30]],
-        held=bool(row[31]),
+        type=row[4],
+        from_agency=row[5],
+        to_agencies=tuple(row[6].split(" ")),
+        conversation_id=row[7],
+        seq=row[8],
+        in_reply_to=row[9],
+        purpose=row[10],
+        reply_by_ms=row[11],
+        closes=bool(row[12]),
+        rank=row[13],
+        created_ms=row[14],
+        expires_ms=row[15],
+        arrived_ms=row[16],
+        log_index=row[17],
+        audit_index=row[18],
+        sendings=row[19],
+        sent_ms=row[20],
+        delivered_ms=row[21],
+        decided_ms=row[22],
+        receipt_index=row[23],
+        exception=row[24],
+        rule=row[25],
+        flags=row[26],
+        was=None if row[27] is None else _STATES[row[27]],
+        erase_ms=row[28],
+        ground=None if row[29] is None else _GROUNDS[row[29]],
+        held=bool(row[30]),
     )
 
 
-def _message_values(number: int, message: NewMessage, *, held: bool) -> Row:
+def with_frames(selected: sa.FromClause) -> sa.FromClause:
+    """Return a join of messages and others with the frames of their headers."""
+    return selected.outerjoin(tables.frames, tables.frames.c.id == _m.frame)
+
+
+def header_from(row: Row) -> bytes:
+    """Return the header of a row whose columns are `HEADER`."""
+    frame, whole, message_id, created_ms, expires_ms, conversation_id = row
+    return header_of(
+        frame,
+        whole,
+        message_id=message_id,
+        created_ms=created_ms,
+        expires_ms=expires_ms,
+        conversation_id=conversation_id,
+    )
+
+
+def _message_values(session: Session, number: int, message: NewMessage, *, held: bool) -> Row:
     retention = message.retention
+    frame = frame_of(
+        message.header,
+        message_id=message.message_id,
+        created_ms=message.created_ms,
+        expires_ms=message.expires_ms,
+        conversation_id=message.conversation_id,
+    )
     return (
         number,
         message.outgoing,
         int(message.state),
         message.message_id,
-        message.header,
+        message.header if frame is None else b"",
         message.type,
         message.from_agency,
         " ".join(message.to_agencies),
@@ -168,4 +211,5 @@ def _message_values(number: int, message: NewMessage, *, held: bool) -> Row:
         None if retention is None else retention.erase_ms,
         None if retention is None else int(retention.ground),
         held,
+        None if frame is None else frame_number(session, frame),
     )

@@ -44,6 +44,7 @@ class Session:
     Attributes:
         broken: The error after which nothing can be trusted any more, or None.
         epoch: Fencing epoch of the lease, for a session that writes.
+        frame_numbers: Numbers of frames of headers that this session has asked for or given out.
     """
 
     def __init__(self, database: Database, *, writable: bool, epoch: int = 0) -> None:
@@ -70,6 +71,8 @@ class Session:
         self._marked = False
         self._mark_due = False
         self._log_ids: dict[str, int] = {}
+        # Of frames (`gateway.storage.frames`); forgotten with a closure that may have stored them.
+        self.frame_numbers: dict[bytes, int] = {}
         # Heads of logs as this transaction has them. Only who writes may remember them: nobody
         # else moves them, and should that be so all the same, the next move finds another head.
         self._heads: dict[str, LogHead] | None = {} if writable else None
@@ -309,6 +312,7 @@ class Session:
     def _forget(self) -> None:
         """Forget what may just have been undone."""
         self._log_ids.clear()
+        self.frame_numbers.clear()
         if self._heads is not None:
             self._heads.clear()
 

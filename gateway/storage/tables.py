@@ -5,6 +5,7 @@ Three families:
 - **Logs**: `logs` (one row a log, the only one that moves), `runs` and `tile_hashes`
   (append-only, guarded by triggers), `notes` and `whole_notes`, `controls`.
 - **Messages**: `messages` (one row a message, in either direction, without its content),
+  `frames` (what the headers of many messages say alike),
   `contents` (ciphertext and wrapped key, so that erasing is one delete and the rows that
   are searched stay small), `sent_entries` (which entry of the own log is which message),
   `addressees` (of outgoing messages), `inbox` (addressees of incoming ones), `effects` (what
@@ -35,7 +36,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0008"
+SCHEMA_REVISION: Final = "0009"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -157,6 +158,15 @@ controls: Final = sa.Table(
 
 # --- messages ------------------------------------------------------------------------
 
+frames: Final = sa.Table(
+    "frames",
+    metadata,
+    # What the headers of many messages say alike (`gateway.storage.frames`).
+    _key("id", sa.Integer()),
+    _column("frame", Bytes()),
+    sa.Index("ix_frames_frame", "frame", unique=True),
+)
+
 messages: Final = sa.Table(
     "messages",
     metadata,
@@ -165,6 +175,7 @@ messages: Final = sa.Table(
     _column("outgoing", sa.Boolean()),
     _column("state", sa.SmallInteger()),
     _column("message_id", Bytes()),
+    # Empty where the header follows from the frame and the row.
     _column("header", Bytes()),
     _column("type", sa.Text()),
     _column("from_agency", sa.Text()),
@@ -197,6 +208,8 @@ messages: Final = sa.Table(
     _column("ground", sa.SmallInteger(), null=True),
     # True while a legal hold names the message or its conversation.
     sa.Column("held", sa.Boolean(), nullable=False, server_default=sa.false()),
+    # Id of a frame. No foreign key: SQLite adds none to a table that is there.
+    _column("frame", sa.Integer(), null=True),
     sa.Index("ix_messages_message_id", "message_id", unique=True),
     sa.Index("ix_messages_conversation", "conversation_id", "from_agency", "seq"),
 )

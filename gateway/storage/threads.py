@@ -14,7 +14,17 @@ import sqlalchemy as sa
 
 from gateway.core.message.effect import Effect
 from gateway.ports import EffectRow, MessageRow, OpenRequest
-from gateway.storage.rows import MESSAGE, NO_LIMIT, WIDTH, message_row, rows_by_id
+from gateway.storage.rows import (
+    HEADER,
+    HEADER_WIDTH,
+    MESSAGE,
+    NO_LIMIT,
+    WIDTH,
+    header_from,
+    message_row,
+    rows_by_id,
+    with_frames,
+)
 from gateway.storage.session import Session
 from gateway.storage.statements import ListStatement, Statement
 from gateway.storage.tables import Big, contents, effects, inbox, messages, open_requests, voids
@@ -70,8 +80,8 @@ _VOID: Final = Statement(
     sa.select(voids.c.agency, voids.c.seq).where(voids.c.conversation_id == _bind("conversation"))
 )
 _CONTENT: Final = Statement(
-    sa.select(_m.header, contents.c.ciphertext, contents.c.wrapped_key)
-    .select_from(messages.join(contents, contents.c.number == _m.number))
+    sa.select(*HEADER, contents.c.ciphertext, contents.c.wrapped_key)
+    .select_from(with_frames(messages.join(contents, contents.c.number == _m.number)))
     .where(_m.message_id == _bind("id"))
 )
 _CONVERSATION: Final = Statement(
@@ -142,7 +152,7 @@ class SqlThreads:
     def content(self, message_id: bytes) -> tuple[bytes, bytes, bytes] | None:
         """Return (header, ciphertext, wrapped key) of a message, or None if erased or unknown."""
         row = self._session.first(_CONTENT, id=message_id)
-        return None if row is None else (row[0], row[1], row[2])
+        return None if row is None else (header_from(row[:HEADER_WIDTH]), *row[HEADER_WIDTH:])
 
     def effects(self, subjects: Iterable[bytes]) -> dict[bytes, list[EffectRow]]:
         """Return, for each of these ids of messages or rooms, what was done to it, oldest first.

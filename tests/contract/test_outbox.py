@@ -72,7 +72,6 @@ async def test_an_accepted_message_is_read_back_as_it_was_stored(store: SqlStore
         outgoing=True,
         state=State.ACCEPTED,
         message_id=message.message_id,
-        header=message.header,
         type=message.type,
         from_agency=LYON,
         to_agencies=(NEWARK, BOSTON),

@@ -54,7 +54,6 @@ def row(**changes: object) -> MessageRow:
         "outgoing": True,
         "state": State.ACCEPTED,
         "message_id": ID,
-        "header": header().encode(),
         "type": "assist.ack/1",
         "from_agency": "US.CBP.NTC",
         "to_agencies": ("FR.DGDDI.SARC",),

@@ -34,7 +34,7 @@ from gateway.web.exchange import Query, Reply, Request
 from gateway.web.identity import Certificate, RoleNotAllowedError, UnknownCertificateError
 from gateway.web.refusals import BodyTooLargeError, ParameterError
 from tests.agency_site import Holder
-from tests.unit.api.services import ID, NOW_MS, FakeServices, row
+from tests.unit.api.services import ID, NOW_MS, FakeServices, header, row
 
 ID_TEXT = "01a20847-0135-7993-b063-b5d5cb27d3ff"
 CERTIFICATE = Certificate(spki=b"s" * 32, expires_ms=NOW_MS, cipher="TLS_AES_256_GCM_SHA384")
@@ -281,7 +281,9 @@ MESSAGE = (
 
 
 def delivery(message: bytes | None = MESSAGE, **changes: object) -> Delivery:
-    return Delivery(row=row(outgoing=False, **changes), collected_ms=None, message=message)
+    return Delivery(
+        row=row(outgoing=False, **changes), header=header().encode(), collected_ms=None, message=message
+    )
 
 
 async def test_an_inbox_goes_on_behind_its_last_message() -> None:
@@ -569,7 +571,8 @@ async def test_an_inbox_says_what_is_in_force_of_a_message() -> None:
         consents=(Consent(request_id=ID, use="EVIDENCE_IN_COURT"),),
     )
     deliveries = [
-        Delivery(row=row(), collected_ms=None, message=b"{}", in_force=found) for found in (changed, None)
+        Delivery(row=row(), header=b"", collected_ms=None, message=b"{}", in_force=found)
+        for found in (changed, None)
     ]
     first, second = json_of(await ask(FakeServices(deliveries=deliveries), "read_inbox"))["messages"]
 

@@ -26,6 +26,7 @@ from gateway.storage.engine import Database
 from gateway.storage.schema import MADE_BY, MIGRATIONS, OLDEST_READER
 from gateway.storage.store import SqlStore
 from gateway.storage.tables import SCHEMA_REVISION, metadata
+from tests.unit.storage.test_frames import header
 
 _OPEN_REQUESTS = "SELECT number, agency, due_ms FROM open_requests ORDER BY 1, 2"
 _SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
@@ -378,3 +379,37 @@ async def test_posts_of_an_older_database_are_recognised_when_they_are_repeated(
     }
     assert await store.read(lambda tx: tx.threads.content(ids[1])) == (b"", b"\x01", b"\x02")
     await store.close()
+
+
+async def test_headers_of_an_older_database_are_the_same_and_messages_of_a_kind_share_a_frame(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "gateway.db"
+    _at_revision(path, "0008")
+    values = [
+        header(message_id=bytes([number] * 16), conversation_id=bytes([9] * 16)) for number in range(1, 4)
+    ]
+    values.append(header(message_id=bytes([4] * 16), attachments_bytes=7))
+    with sqlite3.connect(path) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(messages)")]
+        for number, value in enumerate(values, 1):
+            names = ("message_id", "conversation_id", "created_ms", "expires_ms")
+            changes = {name: getattr(value, name) for name in names} | {"header": value.encode()}
+            _insert(connection, columns, number, "m", seq=number, **changes)
+            connection.execute("INSERT INTO contents VALUES (?, x'01', x'02', NULL)", (number,))
+    connection.close()
+
+    store = SqlStore.open(f"sqlite:///{path}")
+
+    for value in values:
+        content = await store.read(partial(_content, message_id=value.message_id))
+        assert content == (value.encode(), b"\x01", b"\x02")
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        found = connection.execute("SELECT frame, length(header) FROM messages ORDER BY number").fetchall()
+    connection.close()
+    assert found == [(1, 0), (1, 0), (1, 0), (None, len(values[3].encode()))]
+
+
+def _content(tx: Transaction, *, message_id: bytes) -> tuple[bytes, bytes, bytes] | None:
+    return tx.threads.content(message_id)
