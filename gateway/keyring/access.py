@@ -4,7 +4,7 @@ OpenSSL checks the revocation list at the handshake only, and a context never se
 list. So each port has a doorkeeper that answers, for the certificate of an open connection,
 who that is now. It reads its two files again as soon as they change; a file that is damaged,
 or a list that has run out, lets nobody in. A busy port looks at the files not for each of some
-thousand requests a second, but ten times a second.
+thousand requests a second, but a hundred times a second.
 
 Spec: docs/spec/keys.md, "Revocation".
 """
@@ -31,7 +31,7 @@ from gateway.keyring.tls import TrustStamp, trust_stamp
 from gateway.keyring.trust import read_anchor, verify_crl
 from gateway.keyring.x509_profile import Authority
 
-LOOK_S: Final = 0.1
+LOOK_S: Final = 0.01
 """Seconds for which a running port takes its files to be as it saw them last."""
 
 _CACHED_CERTIFICATES: Final = 4_096

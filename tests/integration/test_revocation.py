@@ -60,7 +60,7 @@ class OpenConnection:
 
 
 async def until_turned_away(connection: OpenConnection, path: str) -> tuple[int, str]:
-    """Return the first answer that is none: a running port looks at its files ten times a second."""
+    """Return the first answer that is none: a running port looks at its files a hundred times a second."""
     end = time.monotonic() + DEADLINE_S
     while (answer := await connection.get(path))[0] == 200:
         assert time.monotonic() < end
@@ -84,7 +84,7 @@ async def test_a_revoked_agency_gets_nothing_more_not_even_what_it_waits_for(tmp
         await asyncio.sleep(0.3)
         assert not poll.done()
 
-        # The registry first, within a tenth of a second; the lists and the connections within a second.
+        # The registry first, within a hundredth of a second; the lists and the connections within a second.
         await asyncio.to_thread(
             run, "keys", "revoke", agency, "--home", fr.path, "--reason", "key-compromise"
         )

@@ -154,7 +154,7 @@ def test_nothing_is_remembered_of_a_file_that_could_not_be_read(own_pair: Pair) 
         with pytest.raises((TrustError, KeyFileError)):
             watch.current()
 
-    # Not a tenth of a second later, but with the next question.
+    # Not a hundredth of a second later, but with the next question.
     path.write_bytes(content)
 
     assert watch.current() == before
