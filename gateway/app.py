@@ -38,7 +38,7 @@ from gateway.core.message.schedule import Schedule
 from gateway.core.witness import parse_witness_key
 from gateway.errors import ConfigError, GatewayError, MalformedError
 from gateway.keyring import tls
-from gateway.keyring.access import Doorkeeper, RevocationWatch
+from gateway.keyring.access import LOOK_S, Doorkeeper, RevocationWatch
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
@@ -92,7 +92,7 @@ class Opened:
 
 
 class OpenRegistry:
-    """The agency registry as the ports ask for it; a replaced file counts at once."""
+    """The agency registry as the ports ask for it; a replaced file counts within `LOOK_S`."""
 
     def __init__(self, doorkeeper: Doorkeeper, approvals: ApprovalDesk) -> None:
         """Ask this doorkeeper, and whether two operators have agreed where that is needed."""
@@ -102,7 +102,9 @@ class OpenRegistry:
     def find(self, spki: bytes) -> Holder | None:
         """Return who holds the key, or None."""
         holder = self._doorkeeper.registry().find(SpkiDigest(spki))
-        return holder if holder is not None and self._approvals.admits(_enrolled(holder)) else None
+        if holder is None or not self._approvals.required:
+            return holder
+        return holder if self._approvals.admits(_enrolled(holder)) else None
 
     def listed(self) -> frozenset[Enrolled]:
         """Return everybody whom the file names."""
@@ -378,8 +380,8 @@ async def _run(
         connections_per_caller=config.limits.connections_per_agency,
         requests_per_caller=config.limits.requests_per_agency,
     )
-    agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES), node.approvals)
-    operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS), node.approvals)
+    agencies = OpenRegistry(Doorkeeper(home, Authority.AGENCIES, look_s=LOOK_S), node.approvals)
+    operators = OpenRegistry(Doorkeeper(home, Authority.OPERATORS, look_s=LOOK_S), node.approvals)
     await node.approvals.open(operators.listed)
     contexts: dict[str, ContextMaker] = {
         "peer": lambda: tls.peer_server(home, keyring.peer_identity()),
@@ -404,7 +406,7 @@ async def _run(
         ("agency", home.own, Authority.AGENCIES),
         ("ops", home.own, Authority.OPERATORS),
     ):
-        watch = RevocationWatch(trust, authority)
+        watch = RevocationWatch(trust, authority, look_s=LOOK_S)
         apps[name][0].check_certificates(revocation_check(watch, port=name))
     peer.access = Doorkeeping(node.access, Door.PEER, lambda _: Role.PEER)
     agency.access = Doorkeeping(node.access, Door.AGENCY, lambda _: Role.AGENCY)

@@ -86,7 +86,7 @@ def revocation_check(watch: RevocationWatch, *, port: str) -> CertificateCheck:
 
     def check(certificate: Certificate, now_ms: int) -> None:
         try:
-            good = watch.is_good(certificate.serial, now=datetime.fromtimestamp(now_ms / 1_000, UTC))
+            good = watch.is_good(certificate.serial, now_ms=now_ms)
         except (KeyFileError, TrustError) as error:
             _say_refused(port, error)
             good = False

@@ -3,7 +3,8 @@
 OpenSSL checks the revocation list at the handshake only, and a context never sees a newer
 list. So each port has a doorkeeper that answers, for the certificate of an open connection,
 who that is now. It reads its two files again as soon as they change; a file that is damaged,
-or a list that has run out, lets nobody in.
+or a list that has run out, lets nobody in. A busy port looks at the files not for each of some
+thousand requests a second, but a hundred times a second.
 
 Spec: docs/spec/keys.md, "Revocation".
 """
@@ -11,11 +12,13 @@ Spec: docs/spec/keys.md, "Revocation".
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from cryptography import x509
 
@@ -28,7 +31,12 @@ from gateway.keyring.tls import TrustStamp, trust_stamp
 from gateway.keyring.trust import read_anchor, verify_crl
 from gateway.keyring.x509_profile import Authority
 
+LOOK_S: Final = 0.01
+"""Seconds for which a running port takes its files to be as it saw them last."""
+
 _CACHED_CERTIFICATES: Final = 4_096
+
+T = TypeVar("T")
 
 
 class NotAdmittedError(RejectedError):
@@ -44,28 +52,74 @@ class Revocations:
     Attributes:
         serials: Serial numbers of certificates that are not to be trusted.
         ends: From then on the list says nothing any more, UTC.
+        ends_ms: The same, UTC milliseconds.
         number: Its CRL number.
     """
 
     serials: frozenset[int]
     ends: datetime
+    ends_ms: int
     number: int
+
+
+class _Watched(Generic[T]):
+    """What files hold, read again once one of them was replaced. Calls may come from several threads."""
+
+    def __init__(
+        self, read: Callable[[], T], *paths: Path, look_s: float, monotonic_s: Callable[[], float]
+    ) -> None:
+        self._read = read
+        self._paths = paths
+        self._look_s = look_s
+        self._monotonic_s = monotonic_s
+        self._lock = threading.Lock()
+        self._stamp: TrustStamp | None = None
+        self._value: T | None = None
+        self._looked_s = 0.0
+
+    def current(self) -> T:
+        """Return what the files hold, or held ``look_s`` ago.
+
+        Raises:
+            KeyFileError, TrustError: A file is absent or damaged. Then nothing of before is returned.
+        """
+        with self._lock:
+            now_s = self._monotonic_s()
+            if self._value is not None and now_s - self._looked_s < self._look_s:
+                return self._value
+            before, self._value = self._value, None
+            stamp = _stamp(*self._paths)
+            self._value = self._read() if before is None or stamp != self._stamp else before
+            self._stamp, self._looked_s = stamp, now_s
+            return self._value
 
 
 class RevocationWatch:
     """The newest revocation list of one authority. Calls may come from several threads."""
 
-    def __init__(self, trust: TrustFiles, authority: Authority) -> None:
+    def __init__(
+        self,
+        trust: TrustFiles,
+        authority: Authority,
+        *,
+        look_s: float = 0.0,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Read the list.
+
+        Args:
+            trust: Where it is.
+            authority: Whose list.
+            look_s: Seconds for which the file is taken to be as it was seen last.
+            monotonic_s: Clock for that.
 
         Raises:
             KeyFileError, TrustError: The list or the authority's certificate is refused.
         """
-        self._issuer_path = trust.authority(authority.value)
-        self._path = trust.crl(authority.value)
-        self._lock = threading.Lock()
-        self._stamp: TrustStamp | None = None
-        self._list: Revocations | None = None
+        issuer, path = trust.authority(authority.value), trust.crl(authority.value)
+        self._list = _Watched(
+            lambda: read_revocations(issuer, path), issuer, path, look_s=look_s, monotonic_s=monotonic_s
+        )
         self.current()
 
     def current(self) -> Revocations:
@@ -74,22 +128,20 @@ class RevocationWatch:
         Raises:
             KeyFileError, TrustError: It is absent or damaged: nobody can be let in.
         """
-        with self._lock:
-            stamp = _stamp(self._issuer_path, self._path)
-            if self._list is None or stamp != self._stamp:
-                self._list = None
-                self._list = read_revocations(self._issuer_path, self._path)
-                self._stamp = stamp
-            return self._list
+        return self._list.current()
 
-    def is_good(self, serial: int, *, now: datetime) -> bool:
+    def is_good(self, serial: int, *, now_ms: int) -> bool:
         """Return whether a serial number may be trusted: not revoked, on a list that is still valid.
+
+        Args:
+            serial: Of a certificate of this authority.
+            now_ms: UTC milliseconds.
 
         Raises:
             KeyFileError, TrustError: The list is absent or damaged.
         """
         newest = self.current()
-        return now < newest.ends and serial not in newest.serials
+        return now_ms < newest.ends_ms and serial not in newest.serials
 
     def check(self, certificate: bytes, *, now: datetime) -> None:
         """Refuse a certificate that is revoked, or any once the list has run out.
@@ -115,32 +167,35 @@ class RevocationWatch:
 class Doorkeeper:
     """Says who the holder of a certificate is on the agency or the operator port."""
 
-    def __init__(self, home: NodeHome, authority: Authority) -> None:
+    def __init__(
+        self,
+        home: NodeHome,
+        authority: Authority,
+        *,
+        look_s: float = 0.0,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Read registry and revocation list.
 
         Args:
             home: Node home.
             authority: Whose certificates the port accepts.
+            look_s: Seconds for which the files are taken to be as they were seen last.
+            monotonic_s: Clock for that.
 
         Raises:
             KeyFileError, TrustError: A file is refused.
         """
-        self._revoked = RevocationWatch(home.own, authority)
-        self._path = home.registry
-        self._lock = threading.Lock()
-        self._stamp: TrustStamp | None = None
-        self._registry: Registry | None = None
+        self._revoked = RevocationWatch(home.own, authority, look_s=look_s, monotonic_s=monotonic_s)
+        path = home.registry
+        self._registry = _Watched(
+            lambda: parse_registry(read_public(path)), path, look_s=look_s, monotonic_s=monotonic_s
+        )
         self.registry()
 
     def registry(self) -> Registry:
         """Return the registry; reads the file again if it was replaced."""
-        with self._lock:
-            stamp = _stamp(self._path)
-            if self._registry is None or stamp != self._stamp:
-                self._registry = None
-                self._registry = parse_registry(read_public(self._path))
-                self._stamp = stamp
-            return self._registry
+        return self._registry.current()
 
     def admit(self, certificate: bytes, *, now: datetime) -> Holder:
         """Return who holds a certificate.
@@ -178,7 +233,12 @@ def read_revocations(issuer: Path, path: Path) -> Revocations:
     if ends is None:
         msg = "a revocation list has an end"
         raise TrustError(msg)
-    return Revocations(serials=frozenset(item.serial_number for item in crl), ends=ends, number=number)
+    return Revocations(
+        serials=frozenset(item.serial_number for item in crl),
+        ends=ends,
+        ends_ms=int(ends.timestamp()) * 1_000,
+        number=number,
+    )
 
 
 @lru_cache(maxsize=_CACHED_CERTIFICATES)

@@ -4,7 +4,8 @@ Two stages. The first needs no database: parse strictly, complete the draft, che
 and stateless rules, seal. The second runs in one transaction for everything that arrived
 while the last transaction was committing: idempotency, the rules that look at conversations,
 sequence numbers, sealing where it waited for them, the rows and the audit event. Only after
-that is durable does the agency get its 202.
+that is durable does the agency get its 202. Messages that came alone pass the first stage
+together as well (`gateway.node.line`).
 
 Every violation is reported at once, and none of them holds a value from the message.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -33,6 +35,7 @@ from gateway.errors import GatewayError, RejectedError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.gate import Gate, RecoveringError
+from gateway.node.line import Line, NoCandidateError
 from gateway.node.message_rows import new_message
 from gateway.node.pair import Pair
 from gateway.node.preparation import (
@@ -50,10 +53,6 @@ from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.ports import POST_DIGEST_BYTES, Clock, Entropy, NewMessage, PostName, Step, Store, Transaction
-
-MAX_GROUP = 128
-"""Messages decided in one transaction; more would make the first of them wait, and the
-courier's short writes behind them."""
 
 
 class IdempotencyConflictError(RefusedError):
@@ -171,9 +170,8 @@ class Admission:
         self._gate = gate
         self._max_waiting = max_waiting
         self._on_deciding = on_deciding
-        self._waiting: list[tuple[Candidate, asyncio.Future[Outcome]]] = []
+        self._line: Line[Outcome] = Line(self._preparation.examine_small)
         self._outstanding = 0
-        self._wake = asyncio.Event()
         self.paused = False
 
     @property
@@ -188,11 +186,7 @@ class Admission:
     async def run(self) -> None:
         """Decide groups until cancelled. One task of the node runs this."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-                await self._decide(group)
+            await self._decide(await self._line.next_group())
 
     async def submit(self, principal: Principal, submissions: Sequence[Submission]) -> list[Outcome]:
         """Decide about posts of one agency, each on its own; results are in order.
@@ -212,18 +206,17 @@ class Admission:
         self._outstanding += len(submissions)
         try:
             await self._gate.passed()
-            prepared = await self._preparation.prepare(principal, submissions)
+            posted = self._preparation.begin(principal, submissions)
+            if len(posted) == 1 and posted[0].is_small:
+                # Who gets no candidate there is refused, or needs another message: rare, and slower.
+                with suppress(NoCandidateError):
+                    return [await self._line.add_new(posted[0])]
+            prepared = await self._preparation.prepare(posted)
             answered = await self._answered_before(principal, submissions, prepared)
-            loop = asyncio.get_running_loop()
-            results: list[Outcome | asyncio.Future[Outcome]] = []
-            for place, item in enumerate(prepared):
-                if isinstance(item, Candidate):
-                    future: asyncio.Future[Outcome] = loop.create_future()
-                    self._waiting.append((item, future))
-                    results.append(future)
-                else:
-                    results.append(answered.get(place, item))
-            self._wake.set()
+            results: list[Outcome | asyncio.Future[Outcome]] = [
+                self._line.add(post) if isinstance(item, Candidate) else answered.get(place, item)
+                for place, (post, item) in enumerate(zip(posted, prepared, strict=True))
+            ]
             refused = [item for item in results if isinstance(item, GatewayError)]
             if refused:
                 await self._record_refusals(principal, refused)

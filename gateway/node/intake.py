@@ -204,9 +204,8 @@ class Intake:
             raise UnavailableError(msg)
         self._in_work += 1
         try:
-            checked = await self._workers.sign(self._verify, data)
-            contents = None
-            if checked.bundle.start >= self._size:
+            checked, contents = await self._workers.sign(self._verify, data, now_ms=self._clock.now_ms())
+            if contents is None and checked.bundle.start >= self._size:
                 # The usual case: opened while the bundles before it are still being written.
                 contents = await self._open(checked.bundle, skip=0)
             await self._wait_for(checked.bundle.start)
@@ -282,8 +281,11 @@ class Intake:
 
     # --- the log -----------------------------------------------------------------------
 
-    def _verify(self, data: bytes) -> Checked:
-        """Check 2, and what can be said of the bundle without the mirror."""
+    def _verify(self, data: bytes, *, now_ms: int) -> tuple[Checked, Contents | None]:
+        """Check 2, and what can be said of the bundle without the mirror.
+
+        Of one without messages that is all that it holds: it need not go to another thread.
+        """
         bundle = decode_bundle(data)
         verifier = self._reader.log_verifier(bundle.end, bundle.entries[-1])
         verified = verify_log_note(bundle.note, verifier=verifier)
@@ -291,16 +293,14 @@ class Intake:
             msg = "the note of a bundle signs the size at the bundle's end"
             raise MalformedError(msg)
         leaves = tuple(hash_leaf(entry) for entry in bundle.entries)
-        return Checked(bundle=bundle, verified=verified, leaves=leaves)
+        checked = Checked(bundle=bundle, verified=verified, leaves=leaves)
+        return checked, None if bundle.ciphertexts else self._contents(bundle, skip=0, now_ms=now_ms)
 
     async def _open(self, bundle: Bundle, *, skip: int) -> Contents:
-        return await self._workers.compute(
-            self._opener.open,
-            bundle,
-            skip=skip,
-            now_ms=self._clock.now_ms(),
-            announced=self._reader.announced,
-        )
+        return await self._workers.compute(self._contents, bundle, skip=skip, now_ms=self._clock.now_ms())
+
+    def _contents(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
+        return self._opener.open(bundle, skip=skip, now_ms=now_ms, announced=self._reader.announced)
 
     async def _take(self, checked: Checked, contents: Contents | None) -> Contents | None:
         """Mirror a bundle; return its contents, or None if the mirror held all of it already.

@@ -47,7 +47,7 @@ _TYPE_BYTES: Final = 48
 """Beginning of a body that holds the type, if that comes first."""
 
 SMALL_BYTES = 65_536
-"""Bodies up to this size, one at a time, are validated on the loop: a hop would cost more."""
+"""Bodies up to this size that came alone are validated on the loop: a hop to a thread costs as much."""
 
 _WHOLE: Final = frozenset(
     {"message_id", "created_at", "from", "conversation", "marking", "handling", "data_protection"}
@@ -145,8 +145,13 @@ class Candidate:
         return self.derived.header.message_id
 
 
-class _Posted:
-    """One post on its way through the steps; what a step finds, later ones use."""
+class Posted:
+    """One post on its way through the steps; what a step finds, later ones use.
+
+    Attributes:
+        candidate: What became of it; None before it is examined, and if it failed.
+        failure: What ended its way, or None.
+    """
 
     __slots__ = (
         "as_posted",
@@ -191,9 +196,20 @@ class _Posted:
         self.failure: Exception | None = None
 
     @property
+    def is_new(self) -> bool:
+        """Return whether nobody has looked at it yet."""
+        return not self.digest
+
+    @property
     def named(self) -> bytes | None:
+        """Return the id of the message, 16 bytes, or None while it is not known."""
         # An id is only trusted once the schema has seen it.
         return None if self.header is None else self.header.message_id
+
+    @property
+    def is_small(self) -> bool:
+        """Return whether it can be examined on the loop."""
+        return len(self.body) <= SMALL_BYTES
 
     def result(self) -> Candidate | GatewayError:
         """Return the candidate, or the error for its agency.
@@ -208,7 +224,7 @@ class _Posted:
         raise self.failure
 
 
-_Step = Callable[[_Posted], None]
+_Step = Callable[[Posted], None]
 
 
 class Preparation:
@@ -240,25 +256,30 @@ class Preparation:
         self._workers = workers
         self._steps = (self._check_schema, self._check_rules, self._check_agreed, self._make_candidate)
         # Sealed here rather than in the transaction, for which every message of the node waits. What
-        # the conversation refuses then was sealed in vain, which is rare. A single small message is
-        # sealed in the transaction: the cipher lets go of the interpreter lock, and the loop would
+        # the conversation refuses then was sealed in vain, which is rare. Small messages that came alone
+        # are sealed in the transaction: the cipher lets go of the interpreter lock, and the loop would
         # wait to get it back.
         self._steps_to_send = (*self._steps, self._seal)
 
-    async def prepare(
-        self, principal: Principal, submissions: Sequence[Submission]
-    ) -> list[Candidate | GatewayError]:
-        """Return a candidate or an error for each post, in order."""
+    def begin(self, principal: Principal, submissions: Sequence[Submission]) -> list[Posted]:
+        """Return posts that nobody has looked at yet."""
         now_ms = self._clock.now_ms()
-        posted = [
-            _Posted(principal, post.body, post.key, now_ms=now_ms, strict=False) for post in submissions
-        ]
-        if len(posted) == 1 and len(posted[0].body) <= SMALL_BYTES:
-            self._examine(posted, self._steps)
-        else:
-            await self._workers.compute(self._examine, posted, self._steps_to_send)
+        return [Posted(principal, post.body, post.key, now_ms=now_ms, strict=False) for post in submissions]
+
+    def examine_small(self, posted: Sequence[Posted]) -> None:
+        """Examine small posts as far as they come without the database, right here.
+
+        Those that need it stay without candidate and without failure, for `prepare`.
+        """
+        self._examine(posted, self._steps)
+
+    async def prepare(self, posted: Sequence[Posted]) -> list[Candidate | GatewayError]:
+        """Return a candidate or an error for each post, in order."""
+        new = [item for item in posted if item.is_new]
+        if new:
+            await self._workers.compute(self._examine, new, self._steps_to_send)
         for item in posted:
-            if item.parent_id is not None and item.failure is None:
+            if item.parent_id is not None and item.failure is None and item.candidate is None:
                 await self._complete_from_parent(item, item.parent_id, self._steps_to_send)
         return [item.result() for item in posted]
 
@@ -268,7 +289,7 @@ class Preparation:
         Raises:
             RejectedError: What an agency would be answered.
         """
-        item = _Posted(principal, body, None, now_ms=self._clock.now_ms(), strict=strict)
+        item = Posted(principal, body, None, now_ms=self._clock.now_ms(), strict=strict)
         await self._workers.compute(self._examine, [item], self._steps)
         if item.parent_id is not None and item.failure is None:
             await self._complete_from_parent(item, item.parent_id, self._steps)
@@ -277,7 +298,7 @@ class Preparation:
             raise result
         return result
 
-    def _examine(self, posted: Sequence[_Posted], steps: Sequence[_Step]) -> None:
+    def _examine(self, posted: Sequence[Posted], steps: Sequence[_Step]) -> None:
         """Take posts as far as they come without the database."""
         # Those of a type one after the other, as far as their first bytes show it: its schema
         # and rules stay in the processor's cache, which halves what validation costs.
@@ -285,7 +306,7 @@ class Preparation:
         run_steps(ordered, (_digest, _parse, _check_sender, _find_parent))
         run_steps([item for item in ordered if item.failure is None and item.parent_id is None], steps)
 
-    async def _complete_from_parent(self, item: _Posted, parent_id: bytes, steps: Sequence[_Step]) -> None:
+    async def _complete_from_parent(self, item: Posted, parent_id: bytes, steps: Sequence[_Step]) -> None:
         """Complete a reply draft from the message that it answers."""
 
         def find(tx: Transaction) -> tuple[StoredMessage | None, dict[str, Any] | None]:
@@ -302,7 +323,7 @@ class Preparation:
 
     # --- the steps of one post, each raising what its agency is answered -----------------
 
-    def _check_schema(self, item: _Posted) -> None:
+    def _check_schema(self, item: Posted) -> None:
         item.catalogue = self._schedule.at(item.now_ms)
         # A whole message that passes needs nothing: completing costs half a validation.
         if item.strict or _is_whole(item.document):
@@ -313,7 +334,7 @@ class Preparation:
                 return
         self._complete(item)
 
-    def _complete(self, item: _Posted) -> None:
+    def _complete(self, item: Posted) -> None:
         """Fill in what a draft leaves to the node."""
         parent, content = item.parent or (None, None)
         now_ms, principal, catalogue = item.now_ms, item.principal, given(item.catalogue)
@@ -331,14 +352,14 @@ class Preparation:
         item.as_posted = False
         item.violations = departures(item.document, catalogue=catalogue)
 
-    def _check_rules(self, item: _Posted) -> None:
+    def _check_rules(self, item: Posted) -> None:
         violations = item.violations or broken_rules(
             item.document, catalogue=given(item.catalogue), now_ms=item.now_ms
         )
         if violations:
             raise RefusedError(violations)
 
-    def _check_agreed(self, item: _Posted) -> None:
+    def _check_agreed(self, item: Posted) -> None:
         """Refuse a type that the peer holds in another version, or not at all."""
         type_id: str = item.document["type"]
         digest = given(item.catalogue).type(type_id).digest
@@ -348,13 +369,13 @@ class Preparation:
             item.document, from_node=self._pair.node, to_node=self._pair.peer_node, type_digest=digest
         )
 
-    def _make_candidate(self, item: _Posted) -> None:
+    def _make_candidate(self, item: Posted) -> None:
         document, catalogue, header = item.document, given(item.catalogue), given(item.header)
-        own = item.key is None or item.key == document["header"]["message_id"]
         message: bytes | None = None
         if not item.seq_missing:
             message = item.body if item.as_posted else orjson.dumps(document)
             item.document = outline_of(document)
+        own = item.key is None or item.key == document["header"]["message_id"]
         item.candidate = Candidate(
             principal=item.principal,
             name=(item.principal.agency, header.message_id if own else given(item.key)),
@@ -366,7 +387,7 @@ class Preparation:
             warnings=warnings_of(document, catalogue.type(header.type), self.lists),
         )
 
-    def _seal(self, item: _Posted) -> None:
+    def _seal(self, item: Posted) -> None:
         """Encrypt the message under a key of its own, unless its number is missing."""
         candidate = given(item.candidate)
         if candidate.message is not None:
@@ -404,11 +425,11 @@ def is_same_post(known: bytes, digest: bytes) -> bool:
     return bool(known) and digest.startswith(known)
 
 
-def _digest(item: _Posted) -> None:
+def _digest(item: Posted) -> None:
     item.digest = digest_of(item.body)
 
 
-def _parse(item: _Posted) -> None:
+def _parse(item: Posted) -> None:
     item.document, item.as_posted = _document_of(item.body)
 
 
@@ -429,7 +450,7 @@ def _is_whole(document: dict[str, Any]) -> bool:
     return isinstance(conversation, dict) and "seq" in conversation
 
 
-def _check_sender(item: _Posted) -> None:
+def _check_sender(item: Posted) -> None:
     """Refuse a message that names another agency than the certificate's as sender."""
     agency = item.principal.agency
     header = item.document.get("header")
@@ -439,7 +460,7 @@ def _check_sender(item: _Posted) -> None:
         raise NotAllowedError(msg)
 
 
-def _find_parent(item: _Posted) -> None:
+def _find_parent(item: Posted) -> None:
     if not item.strict:
         item.parent_id = _parent_needed(item.document)
 

@@ -21,7 +21,6 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -29,6 +28,7 @@ from typing import Final
 import orjson
 
 from gateway.core.merkle import HASH_BYTES, Hash
+from gateway.errands import Threads
 from gateway.errors import OperatorError
 
 REWRITE_BYTES: Final = 262_144
@@ -67,7 +67,7 @@ class FileHighWater:
         self._failure: HighWaterError | None = None
         self._writing: asyncio.Future[None] | None = None
         self._next: asyncio.Future[None] | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="high-water")
+        self._thread = Threads("high-water", count=1)
 
     async def record(self, marks: Mapping[str, tuple[int, Hash]]) -> None:
         """Store (size, root) by origin; durable when it returns. Smaller sizes are ignored.
@@ -97,36 +97,35 @@ class FileHighWater:
 
     def close(self) -> None:
         """Let the thread end and the file go."""
-        self._thread.shutdown()
+        self._thread.stop()
         self._file.close()
 
     async def _share(self) -> None:
         """Wait for a write that began after this call."""
-        loop = asyncio.get_running_loop()
         shared = self._next
         if shared is None:
-            shared = self._next = loop.create_future()
+            shared = self._next = asyncio.get_running_loop().create_future()
             if self._writing is None:
-                self._begin(loop)
+                self._begin()
         # A caller that stops waiting must not take the write from the others.
         await asyncio.shield(shared)
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _begin(self) -> None:
         """Start writing what is wanted now, for everyone who waits for the next write."""
         self._writing, self._next = self._next, None
         marks = dict(self._wanted)
         news = {origin: mark for origin, mark in marks.items() if self._durable.get(origin) != mark}
-        done = loop.run_in_executor(self._thread, self._file.store, marks, news)
-        done.add_done_callback(lambda written: self._ended(loop, marks, written))
+        done = self._thread.submit(lambda: self._file.store(marks, news))
+        done.add_done_callback(lambda written: self._ended(marks, written))
 
-    def _ended(self, loop: asyncio.AbstractEventLoop, marks: Marks, written: asyncio.Future[None]) -> None:
+    def _ended(self, marks: Marks, written: asyncio.Future[None]) -> None:
         writing, self._writing = self._writing, None
         error = written.exception()
         if error is None:
             self._durable = marks
             _settle(writing, None)
             if self._next is not None:
-                self._begin(loop)
+                self._begin()
             return
         name = error.strerror if isinstance(error, OSError) else type(error).__name__
         self._failure = HighWaterError(f"the high-water file could not be written: {name}")

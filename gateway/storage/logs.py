@@ -81,20 +81,32 @@ _INSERT_WHOLE: Final = Statement(sa.insert(whole_notes), row=[column.name for co
 _FORGET_NOTE: Final = Statement(sa.delete(whole_notes).where(whole_notes.c.number == _bind("of")))
 
 
-def _newest(*where: Any) -> Statement:
+def _newest(*columns: sa.Column[Any], cosigned: bool) -> Statement:
+    """Return the statement for the newest note that is kept whole."""
     return Statement(
-        sa.select(
-            notes.c.number, notes.c.size, notes.c.root, notes.c.at_ms, notes.c.hourly, whole_notes.c.note
-        )
+        sa.select(*columns)
         .select_from(whole_notes.join(notes, notes.c.number == whole_notes.c.number))
-        .where(whole_notes.c.log_id == _bind("log"), whole_notes.c.size <= _bind("most"), *where)
+        .where(
+            whole_notes.c.log_id == _bind("log"),
+            whole_notes.c.size <= _bind("most"),
+            whole_notes.c.cosigned.is_(cosigned),
+        )
         .order_by(whole_notes.c.size.desc(), whole_notes.c.number.desc())
         .limit(1)
     )
 
 
-_NEWEST_COSIGNED: Final = _newest(whole_notes.c.cosigned.is_(True))
-_NEWEST_SIGNED: Final = _newest(whole_notes.c.cosigned.is_(False))
+_NEWEST: Final = {
+    cosigned: _newest(
+        notes.c.number, notes.c.size, notes.c.root, notes.c.at_ms, whole_notes.c.note, cosigned=cosigned
+    )
+    for cosigned in (True, False)
+}
+_REPLACED: Final = {
+    cosigned: _newest(notes.c.number, notes.c.size, notes.c.at_ms, notes.c.hourly, cosigned=cosigned)
+    for cosigned in (True, False)
+}
+"""What a further note has to know of the newest one: not its bytes."""
 
 _INSERT_CONTROL: Final = Statement(sa.insert(controls), row=("log_id", "kind", "leaf_index", "entry"))
 _CONTROLS: Final = Statement(
@@ -209,10 +221,9 @@ class SqlLogs:
         of a smaller size than the newest signed one, and it is what evidence needs.
         """
         log = self._log_id(note.origin)
-        newest_of = _NEWEST_COSIGNED if note.cosigned else _NEWEST_SIGNED
-        before = self._session.first(newest_of, log=log, most=MAX_TREE_SIZE)
+        before = self._session.first(_REPLACED[note.cosigned], log=log, most=MAX_TREE_SIZE)
         newest = note.note is not None and (before is None or note.size >= before[1])
-        hourly = newest and (before is None or before[3] // _HOUR_MS != note.at_ms // _HOUR_MS)
+        hourly = newest and (before is None or before[2] // _HOUR_MS != note.at_ms // _HOUR_MS)
         number = self._session.take_note_number()
         row: Row = (
             number,
@@ -224,10 +235,11 @@ class SqlLogs:
             hourly,
         )
         self._session.many(_INSERT_NOTE, [row])
+        if newest and before is not None and not before[3]:
+            # First: then the new note takes the pages of the old one, which are written anyway.
+            self._session.change(_FORGET_NOTE, of=before[0])
         if newest:
             self._session.many(_INSERT_WHOLE, [(number, log, note.cosigned, note.size, note.note)])
-        if newest and before is not None and not before[4]:
-            self._session.change(_FORGET_NOTE, of=before[0])
 
     def newest_note(
         self, origin: str, *, cosigned: bool = False, at_most: int = MAX_TREE_SIZE
@@ -244,13 +256,13 @@ class SqlLogs:
             return None
         found = [
             (note, is_cosigned)
-            for statement, is_cosigned in ((_NEWEST_COSIGNED, True), (_NEWEST_SIGNED, False))
+            for is_cosigned, statement in _NEWEST.items()
             if (is_cosigned or not cosigned)
             and (note := self._session.first(statement, log=log, most=at_most)) is not None
         ]
         if not found:
             return None
-        (_, size, root, at_ms, _, note), is_cosigned = max(found, key=lambda f: (f[0][1], f[0][0]))
+        (_, size, root, at_ms, note), is_cosigned = max(found, key=lambda f: (f[0][1], f[0][0]))
         return StoredNote(
             origin=origin, size=size, root=Hash(root), at_ms=at_ms, note=note, cosigned=is_cosigned
         )

@@ -13,16 +13,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, Protocol, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.core.message.wording import Language
 from gateway.errors import GatewayError
 from gateway.node.defects import places_of
 from gateway.web.callers import Statistics
 from gateway.web.connection import Connection
+from gateway.web.deadline import Deadline
 from gateway.web.exchange import Query, Reply, Request
 from gateway.web.identity import Certificate, CertificateExpiredError
 from gateway.web.limits import MIB
@@ -103,18 +105,18 @@ class App:
         """Return the answer to a request, whatever happens."""
         connection = cast("Connection", raw.protocol)
         headers = raw.headers
-        language = language_of(headers.get("Accept-Language"))
+        language = language_of(headers.get(hdrs.ACCEPT_LANGUAGE))
         usage = connection.usage
         if usage is None:
             raise ConnectionResetError
         route: Route | None = None
         caller: object | None = None
         admitted = False
-        began_s = asyncio.get_running_loop().time()
+        began_s = connection.now_s()
         try:
             _verify_version(raw)
             caller = self._caller(connection, now_ms)
-            connection.callers.begin(usage, asyncio.get_running_loop().time())
+            connection.callers.begin(usage, began_s)
             admitted = True
             if self.access is not None:
                 await self.access.let_in(caller, _spki(connection))
@@ -135,7 +137,7 @@ class App:
             # Who was revoked while a body arrived sends nothing more, and who was while the answer
             # was waited for does not get it.
             self._recheck(connection, now_ms, began_s)
-            reply = await self._handle(route, request)
+            reply = await self._handle(route, request, connection.deadline)
             self._recheck(connection, now_ms, began_s)
         except GatewayError as error:
             if self.access is not None:
@@ -168,17 +170,16 @@ class App:
         return self._identify(certificate)
 
     def _recheck(self, connection: Connection, now_ms: int, began_s: float) -> None:
-        elapsed_s = asyncio.get_running_loop().time() - began_s
+        elapsed_s = connection.now_s() - began_s
         if elapsed_s > RECHECK_S:
             self._caller(connection, now_ms + int(elapsed_s * 1_000))
 
-    async def _handle(self, route: Route, request: Request[object]) -> Reply:
-        deadline = asyncio.timeout(route.deadline_s)
+    async def _handle(self, route: Route, request: Request[object], deadline: Deadline) -> Reply:
         try:
-            async with deadline:
+            with deadline.of(route.deadline_s):
                 return await route.handler(request)
         except TimeoutError as error:
-            if not deadline.expired():
+            if not deadline.expired:
                 raise
             log.warning("http.too_slow", port=self.name, route=route.name)
             msg = "no answer in time"
@@ -201,7 +202,7 @@ class App:
 
     async def _body(self, raw: web.BaseRequest, connection: Connection, route: Route) -> bytes:
         """Return the complete body, having refused what need not be read."""
-        if _field(raw, "Content-Encoding").strip().lower() not in {"", "identity"}:
+        if _field(raw, hdrs.CONTENT_ENCODING).strip().lower() not in {"", "identity"}:
             msg = "the body is compressed"
             raise ContentEncodingError(msg)
         length = _content_length(raw)
@@ -211,12 +212,12 @@ class App:
                 msg = "this call takes no body"
                 raise BodyNotExpectedError(msg)
             return b""
-        if _media_type(_field(raw, "Content-Type")) not in route.media_types:
+        if _media_type(_field(raw, hdrs.CONTENT_TYPE)) not in route.media_types:
             msg = "another media type is expected"
             raise MediaTypeError(msg)
         if length is not None and length > route.max_body:
             raise _too_large()
-        expect = raw.headers.get("Expect")
+        expect = raw.headers.get(hdrs.EXPECT)
         if expect is not None:
             if expect.lower() != "100-continue":
                 msg = "an expectation that is not met"
@@ -271,13 +272,13 @@ def _verify_version(raw: web.BaseRequest) -> None:
 
 def _content_length(raw: web.BaseRequest) -> int | None:
     """Return the announced length; None for a body in chunks, 0 for no body."""
-    coding = _field(raw, "Transfer-Encoding").strip().lower()
+    coding = _field(raw, hdrs.TRANSFER_ENCODING).strip().lower()
     if coding == "chunked":
         return None
     if coding:
         msg = "another transfer coding than chunked"
         raise RequestMalformedError(msg)
-    text = raw.headers.get("Content-Length")
+    text = raw.headers.get(hdrs.CONTENT_LENGTH)
     if text is None:
         return 0
     if _LENGTH.fullmatch(text) is None:
@@ -287,9 +288,11 @@ def _content_length(raw: web.BaseRequest) -> int | None:
 
 def _field(raw: web.BaseRequest, name: str) -> str:
     """Return a header field; several of one name together, so that none is overlooked."""
-    return ", ".join(raw.headers.getall(name, ()))
+    headers = raw.headers
+    return ", ".join(headers.getall(name)) if name in headers else ""
 
 
+@lru_cache(maxsize=64)
 def _media_type(text: str) -> str:
     """Return a media type in lower case without spaces and quotes, with its parameters."""
     return _SPACES.sub("", text).replace('"', "").lower()

@@ -22,6 +22,7 @@ import structlog
 from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.web.deadline import Deadline
 from gateway.web.exchange import Reply
 from gateway.web.identity import Certificate, certificate_of
 from gateway.web.limits import MAX_HEADER_LINE, MAX_HEADERS, MAX_REQUEST_LINE, Limits
@@ -36,15 +37,17 @@ log = structlog.get_logger(__name__)
 _READ_BUFFER = 262_144
 
 
-class Connection(web.RequestHandler):
+class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     """One connection of a port."""
 
     __slots__ = (
+        "_buffer",
         "_gone",
         "_head_timer",
         "_newest_body",
         "callers",
         "certificate",
+        "deadline",
         "limits",
         "opened_s",
         "statistics",
@@ -60,8 +63,19 @@ class Connection(web.RequestHandler):
         limits: Limits,
         callers: Callers,
         statistics: Statistics,
+        buffer: memoryview,
     ) -> None:
-        """Wire it; it begins with `connection_made`."""
+        """Wire it; it begins with `connection_made`.
+
+        Args:
+            manager: The port.
+            loop: Its loop.
+            limits: Its deadlines and caps.
+            callers: What each certificate uses of it.
+            statistics: Its counters.
+            buffer: Where bytes arrive. All connections of a port have the same: what has arrived is
+                taken out before the loop turns to another.
+        """
         super().__init__(
             manager,
             loop=loop,
@@ -81,6 +95,8 @@ class Connection(web.RequestHandler):
         self.usage: Usage | None = None
         self.surplus = False
         self.opened_s = 0.0
+        self.deadline = Deadline(loop)
+        self._buffer = buffer
         self._gone: asyncio.Event | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._newest_body: StreamReader | None = None
@@ -103,12 +119,30 @@ class Connection(web.RequestHandler):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        self.deadline.close()
         if self.usage is not None:
             self.callers.closed(b"" if self.certificate is None else self.certificate.spki)
             self.usage = None
         if self._gone is not None:
             self._gone.set()
         super().connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go.
+
+        Without this, TLS makes a buffer of 256 KiB for each read of a few hundred bytes.
+        """
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the bytes that have arrived."""
+        self.data_received(bytes(self._buffer[:nbytes]))
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
+        """Go on reading where a full body made it pause; with every body read, aiohttp asks for it."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and watch whether header lines begin or are complete."""
@@ -128,6 +162,10 @@ class Connection(web.RequestHandler):
             and self.transport is not None
         ):
             self._head_timer = self._loop.call_later(self.limits.head_s, self._head_is_late)
+
+    def now_s(self) -> float:
+        """Return the time of the loop, seconds."""
+        return self._loop.time()
 
     async def when_gone(self) -> None:
         """Return when the client has gone away, or the port closes."""

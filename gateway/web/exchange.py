@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote
 
 from gateway.core.message.wording import Language, Wording
+from gateway.core.quick import quick_value
 from gateway.web.refusals import BadParameter, ParameterError
 
 C = TypeVar("C")
@@ -119,7 +120,7 @@ async def _never() -> None:  # pragma: no cover - replaced by every connection
     """Stand in for a connection that never goes away."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Request(Generic[C]):
     """One request.
 
@@ -143,7 +144,7 @@ class Request(Generic[C]):
     when_gone: Callable[[], Awaitable[None]] = field(default=_never)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Reply:
     """One answer.
 

@@ -28,8 +28,8 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.threads import effects_of, end_with_target
 from gateway.core.sealing import ContentKey
 from gateway.keyring.registry import read_registry
-from gateway.node.admission import MAX_GROUP
 from gateway.node.audit_log import Actor
+from gateway.node.line import MAX_GROUP
 from gateway.node.message_rows import derive, new_message
 from gateway.node.preparation import agency_actor
 from gateway.node.thread_memory import ThreadMemory

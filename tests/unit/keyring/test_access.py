@@ -125,3 +125,36 @@ def test_a_newer_list_is_noticed(own_pair: Pair) -> None:
     publish_crls(own_pair.fr, authorities(own_pair.fr, nation="FR"), now=present())
 
     assert watch.current().number == before.number + 1
+
+
+def test_a_port_that_looks_from_time_to_time_sees_a_replaced_file_with_the_next_look(own_pair: Pair) -> None:
+    now_s = [100.0]
+    door = Doorkeeper(own_pair.fr, Authority.AGENCIES, look_s=0.1, monotonic_s=lambda: now_s[0])
+    scl = certificate(own_pair.fr, "FR.SCL")
+    door.admit(scl, now=present())
+
+    write_registry(own_pair.fr.registry, read_registry(own_pair.fr.registry).without([spki_sha256(scl)]))
+    now_s[0] += 0.09
+    door.admit(scl, now=present())
+    now_s[0] += 0.02
+
+    with pytest.raises(NotAdmittedError, match="registry"):
+        door.admit(scl, now=present())
+
+
+def test_nothing_is_remembered_of_a_file_that_could_not_be_read(own_pair: Pair) -> None:
+    now_s = [100.0]
+    watch = RevocationWatch(own_pair.fr.own, Authority.AGENCIES, look_s=0.1, monotonic_s=lambda: now_s[0])
+    before = watch.current()
+    path = own_pair.fr.own.crl("agency-ca")
+    content = path.read_bytes()
+    path.unlink()
+    now_s[0] += 0.2
+    for _ in range(2):
+        with pytest.raises((TrustError, KeyFileError)):
+            watch.current()
+
+    # Not a hundredth of a second later, but with the next question.
+    path.write_bytes(content)
+
+    assert watch.current() == before

@@ -37,26 +37,6 @@ async def test_an_error_reaches_the_caller(workers: Workers) -> None:
         await workers.compute(fail)
 
 
-async def test_running_out_of_an_iterator_is_an_error_like_any_other(workers: Workers) -> None:
-    with pytest.raises(RuntimeError, match="iterator"):
-        await workers.sign(next, iter(()))
-
-
-async def test_work_that_nobody_waits_for_any_more_is_not_begun(workers: Workers) -> None:
-    release, begun = threading.Event(), threading.Event()
-    computing = asyncio.create_task(workers.compute(release.wait, 5))
-    given_up = asyncio.create_task(workers.compute(begun.set))
-    await asyncio.sleep(0)
-
-    given_up.cancel()
-    await asyncio.wait([given_up])
-    release.set()
-    await computing
-    await workers.compute(lambda: None)  # behind it in the queue
-
-    assert not begun.is_set()
-
-
 async def test_what_was_begun_ends_before_the_threads_do() -> None:
     workers = Workers()
     release = threading.Event()
