@@ -18,18 +18,21 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
+from gateway.core.bundle import MAX_BUNDLE_BYTES
 from gateway.errors import StoreError
 
 MAX_RUN_ENTRIES: Final = 512
 """Entries of a run: whoever reads one of them unpacks them all."""
 
 MAX_RUN_BYTES: Final = 262_144
-"""Bytes of a run's entries together, but for a run of one entry."""
+"""Bytes of a run's entries together, but for a run of one entry: what a peer signed is mirrored,
+also an entry that is longer than any may be, and a bundle is what bounds that."""
 
 _LEVEL: Final = 1
 """Higher levels of zlib take up to twice the time for a twentieth of the bytes."""
 
 _MAX_UNPACKED: Final = MAX_RUN_BYTES + 4 * MAX_RUN_ENTRIES
+_MAX_ALONE: Final = MAX_BUNDLE_BYTES
 
 
 def cut_runs(start: int, entries: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
@@ -63,7 +66,7 @@ def unpack(packed: bytes, count: int) -> list[bytes]:
     """
     try:
         reader = zlib.decompressobj()
-        data = reader.decompress(packed, _MAX_UNPACKED)
+        data = reader.decompress(packed, _MAX_UNPACKED if count > 1 else _MAX_ALONE)
         lengths = struct.unpack_from(f">{count}I", data)
     except (TypeError, zlib.error, struct.error) as error:
         msg = "a run of entries cannot be unpacked"

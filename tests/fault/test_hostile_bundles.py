@@ -31,6 +31,7 @@ from gateway.errors import (
     SignatureInvalidError,
 )
 from gateway.node.health import Phase
+from gateway.ports import Transaction
 from tests.forger import Forger, Parts
 from tests.world import World
 
@@ -253,13 +254,23 @@ async def test_a_malformed_entry_under_a_valid_root_is_mirrored_without_effect(
 ) -> None:
     part = forger.message()
 
-    await forger.post(forger.bundle([part], extra=[b"\x92\x63\x00", b"not an entry"]))
+    # The last one is longer than any entry may be; nothing but the bundle bounds it.
+    extra = [b"\x92\x63\x00", b"not an entry", bytes(1_000_000)]
+
+    await forger.post(forger.bundle([part], extra=extra))
 
     assert await ids(world) == [part.header.message_id]
     store = world.sides["FR"].store
     assert store is not None
     found = await store.read(lambda tx: tx.facts.incidents(limit=10))
-    assert [item.kind for item in found] == [IncidentKind.MALFORMED_ENTRY] * 2
+    assert [item.kind for item in found] == [IncidentKind.MALFORMED_ENTRY] * 3
+
+    def newest(tx: Transaction) -> list[bytes]:
+        head = tx.logs.head(forger.origin)
+        assert head is not None
+        return list(tx.logs.entries(forger.origin, head.size - len(extra), head.size))
+
+    assert await store.read(newest) == extra
 
 
 # --- one message: its entry is mirrored and its receipt has an exception -------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.bundle import MAX_BUNDLE_BYTES
 from gateway.errors import StoreError
 from gateway.storage.runs import MAX_RUN_BYTES, MAX_RUN_ENTRIES, cut_runs, pack, unpack
 
@@ -46,6 +48,16 @@ def test_the_longest_run_and_the_longest_entry_come_out_again() -> None:
     ((_, run),) = cut_runs(0, longest)
     assert unpack(pack(run), len(run)) == longest
     assert unpack(pack([bytes(MAX_RUN_BYTES)]), 1) == [bytes(MAX_RUN_BYTES)]
+
+
+@pytest.mark.parametrize("size", [MAX_RUN_BYTES + 1, 2 * MAX_RUN_BYTES, MAX_BUNDLE_BYTES - 64])
+def test_an_entry_that_is_longer_than_a_run_stands_alone_and_comes_out_again(size: int) -> None:
+    entries = [b"before", os.urandom(size), b"behind"]
+
+    runs = list(cut_runs(5, entries))
+
+    assert [(start, len(run)) for start, run in runs] == [(5, 1), (6, 1), (7, 1)]
+    assert [entry for _, run in runs for entry in unpack(pack(run), len(run))] == entries
 
 
 @pytest.mark.parametrize(
