@@ -541,6 +541,8 @@ class World:
             mirror = await peer.store.read(lambda tx, o=origin: _size(tx, o))  # type: ignore[misc]
             if own == 0 or own != mirror:
                 reasons.append(f"{origin}: log and mirror {(own, mirror)}")
+            if self.node(nation)._courier._deliveries.is_recording:
+                reasons.append(f"{origin}: a delivery is not recorded yet")
             reasons += due
             found.append(own)
         return reasons, found

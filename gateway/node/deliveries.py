@@ -38,7 +38,7 @@ from gateway.ports import Clock, Keyring, Step, Store, StoredNote, Transaction
 
 log = structlog.get_logger(__name__)
 
-LINGER_S: Final = 0.05
+LINGER_S: Final = 0.02
 """How long a proof of delivery may wait for another write to share the commit with."""
 
 _LINES_OF_A_KEY: Final = 2
@@ -102,6 +102,11 @@ class Deliveries:
         self._recording: asyncio.Task[None] | None = None
         # Largest size that is recorded; None until the courier has read it.
         self.size: int | None = None
+
+    @property
+    def is_recording(self) -> bool:
+        """Return whether a proof that was verified is not recorded yet."""
+        return self._recording is not None
 
     async def verify(self, note: bytes, *, signed: bytes = b"") -> Proof:
         """Verify that this node signed a note and that the peer has cosigned it.
