@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar
 
 from gateway.node.preparation import Candidate, Posted
 
-O = TypeVar("O")  # noqa: E741 - an outcome
+Told = TypeVar("Told")
 """What a caller is told in the end."""
 
 MAX_GROUP: Final = 128
@@ -33,26 +33,26 @@ class NoCandidateError(Exception):
     """The first stage ended otherwise: the post is refused, or another message has to complete it."""
 
 
-class Line(Generic[O]):
+class Line(Generic[Told]):
     """Posts in the order in which they are decided about, each with the future of its caller."""
 
     def __init__(self, examine: Callable[[Sequence[Posted]], None]) -> None:
         """Begin empty; ``examine`` takes small posts through the first stage, right where it is called."""
         self._examine = examine
-        self._waiting: list[tuple[Posted, asyncio.Future[O]]] = []
+        self._waiting: list[tuple[Posted, asyncio.Future[Told]]] = []
         # Those of them that nobody has looked at yet.
         self._new: list[Posted] = []
         self._new_bytes = 0
         self._filled = asyncio.Event()
 
-    def add(self, post: Posted) -> asyncio.Future[O]:
+    def add(self, post: Posted) -> asyncio.Future[Told]:
         """Have a post that was examined decided about with the next group."""
-        decided: asyncio.Future[O] = asyncio.get_running_loop().create_future()
+        decided: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         self._waiting.append((post, decided))
         self._filled.set()
         return decided
 
-    async def add_new(self, post: Posted) -> O:
+    async def add_new(self, post: Posted) -> Told:
         """Have a small post examined with others, and return what is decided about it.
 
         Raises:
@@ -65,9 +65,9 @@ class Line(Generic[O]):
             self._examine_new()
         return await decided
 
-    async def next_group(self) -> list[tuple[Candidate, asyncio.Future[O]]]:
+    async def next_group(self) -> list[tuple[Candidate, asyncio.Future[Told]]]:
         """Return those who are next, as soon as there are any."""
-        group: list[tuple[Candidate, asyncio.Future[O]]] = []
+        group: list[tuple[Candidate, asyncio.Future[Told]]] = []
         while not group:
             while not self._waiting:
                 self._filled.clear()

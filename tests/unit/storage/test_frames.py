@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from gateway.storage.frames import frame_of, header_of
 FIRST_LARGE_MS = 2**32
 
 
-def header(**changes: object) -> Header:
+def header(**changes: Any) -> Header:
     value = Header(
         message_id=bytes(range(16)),
         created_ms=1_795_937_832_622,
@@ -31,7 +32,7 @@ def header(**changes: object) -> Header:
         conversation_id=bytes(range(16)),
         attachments_bytes=0,
     )
-    return replace(value, **changes)  # type: ignore[arg-type]
+    return replace(value, **changes)
 
 
 def parts(value: Header) -> tuple[bytes | None, bytes]:
