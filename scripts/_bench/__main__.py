@@ -102,13 +102,14 @@ def main(arguments: list[str]) -> int:
         elapsed_s=time.monotonic() - began,
         quick=options.quick,
     )
-    print_report(report)
-    if options.profile is not None:
-        print("\n".join(["", *share_lines(options.profile)]))
+    # Kept before anything else can go wrong: it was measured for half an hour.
     if given.json is not None:
         given.json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     if given.history is not None:
         append_history(given.history, report)
+    print_report(report)
+    if options.profile is not None:
+        print("\n".join(["", *share_lines(options.profile)]))
     return 0
 
 
