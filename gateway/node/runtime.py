@@ -31,6 +31,7 @@ from gateway.node.audit_log import AuditLog
 from gateway.node.clock_watch import ClockWatch
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Breaker, Courier, CourierConfig
+from gateway.node.crew import Crew, CrewConfig
 from gateway.node.custody import Custody
 from gateway.node.deliveries import RollbackError
 from gateway.node.eraser import Eraser
@@ -38,6 +39,7 @@ from gateway.node.evidence import EvidenceRoom
 from gateway.node.forks import FROZEN, GIVEN_UP
 from gateway.node.front_door import FrontDoor
 from gateway.node.gate import Gate
+from gateway.node.hand import Outfit
 from gateway.node.health import Health, Phase, WriterWatch, obstacles_of, read_vitals, troubles_of
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
@@ -98,6 +100,7 @@ class NodeConfig:
         quota: How much an agency may send that has no quota of its own.
         idempotency_days: Days for which an idempotency key is remembered.
         approvals: Whether changes of the registry and of quotas need two operators.
+        crew: Processes that examine and open messages for the node.
         fingerprint: SHA-384 of the configuration in effect, for the audit log; empty for none.
     """
 
@@ -109,6 +112,7 @@ class NodeConfig:
     quota: Quota = field(default_factory=Quota)
     idempotency_days: int = 30
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    crew: CrewConfig = field(default_factory=CrewConfig)
     fingerprint: bytes = b""
 
 
@@ -137,6 +141,14 @@ class Node:
         self._store = store
         self._clock = clock
         self._workers = Workers()
+        self._crew = Crew(
+            config.crew,
+            outfit=Outfit.of(
+                pair, schedule, storage_key=keyring.storage_key, log_level=config.crew.log_level
+            ),
+            seen=lambda: (self._admission.lists, self._reader.announced),
+            clock=clock,
+        )
         self.started = asyncio.Event()
         self._shipping: asyncio.Task[None] | None = None
         self.log_files = LogFiles(pair, store)
@@ -204,6 +216,7 @@ class Node:
             audit=self._audit,
             clock=clock,
             workers=self._workers,
+            crew=self._crew,
             on_taking=self._courier.notify,
             on_arrival=self._arrived,
             on_frozen=self._frozen,
@@ -219,6 +232,7 @@ class Node:
             entropy=entropy,
             workers=self._workers,
             gate=gate,
+            crew=self._crew,
             peer=lambda: self._reader.announced,
             lists=config.lists,
             max_waiting=config.max_waiting,
@@ -361,6 +375,7 @@ class Node:
         failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._crew.run(), name="crew")
                 tasks.create_task(self._admission.run(), name="admission")
                 tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(self._exchange(), name="exchange")

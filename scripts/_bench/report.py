@@ -68,7 +68,8 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a report."""
     machine = report["machine"]
     shared = "half of them each node" if machine.get("bound") else "shared by both nodes"
-    yield f"{machine['cpu']}, {machine['cores']} cores, {shared}"
+    crew = f", {machine['crew']} more processes each" if machine.get("crew") else ""
+    yield f"{machine['cpu']}, {machine['cores']} cores, {shared}{crew}"
     yield f"Python {machine['python']}; {machine['file_system']}"
     rounds = len(report["rounds"])
     yield from target_table("Targets", targets(report))
