@@ -311,8 +311,11 @@ class Admission:
 
     def _admit(self, tx: Transaction, candidates: Sequence[Candidate]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
-        used = tx.facts.idempotent({candidate.name for candidate in candidates})
         memory = self._memory(tx, candidates)
+        # A post that is known by its message id was used if that message is there, which was asked already.
+        used = tx.facts.idempotent(
+            {c.name for c in candidates if isinstance(c.name[1], str) or memory.holds(c.name[1])}
+        )
         # The acceptances of a group stand first among its events, one an agency.
         first = self._audit.next_place(tx)
         indexes: dict[str, int] = {}

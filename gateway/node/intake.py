@@ -23,7 +23,7 @@ import structlog
 
 from gateway.core.bundle import Bundle, decode_bundle
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
-from gateway.core.entries import Kind, kind_of
+from gateway.core.entries import Kind
 from gateway.core.generation import first_place
 from gateway.core.merkle import append, hash_leaf
 from gateway.core.message.schedule import Schedule
@@ -399,9 +399,9 @@ class Intake:
                 note=verified.note,
             )
         )
-        for index, entry in enumerate(new, start=head.size):
-            if kind_of(entry) in _CONTROL_KINDS and index not in contents.malformed:
-                tx.logs.put_control(head.origin, kind_of(entry), index, entry)
+        for index, entry in contents.others:
+            if entry.kind in _CONTROL_KINDS:
+                tx.logs.put_control(head.origin, entry.kind, index, new[index - head.size])
         self._audit.anchor(tx, grown)
         if retired:
             event = self._audit.event(at_ms=now_ms, actor=NODE, event="kem.destroyed", details=retired)
