@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from gateway.core.bundle import Bundle
@@ -229,18 +228,18 @@ class Opener:
         """
         # A header that is of another version or suite is None.
         headers = _in_batches(decode_headers, [item.entry.header for item in sealed])
+        sight = _Sight(now_ms=now_ms, announced=announced, keys=keys)
         for item, header in zip(sealed, headers, strict=True):
-            item.header = header
+            item.header, item.sight = header, sight
         # Those of a type one after the other: its schema and rules stay in the processor's
         # cache, which halves what validation costs. The results stand in the order of the log.
         ordered = sorted(sealed, key=lambda item: "" if item.header is None else item.header.type)
-        sight = _Sight(now_ms=now_ms, announced=announced, keys=keys)
-        run_steps(ordered, [partial(step, sight) for step in self._steps], _ExceptedError)
+        run_steps(ordered, self._steps, _ExceptedError)
         return [item.result() for item in sealed]
 
     # --- the checks of one message, each raising what its exception will be -------------
 
-    def _check_header(self, sight: _Sight, item: Sealed) -> None:
+    def _check_header(self, item: Sealed) -> None:
         """Check 5: addressed to us, not expired, of a type both sides hold."""
         header = item.header
         if header is None:
@@ -249,6 +248,7 @@ class Opener:
         nation = f"{self._pair.nation}."
         if not ours or any(not agency.startswith(nation) for agency in header.to_agencies):
             raise _ExceptedError(ExceptionCode.WRONG_RECIPIENT)
+        sight = item.sight
         now_ms = sight.now_ms
         if now_ms > header.expires_ms:
             raise _ExceptedError(ExceptionCode.EXPIRED)
@@ -260,7 +260,7 @@ class Opener:
             raise _ExceptedError(ExceptionCode.TYPE_NOT_AGREED)
         item.catalogue = catalogue
 
-    def _check_ciphertext(self, _: _Sight, item: Sealed) -> None:
+    def _check_ciphertext(self, item: Sealed) -> None:
         """Check 6: the ciphertext is there and is the one that the entry names."""
         entry, ciphertext = item.entry, item.ciphertext
         if ciphertext is None:
@@ -268,25 +268,26 @@ class Opener:
         if len(ciphertext) != entry.ciphertext_bytes or digest_of(ciphertext) != entry.ciphertext_digest:
             raise _ExceptedError(ExceptionCode.DIGEST_MISMATCH)
 
-    def _find_key(self, sight: _Sight, item: Sealed) -> None:
+    def _find_key(self, item: Sealed) -> None:
         """Check 7, and 6 for the box."""
-        key = sight.keys.key_of(item.entry)
+        key = item.sight.keys.key_of(item.entry)
         if isinstance(key, ExceptionCode):
             raise _ExceptedError(key)
         item.content_key = key
 
-    def _decrypt(self, _: _Sight, item: Sealed) -> None:
+    def _decrypt(self, item: Sealed) -> None:
         """Check 8: the content opens with this key under this header."""
         try:
             item.body = open_content(
-                given(item.ciphertext), content_key=given(item.content_key), header=item.entry.header
+                given(item.ciphertext), content_key=item.content_key, header=item.entry.header
             )
         except SealError:
             raise _ExceptedError(ExceptionCode.CONTENT_INVALID) from None
 
-    def _parse(self, _: _Sight, item: Sealed) -> None:
+    def _parse(self, item: Sealed) -> None:
         """Check 9: strict JSON."""
-        body, item.body = given(item.body), None
+        body = item.body
+        del item.body
         try:
             item.document = parse_json(body)
         except JsonRefusedError as error:
@@ -294,23 +295,23 @@ class Opener:
         except MessageTooLargeError:
             raise _ExceptedError(ExceptionCode.CONTENT_INVALID) from None
 
-    def _check_schema(self, _: _Sight, item: Sealed) -> None:
+    def _check_schema(self, item: Sealed) -> None:
         """Check 9: the schema of its type."""
-        broken = departures(given(item.document), catalogue=given(item.catalogue))
+        broken = departures(item.document, catalogue=item.catalogue)
         if broken:
             raise _ExceptedError(ExceptionCode.SCHEMA, rule_number(broken[0].rule))
 
-    def _check_rules(self, sight: _Sight, item: Sealed) -> None:
+    def _check_rules(self, item: Sealed) -> None:
         """Check 9: the rules that need no other message."""
-        broken = broken_rules(given(item.document), catalogue=given(item.catalogue), now_ms=sight.now_ms)
+        broken = broken_rules(item.document, catalogue=item.catalogue, now_ms=item.sight.now_ms)
         if broken:
             raise _ExceptedError(ExceptionCode.RULE, rule_number(broken[0].rule))
 
-    def _compare_header(self, _: _Sight, item: Sealed) -> None:
+    def _compare_header(self, item: Sealed) -> None:
         """Check 9: every field of the header equals its counterpart in the message."""
         header = given(item.header)
         counterpart = header_of(
-            given(item.document),
+            item.document,
             from_node=self._pair.peer_node,
             to_node=self._pair.node,
             type_digest=header.type_digest,
@@ -319,21 +320,22 @@ class Opener:
         if counterpart != header:
             raise _ExceptedError(ExceptionCode.HEADER_MISMATCH)
 
-    def _derive(self, _: _Sight, item: Sealed) -> None:
+    def _derive(self, item: Sealed) -> None:
         """Make what the transaction and the rows need."""
-        document = given(item.document)
+        document = item.document
         item.document = outline_of(document)
         item.derived = derive(
             document,
-            catalogue=given(item.catalogue),
+            catalogue=item.catalogue,
             header=given(item.header),
             header_bytes=item.entry.header,
         )
 
-    def _wrap(self, _: _Sight, item: Sealed) -> None:
+    def _wrap(self, item: Sealed) -> None:
         """Put the content key under the storage key, where it stays until the message is erased."""
-        key, item.content_key = given(item.content_key), None
-        item.wrapped_key = self._vault.wrap(key, message_id=given(item.header).message_id)
+        key = item.content_key
+        del item.content_key
+        item.wrapped_key = self._vault.wrap(key, message_id=item.derived.header.message_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,7 +348,12 @@ class _Sight:
 
 
 class Sealed:
-    """One message on its way through the checks; what a check finds, later ones use."""
+    """One message on its way through the checks; what a check finds, later ones use.
+
+    Attributes:
+        sight: What the messages of its bundle are checked with.
+        header: Read from its entry; None if it is of another version or suite.
+    """
 
     __slots__ = (
         "body",
@@ -359,20 +366,24 @@ class Sealed:
         "failure",
         "header",
         "index",
+        "sight",
         "wrapped_key",
     )
+
+    # Not there before `Opener.check` or the check that finds it: who reads one earlier gets an error.
+    sight: _Sight
+    header: Header | None
+    body: bytes
+    catalogue: Catalogue
+    content_key: ContentKey
+    derived: Derived
+    document: dict[str, Any]
+    wrapped_key: bytes
 
     def __init__(self, index: int, entry: MessageEntry, ciphertext: bytes | None) -> None:
         self.index = index
         self.entry = entry
-        self.header: Header | None = None
         self.ciphertext = ciphertext
-        self.content_key: ContentKey | None = None
-        self.catalogue: Catalogue | None = None
-        self.body: bytes | None = None
-        self.document: dict[str, Any] | None = None
-        self.derived: Derived | None = None
-        self.wrapped_key: bytes | None = None
         self.failure: Exception | None = None
 
     @property
@@ -386,11 +397,11 @@ class Sealed:
         if failure is None:
             return Opened(
                 index=self.index,
-                document=given(self.document),
-                catalogue=given(self.catalogue),
-                derived=given(self.derived),
+                document=self.document,
+                catalogue=self.catalogue,
+                derived=self.derived,
                 ciphertext=given(self.ciphertext),
-                wrapped_key=given(self.wrapped_key),
+                wrapped_key=self.wrapped_key,
             )
         code, rule = ExceptionCode.UNEXAMINED, None
         if isinstance(failure, _ExceptedError):

@@ -300,7 +300,7 @@ class Preparation:
             item.violations = departures(item.document, catalogue=item.catalogue)
             # What its schema accepts is no draft: its agency hears of every rule that it breaks, as
             # from the check without a node, also where the node could have filled something in.
-            if item.strict or not departs_from_schema(item.violations):
+            if item.strict or not item.violations or not departs_from_schema(item.violations):
                 return
         self._complete(item)
 
