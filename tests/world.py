@@ -33,10 +33,11 @@ from gateway.node.admission import Acceptance, Outcome
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.health import Phase
+from gateway.node.parts import NodeConfig
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
-from gateway.node.runtime import Node, NodeConfig
+from gateway.node.runtime import Node
 from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
