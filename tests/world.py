@@ -334,8 +334,11 @@ class World:
 
     async def until_crashed(self, nation: str) -> None:
         """Wait until a broken write has killed a node."""
-        async with asyncio.timeout(DEADLINE_S):
-            await self.sides[nation].faults.crashed.wait()
+
+        async def is_dead() -> bool:
+            return self.sides[nation].faults.crashed.is_set()
+
+        await self.until(is_dead, bool)
 
     async def until_phase(self, nation: str, phase: Phase) -> None:
         """Wait until a node is in a phase of its life."""
