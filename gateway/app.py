@@ -56,10 +56,11 @@ from gateway.node.courier import CourierConfig
 from gateway.node.crew import CrewConfig
 from gateway.node.enrolment import Enrolled
 from gateway.node.pair import Pair
+from gateway.node.parts import NodeConfig
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
 from gateway.node.room import MIB
-from gateway.node.runtime import Node, NodeConfig
+from gateway.node.runtime import Node
 from gateway.storage import notices
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders

@@ -34,10 +34,11 @@ from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.crew import CrewConfig
 from gateway.node.health import Phase
+from gateway.node.parts import NodeConfig
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
-from gateway.node.runtime import Node, NodeConfig
+from gateway.node.runtime import Node
 from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
@@ -338,8 +339,11 @@ class World:
 
     async def until_crashed(self, nation: str) -> None:
         """Wait until a broken write has killed a node."""
-        async with asyncio.timeout(DEADLINE_S):
-            await self.sides[nation].faults.crashed.wait()
+
+        async def is_dead() -> bool:
+            return self.sides[nation].faults.crashed.is_set()
+
+        await self.until(is_dead, bool)
 
     async def until_phase(self, nation: str, phase: Phase) -> None:
         """Wait until a node is in a phase of its life."""
