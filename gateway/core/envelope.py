@@ -249,7 +249,6 @@ def _id_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
 
 
-@lru_cache(maxsize=256)
 def time_text(milliseconds: int) -> str:
     """Return UTC milliseconds as RFC 3339 text with three decimals and Z.
 
@@ -257,5 +256,10 @@ def time_text(milliseconds: int) -> str:
     written as the last instant that one can.
     """
     milliseconds = min(milliseconds, _LAST_MS)
-    moment = datetime.fromtimestamp(milliseconds // 1_000, tz=UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1_000:03d}Z"
+    return f"{_second_text(milliseconds // 1_000)}.{milliseconds % 1_000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(seconds: int) -> str:
+    """Return the part that all times of one second share: what is handled at once is often of one."""
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}"
