@@ -32,11 +32,13 @@ from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
 from gateway.node.admission import Acceptance, Outcome
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
+from gateway.node.crew import CrewConfig
 from gateway.node.health import Phase
+from gateway.node.parts import NodeConfig
 from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
-from gateway.node.runtime import Node, NodeConfig
+from gateway.node.runtime import Node
 from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
@@ -182,7 +184,9 @@ class Side:
 class World:
     """Two nodes that know each other. Use it as an async context manager."""
 
-    def __init__(self, folder: Path, *, config: CourierConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, config: CourierConfig | None = None, crew: CrewConfig | None = None
+    ) -> None:
         self.clock = WorldClock()
         self.entropy = WorldEntropy()
         self.catalogue = read_catalogue()
@@ -191,6 +195,7 @@ class World:
         # Whom a nation's node shows its checkpoints to; read at its start.
         self.third_parties: dict[str, tuple[ThirdParties, ...]] = {}
         self.config = config or CourierConfig(pace_ms=0, first_wait_s=0.02, longest_wait_s=0.2)
+        self.crew = crew or CrewConfig()
         self.sides = {
             nation: Side(nation=nation, folder=folder / nation, keyring=WorldKeyring(nation))
             for nation in NATIONS
@@ -240,6 +245,7 @@ class World:
                 lists=read_lists(),
                 third_parties=self.third_parties.get(nation, ()),
                 quota=side.quota,
+                crew=self.crew,
                 fingerprint=side.fingerprint,
             ),
         )
@@ -333,8 +339,11 @@ class World:
 
     async def until_crashed(self, nation: str) -> None:
         """Wait until a broken write has killed a node."""
-        async with asyncio.timeout(DEADLINE_S):
-            await self.sides[nation].faults.crashed.wait()
+
+        async def is_dead() -> bool:
+            return self.sides[nation].faults.crashed.is_set()
+
+        await self.until(is_dead, bool)
 
     async def until_phase(self, nation: str, phase: Phase) -> None:
         """Wait until a node is in a phase of its life."""

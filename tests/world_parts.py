@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -283,7 +284,8 @@ class Faults:
     crash_at_scrub: bool = False
     # At the next order: False for just before it is durable, True for just after.
     crash_at_orders: bool | None = None
-    crashed: asyncio.Event = field(default_factory=asyncio.Event)
+    # A node may die in any of its threads.
+    crashed: threading.Event = field(default_factory=threading.Event)
     unreachable: bool = False
     lose_answers: bool = False
     tamper: Callable[[bytes], bytes] | None = None
@@ -320,12 +322,37 @@ class FaultyStore:
         self._faults = faults
 
     async def write(self, step: Step, work: Callable[[Transaction], T], *, linger_s: float = 0.0) -> T:
+        with self._dying(step):
+            return await self._store.write(step, self._until_death(step, work), linger_s=linger_s)
+
+    def write_now(self, step: Step, work: Callable[[Transaction], T]) -> T:
+        with self._dying(step):
+            return self._store.write_now(step, self._until_death(step, work))
+
+    @contextmanager
+    def _dying(self, step: Step) -> Iterator[None]:
+        """Let the process die at a write if it is to die at this step."""
         faults = self._faults
         if faults.crashed.is_set():
             msg = "the process is dead"
             raise CrashError(msg)
         if faults.crash_step is not step:
-            return await self._store.write(step, work, linger_s=linger_s)
+            yield
+            return
+        try:
+            yield
+        except CrashError:
+            self._die()
+            raise
+        if faults.crash_due:
+            self._die()
+            raise CrashError(_DIED)
+
+    def _until_death(self, step: Step, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
+        """Return ``work``, or what dies in its place."""
+        faults = self._faults
+        if faults.crash_step is not step:
+            return work
 
         def dying(tx: Transaction) -> T:
             value = work(tx)
@@ -340,15 +367,7 @@ class FaultyStore:
                     faults.crash_due = True
             return value
 
-        try:
-            value = await self._store.write(step, dying, linger_s=linger_s)
-        except CrashError:
-            self._die()
-            raise
-        if faults.crash_due:
-            self._die()
-            raise CrashError(_DIED)
-        return value
+        return dying
 
     def _die(self) -> None:
         self._faults.crash_step = None

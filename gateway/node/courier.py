@@ -2,9 +2,10 @@
 
 One loop with a cursor. What the log already holds behind the cursor is sent again from
 the database; at the end of the log the sequencer is asked for the next bundle. At most
-four bundles are in flight. When anything goes wrong the courier stops, waits with jitter,
-asks the peer how much it holds, and goes on from there (go back N). Nothing is given up:
-while the peer is away messages wait in the outbox, on disk, and do not enter the log.
+four bundles are in flight. When anything goes wrong the courier stops, waits
+(`gateway.node.patience`), asks the peer how much it holds, and goes on from there (go back N).
+Nothing is given up: while the peer is away messages wait in the outbox, on disk, and do not
+enter the log.
 
 Pacing: one bundle each 10 ms at most, so that a medium load is not spent on signatures;
 FLASH and IMMEDIATE do not wait. How much is under way follows what the peer gets done
@@ -18,16 +19,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import Final
-
-import structlog
 
 from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.generation import generation_of
 from gateway.core.note import parse_note
-from gateway.core.signature import SigningAwayError
 from gateway.core.states import Precedence
 from gateway.errors import (
     GatewayError,
@@ -38,6 +35,7 @@ from gateway.errors import (
 )
 from gateway.node.deliveries import Deliveries, RollbackError
 from gateway.node.pair import Pair
+from gateway.node.patience import Breaker, Patience
 from gateway.node.sequencer import Sequencer, Shipment
 from gateway.node.waiting import wait_for
 from gateway.node.window import Window
@@ -53,32 +51,12 @@ from gateway.ports import (
     Transaction,
 )
 
-log = structlog.get_logger(__name__)
-
 MAX_IN_FLIGHT: Final = 4
 
 COSIGN_EVERY_S: Final = 60.0
-THAW_S: Final = 1.0
-"""Least wait after a failure in a row of them, even if the peer calls or a FLASH comes meanwhile;
-and the longest one while there is reason to believe that the next try succeeds, or need that it does."""
-
-CALLED_S: Final = 60.0
-"""How long a call of the peer says that it is there: one that has come back may still be starting."""
-
 GATHER_S: Final = 0.2
 """How long an acknowledgement waits for something to travel with. Nobody's next step waits for
 it, and a bundle of its own for each would double what a quiet exchange costs both nodes."""
-
-BREAKER_FAILURES: Final = 5
-"""Failures in a row after which the breaker opens: the peer is only asked, not sent to."""
-
-
-class Breaker(StrEnum):
-    """What the courier thinks of the peer."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    FROZEN = "frozen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,21 +113,23 @@ class Courier:
         self._store = store
         self._link = link
         self._clock = clock
-        self._entropy = entropy
         self._config = config
         self._on_moved = on_moved
         self._on_peer_rollback = on_peer_rollback
         self._work = asyncio.Event()
         self._urgent = asyncio.Event()
-        self._thawed = asyncio.Event()
-        self._called_s: float | None = None
-        # True from something urgent on until the peer takes a bundle.
-        self._presses = False
         self._cursor = 0
         # True while the cursor is known to stand at the end of the log, which grows here only.
         self._at_end = False
         # False while all that may be due are acknowledgements that still wait for company.
         self._due = True
+        self._patience = Patience(
+            peer=pair.peer_node,
+            clock=clock,
+            entropy=entropy,
+            first_wait_s=config.first_wait_s,
+            longest_wait_s=config.longest_wait_s,
+        )
         self._deliveries = Deliveries(
             pair=pair,
             store=store,
@@ -162,7 +142,6 @@ class Courier:
         self._peer_size = 0
         self._flights: set[asyncio.Task[None]] = set()
         self._failure: GatewayError | None = None
-        self._failures = 0
         self._last_bundle_s = -1.0
         self._cosigned_at_s = 0.0
         self._window = Window()
@@ -173,15 +152,21 @@ class Courier:
         self._may_ship = asyncio.Event()
         self._may_ship.set()
         self._gathering: asyncio.Task[None] | None = None
-        self.breaker = Breaker.CLOSED
-        # Code of the error that the last try ended with; empty while the peer works.
-        self.trouble = ""
+
+    @property
+    def breaker(self) -> Breaker:
+        """Return what the courier thinks of the peer."""
+        return self._patience.breaker
+
+    @property
+    def trouble(self) -> str:
+        """Return the code of the error that the last try ended with; empty while the peer works."""
+        return self._patience.trouble
 
     @property
     def reachable(self) -> bool:
         """Return whether the last exchange with the peer worked, or only our own keys were out of reach."""
-        failed = self._failures > 0 and self.trouble != SigningAwayError.code
-        return not failed and self.breaker is Breaker.CLOSED
+        return self._patience.reachable
 
     @property
     def peer_size(self) -> int:
@@ -191,8 +176,7 @@ class Courier:
     def notify(self, rank: int | None = None) -> None:
         """Say that something is due; ``rank`` is the precedence number of a message."""
         if rank is not None and rank <= Precedence.IMMEDIATE:
-            self._presses = True
-            self._try_soon()
+            self._patience.pressed()
             self._hurry()
         else:
             self._set_due()
@@ -218,16 +202,11 @@ class Courier:
 
     def thaw(self) -> None:
         """Try again soon, and every second for a minute: the peer called us, so it is there."""
-        self._called_s = self._clock.monotonic_s()
-        self._try_soon()
-
-    def _try_soon(self) -> None:
-        if self.breaker is not Breaker.FROZEN:  # a frozen pair waits for people
-            self._thawed.set()
+        self._patience.called()
 
     def hasten(self) -> None:
         """Try again within a second, because an operator says so, however long the wait would be."""
-        self._thawed.set()
+        self._patience.hasten()
 
     def _hurry(self) -> None:
         """Let the loop go on at once, wherever it waits."""
@@ -239,7 +218,7 @@ class Courier:
     def freeze(self) -> None:
         """Ship nothing any more: this node has proof of a fork, and people have to decide."""
         self._may_ship.clear()
-        self.breaker = Breaker.FROZEN
+        self._patience.freeze()
         self._failure = PairFrozenError("the pair is frozen")
         self._hurry()
 
@@ -258,7 +237,7 @@ class Courier:
                     await self._ship()
                 except (UnavailableError, PeerError, PairFrozenError) as error:
                     await self._land(cancel=True)
-                    await self._back_off(error)
+                    await self._patience.wait(error)
         finally:
             self._stop_gathering()
             await self._land(cancel=True)
@@ -297,19 +276,6 @@ class Courier:
         origin = parse_checkpoint(parse_note(note).text).origin
         own = self._pair.exchange_origin
         return origin != own and generation_of(self._pair.first_exchange_origin, origin) is not None
-
-    def _reached(self) -> None:
-        """The peer took what there was to take: it works again.
-
-        An answered `view` alone does not count, or a peer that answers questions and
-        refuses every bundle would be tried without a pause.
-        """
-        if self._failures:
-            log.info("peer.reached", peer=self._pair.peer_node, mirrored_size=self._peer_size)
-        self._failures = 0
-        self._presses = False
-        self.trouble = ""
-        self.breaker = Breaker.CLOSED
 
     async def _take_view(self, view: PeerView) -> None:
         """Take a cosignature that the peer gives when asked."""
@@ -419,7 +385,7 @@ class Courier:
         if self._failure is not None:
             return
         if not self._flights:
-            self._reached()
+            self._patience.reached(self._peer_size)
         left = self._cosigned_at_s + COSIGN_EVERY_S - self._clock.monotonic_s()
         uncosigned = self._cursor > (self._deliveries.size or 0)
         if left <= 0 and not self._flights:
@@ -447,7 +413,7 @@ class Courier:
         if answer.size < shipment.bundle.end:
             raise PeerConflictError(answer.size)
         self._peer_size = max(self._peer_size, answer.size)
-        self._reached()
+        self._patience.reached(self._peer_size)
         if answer.note is not None:
             proof = await self._deliveries.verify(answer.note, signed=shipment.bundle.note)
             self._deliveries.record_soon(proof)
@@ -502,43 +468,3 @@ class Courier:
         if self._failure is not None:
             error, self._failure = self._failure, None
             raise error
-
-    async def _back_off(self, error: GatewayError) -> None:
-        """Wait with full jitter; the bound doubles with each failure in a row."""
-        self._failures += 1
-        self.trouble = error.code
-        frozen = isinstance(error, PairFrozenError)
-        is_ours = isinstance(error, SigningAwayError)
-        if frozen:
-            self.breaker = Breaker.FROZEN
-        elif not is_ours and self._failures >= BREAKER_FAILURES and self.breaker is Breaker.CLOSED:
-            self.breaker = Breaker.OPEN
-        bound = min(self._config.first_wait_s * 2 ** min(self._failures - 1, 16), self._config.longest_wait_s)
-        wait = bound * (0.25 + 0.75 * self._entropy.fraction())
-        if isinstance(error, PeerConflictError) and self._failures == 1:
-            wait = 0.0  # the peer is there and has told us where to go on
-        elif isinstance(error, UnavailableError):
-            asked = min(float(error.retry_after_s), bound) if error.retry_after_s > 1 else 0.0
-            wait = max(wait, asked)
-            if not is_ours and self._is_worth_a_try:
-                wait = min(wait, max(asked, THAW_S))
-        if (self._failures in {1, BREAKER_FAILURES} and not is_ours) or frozen:
-            log.warning(
-                "peer.failed",
-                peer=self._pair.peer_node,
-                code=error.code,
-                failures=self._failures,
-                wait_ms=int(wait * 1_000),
-            )
-        # A peer that calls us is there again, and a FLASH is worth a try, so the wait may end early:
-        # but two nodes that refuse each other's bundles must not spur each other on.
-        least = min(wait, THAW_S)
-        self._thawed.clear()
-        await wait_for(self._clock, least)
-        await wait_for(self._clock, wait - least, self._thawed)
-
-    @property
-    def _is_worth_a_try(self) -> bool:
-        """Return whether a peer that was out of reach is asked each second all the same."""
-        called_s = self._called_s
-        return self._presses or (called_s is not None and self._clock.monotonic_s() - called_s < CALLED_S)

@@ -16,9 +16,9 @@ from typing import Final
 import structlog
 
 from gateway.core.states import State
-from gateway.node.courier import Breaker
 from gateway.node.maintenance import Draining
 from gateway.node.pair import Pair
+from gateway.node.patience import Breaker
 from gateway.node.room import RoomLeft
 from gateway.ports import LogHead, StoreStats, Transaction
 

@@ -33,6 +33,9 @@ MAX_PAGE_BYTES = 8 * 1024 * 1024
 FIRST_STEP = 16
 """Messages that a page reads at first, before their sizes are known: 18 MiB at most."""
 
+SHORT_BYTES = 65_536
+"""Content of a page that is opened where it was read: waking another thread costs as much."""
+
 
 class NotFoundError(RejectedError):
     """There is no such thing for this caller: unknown and not yours look the same."""
@@ -145,7 +148,7 @@ class Inbox:
         deadline = self._clock.monotonic_s() + wait_s
         while True:
             event = self._arrivals.setdefault(agency, asyncio.Event())
-            rows, changes = await self._store.read(
+            rows, changes, opened = await self._store.read(
                 lambda tx: self._page(tx, agency, after=after, limit=limit, collected=collected)
             )
             left = deadline - self._clock.monotonic_s()
@@ -154,7 +157,7 @@ class Inbox:
             await wait_for(self._clock, left, event)
         if not rows:
             return []
-        deliveries = await self._workers.compute(self._open_all, rows, changes)
+        deliveries = opened or await self._workers.compute(self._open_all, rows, changes)
         await self._read_event(principal, [item.row.message_id for item in deliveries])
         return deliveries
 
@@ -242,9 +245,12 @@ class Inbox:
 
     def _page(
         self, tx: Transaction, agency: str, *, after: tuple[int, int], limit: int, collected: bool
-    ) -> tuple[list[InboxRow], dict[bytes, InForce]]:
+    ) -> tuple[list[InboxRow], dict[bytes, InForce], list[Delivery]]:
+        """Return the rows of a page, what became of them, and the page itself if it is short."""
         rows = _page(tx, agency, after=after, limit=limit, collected=collected)
-        return rows, self._changes(tx, agency, [item.row.message_id for item in rows])
+        changes = self._changes(tx, agency, [item.row.message_id for item in rows])
+        is_short = sum(len(row.ciphertext or b"") for row in rows) <= SHORT_BYTES
+        return rows, changes, self._open_all(rows, changes) if is_short else []
 
     def _changes(self, tx: Transaction, agency: str, message_ids: list[bytes]) -> dict[bytes, InForce]:
         """Return what became of messages; one statement for all that nothing became of."""

@@ -2,8 +2,8 @@
 
 A bundle is refused as a whole for what concerns the log (shape, signatures, position,
 root); everything else concerns one message and becomes an exception in the receipt. What
-is accepted is made durable in one transaction; then the high-water mark is recorded and the
-peer's log cosigned, side by side, and the cosignature leaves once the mark is durable.
+is accepted is made durable in one transaction; then the high-water mark is recorded, and once that
+is durable the peer's log is cosigned.
 
 What a crash leaves behind: before the transaction, nothing, and the peer sends again;
 after it, a mirror that already holds the bundle, so that the repeat is a replay and gets
@@ -15,7 +15,7 @@ Spec: docs/spec/exchange.md, "Receiving".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,9 +25,10 @@ from gateway.core.bundle import Bundle, decode_bundle
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
 from gateway.core.entries import Kind
 from gateway.core.generation import first_place
-from gateway.core.merkle import append, hash_leaf
+from gateway.core.merkle import Hash, append, hash_leaf
 from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode
+from gateway.core.signature import HybridSigner
 from gateway.errors import (
     MalformedError,
     PairFrozenError,
@@ -36,6 +37,8 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.bundle_opening import BundleOpening
+from gateway.node.crew import Crew
 from gateway.node.forks import FROZEN, Checked, Forks
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
@@ -64,6 +67,11 @@ MAX_HELD: Final = 3
 HOLD_S: Final = 2.0
 MAX_IN_WORK: Final = 8
 """Bundles that are verified, held or taken at once; a well-behaved sender has four in flight."""
+
+FEW: Final = 16
+FEW_BYTES: Final = 65_536
+"""Messages, and bytes of them, that are opened where their bundle's note is verified. More would keep
+signatures waiting; so few cost as much as waking another thread, and do not stand behind large bundles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +103,7 @@ class Intake:
         audit: AuditLog,
         clock: Clock,
         workers: Workers,
+        crew: Crew,
         on_taking: Callable[[int | None], None],
         on_arrival: Callable[[Arrival], None],
         on_frozen: Callable[[], None],
@@ -113,6 +122,7 @@ class Intake:
             audit: Anchors every bundle that is mirrored.
             clock: Time of arrival.
             workers: Threads for signatures and opening.
+            crew: Processes for opening; it may have none.
             on_taking: Told right before a bundle with messages is written, with the most urgent precedence
                 number among those that opened: a write that is queued from then on finds the receipt due,
                 and may share the commit.
@@ -130,7 +140,13 @@ class Intake:
         self._on_taking = on_taking
         self._on_arrival = on_arrival
         self._on_kem_key_gone = on_kem_key_gone
-        self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private, vault=vault)
+        self._opening = BundleOpening(
+            Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private, vault=vault),
+            schedule=schedule,
+            workers=workers,
+            crew=crew,
+            announced=lambda: reader.announced,
+        )
         self._reception = Reception(vault=vault, base=first_place(pair.generation))
         self._audit = audit
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
@@ -233,10 +249,9 @@ class Intake:
         size, newest = await self._store.read(load)
         if newest is None or newest.note is None or newest.size != size or size < self._forks.cosigned_size():
             return None, size
-        await self._high_water.record({origin: (size, newest.root)})
         # Times of cosignatures only grow, even if the clock was set back while we were away.
         self._last_cosign_s = max(self._last_cosign_s, newest.at_ms // 1_000)
-        return await self._cosign(newest.note), size
+        return await self._cosign(newest.note, {origin: (size, newest.root)}), size
 
     # --- order -------------------------------------------------------------------------
 
@@ -282,10 +297,7 @@ class Intake:
     # --- the log -----------------------------------------------------------------------
 
     def _verify(self, data: bytes, *, now_ms: int) -> tuple[Checked, Contents | None]:
-        """Check 2, and what can be said of the bundle without the mirror.
-
-        Of one without messages that is all that it holds: it need not go to another thread.
-        """
+        """Check 2, and the contents of a bundle that holds few messages or none."""
         bundle = decode_bundle(data)
         verifier = self._reader.log_verifier(bundle.end, bundle.entries[-1])
         verified = verify_log_note(bundle.note, verifier=verifier)
@@ -294,13 +306,12 @@ class Intake:
             raise MalformedError(msg)
         leaves = tuple(hash_leaf(entry) for entry in bundle.entries)
         checked = Checked(bundle=bundle, verified=verified, leaves=leaves)
-        return checked, None if bundle.ciphertexts else self._contents(bundle, skip=0, now_ms=now_ms)
+        if not _has_few(bundle):
+            return checked, None
+        return checked, self._opening.open_here(bundle, skip=0, now_ms=now_ms)
 
     async def _open(self, bundle: Bundle, *, skip: int) -> Contents:
-        return await self._workers.compute(self._contents, bundle, skip=skip, now_ms=self._clock.now_ms())
-
-    def _contents(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
-        return self._opener.open(bundle, skip=skip, now_ms=now_ms, announced=self._reader.announced)
+        return await self._opening.open(bundle, skip=skip, now_ms=self._clock.now_ms())
 
     async def _take(self, checked: Checked, contents: Contents | None) -> Contents | None:
         """Mirror a bundle; return its contents, or None if the mirror held all of it already.
@@ -361,9 +372,7 @@ class Intake:
         if not taken.messages or checkpoint.size < self._forks.cosigned_size():
             await self._high_water.record(marks)
             return BundleAnswer(size=checkpoint.size, note=None)
-        # The cosignature may be made meanwhile, but it does not leave before the mark is durable.
-        note, _ = await asyncio.gather(self._cosign(checked.bundle.note), self._high_water.record(marks))
-        return BundleAnswer(size=checkpoint.size, note=note)
+        return BundleAnswer(size=checkpoint.size, note=await self._cosign(checked.bundle.note, marks))
 
     def _load_head(self, tx: Transaction) -> LogHead:
         return ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)
@@ -419,11 +428,18 @@ class Intake:
 
     # --- keys --------------------------------------------------------------------------
 
-    async def _cosign(self, note: bytes) -> bytes:
+    async def _cosign(self, note: bytes, marks: Mapping[str, tuple[int, Hash]]) -> bytes:
+        """Return a note with our lines, made once its mark is durable."""
         self._last_cosign_s = max(self._clock.now_ms() // 1_000, self._last_cosign_s)
         return await self._workers.sign(
-            cosign, note, cosigner=self._keyring.cosigner, time_s=self._last_cosign_s
+            self._vouch, note, marks, cosigner=self._keyring.cosigner, time_s=self._last_cosign_s
         )
+
+    def _vouch(
+        self, note: bytes, marks: Mapping[str, tuple[int, Hash]], *, cosigner: HybridSigner, time_s: int
+    ) -> bytes:
+        self._high_water.record_now(marks)
+        return cosign(note, cosigner=cosigner, time_s=time_s)
 
     def _retired_keys(self, contents: Contents) -> Sequence[bytes]:
         """Return KEM keys that are older than one that the peer has begun to use.
@@ -438,6 +454,11 @@ class Intake:
         created = self._keyring.kem_keys()
         used = [created[key_id] for key_id in contents.kem_key_ids if key_id in created]
         return [key_id for key_id, made in created.items() if made < max(used)] if used else []
+
+
+def _has_few(bundle: Bundle) -> bool:
+    ciphertexts = bundle.ciphertexts
+    return len(ciphertexts) <= FEW and sum(len(item or b"") for item in ciphertexts) <= FEW_BYTES
 
 
 _CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})

@@ -1,4 +1,4 @@
-"""A running node: its parts, wired once, and the tasks that own them.
+"""A running node: the life of its parts, and the tasks that own them.
 
 Start-up order matters. The peer port serves `view` and `entries` first, because the peer
 may need them to recover. Then, before the first signature, our database, the high-water
@@ -12,68 +12,21 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
-from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
+from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
-from gateway.core.message.schedule import Schedule
 from gateway.core.signature import SigningAwayError
 from gateway.errors import OperatorError
-from gateway.node.access import AccessBook
-from gateway.node.admission import Admission
-from gateway.node.agreements import AgreementState, agreement_state
-from gateway.node.approvals import ApprovalDesk, ApprovalRules
-from gateway.node.attestations import Attestations, ThirdParties
-from gateway.node.audit_log import AuditLog
-from gateway.node.clock_watch import ClockWatch
-from gateway.node.conversations import Conversations
-from gateway.node.courier import Breaker, Courier, CourierConfig
-from gateway.node.custody import Custody
 from gateway.node.deliveries import RollbackError
-from gateway.node.eraser import Eraser
-from gateway.node.evidence import EvidenceRoom
 from gateway.node.forks import FROZEN, GIVEN_UP
-from gateway.node.front_door import FrontDoor
-from gateway.node.gate import Gate
-from gateway.node.health import Health, Phase, WriterWatch, obstacles_of, read_vitals, troubles_of
-from gateway.node.housekeeping import Housekeeping
-from gateway.node.inbox import Inbox
-from gateway.node.inspection import Inspection
-from gateway.node.intake import Arrival, Intake
-from gateway.node.key_memory import KeyMemory
-from gateway.node.log_files import LogFiles
-from gateway.node.maintenance import Maintenance
-from gateway.node.mirror import MirrorReader
-from gateway.node.own_events import OwnEvents
-from gateway.node.pair import Pair
-from gateway.node.peer_service import PeerService
-from gateway.node.queue import Line, QueueDesk
-from gateway.node.quotas import Quota, Quotas
-from gateway.node.recovery import Recovery
-from gateway.node.resumption import Resumption
-from gateway.node.room import RESERVE_BYTES, Room
-from gateway.node.sequencer import Sequencer
+from gateway.node.health import Health, Phase, obstacles_of, read_vitals, troubles_of
+from gateway.node.parts import Parts
 from gateway.node.signing_keys import newest_statement
-from gateway.node.succession import Succession
-from gateway.node.tracking import Tracking
-from gateway.node.vault import Vault
 from gateway.node.waiting import wait_for
-from gateway.node.workers import Workers
-from gateway.ports import (
-    Clock,
-    Disk,
-    Entropy,
-    HighWater,
-    Incident,
-    Keyring,
-    OrderBook,
-    PeerLink,
-    Step,
-    Store,
-)
+from gateway.ports import Incident, Step
 
 log = structlog.get_logger(__name__)
 
@@ -87,270 +40,8 @@ SHIPPING_S: Final = 5.0
 """Seconds that an orderly stop gives the last bundles to reach the peer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeConfig:
-    """What an operator can set of a node's behaviour.
-
-    Attributes:
-        courier: How it paces and retries.
-        max_waiting: Messages in admission at once.
-        reserve_bytes: Room on the disk below which it takes nothing new on.
-        quota: How much an agency may send that has no quota of its own.
-        idempotency_days: Days for which an idempotency key is remembered.
-        approvals: Whether changes of the registry and of quotas need two operators.
-        fingerprint: SHA-384 of the configuration in effect, for the audit log; empty for none.
-    """
-
-    courier: CourierConfig = field(default_factory=CourierConfig)
-    third_parties: tuple[ThirdParties, ...] = ()
-    max_waiting: int = 20_000
-    lists: ReferenceLists = field(default_factory=lambda: NO_LISTS)
-    reserve_bytes: int = RESERVE_BYTES
-    quota: Quota = field(default_factory=Quota)
-    idempotency_days: int = 30
-    approvals: ApprovalRules = field(default_factory=ApprovalRules)
-    fingerprint: bytes = b""
-
-
-class Node:
-    """All parts of one node. `run` owns every task of it."""
-
-    def __init__(
-        self,
-        *,
-        pair: Pair,
-        schedule: Schedule,
-        store: Store,
-        keyring: Keyring,
-        high_water: HighWater,
-        orders: OrderBook,
-        link: PeerLink,
-        clock: Clock,
-        entropy: Entropy,
-        disk: Disk,
-        config: NodeConfig,
-    ) -> None:
-        """Wire the parts; nothing runs before `run`."""
-        self.pair = pair
-        self._schedule = schedule
-        self.phase = Phase.STARTING
-        self._store = store
-        self._clock = clock
-        self._workers = Workers()
-        self.started = asyncio.Event()
-        self._shipping: asyncio.Task[None] | None = None
-        self.log_files = LogFiles(pair, store)
-        self._audit = AuditLog(pair)
-        self.own_events = OwnEvents(store=store, audit=self._audit, clock=clock)
-        self._fingerprint = config.fingerprint
-        self.access = AccessBook(store=store, audit=self._audit, clock=clock)
-        self._clock_watch = ClockWatch(pair=pair, store=store, audit=self._audit, link=link, clock=clock)
-        gate = Gate()
-        self._keyring = keyring
-        vault = Vault(keyring.storage_key)
-        self._sequencer = Sequencer(
-            pair=pair,
-            schedule=schedule,
-            store=store,
-            keyring=keyring,
-            vault=vault,
-            audit=self._audit,
-            high_water=high_water,
-            clock=clock,
-            entropy=entropy,
-            workers=self._workers,
-        )
-        self._succession = Succession(
-            pair=pair,
-            store=store,
-            keyring=keyring,
-            high_water=high_water,
-            audit=self._audit,
-            clock=clock,
-            workers=self._workers,
-        )
-        self._reader = MirrorReader(pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key)
-        self.tracking = Tracking(
-            pair=pair,
-            store=store,
-            audit=self._audit,
-            clock=clock,
-            on_void=self._due,
-        )
-        self.conversations = Conversations(
-            schedule=schedule, store=store, vault=vault, clock=clock, gate=gate
-        )
-        self._courier = Courier(
-            pair=pair,
-            sequencer=self._sequencer,
-            store=store,
-            keyring=keyring,
-            link=link,
-            clock=clock,
-            entropy=entropy,
-            workers=self._workers,
-            config=config.courier,
-            on_moved=self.tracking.moved,
-            on_peer_rollback=self._peer_rolled_back,
-        )
-        self._intake = Intake(
-            pair=pair,
-            schedule=schedule,
-            store=store,
-            keyring=keyring,
-            vault=vault,
-            high_water=high_water,
-            reader=self._reader,
-            audit=self._audit,
-            clock=clock,
-            workers=self._workers,
-            on_taking=self._courier.notify,
-            on_arrival=self._arrived,
-            on_frozen=self._frozen,
-            on_kem_key_gone=self._kem_key_gone,
-        )
-        self._admission = Admission(
-            pair=pair,
-            schedule=schedule,
-            store=store,
-            vault=vault,
-            audit=self._audit,
-            clock=clock,
-            entropy=entropy,
-            workers=self._workers,
-            gate=gate,
-            peer=lambda: self._reader.announced,
-            lists=config.lists,
-            max_waiting=config.max_waiting,
-            on_deciding=self._courier.notify,
-        )
-        self._writer = WriterWatch()
-        self._room = Room(disk, reserve_bytes=config.reserve_bytes)
-        self.maintenance = Maintenance(
-            store=store, audit=self._audit, clock=clock, admitting=lambda: self._admission.waiting
-        )
-        self.quotas = Quotas(store=store, audit=self._audit, clock=clock, default=config.quota)
-        self.approvals = ApprovalDesk(
-            store=store,
-            audit=self._audit,
-            clock=clock,
-            entropy=entropy,
-            quotas=self.quotas,
-            rules=config.approvals,
-        )
-        self.admission = FrontDoor(
-            admission=self._admission,
-            gate=gate,
-            room=self._room,
-            maintenance=self.maintenance,
-            quotas=self.quotas,
-        )
-        self._key_memory = KeyMemory(store=store, clock=clock, keep_days=config.idempotency_days)
-        self.queue = QueueDesk(
-            store=store,
-            audit=self._audit,
-            clock=clock,
-            line=self._line,
-            on_retry=self._courier.hasten,
-            on_cancelled=self._ended,
-        )
-        self.evidence = EvidenceRoom(
-            pair=pair,
-            schedule=schedule,
-            store=store,
-            vault=vault,
-            audit=self._audit,
-            clock=clock,
-            workers=self._workers,
-            gate=gate,
-            view=self._intake.view,
-        )
-        self.inbox = Inbox(
-            pair=pair,
-            store=store,
-            vault=vault,
-            audit=self._audit,
-            clock=clock,
-            workers=self._workers,
-            gate=gate,
-            on_collected=self._courier.notify_later,
-        )
-        self.peer_service = PeerService(
-            pair=pair,
-            intake=self._intake,
-            store=store,
-            keyring=keyring,
-            high_water=high_water,
-            clock=clock,
-            workers=self._workers,
-            room=self._room,
-            on_contact=self._courier.thaw,
-        )
-        self._eraser = Eraser(
-            store=store,
-            orders=orders,
-            audit=self._audit,
-            clock=clock,
-            gate=gate,
-            on_due=self._due,
-            on_erased=self.tracking.moved,
-        )
-        self.custody = Custody(
-            store=store, orders=orders, audit=self._audit, eraser=self._eraser, clock=clock
-        )
-        self._housekeeping = Housekeeping(
-            store=store,
-            keyring=keyring,
-            sequencer=self._sequencer,
-            audit=self._audit,
-            high_water=high_water,
-            link=link,
-            intake=self._intake,
-            eraser=self._eraser,
-            clock=clock,
-            workers=self._workers,
-            on_due=self._due,
-            on_expired=self.tracking.moved,
-            on_can_sign=self._courier.hasten,
-        )
-        # Each third party is asked by a task of its own, so that none waits for another.
-        self._attestations = tuple(
-            Attestations(
-                pair=pair,
-                audit=self._audit,
-                store=store,
-                keyring=keyring,
-                clock=clock,
-                parties=parties,
-                may_show=lambda: self._housekeeping.may_sign,
-            )
-            for parties in config.third_parties
-        )
-        self.resumption = Resumption(
-            pair=pair,
-            store=store,
-            keyring=keyring,
-            high_water=high_water,
-            audit=self._audit,
-            link=link,
-            clock=clock,
-            is_frozen=lambda: self._intake.frozen or self._courier.breaker is Breaker.FROZEN,
-            on_signed_off=self._signed_off,
-            quiet=self._quiet,
-        )
-        self._inspection = Inspection(store=store, audit=self._audit, clock=clock)
-        self.recovery = self._recovery = Recovery(
-            pair=pair,
-            store=store,
-            keyring=keyring,
-            high_water=high_water,
-            audit=self._audit,
-            succession=self._succession,
-            link=link,
-            clock=clock,
-            entropy=entropy,
-            workers=self._workers,
-        )
+class Node(Parts):
+    """One node. `run` owns every task of it."""
 
     async def run(self) -> None:
         """Run the node until cancelled or until something only an operator can mend happens.
@@ -361,6 +52,7 @@ class Node:
         failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._crew.run(), name="crew")
                 tasks.create_task(self._admission.run(), name="admission")
                 tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(self._exchange(), name="exchange")
@@ -430,10 +122,6 @@ class Node:
         """Return the agencies of this nation that the catalogue in force has."""
         nations = self.catalogue.agreement.agency_nation
         return frozenset(code for code, nation in nations.items() if nation == self.pair.nation)
-
-    def agreement(self) -> AgreementState:
-        """Return type by type whether both nodes hold the same, and what is planned."""
-        return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())
 
     def use_lists(self, lists: ReferenceLists) -> None:
         """Warn by these reference lists from the next message on."""
@@ -550,19 +238,6 @@ class Node:
         frozen = await self._store.read(lambda tx: tx.facts.get(FROZEN))
         return frozen is not None and frozen.startswith(f"{GIVEN_UP} ")
 
-    async def _quiet(self) -> None:
-        """Return once nothing appends to our log or to the mirror any more."""
-        if self._shipping is not None:
-            self._shipping.cancel()
-            await asyncio.wait([self._shipping])
-        await self._intake.quiet()
-        # The mirror ends here for good: what it has of ours is proven by this note from now on.
-        await self._housekeeping.keep_mirror_note()
-
-    def _signed_off(self) -> None:
-        self._intake.freeze()
-        self._frozen()
-
     async def _take_up_keys(self) -> None:
         """Go on with the keys that our log states last, if the home has only an older statement."""
         origin = self.pair.exchange_origin
@@ -588,53 +263,3 @@ class Node:
         self._housekeeping.may_sign = False
         self._admission.paused = True
         self.phase = Phase.RECOVERING
-
-    def _say_agreement(self) -> None:
-        """Tell the operator which types do not flow, by name."""
-        types = self.agreement().not_agreed
-        if types:
-            log.warning("agreement.differs", peer=self.pair.peer_node, types=list(types))
-        else:
-            log.info("agreement.same", peer=self.pair.peer_node)
-
-    def _due(self) -> None:
-        self._courier.notify()
-
-    def _ended(self) -> None:
-        """A waiting message has ended: the log has to say so, and whoever watches it learns it."""
-        self._due()
-        self.tracking.moved()
-
-    def _line(self) -> Line:
-        """Return how the way to the peer is, for operators."""
-        return Line(
-            trouble=self._courier.trouble,
-            frozen=self._courier.breaker is Breaker.FROZEN,
-            recovering=self.phase in {Phase.STARTING, Phase.RECOVERING},
-            peer_key=self._sequencer.peer_key is not None,
-        )
-
-    def _arrived(self, arrival: Arrival) -> None:
-        effects = arrival.effects
-        if effects.peer_recovered:
-            self._courier.doubt()
-        if effects.sending_due or effects.kem_key is not None:
-            self._courier.notify()
-        self.inbox.arrived(arrival.agencies)
-        if effects.messages_moved:
-            self.tracking.moved()
-        if effects.agreements:
-            self._say_agreement()
-
-    def _frozen(self) -> None:
-        self.phase = Phase.FROZEN
-        self._courier.freeze()
-
-    async def _peer_rolled_back(self, size: int, cosigned: int) -> None:
-        await self._recovery.peer_rolled_back(size, cosigned)
-        self.tracking.moved()
-
-    def _kem_key_gone(self) -> None:
-        """Announce another KEM key before the receipt that says so leaves, if one is due."""
-        if self._sequencer.rotate_kem():
-            self._due()

@@ -28,6 +28,7 @@ from gateway.core.envelope import SUITE
 from gateway.core.generation import base_of
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
 from gateway.core.message.schedule import Schedule
+from gateway.core.signature import HybridSigner
 from gateway.core.states import Precedence, State
 from gateway.node.announcements import Announcements
 from gateway.node.answers import Answers
@@ -355,28 +356,35 @@ class Sequencer:
         checkpoint = Checkpoint(origin=self._origin, size=end, root=stored.root)
         # Note times never go back, whatever the clock does.
         self._last_note_s = max(self._clock.now_ms() // 1_000, self._last_note_s)
-        note = await self._workers.sign(
-            sign_checkpoint,
-            checkpoint,
-            signer=self._keys.signer(end),
-            time_s=self._last_note_s,
+        return await self._workers.sign(
+            self._publish, stored, checkpoint, signer=self._keys.signer(end), time_s=self._last_note_s
         )
+
+    def _publish(
+        self, stored: SentBundle, checkpoint: Checkpoint, *, signer: HybridSigner, time_s: int
+    ) -> bytes:
+        """Sign a head, store the note, mark it; return the note once it may leave. Blocks.
+
+        Each waits for the one before it, and for nothing else: to wake the loop in between would cost
+        more than the mark does, and wait behind all that the loop has to do.
+        """
+        note = sign_checkpoint(checkpoint, signer=signer, time_s=time_s)
 
         def keep(tx: Transaction) -> None:
             tx.outbox.set_note(stored.start, note)
             tx.logs.put_note(
                 StoredNote(
-                    origin=self._origin,
-                    size=end,
-                    root=stored.root,
+                    origin=checkpoint.origin,
+                    size=checkpoint.size,
+                    root=checkpoint.root,
                     at_ms=self._clock.now_ms(),
                     note=note,
                 )
             )
 
-        await self._store.write(Step.SIGNED, keep)
+        self._store.write_now(Step.SIGNED, keep)
         # Not beside it: a mark without its note would look like a database that was rolled back.
-        await self._high_water.record({self._origin: (end, stored.root)})
+        self._high_water.record_now({checkpoint.origin: (checkpoint.size, checkpoint.root)})
         return note
 
 

@@ -1,10 +1,12 @@
 """Threads for work that would hold up the loop: signatures, and large validations.
 
 Two kinds of work with threads of their own. Signatures, their verification and key boxes
-let go of the interpreter lock and are short: `sign`, two at a time, so that a receipt is not
-signed behind the cosignature of what it answers. Validating and opening many messages holds
-the lock and is long: `compute`, in one thread. In one pool the short would wait behind the
-long, and two threads of the long kind would only take the lock from each other.
+let go of the interpreter lock and are short: `sign`, three at a time, so that a receipt is not
+signed behind the cosignature of what it answers, nor a bundle verified behind the two. What is
+signed is stored and marked there as well, because nothing has to be decided in between.
+Validating and opening many messages holds the lock and is long: `compute`, in one thread. In one
+pool the short would wait behind the long, and two threads of the long kind would only take the
+lock from each other.
 
 One hop a bundle or a batch, never one a message: a hop costs as much as validating a
 message.
@@ -23,11 +25,11 @@ T = TypeVar("T")
 
 
 class Workers:
-    """Three threads with an owner."""
+    """Four threads with an owner."""
 
     def __init__(self) -> None:
         """Make room for them; they start when they are first needed."""
-        self._signing = Threads("signing", count=2)
+        self._signing = Threads("signing", count=3)
         self._computing = Threads("computing", count=1)
         self._open = True
 

@@ -284,6 +284,10 @@ class HighWater(Protocol):
         """Store (size, root) by origin; durable when it returns. Smaller sizes are ignored."""
         ...
 
+    def record_now(self, marks: Mapping[str, tuple[int, Hash]]) -> None:
+        """Do what `record` does, blocking: for a thread that is no loop's."""
+        ...
+
     def read(self) -> Mapping[str, tuple[int, Hash]]:
         """Return (size, root) by origin."""
         ...

@@ -531,6 +531,10 @@ class Store(Protocol):
         """
         ...
 
+    def write_now(self, step: Step, work: Callable[[Transaction], T]) -> T:
+        """Do what `write` does, blocking: for a thread that is no loop's."""
+        ...
+
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` on a snapshot that holds at least every write that has returned."""
         ...

@@ -17,10 +17,11 @@ Spec: docs/storage.md, "High-water file"; docs/spec/log.md, "Start".
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -48,7 +49,7 @@ class HighWaterError(OperatorError):
 
 
 class FileHighWater:
-    """Implements `gateway.ports.HighWater` on one small file."""
+    """Implements `gateway.ports.HighWater` on one small file. Calls may come from several threads."""
 
     def __init__(self, path: Path) -> None:
         """Read the file, if there is one. Nothing is created before the first mark.
@@ -60,13 +61,14 @@ class FileHighWater:
             HighWaterError: It is damaged or cannot be read. It is never repaired by itself:
                 what it remembered may be what keeps this node from signing a fork.
         """
+        # Replaced, never changed: whoever reads it holds a whole one.
         self._durable: Marks = _load(path)
         # What the next write will hold.
         self._wanted: Marks = dict(self._durable)
+        self._wanting = threading.Lock()
         self._file = _MarkFile(path)
+        self._writing = threading.Lock()
         self._failure: HighWaterError | None = None
-        self._writing: asyncio.Future[None] | None = None
-        self._next: asyncio.Future[None] | None = None
         self._thread = Threads("high-water", count=1)
 
     async def record(self, marks: Mapping[str, tuple[int, Hash]]) -> None:
@@ -77,19 +79,17 @@ class FileHighWater:
                 later call fails as well), or a size was recorded with another root before:
                 that would be a second history, and nothing may be published.
         """
-        if self._failure is not None:
-            raise self._failed()
-        for origin, (size, root) in marks.items():
-            known, known_root = self._wanted.get(origin, (-1, root))
-            if size == known and root != known_root:
-                msg = "this size of the log was recorded with another root: nothing may be signed"
-                raise HighWaterError(msg)
-        for origin, (size, root) in marks.items():
-            if size > self._wanted.get(origin, (-1, root))[0]:
-                self._wanted[origin] = (size, root)
-        # A mark that is on its way to the disk has to be waited for as well.
-        if any(size > self._durable.get(o, (-1, root))[0] for o, (size, root) in marks.items()):
-            await self._share()
+        if self._want(marks):
+            await self._thread.run(partial(self._write, marks))
+
+    def record_now(self, marks: Mapping[str, tuple[int, Hash]]) -> None:
+        """Do what `record` does, in a thread that is no loop's: it blocks.
+
+        Raises:
+            HighWaterError: As for `record`.
+        """
+        if self._want(marks):
+            self._write(marks)
 
     def read(self) -> Mapping[str, tuple[int, Hash]]:
         """Return (size, root) by origin, as they are on disk."""
@@ -100,39 +100,45 @@ class FileHighWater:
         self._thread.stop()
         self._file.close()
 
-    async def _share(self) -> None:
-        """Wait for a write that began after this call."""
-        shared = self._next
-        if shared is None:
-            shared = self._next = asyncio.get_running_loop().create_future()
-            if self._writing is None:
-                self._begin()
-        # A caller that stops waiting must not take the write from the others.
-        await asyncio.shield(shared)
+    def _want(self, marks: Mapping[str, tuple[int, Hash]]) -> bool:
+        """Let the next write hold these marks; return whether one of them is not durable yet."""
+        with self._wanting:
+            if self._failure is not None:
+                raise self._failed()
+            for origin, (size, root) in marks.items():
+                known, known_root = self._wanted.get(origin, (-1, root))
+                if size == known and root != known_root:
+                    msg = "this size of the log was recorded with another root: nothing may be signed"
+                    raise HighWaterError(msg)
+            for origin, (size, root) in marks.items():
+                if size > self._wanted.get(origin, (-1, root))[0]:
+                    self._wanted[origin] = (size, root)
+        return self._is_news(marks)
 
-    def _begin(self) -> None:
-        """Start writing what is wanted now, for everyone who waits for the next write."""
-        self._writing, self._next = self._next, None
-        marks = dict(self._wanted)
-        news = {origin: mark for origin, mark in marks.items() if self._durable.get(origin) != mark}
-        done = self._thread.submit(lambda: self._file.store(marks, news))
-        done.add_done_callback(lambda written: self._ended(marks, written))
+    def _is_news(self, marks: Mapping[str, tuple[int, Hash]]) -> bool:
+        # A mark that is on its way to the disk has to be waited for as well.
+        durable = self._durable
+        return any(size > durable.get(origin, (-1, root))[0] for origin, (size, root) in marks.items())
 
-    def _ended(self, marks: Marks, written: asyncio.Future[None]) -> None:
-        writing, self._writing = self._writing, None
-        error = written.exception()
-        if error is None:
-            self._durable = marks
-            _settle(writing, None)
-            if self._next is not None:
-                self._begin()
-            return
-        name = error.strerror if isinstance(error, OSError) else type(error).__name__
-        self._failure = HighWaterError(f"the high-water file could not be written: {name}")
-        self._failure.__cause__ = error
-        for future in (writing, self._next):
-            _settle(future, self._failed())
-        self._next = None
+    def _write(self, marks: Mapping[str, tuple[int, Hash]]) -> None:
+        """Return once these marks are durable; whoever writes, writes all that is wanted by then."""
+        with self._writing:
+            if self._failure is not None:
+                raise self._failed()
+            if not self._is_news(marks):
+                return
+            with self._wanting:
+                wanted = dict(self._wanted)
+            durable = self._durable
+            news = {origin: mark for origin, mark in wanted.items() if durable.get(origin) != mark}
+            try:
+                self._file.store(wanted, news)
+            except Exception as error:
+                name = error.strerror if isinstance(error, OSError) else type(error).__name__
+                self._failure = HighWaterError(f"the high-water file could not be written: {name}")
+                self._failure.__cause__ = error
+                raise self._failed() from error
+            self._durable = wanted
 
     def _failed(self) -> HighWaterError:
         error = HighWaterError(str(self._failure))
@@ -141,7 +147,7 @@ class FileHighWater:
 
 
 class _MarkFile:
-    """The file, as the one thread that writes sees it."""
+    """The file, as the one thread that writes at a time sees it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -187,17 +193,6 @@ class _MarkFile:
             os.close(descriptor)
             raise
         self._descriptor, self._length = descriptor, len(line)
-
-
-def _settle(future: asyncio.Future[None] | None, error: HighWaterError | None) -> None:
-    if future is None or future.done():
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)
-        # Whoever waited may be gone: the failure is kept for the next caller.
-        future.exception()
 
 
 def _write(descriptor: int, line: bytes) -> None:

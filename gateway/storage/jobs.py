@@ -1,13 +1,15 @@
-"""Work that threads do for an event loop.
+"""Work that threads do for an event loop, or for another thread.
 
-A job is a closure with the future of its caller. Answers go back with one call a loop and
-group, however many jobs it had: waking a loop costs more than a row of a table.
+A job is a closure with the future of its caller, or with the event that a thread waits for.
+Answers go back with one call a loop and group, however many jobs it had: waking a loop costs
+more than a row of a table.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,8 +25,8 @@ class Job:
     Attributes:
         step: What a write makes durable; None for a read.
         work: The closure.
-        loop: Loop of the caller.
-        answer: Future of the caller; touched in its loop only.
+        answer: Future of a caller in a loop; touched in that loop only.
+        done: What a caller in a thread waits for.
         linger_s: Seconds that a write may wait for company.
         value: Result, once the closure has returned.
         error: What it raised, or why the result is void.
@@ -32,8 +34,8 @@ class Job:
 
     step: Step | None
     work: Callable[[Transaction], Any]
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Any]
+    answer: asyncio.Future[Any] | None = None
+    done: threading.Event | None = None
     linger_s: float = 0.0
     value: Any = None
     error: BaseException | None = None
@@ -41,25 +43,28 @@ class Job:
 
 def deliver(jobs: Iterable[Job]) -> None:
     """Give every job's outcome to its caller, from any thread."""
-    by_loop: defaultdict[asyncio.AbstractEventLoop, list[Job]] = defaultdict(list)
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[Job, asyncio.Future[Any]]]] = defaultdict(list)
     for job in jobs:
-        by_loop[job.loop].append(job)
+        if job.answer is not None:
+            by_loop[job.answer.get_loop()].append((job, job.answer))
+        elif job.done is not None:
+            job.done.set()
     for loop, own in by_loop.items():
         # A loop that is closed has nobody left who waits.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_resolve, own)
 
 
-def _resolve(jobs: list[Job]) -> None:
-    for job in jobs:
-        if job.answer.done():
+def _resolve(jobs: list[tuple[Job, asyncio.Future[Any]]]) -> None:
+    for job, answer in jobs:
+        if answer.done():
             continue
         if job.error is None:
-            job.answer.set_result(job.value)
+            answer.set_result(job.value)
         elif isinstance(job.error, StopIteration):
             # A future refuses this one; unhandled it would leave the others without answer.
             error = RuntimeError("a closure ran out of an iterator")
             error.__cause__ = job.error
-            job.answer.set_exception(error)
+            answer.set_exception(error)
         else:
-            job.answer.set_exception(job.error)
+            answer.set_exception(job.error)

@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from gateway.errors import StoreError
 from gateway.ports import Step, StoreStats, Transaction
@@ -39,6 +39,8 @@ class SqlStore:
         self._readers = readers
         self._places = asyncio.Semaphore(MAX_WAITING)
         self._closed = False
+        # Nothing is put behind the end that the writer is told.
+        self._putting = threading.Lock()
         self._scrubbing = threading.Lock()
 
     @classmethod
@@ -96,26 +98,32 @@ class SqlStore:
             StoreError: The commit failed or its outcome is unknown; the store refuses all
                 further writes.
         """
-        writer = self._writer
-        if writer is None:
-            msg = "the store is open to read only"
-            raise StoreError(msg)
         async with self._places:
-            self._check_open()
-            if writer.failure is not None:
-                raise refusal(writer.failure)
-            job = _job(step, work, linger_s)
-            writer.put(job)
-            result: T = await job.answer
-            return result
+            answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            self._put(Job(step=step, work=work, answer=answer, linger_s=linger_s))
+            return await answer
+
+    def write_now(self, step: Step, work: Callable[[Transaction], T]) -> T:
+        """Do what `write` does, in a thread that is no loop's: it blocks.
+
+        Raises:
+            StoreError: As for `write`.
+        """
+        done = threading.Event()
+        job = Job(step=step, work=work, done=done)
+        self._put(job)
+        done.wait()
+        if job.error is not None:
+            raise job.error
+        result: T = job.value
+        return result
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` on a snapshot that holds at least every write that has returned."""
         self._check_open()
-        job = _job(None, work)
-        self._readers.put(job)
-        result: T = await job.answer
-        return result
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._readers.put(Job(step=None, work=work, answer=answer))
+        return await answer
 
     async def scrub(self) -> bool:
         """Let nothing of what was deleted be readable in the files of the database.
@@ -129,7 +137,8 @@ class SqlStore:
     async def close(self) -> None:
         """Finish what is queued, close every connection, let another process in."""
         if not self._closed:
-            self._closed = True
+            with self._putting:
+                self._closed = True
             await asyncio.to_thread(self._stop)
 
     def stats(self) -> StoreStats:
@@ -143,6 +152,17 @@ class SqlStore:
             waiting=writer.waiting() if writer else 0,
             failed=writer is not None and writer.failure is not None,
         )
+
+    def _put(self, job: Job) -> None:
+        writer = self._writer
+        if writer is None:
+            msg = "the store is open to read only"
+            raise StoreError(msg)
+        with self._putting:
+            self._check_open()
+            if writer.failure is not None:
+                raise refusal(writer.failure)
+            writer.put(job)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -166,8 +186,3 @@ class SqlStore:
 
 def _readers(database: Database, count: int) -> Readers:
     return Readers(lambda: Session(database, writable=False), count=count)
-
-
-def _job(step: Step | None, work: Callable[[Transaction], Any], linger_s: float = 0.0) -> Job:
-    loop = asyncio.get_running_loop()
-    return Job(step=step, work=work, loop=loop, answer=loop.create_future(), linger_s=linger_s)

@@ -136,6 +136,42 @@ async def test_a_later_closure_of_a_group_sees_what_an_earlier_one_wrote(store: 
     assert seen == (2, 2)
 
 
+async def test_a_thread_that_writes_goes_on_once_it_is_durable(store: SqlStore) -> None:
+    def step_after_step() -> str | None:
+        store.write_now(Step.SETUP, lambda tx: tx.facts.put("n", "1"))
+        return store.write_now(Step.SETUP, lambda tx: tx.facts.get("n"))
+
+    assert await asyncio.to_thread(step_after_step) == "1"
+    assert await store.read(lambda tx: tx.facts.get("n")) == "1"
+
+
+async def test_an_error_reaches_the_thread_that_wrote_and_undoes_what_it_did(store: SqlStore) -> None:
+    def work(tx: Transaction) -> None:
+        tx.facts.put("n", "1")
+        raise DeliberateError
+
+    with pytest.raises(DeliberateError):
+        await asyncio.to_thread(store.write_now, Step.SETUP, work)
+    assert await store.read(lambda tx: tx.facts.get("n")) is None
+
+
+async def test_threads_and_loops_write_in_one_order(store: SqlStore) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def slow(tx: Transaction) -> None:
+        entered.set()
+        go.wait(10)
+        tx.facts.put("n", "first")
+
+    first = asyncio.create_task(asyncio.to_thread(store.write_now, Step.SETUP, slow))
+    await asyncio.to_thread(entered.wait, 10)
+    second = asyncio.create_task(store.write(Step.SETUP, lambda tx: tx.facts.get("n")))
+    await asyncio.sleep(0)
+    go.set()
+    assert await second == "first"
+    await first
+
+
 async def test_a_read_holds_every_write_that_has_returned(store: SqlStore) -> None:
     for number in range(30):
         await store.write(Step.SETUP, lambda tx, n=number: tx.facts.put("n", str(n)))  # type: ignore[misc]
@@ -233,6 +269,8 @@ async def test_closing_finishes_what_is_queued_and_refuses_what_comes_later(url:
     await asyncio.gather(*tasks)
     with pytest.raises(StoreError, match="closed"):
         await store.write(Step.SETUP, lambda tx: tx.facts.put("n", "1"))
+    with pytest.raises(StoreError, match="closed"):
+        store.write_now(Step.SETUP, lambda tx: tx.facts.put("n", "1"))
     with pytest.raises(StoreError, match="closed"):
         await store.read(lambda tx: tx.facts.get("n"))
 

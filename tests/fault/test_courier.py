@@ -21,8 +21,9 @@ from gateway.core.envelope import decode_header
 from gateway.core.note import NoteSignature, format_note, parse_note
 from gateway.core.states import State
 from gateway.errors import GatewayError, PeerConflictError, PeerError, UnavailableError
-from gateway.node.courier import BREAKER_FAILURES, MAX_IN_FLIGHT, Breaker, CourierConfig
+from gateway.node.courier import MAX_IN_FLIGHT, CourierConfig
 from gateway.node.health import Health, Phase
+from gateway.node.patience import BREAKER_FAILURES, Breaker
 from gateway.node.preparation import Submission
 from gateway.node.sequencer import URGENT_BUNDLE
 from gateway.node.tracking import TooLateError

@@ -9,7 +9,6 @@ import pytest
 from gateway.core.entries import Role, VoidEntry
 from gateway.errors import PairFrozenError, PeerError, UnavailableError
 from gateway.node.audit_log import Actor
-from gateway.node.courier import CourierConfig
 from gateway.node.health import Phase
 from gateway.node.inbox import NotFoundError
 from gateway.node.queue import Condition, Item, NotWaitingError, QueueDesk
@@ -52,7 +51,8 @@ async def test_a_message_waits_and_then_is_stuck_while_the_peer_is_away_and_goes
 ) -> None:
     await world.settle()
     # From here on a failing try is followed by a wait of an hour.
-    world.node("US")._courier._config = CourierConfig(first_wait_s=3_600, longest_wait_s=3_600)
+    patience = world.node("US")._courier._patience
+    patience.first_wait_s = patience.longest_wait_s = 3_600
     await world.cut_off("US")
     message_id = await world.send("US")
 

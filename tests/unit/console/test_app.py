@@ -21,10 +21,10 @@ from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.wording import Language
 from gateway.core.states import State
 from gateway.node.agreements import AgreementState, agreement_state
-from gateway.node.courier import Breaker
 from gateway.node.health import Health, Phase, Vitals, WriterWatch, obstacles_of, troubles_of
 from gateway.node.log_files import ServedLog
 from gateway.node.maintenance import Draining, Since
+from gateway.node.patience import Breaker
 from gateway.node.room import RoomLeft
 from gateway.ports import Attestation, LogHead, LogKind, Step, StoreStats
 from gateway.web.app import App

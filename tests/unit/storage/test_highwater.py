@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,15 +84,33 @@ async def test_concurrent_calls_share_writes_and_all_are_durable(
     place: Path, file: FileHighWater, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
 
-    def count(descriptor: int) -> None:
+    def sync(descriptor: int) -> None:
         synced.append(descriptor)
+        begun.set()
+        go_on.wait(60)
 
     await file.record({OWN: (1, root(1))})
-    monkeypatch.setattr(os, "fdatasync", count)
-    await asyncio.gather(*(file.record({OWN: (n, root(n))}) for n in range(2, 200)))
+    monkeypatch.setattr(os, "fdatasync", sync)
+    first = asyncio.create_task(file.record({OWN: (2, root(2))}))
+    await asyncio.to_thread(begun.wait, 60)
+    others = [asyncio.create_task(file.record({OWN: (n, root(n))})) for n in range(3, 200)]
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(first, *others)
     assert reread(place) == {OWN: (199, root(199))}
     assert len(synced) == 2
+
+
+async def test_a_mark_of_a_thread_is_on_disk_when_it_goes_on(place: Path, file: FileHighWater) -> None:
+    def mark() -> dict[str, tuple[int, Hash]]:
+        file.record_now({OWN: (5, root(5))})
+        return reread(place)
+
+    assert await asyncio.to_thread(mark) == {OWN: (5, root(5))}
+    with pytest.raises(HighWaterError, match="another root"):
+        file.record_now({OWN: (5, root("other"))})
 
 
 async def test_a_cancelled_caller_takes_the_write_from_nobody(place: Path, file: FileHighWater) -> None:
