@@ -9,7 +9,6 @@ a node accepts messages while it cannot send them.
 from __future__ import annotations
 
 import asyncio
-import gc
 import ssl
 import sys
 from collections.abc import Callable, Iterator
@@ -54,6 +53,7 @@ from gateway.node.access import Door, Doorkeeping
 from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
+from gateway.node.crew import CrewConfig
 from gateway.node.enrolment import Enrolled
 from gateway.node.pair import Pair
 from gateway.node.parts import NodeConfig
@@ -66,7 +66,7 @@ from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
 from gateway.storage.snapshot import remove_leftovers
 from gateway.storage.store import SqlStore
-from gateway.system import SystemClock, SystemDisk, SystemEntropy
+from gateway.system import SystemClock, SystemDisk, SystemEntropy, tune_collector
 from gateway.trust_watch import ContextMaker, TlsEnds, TrustWatch, end_times, revocation_check
 from gateway.web.limits import Limits
 from gateway.web.server import Port, serve
@@ -81,6 +81,9 @@ SWITCH_S: Final = 0.002
 6 % more CPU in bulk than with 5; with 2 ms as much, and something urgent waits as short as with 0.5."""
 
 DRAIN_S: Final = 10.0
+
+MEMBER: Final = (sys.executable, "-P", "-m", "gateway.member")
+"""Starts a process of the crew, with modules of the installation alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,7 +312,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 disk=SystemDisk(written_folders(home, config)),
                 config=_node_config(home, config),
             )
-            _tune_collector()
+            tune_collector()
             _tune_threads()
             # Comes back without `stop` when the pair goes on in another generation of its logs:
             # then the same process runs a node on those.
@@ -338,6 +341,7 @@ def _node_config(home: Path, config: Config) -> NodeConfig:
         approvals=ApprovalRules(
             required=config.approvals.two_operators, proposal_hours=config.approvals.proposal_hours
         ),
+        crew=CrewConfig(size=config.crew.processes, command=MEMBER, log_level=config.log.level),
         fingerprint=fingerprint_of(config),
     )
 
@@ -349,18 +353,6 @@ def fingerprint_of(config: Config) -> bytes:
     """
     text = orjson.dumps(config.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
     return digest_of(text)
-
-
-def _tune_collector() -> None:
-    """Let the garbage collector look at what messages leave behind, not at what stays.
-
-    Parsed messages hold no cycles, so nearly everything is freed by counting references. With
-    the defaults the collector ran after every few messages and walked catalogue and libraries
-    each time: 10 to 15 % of the CPU of a busy node.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _tune_threads() -> None:

@@ -209,6 +209,16 @@ class LimitsSection(_Section):
     disk_reserve_mib: int = Field(default=256, ge=16, le=1_000_000)
 
 
+class CrewSection(_Section):
+    """Processes beside the node that examine and open messages for it.
+
+    Attributes:
+        processes: How many; worth it on machines with more than two processors.
+    """
+
+    processes: int = Field(default=0, ge=0, le=64)
+
+
 class BundleSection(_Section):
     """When a bundle is closed and how a failing peer is retried.
 
@@ -346,6 +356,7 @@ class Config(BaseSettings):
     store: StoreSection = StoreSection()
     keys: KeysSection = KeysSection()
     limits: LimitsSection = LimitsSection()
+    crew: CrewSection = CrewSection()
     bundle: BundleSection = BundleSection()
     retention: RetentionSection = RetentionSection()
     approvals: ApprovalsSection = ApprovalsSection()

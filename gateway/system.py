@@ -1,8 +1,9 @@
-"""Clock, randomness and disks of the machine, as the node's ports want them."""
+"""Clock, randomness and disks of the machine, as the node's ports want them, and its interpreter."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -12,6 +13,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from gateway.ports import DiskSpace
+
+
+def tune_collector() -> None:
+    """Let the garbage collector look at what messages leave behind, not at what stays.
+
+    Parsed messages hold no cycles, so nearly everything is freed by counting references. With
+    the defaults the collector ran after every few messages and walked catalogue and libraries
+    each time: 10 to 15 % of the CPU of a busy node.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 class SystemClock:

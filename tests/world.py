@@ -32,6 +32,7 @@ from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
 from gateway.node.admission import Acceptance, Outcome
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
+from gateway.node.crew import CrewConfig
 from gateway.node.health import Phase
 from gateway.node.parts import NodeConfig
 from gateway.node.preparation import Principal, Submission, agency_actor
@@ -183,7 +184,9 @@ class Side:
 class World:
     """Two nodes that know each other. Use it as an async context manager."""
 
-    def __init__(self, folder: Path, *, config: CourierConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, config: CourierConfig | None = None, crew: CrewConfig | None = None
+    ) -> None:
         self.clock = WorldClock()
         self.entropy = WorldEntropy()
         self.catalogue = read_catalogue()
@@ -192,6 +195,7 @@ class World:
         # Whom a nation's node shows its checkpoints to; read at its start.
         self.third_parties: dict[str, tuple[ThirdParties, ...]] = {}
         self.config = config or CourierConfig(pace_ms=0, first_wait_s=0.02, longest_wait_s=0.2)
+        self.crew = crew or CrewConfig()
         self.sides = {
             nation: Side(nation=nation, folder=folder / nation, keyring=WorldKeyring(nation))
             for nation in NATIONS
@@ -241,6 +245,7 @@ class World:
                 lists=read_lists(),
                 third_parties=self.third_parties.get(nation, ()),
                 quota=side.quota,
+                crew=self.crew,
                 fingerprint=side.fingerprint,
             ),
         )

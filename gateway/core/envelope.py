@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Final, cast
 
 from gateway.core.encoding import Value, decode, decode_batch, encode
+from gateway.core.message.instants import instant_ms
 from gateway.core.quick import quick_value
 from gateway.core.states import Precedence
 from gateway.errors import MalformedError
@@ -52,8 +53,9 @@ _FIELDS: Final = len(_TYPES)
 _VERSION_AND_SUITE: Final = (PROTOCOL_VERSION, SUITE)
 _TEXT_ONLY: Final = frozenset({str})
 _PRECEDENCES: Final = tuple(Precedence)
+_PRECEDENCE_BY_NAME: Final = dict(Precedence.__members__)
+_LEVEL_NUMBERS: Final = {level: number for number, level in enumerate(MARKING_LEVELS)}
 MAX_ADDRESSEES: Final = 8
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS: Final = 253_402_300_799_999
 
 
@@ -223,19 +225,22 @@ def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type
     """
     header = document["header"]
     attachments: Sequence[Mapping[str, Any]] | None = header.get("attachments")
+    message_id, conversation_id = header["message_id"], header["conversation"]["id"]
+    id_bytes = _id_bytes(message_id)
     return Header(
-        message_id=_id_bytes(header["message_id"]),
-        created_ms=time_ms(header["created_at"]),
-        expires_ms=time_ms(header["expires_at"]),
+        message_id=id_bytes,
+        created_ms=instant_ms(header["created_at"]),
+        expires_ms=instant_ms(header["expires_at"]),
         from_node=from_node,
         to_node=to_node,
         from_agency=header["from"]["agency"],
         to_agencies=tuple([to["agency"] for to in header["to"]]),
         type=document["type"],
         type_digest=type_digest,
-        precedence=Precedence[header["precedence"]],
-        marking_level=MARKING_LEVELS.index(header["marking"]["level"]),
-        conversation_id=_id_bytes(header["conversation"]["id"]),
+        precedence=_PRECEDENCE_BY_NAME[header["precedence"]],
+        marking_level=_LEVEL_NUMBERS[header["marking"]["level"]],
+        # The message that opens a conversation usually gives it its id.
+        conversation_id=id_bytes if conversation_id == message_id else _id_bytes(conversation_id),
         attachments_bytes=sum([attachment["size"] for attachment in attachments]) if attachments else 0,
     )
 
@@ -244,14 +249,6 @@ def _id_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
 
 
-def time_ms(text: str) -> int:
-    """Return the UTC milliseconds of an RFC 3339 time that the schema accepted (ends in Z)."""
-    moment = datetime.fromisoformat(text)
-    delta = moment - _EPOCH
-    return (delta.days * 86_400 + delta.seconds) * 1_000 + delta.microseconds // 1_000
-
-
-@lru_cache(maxsize=256)
 def time_text(milliseconds: int) -> str:
     """Return UTC milliseconds as RFC 3339 text with three decimals and Z.
 
@@ -259,5 +256,10 @@ def time_text(milliseconds: int) -> str:
     written as the last instant that one can.
     """
     milliseconds = min(milliseconds, _LAST_MS)
-    moment = datetime.fromtimestamp(milliseconds // 1_000, tz=UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1_000:03d}Z"
+    return f"{_second_text(milliseconds // 1_000)}.{milliseconds % 1_000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(seconds: int) -> str:
+    """Return the part that all times of one second share: what is handled at once is often of one."""
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}"

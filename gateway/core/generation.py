@@ -61,6 +61,11 @@ def base_of(origin: str) -> int:
     return 0 if match is None else first_place(int(match["number"]))
 
 
+def generation_at(place: int) -> int:
+    """Return the generation that a place is of."""
+    return 1 + place // STRIDE
+
+
 def index_of(place: int) -> int:
     """Return the index of a place within its generation."""
     return place % STRIDE

@@ -117,7 +117,7 @@ def _is_of_type(rule: Rule, message_type: MessageType) -> bool:
 
 
 def _is_of_parts(rule: Rule, blocks: set[str], formats: set[str]) -> bool:
-    if rule.applies_to == ("*",) and rule.message_check is not None:
+    if rule.applies_to == ("*",) and (rule.message_check is not None or rule.frame_check is not None):
         return False
     return not blocks.isdisjoint(_parts_of(rule)) or not formats.isdisjoint(_formats_of(rule))
 

@@ -33,7 +33,9 @@ from gateway.core.quick import quick_value
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError, RejectedError, UnavailableError
 from gateway.node.audit_log import Actor, AuditLog
+from gateway.node.crew import Crew
 from gateway.node.defects import UnexaminedError, contained
+from gateway.node.first_stage import FirstStage
 from gateway.node.gate import Gate, RecoveringError
 from gateway.node.line import Line, NoCandidateError
 from gateway.node.message_rows import new_message
@@ -128,6 +130,7 @@ class Admission:
         entropy: Entropy,
         workers: Workers,
         gate: Gate,
+        crew: Crew,
         peer: Callable[[], Announced],
         lists: ReferenceLists = NO_LISTS,
         max_waiting: int = 20_000,
@@ -145,6 +148,7 @@ class Admission:
             entropy: Content keys and identifiers.
             workers: Threads for batches and large bodies.
             gate: Stands before everything that shows content.
+            crew: Processes for batches; it may have none.
             peer: Says what the peer has announced of its catalogue.
             lists: Reference lists; values that are not in them are warned of.
             max_waiting: Messages that may wait for a transaction; beyond it, 429.
@@ -154,13 +158,19 @@ class Admission:
         self._preparation = Preparation(
             pair=pair,
             schedule=schedule,
+            vault=vault,
+            entropy=entropy,
+            peer=peer,
+            lists=lists,
+        )
+        self._first_stage = FirstStage(
+            self._preparation,
+            schedule=schedule,
             store=store,
             vault=vault,
             clock=clock,
-            entropy=entropy,
             workers=workers,
-            peer=peer,
-            lists=lists,
+            crew=crew,
         )
         self._pair = pair
         self._store = store
@@ -178,6 +188,11 @@ class Admission:
     def waiting(self) -> int:
         """Return how many messages are being decided right now."""
         return self._outstanding
+
+    @property
+    def lists(self) -> ReferenceLists:
+        """Return the reference lists that values are looked up in."""
+        return self._preparation.lists
 
     def use_lists(self, lists: ReferenceLists) -> None:
         """Warn by these reference lists from the next message on."""
@@ -206,12 +221,12 @@ class Admission:
         self._outstanding += len(submissions)
         try:
             await self._gate.passed()
-            posted = self._preparation.begin(principal, submissions)
+            posted = self._first_stage.begin(principal, submissions)
             if len(posted) == 1 and posted[0].is_small:
                 # Who gets no candidate there is refused, or needs another message: rare, and slower.
                 with suppress(NoCandidateError):
                     return [await self._line.add_new(posted[0])]
-            prepared = await self._preparation.prepare(posted)
+            prepared = await self._first_stage.prepare(posted)
             answered = await self._answered_before(principal, submissions, prepared)
             results: list[Outcome | asyncio.Future[Outcome]] = [
                 self._line.add(post) if isinstance(item, Candidate) else answered.get(place, item)
@@ -236,7 +251,7 @@ class Admission:
             RejectedError: What `submit` would answer.
         """
         await self._gate.passed()
-        candidate = await self._preparation.examine(principal, body, strict=strict)
+        candidate = await self._first_stage.examine(principal, body, strict=strict)
 
         def look(tx: Transaction) -> Checked:
             memory = self._memory(tx, [candidate])
@@ -296,8 +311,11 @@ class Admission:
 
     def _admit(self, tx: Transaction, candidates: Sequence[Candidate]) -> list[Outcome]:
         now_ms = self._clock.now_ms()
-        used = tx.facts.idempotent({candidate.name for candidate in candidates})
         memory = self._memory(tx, candidates)
+        # A post that is known by its message id was used if that message is there, which was asked already.
+        used = tx.facts.idempotent(
+            {c.name for c in candidates if isinstance(c.name[1], str) or memory.holds(c.name[1])}
+        )
         # The acceptances of a group stand first among its events, one an agency.
         first = self._audit.next_place(tx)
         indexes: dict[str, int] = {}

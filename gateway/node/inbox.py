@@ -20,6 +20,7 @@ from gateway.node.audit_log import AuditLog
 from gateway.node.gate import Gate
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
+from gateway.node.steps import SLICE
 from gateway.node.thread_memory import ThreadMemory, without_filled_gap
 from gateway.node.vault import Vault
 from gateway.node.waiting import wait_for
@@ -183,7 +184,7 @@ class Inbox:
         if found is None or note is None:
             msg = "no such message in this inbox"
             raise NotFoundError(msg)
-        delivery = await self._workers.compute(self._open, found, changes.get(message_id))
+        (delivery,) = await self._workers.compute(self._open_all, [found], changes)
         await self._read_event(principal, [message_id])
         origin, index = located(self._pair.first_peer_origin, found.row.log_index or 0)
         return delivery, Verification(
@@ -268,30 +269,22 @@ class Inbox:
     def _open_all(self, rows: list[InboxRow], changes: dict[bytes, InForce]) -> list[Delivery]:
         deliveries: list[Delivery] = []
         size = 0
-        for row in rows:
-            delivery = self._open(row, changes.get(row.row.message_id))
-            size += len(delivery.message or b"")
-            if deliveries and size > MAX_PAGE_BYTES:
-                break
-            deliveries.append(delivery)
+        for at in range(0, len(rows), SLICE):
+            part = rows[at : at + SLICE]
+            for row, message in zip(part, self._vault.open_all(part), strict=True):
+                size += len(message or b"")
+                if deliveries and size > MAX_PAGE_BYTES:
+                    return deliveries
+                deliveries.append(
+                    Delivery(
+                        row=row.row,
+                        header=row.header,
+                        collected_ms=row.collected_ms,
+                        message=message,
+                        in_force=changes.get(row.row.message_id),
+                    )
+                )
         return deliveries
-
-    def _open(self, found: InboxRow, changed: InForce | None) -> Delivery:
-        message = None
-        if found.ciphertext is not None and found.wrapped_key is not None:
-            message = self._vault.open(
-                header=found.header,
-                ciphertext=found.ciphertext,
-                wrapped_key=found.wrapped_key,
-                message_id=found.row.message_id,
-            )
-        return Delivery(
-            row=found.row,
-            header=found.header,
-            collected_ms=found.collected_ms,
-            message=message,
-            in_force=changed,
-        )
 
 
 def _page(

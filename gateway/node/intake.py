@@ -23,7 +23,7 @@ import structlog
 
 from gateway.core.bundle import Bundle, decode_bundle
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
-from gateway.core.entries import Kind, kind_of
+from gateway.core.entries import Kind
 from gateway.core.generation import first_place
 from gateway.core.merkle import Hash, append, hash_leaf
 from gateway.core.message.schedule import Schedule
@@ -37,6 +37,8 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.bundle_opening import BundleOpening
+from gateway.node.crew import Crew
 from gateway.node.forks import FROZEN, Checked, Forks
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
@@ -101,6 +103,7 @@ class Intake:
         audit: AuditLog,
         clock: Clock,
         workers: Workers,
+        crew: Crew,
         on_taking: Callable[[int | None], None],
         on_arrival: Callable[[Arrival], None],
         on_frozen: Callable[[], None],
@@ -119,6 +122,7 @@ class Intake:
             audit: Anchors every bundle that is mirrored.
             clock: Time of arrival.
             workers: Threads for signatures and opening.
+            crew: Processes for opening; it may have none.
             on_taking: Told right before a bundle with messages is written, with the most urgent precedence
                 number among those that opened: a write that is queued from then on finds the receipt due,
                 and may share the commit.
@@ -136,7 +140,13 @@ class Intake:
         self._on_taking = on_taking
         self._on_arrival = on_arrival
         self._on_kem_key_gone = on_kem_key_gone
-        self._opener = Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private, vault=vault)
+        self._opening = BundleOpening(
+            Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private, vault=vault),
+            schedule=schedule,
+            workers=workers,
+            crew=crew,
+            announced=lambda: reader.announced,
+        )
         self._reception = Reception(vault=vault, base=first_place(pair.generation))
         self._audit = audit
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
@@ -296,13 +306,12 @@ class Intake:
             raise MalformedError(msg)
         leaves = tuple(hash_leaf(entry) for entry in bundle.entries)
         checked = Checked(bundle=bundle, verified=verified, leaves=leaves)
-        return checked, self._contents(bundle, skip=0, now_ms=now_ms) if _has_few(bundle) else None
+        if not _has_few(bundle):
+            return checked, None
+        return checked, self._opening.open_here(bundle, skip=0, now_ms=now_ms)
 
     async def _open(self, bundle: Bundle, *, skip: int) -> Contents:
-        return await self._workers.compute(self._contents, bundle, skip=skip, now_ms=self._clock.now_ms())
-
-    def _contents(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
-        return self._opener.open(bundle, skip=skip, now_ms=now_ms, announced=self._reader.announced)
+        return await self._opening.open(bundle, skip=skip, now_ms=self._clock.now_ms())
 
     async def _take(self, checked: Checked, contents: Contents | None) -> Contents | None:
         """Mirror a bundle; return its contents, or None if the mirror held all of it already.
@@ -390,9 +399,9 @@ class Intake:
                 note=verified.note,
             )
         )
-        for index, entry in enumerate(new, start=head.size):
-            if kind_of(entry) in _CONTROL_KINDS and index not in contents.malformed:
-                tx.logs.put_control(head.origin, kind_of(entry), index, entry)
+        for index, entry in contents.others:
+            if entry.kind in _CONTROL_KINDS:
+                tx.logs.put_control(head.origin, entry.kind, index, new[index - head.size])
         self._audit.anchor(tx, grown)
         if retired:
             event = self._audit.event(at_ms=now_ms, actor=NODE, event="kem.destroyed", details=retired)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.core.envelope import Header, time_ms
+from gateway.core.envelope import Header
 from gateway.core.message.effect import NewEffect
+from gateway.core.message.instants import instant_ms
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.retention import Ending, Retention, ending_of, retention_of
 from gateway.core.message.threads import CLOSING, awaits, subjects_of, uuid_bytes
@@ -64,7 +65,7 @@ def derive(document: dict[str, Any], *, catalogue: Catalogue, header: Header, he
         header_bytes=header_bytes,
         in_reply_to=None if answered is None else uuid_bytes(answered),
         purpose=fields["purpose"]["code"],
-        reply_by_ms=None if reply_by is None else time_ms(reply_by),
+        reply_by_ms=None if reply_by is None else instant_ms(reply_by),
         retention=retention_of(document, catalogue.type(header.type).terms),
         ending=ending_of(document),
         awaits=awaits(document, catalogue),

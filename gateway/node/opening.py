@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from gateway.core.bundle import Bundle
 from gateway.core.digest import digest_of
 from gateway.core.entries import Entry, KemKeyEntry, MessageEntry, decode_entries
 from gateway.core.envelope import SUITE, Header, decode_headers, header_of
-from gateway.core.keybox import BoxBinding, BoxInvalidError, KemPrivateKey, KemPublicKey, open_box
+from gateway.core.keybox import KemPrivateKey, KemPublicKey
 from gateway.core.message.examine import broken_rules, departures
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
@@ -28,6 +27,7 @@ from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
 from gateway.errors import MalformedError
+from gateway.node.boxes import Boxes, Keys
 from gateway.node.defects import UnexaminedError, unexamined
 from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
@@ -100,6 +100,32 @@ class Contents:
     kem_key_ids: tuple[bytes, ...]
 
 
+@quick_value
+class Unpacked:
+    """A bundle taken apart; nothing of its messages was looked at.
+
+    Attributes:
+        others: (index, entry) of the entries that are not messages.
+        malformed: Indexes of entries that are mirrored without effect.
+        sealed: The messages, in the order of the log.
+        boxes: Content keys of the messages.
+    """
+
+    others: tuple[tuple[int, Entry], ...]
+    malformed: tuple[int, ...]
+    sealed: list[Sealed]
+    boxes: Boxes
+
+    def contents(self, messages: Sequence[Opened | Refused]) -> Contents:
+        """Return what the bundle holds, with what became of each message, in the order of the log."""
+        return Contents(
+            others=self.others,
+            malformed=self.malformed,
+            messages=tuple(messages),
+            kem_key_ids=tuple({item.entry.kem_key_id for item in self.sealed}),
+        )
+
+
 class Opener:
     """Opens bundles of one peer."""
 
@@ -149,6 +175,20 @@ class Opener:
         Raises:
             MalformedError: The number of ciphertexts is not the number of message entries.
         """
+        unpacked = self.unpack(bundle, skip=skip)
+        messages = self.check(unpacked.sealed, keys=unpacked.boxes, now_ms=now_ms, announced=announced)
+        return unpacked.contents(messages)
+
+    def unpack(self, bundle: Bundle, *, skip: int) -> Unpacked:
+        """Take a bundle apart, messages and what is none.
+
+        Args:
+            bundle: As received.
+            skip: Entries at its beginning that the mirror already holds.
+
+        Raises:
+            MalformedError: The number of ciphertexts is not the number of message entries.
+        """
         others: list[tuple[int, Entry]] = []
         malformed: list[int] = []
         pending: list[tuple[int, MessageEntry]] = []
@@ -163,31 +203,43 @@ class Opener:
             msg = "a bundle carries one ciphertext, or nil, for each of its message entries"
             raise MalformedError(msg)
         first = bundle.start + skip
-        boxes = _Boxes(bundle.boxes, self._pair, self._kem_private, pending)
-        # One that is of another version or suite is None.
-        headers = _in_batches(decode_headers, [entry.header for _, entry in pending])
         sealed = [
-            _Sealed(index, entry, header, ciphertext)
-            for (index, entry), header, ciphertext in zip(pending, headers, bundle.ciphertexts, strict=True)
+            Sealed(index, entry, ciphertext)
+            for (index, entry), ciphertext in zip(pending, bundle.ciphertexts, strict=True)
             if index >= first
         ]
-        # Those of a type one after the other: its schema and rules stay in the processor's
-        # cache, which halves what validation costs. The results stand in the order of the log.
-        sealed.sort(key=lambda item: "" if item.header is None else item.header.type)
-        sight = _Sight(now_ms=now_ms, announced=announced, boxes=boxes)
-        run_steps(sealed, [partial(step, sight) for step in self._steps], _ExceptedError)
-        messages = [item.result() for item in sealed]
-        messages.sort(key=lambda message: message.index)
-        return Contents(
+        return Unpacked(
             others=tuple(item for item in others if item[0] >= first),
             malformed=tuple(index for index in malformed if index >= first),
-            messages=tuple(messages),
-            kem_key_ids=tuple({entry.kem_key_id for index, entry in pending if index >= first}),
+            sealed=sealed,
+            boxes=Boxes(bundle.boxes, self._pair, self._kem_private, [entry for _, entry in pending]),
         )
+
+    def check(
+        self, sealed: Sequence[Sealed], *, keys: Keys, now_ms: int, announced: Announced
+    ) -> list[Opened | Refused]:
+        """Return what became of each message, in the order of the log.
+
+        Args:
+            sealed: Messages of one bundle.
+            keys: Their content keys.
+            now_ms: Clock of this node, UTC milliseconds.
+            announced: What the peer's log announced of its catalogue.
+        """
+        # A header that is of another version or suite is None.
+        headers = _in_batches(decode_headers, [item.entry.header for item in sealed])
+        sight = _Sight(now_ms=now_ms, announced=announced, keys=keys)
+        for item, header in zip(sealed, headers, strict=True):
+            item.header, item.sight = header, sight
+        # Those of a type one after the other: its schema and rules stay in the processor's
+        # cache, which halves what validation costs. The results stand in the order of the log.
+        ordered = sorted(sealed, key=lambda item: "" if item.header is None else item.header.type)
+        run_steps(ordered, self._steps, _ExceptedError)
+        return [item.result() for item in sealed]
 
     # --- the checks of one message, each raising what its exception will be -------------
 
-    def _check_header(self, sight: _Sight, item: _Sealed) -> None:
+    def _check_header(self, item: Sealed) -> None:
         """Check 5: addressed to us, not expired, of a type both sides hold."""
         header = item.header
         if header is None:
@@ -196,6 +248,7 @@ class Opener:
         nation = f"{self._pair.nation}."
         if not ours or any(not agency.startswith(nation) for agency in header.to_agencies):
             raise _ExceptedError(ExceptionCode.WRONG_RECIPIENT)
+        sight = item.sight
         now_ms = sight.now_ms
         if now_ms > header.expires_ms:
             raise _ExceptedError(ExceptionCode.EXPIRED)
@@ -207,7 +260,7 @@ class Opener:
             raise _ExceptedError(ExceptionCode.TYPE_NOT_AGREED)
         item.catalogue = catalogue
 
-    def _check_ciphertext(self, _: _Sight, item: _Sealed) -> None:
+    def _check_ciphertext(self, item: Sealed) -> None:
         """Check 6: the ciphertext is there and is the one that the entry names."""
         entry, ciphertext = item.entry, item.ciphertext
         if ciphertext is None:
@@ -215,22 +268,26 @@ class Opener:
         if len(ciphertext) != entry.ciphertext_bytes or digest_of(ciphertext) != entry.ciphertext_digest:
             raise _ExceptedError(ExceptionCode.DIGEST_MISMATCH)
 
-    def _find_key(self, sight: _Sight, item: _Sealed) -> None:
+    def _find_key(self, item: Sealed) -> None:
         """Check 7, and 6 for the box."""
-        item.content_key = sight.boxes.key_of(item.entry)
+        key = item.sight.keys.key_of(item.entry)
+        if isinstance(key, ExceptionCode):
+            raise _ExceptedError(key)
+        item.content_key = key
 
-    def _decrypt(self, _: _Sight, item: _Sealed) -> None:
+    def _decrypt(self, item: Sealed) -> None:
         """Check 8: the content opens with this key under this header."""
         try:
             item.body = open_content(
-                given(item.ciphertext), content_key=given(item.content_key), header=item.entry.header
+                given(item.ciphertext), content_key=item.content_key, header=item.entry.header
             )
         except SealError:
             raise _ExceptedError(ExceptionCode.CONTENT_INVALID) from None
 
-    def _parse(self, _: _Sight, item: _Sealed) -> None:
+    def _parse(self, item: Sealed) -> None:
         """Check 9: strict JSON."""
-        body, item.body = given(item.body), None
+        body = item.body
+        del item.body
         try:
             item.document = parse_json(body)
         except JsonRefusedError as error:
@@ -238,23 +295,23 @@ class Opener:
         except MessageTooLargeError:
             raise _ExceptedError(ExceptionCode.CONTENT_INVALID) from None
 
-    def _check_schema(self, _: _Sight, item: _Sealed) -> None:
+    def _check_schema(self, item: Sealed) -> None:
         """Check 9: the schema of its type."""
-        broken = departures(given(item.document), catalogue=given(item.catalogue))
+        broken = departures(item.document, catalogue=item.catalogue)
         if broken:
             raise _ExceptedError(ExceptionCode.SCHEMA, rule_number(broken[0].rule))
 
-    def _check_rules(self, sight: _Sight, item: _Sealed) -> None:
+    def _check_rules(self, item: Sealed) -> None:
         """Check 9: the rules that need no other message."""
-        broken = broken_rules(given(item.document), catalogue=given(item.catalogue), now_ms=sight.now_ms)
+        broken = broken_rules(item.document, catalogue=item.catalogue, now_ms=item.sight.now_ms)
         if broken:
             raise _ExceptedError(ExceptionCode.RULE, rule_number(broken[0].rule))
 
-    def _compare_header(self, _: _Sight, item: _Sealed) -> None:
+    def _compare_header(self, item: Sealed) -> None:
         """Check 9: every field of the header equals its counterpart in the message."""
         header = given(item.header)
         counterpart = header_of(
-            given(item.document),
+            item.document,
             from_node=self._pair.peer_node,
             to_node=self._pair.node,
             type_digest=header.type_digest,
@@ -263,21 +320,22 @@ class Opener:
         if counterpart != header:
             raise _ExceptedError(ExceptionCode.HEADER_MISMATCH)
 
-    def _derive(self, _: _Sight, item: _Sealed) -> None:
+    def _derive(self, item: Sealed) -> None:
         """Make what the transaction and the rows need."""
-        document = given(item.document)
+        document = item.document
         item.document = outline_of(document)
         item.derived = derive(
             document,
-            catalogue=given(item.catalogue),
+            catalogue=item.catalogue,
             header=given(item.header),
             header_bytes=item.entry.header,
         )
 
-    def _wrap(self, _: _Sight, item: _Sealed) -> None:
+    def _wrap(self, item: Sealed) -> None:
         """Put the content key under the storage key, where it stays until the message is erased."""
-        key, item.content_key = given(item.content_key), None
-        item.wrapped_key = self._vault.wrap(key, message_id=given(item.header).message_id)
+        key = item.content_key
+        del item.content_key
+        item.wrapped_key = self._vault.wrap(key, message_id=item.derived.header.message_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,11 +344,16 @@ class _Sight:
 
     now_ms: int
     announced: Announced
-    boxes: _Boxes
+    keys: Keys
 
 
-class _Sealed:
-    """One message on its way through the checks; what a check finds, later ones use."""
+class Sealed:
+    """One message on its way through the checks; what a check finds, later ones use.
+
+    Attributes:
+        sight: What the messages of its bundle are checked with.
+        header: Read from its entry; None if it is of another version or suite.
+    """
 
     __slots__ = (
         "body",
@@ -303,38 +366,42 @@ class _Sealed:
         "failure",
         "header",
         "index",
+        "sight",
         "wrapped_key",
     )
 
-    def __init__(
-        self, index: int, entry: MessageEntry, header: Header | None, ciphertext: bytes | None
-    ) -> None:
+    # Not there before `Opener.check` or the check that finds it: who reads one earlier gets an error.
+    sight: _Sight
+    header: Header | None
+    body: bytes
+    catalogue: Catalogue
+    content_key: ContentKey
+    derived: Derived
+    document: dict[str, Any]
+    wrapped_key: bytes
+
+    def __init__(self, index: int, entry: MessageEntry, ciphertext: bytes | None) -> None:
         self.index = index
         self.entry = entry
-        self.header = header
         self.ciphertext = ciphertext
-        self.content_key: ContentKey | None = None
-        self.catalogue: Catalogue | None = None
-        self.body: bytes | None = None
-        self.document: dict[str, Any] | None = None
-        self.derived: Derived | None = None
-        self.wrapped_key: bytes | None = None
         self.failure: Exception | None = None
 
     @property
     def named(self) -> bytes | None:
+        """Return the id of the message, 16 bytes, or None if its header could not be read."""
         return None if self.header is None else self.header.message_id
 
     def result(self) -> Opened | Refused:
+        """Return what became of it; a defect of a check is logged here."""
         failure = self.failure
         if failure is None:
             return Opened(
                 index=self.index,
-                document=given(self.document),
-                catalogue=given(self.catalogue),
-                derived=given(self.derived),
+                document=self.document,
+                catalogue=self.catalogue,
+                derived=self.derived,
                 ciphertext=given(self.ciphertext),
-                wrapped_key=given(self.wrapped_key),
+                wrapped_key=self.wrapped_key,
             )
         code, rule = ExceptionCode.UNEXAMINED, None
         if isinstance(failure, _ExceptedError):
@@ -374,58 +441,3 @@ def _in_batches(
     return [
         decoded for start in range(0, len(items), _BATCH) for decoded in decode(items[start : start + _BATCH])
     ]
-
-
-class _Boxes:
-    """The key boxes of a bundle, each opened at most once."""
-
-    def __init__(
-        self,
-        boxes: Sequence[bytes],
-        pair: Pair,
-        kem_private: Callable[[bytes], KemPrivateKey | None],
-        pending: Sequence[tuple[int, MessageEntry]],
-    ) -> None:
-        self._boxes = {digest_of(box): box for box in boxes}
-        self._pair = pair
-        self._kem_private = kem_private
-        self._opened: dict[tuple[bytes, bytes, bytes], tuple[ContentKey, ...] | ExceptionCode] = {}
-        # The number of keys in a box is bound into it: one more than the highest slot.
-        self._counts: dict[bytes, int] = {}
-        for _, entry in pending:
-            highest = self._counts.get(entry.box_digest, 0)
-            self._counts[entry.box_digest] = max(highest, entry.slot + 1)
-
-    def key_of(self, entry: MessageEntry) -> ContentKey:
-        """Return the content key of a message: check 7, and 6 for the box."""
-        name = (entry.box_digest, entry.kem_key_id, entry.bundle_id)
-        if name not in self._opened:
-            self._opened[name] = self._open(entry)
-        keys = self._opened[name]
-        if isinstance(keys, ExceptionCode):
-            raise _ExceptedError(keys)
-        if entry.slot >= len(keys):
-            raise _ExceptedError(ExceptionCode.BOX_INVALID)
-        return keys[entry.slot]
-
-    def _open(self, entry: MessageEntry) -> tuple[ContentKey, ...] | ExceptionCode:
-        box = self._boxes.get(entry.box_digest)
-        if box is None:
-            # Not sent again because this node had cosigned it before a restore, or another
-            # box altogether: what the entry names is not here.
-            return ExceptionCode.DIGEST_MISMATCH if self._boxes else ExceptionCode.CONTENT_LOST
-        private_key = self._kem_private(entry.kem_key_id)
-        if private_key is None:
-            return ExceptionCode.KEM_KEY_GONE
-        binding = BoxBinding(
-            suite=SUITE,
-            sender_origin=self._pair.peer_origin,
-            receiver_node=self._pair.node,
-            kem_key_id=entry.kem_key_id,
-            bundle_id=entry.bundle_id,
-            count=self._counts[entry.box_digest],
-        )
-        try:
-            return open_box(box, private_key=private_key, binding=binding)
-        except BoxInvalidError:
-            return ExceptionCode.BOX_INVALID

@@ -23,11 +23,13 @@ from gateway.node.audit_log import AuditLog
 from gateway.node.clock_watch import ClockWatch
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Courier, CourierConfig
+from gateway.node.crew import Crew, CrewConfig
 from gateway.node.custody import Custody
 from gateway.node.eraser import Eraser
 from gateway.node.evidence import EvidenceRoom
 from gateway.node.front_door import FrontDoor
 from gateway.node.gate import Gate
+from gateway.node.hand import Outfit
 from gateway.node.health import Phase, WriterWatch
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
@@ -67,6 +69,7 @@ class NodeConfig:
         quota: How much an agency may send that has no quota of its own.
         idempotency_days: Days for which an idempotency key is remembered.
         approvals: Whether changes of the registry and of quotas need two operators.
+        crew: Processes that examine and open messages for the node.
         fingerprint: SHA-384 of the configuration in effect, for the audit log; empty for none.
     """
 
@@ -78,6 +81,7 @@ class NodeConfig:
     quota: Quota = field(default_factory=Quota)
     idempotency_days: int = 30
     approvals: ApprovalRules = field(default_factory=ApprovalRules)
+    crew: CrewConfig = field(default_factory=CrewConfig)
     fingerprint: bytes = b""
 
 
@@ -106,6 +110,14 @@ class Parts:
         self._store = store
         self._clock = clock
         self._workers = Workers()
+        self._crew = Crew(
+            config.crew,
+            outfit=Outfit.of(
+                pair, schedule, storage_key=keyring.storage_key, log_level=config.crew.log_level
+            ),
+            seen=lambda: (self._admission.lists, self._reader.announced),
+            clock=clock,
+        )
         self.started = asyncio.Event()
         self._shipping: asyncio.Task[None] | None = None
         self.log_files = LogFiles(pair, store)
@@ -173,6 +185,7 @@ class Parts:
             audit=self._audit,
             clock=clock,
             workers=self._workers,
+            crew=self._crew,
             on_taking=self._courier.notify,
             on_arrival=self._arrived,
             on_frozen=self._frozen,
@@ -188,6 +201,7 @@ class Parts:
             entropy=entropy,
             workers=self._workers,
             gate=gate,
+            crew=self._crew,
             peer=lambda: self._reader.announced,
             lists=config.lists,
             max_waiting=config.max_waiting,

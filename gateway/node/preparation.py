@@ -1,8 +1,8 @@
 """The first stage of admission: what can be said about a post without the database.
 
-Parse strictly, check the sender, complete the draft, check schema and stateless rules, seal.
-Only a reply draft that leaves out what follows from the answered message needs a look
-into the store, for that one message.
+Parse strictly, check the sender, complete the draft, check schema and stateless rules, seal:
+work on bytes alone, wherever it is done (`gateway.node.first_stage`). Only a reply draft that
+leaves out what follows from the answered message has to be given that one first.
 
 Spec: docs/spec/exchange.md, "Admission".
 """
@@ -38,10 +38,8 @@ from gateway.node.identifiers import new_uuid7
 from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
 from gateway.node.steps import given, run_steps
-from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
-from gateway.node.workers import Workers
-from gateway.ports import Clock, Entropy, PostName, Store, Transaction
+from gateway.ports import Entropy, PostName
 
 _TYPE_BYTES: Final = 48
 """Beginning of a body that holds the type, if that comes first."""
@@ -224,9 +222,6 @@ class Posted:
         raise self.failure
 
 
-_Step = Callable[[Posted], None]
-
-
 class Preparation:
     """Turns posts into candidates, or into the errors that their agency gets."""
 
@@ -235,11 +230,8 @@ class Preparation:
         *,
         pair: Pair,
         schedule: Schedule,
-        store: Store,
         vault: Vault,
-        clock: Clock,
         entropy: Entropy,
-        workers: Workers,
         peer: Callable[[], Announced],
         lists: ReferenceLists,
     ) -> None:
@@ -249,11 +241,8 @@ class Preparation:
         self.lists = lists
         self._pair = pair
         self._schedule = schedule
-        self._store = store
         self._vault = vault
-        self._clock = clock
         self._entropy = entropy
-        self._workers = workers
         self._steps = (self._check_schema, self._check_rules, self._check_agreed, self._make_candidate)
         # Sealed here rather than in the transaction, for which every message of the node waits. What
         # the conversation refuses then was sealed in vain, which is rare. Small messages that came alone
@@ -261,65 +250,46 @@ class Preparation:
         # wait to get it back.
         self._steps_to_send = (*self._steps, self._seal)
 
-    def begin(self, principal: Principal, submissions: Sequence[Submission]) -> list[Posted]:
-        """Return posts that nobody has looked at yet."""
-        now_ms = self._clock.now_ms()
-        return [Posted(principal, post.body, post.key, now_ms=now_ms, strict=False) for post in submissions]
-
     def examine_small(self, posted: Sequence[Posted]) -> None:
-        """Examine small posts as far as they come without the database, right here.
+        """Examine small posts that came alone, without sealing them; see `examine`."""
+        self.examine(posted, sealing=False)
 
-        Those that need it stay without candidate and without failure, for `prepare`.
+    def examine(self, posted: Sequence[Posted], *, sealing: bool) -> None:
+        """Take posts as far as they come without the database; with ``sealing``, seal them as well.
+
+        Those that need another message first stay without candidate and without failure.
         """
-        self._examine(posted, self._steps)
-
-    async def prepare(self, posted: Sequence[Posted]) -> list[Candidate | GatewayError]:
-        """Return a candidate or an error for each post, in order."""
-        new = [item for item in posted if item.is_new]
-        if new:
-            await self._workers.compute(self._examine, new, self._steps_to_send)
-        for item in posted:
-            if item.parent_id is not None and item.failure is None and item.candidate is None:
-                await self._complete_from_parent(item, item.parent_id, self._steps_to_send)
-        return [item.result() for item in posted]
-
-    async def examine(self, principal: Principal, body: bytes, *, strict: bool) -> Candidate:
-        """Return the candidate that a body gives; with ``strict``, complete nothing.
-
-        Raises:
-            RejectedError: What an agency would be answered.
-        """
-        item = Posted(principal, body, None, now_ms=self._clock.now_ms(), strict=strict)
-        await self._workers.compute(self._examine, [item], self._steps)
-        if item.parent_id is not None and item.failure is None:
-            await self._complete_from_parent(item, item.parent_id, self._steps)
-        result = item.result()
-        if isinstance(result, GatewayError):
-            raise result
-        return result
-
-    def _examine(self, posted: Sequence[Posted], steps: Sequence[_Step]) -> None:
-        """Take posts as far as they come without the database."""
         # Those of a type one after the other, as far as their first bytes show it: its schema
         # and rules stay in the processor's cache, which halves what validation costs.
         ordered = sorted(posted, key=lambda item: item.body[:_TYPE_BYTES])
         run_steps(ordered, (_digest, _parse, _check_sender, _find_parent))
-        run_steps([item for item in ordered if item.failure is None and item.parent_id is None], steps)
+        whole = [item for item in ordered if item.failure is None and item.parent_id is None]
+        run_steps(whole, self._steps_to_send if sealing else self._steps)
 
-    async def _complete_from_parent(self, item: Posted, parent_id: bytes, steps: Sequence[_Step]) -> None:
-        """Complete a reply draft from the message that it answers."""
+    def complete_from(
+        self,
+        item: Posted,
+        parent: StoredMessage | None,
+        content: dict[str, Any] | None,
+        *,
+        now_ms: int,
+        sealing: bool,
+    ) -> None:
+        """Take a reply draft further, whose parent is known now.
 
-        def find(tx: Transaction) -> tuple[StoredMessage | None, dict[str, Any] | None]:
-            memory = ThreadMemory(tx, open_content=self._vault.document)
-            return memory.find(parent_id), memory.content(parent_id)
-
-        parent, content = await self._store.read(find)
+        Args:
+            item: The draft.
+            parent: The message that it answers, or None if there is none.
+            content: What that one says, unless it was erased.
+            now_ms: Clock of this node, UTC milliseconds.
+            sealing: Whether to seal it as well.
+        """
         if parent is None:
             item.failure = RefusedError((violation("RF-OPEN", "/header/conversation/in_reply_to"),))
             return
         item.parent = (parent, content)
-        item.now_ms = self._clock.now_ms()
-        run_steps([item], steps)
+        item.now_ms = now_ms
+        run_steps([item], self._steps_to_send if sealing else self._steps)
 
     # --- the steps of one post, each raising what its agency is answered -----------------
 
@@ -330,7 +300,7 @@ class Preparation:
             item.violations = departures(item.document, catalogue=item.catalogue)
             # What its schema accepts is no draft: its agency hears of every rule that it breaks, as
             # from the check without a node, also where the node could have filled something in.
-            if item.strict or not departs_from_schema(item.violations):
+            if item.strict or not item.violations or not departs_from_schema(item.violations):
                 return
         self._complete(item)
 

@@ -53,14 +53,16 @@ class Reception:
         """
         memory = ThreadMemory(tx, open_content=self._vault.document)
         opened = [message for message in messages if isinstance(message, Opened)]
+        ids = [message.message_id for message in messages]
+        named = [message_id for message_id in ids if message_id is not None]
         memory.fetch(
-            message_ids=[message.message_id for message in opened],
+            message_ids=named,
             answered=[m.derived.in_reply_to for m in opened if m.derived.in_reply_to is not None],
             conversations=[message.derived.header.conversation_id for message in opened],
             subjects=[subject for message in opened for subject in message.derived.subjects],
         )
-        ids = [message.message_id for message in messages]
-        known = tx.inbox.known([item for item in ids if item is not None])
+        known = tx.inbox.refused(named)
+        known.update(filter(memory.holds, named))
         again = self._arrived_again(tx, opened, known)
         rows: list[NewMessage] = []
         exceptions: list[ReceiptException] = []

@@ -98,6 +98,8 @@ def _apply(tx: Transaction, origin: str, place: int, entry: Entry | None, at_ms:
 def placed(entry: CollectedEntry) -> list[Collection]:
     """Return the collections of an entry with the places of the messages."""
     base = base_of(entry.origin)
+    if base == 0:
+        return list(entry.collections)
     return [replace(item, index=base + item.index) for item in entry.collections]
 
 

@@ -52,6 +52,7 @@ class Node(Parts):
         failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._crew.run(), name="crew")
                 tasks.create_task(self._admission.run(), name="admission")
                 tasks.create_task(self._watch(), name="watch")
                 tasks.create_task(self._exchange(), name="exchange")

@@ -17,39 +17,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Final
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES, Bundle
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import sign_checkpoint
 from gateway.core.digest import digest_of
-from gateway.core.entries import (
-    MAX_COLLECTIONS,
-    MAX_EXCEPTIONS,
-    AnchorEntry,
-    CollectedEntry,
-    Collection,
-    IncidentEntry,
-    IncidentKind,
-    KemKeyEntry,
-    Kind,
-    MessageEntry,
-    ReceiptEntry,
-    VoidEntry,
-    encode_entry,
-    kind_of,
-)
+from gateway.core.entries import KemKeyEntry, Kind, MessageEntry, encode_entry, kind_of
 from gateway.core.envelope import SUITE
-from gateway.core.generation import base_of, index_of, located
+from gateway.core.generation import base_of
 from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
-from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Schedule
 from gateway.core.signature import HybridSigner
 from gateway.core.states import Precedence, State
 from gateway.node.announcements import Announcements
+from gateway.node.answers import Answers
 from gateway.node.audit_log import AuditLog
-from gateway.node.log_writer import LogHashes, ensure_log, extend_log, note_time_s, put_controls
+from gateway.node.log_writer import ensure_log, extend_log, note_time_s, put_controls
 from gateway.node.pair import Pair
 from gateway.node.signing_keys import SigningKeys
 from gateway.node.vault import Vault
@@ -60,7 +44,6 @@ from gateway.ports import (
     HighWater,
     Keyring,
     LogKind,
-    ReceiptDue,
     SentBundle,
     Step,
     Store,
@@ -72,17 +55,8 @@ from gateway.ports import (
 MAX_MESSAGE_BYTES: Final = 12 * 1024 * 1024
 """Ciphertext bytes in one bundle: 16 MiB less the entries, the box and the note."""
 
-MAX_ANSWERS: Final = 128
-"""Receipts, voids and erasures each in one bundle, so that answers never crowd out messages."""
-
-MAX_COLLECTED: Final = 16 * MAX_COLLECTIONS
-"""Collections in one bundle."""
-
 URGENT_BUNDLE: Final = 16
 """Messages that a bundle is closed at if something urgent waits, unless more are urgent."""
-
-ANCHOR_EVERY: Final = 64
-"""Entries by which another log has grown before it is anchored again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +124,7 @@ class Sequencer:
         self._announcements = Announcements(
             origin=self._origin, schedule=schedule, keyring=keyring, audit=audit, clock=clock
         )
+        self._answers = Answers(pair=pair, audit=audit)
         self._keys = SigningKeys(origin=self._origin, keyring=keyring)
         self._last_note_s = 0
         self._peer_key: PeerKey | None = None
@@ -282,17 +257,8 @@ class Sequencer:
         now_ms = self._clock.now_ms()
         head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
         entries = list(pending)
-        voids = tx.outbox.take_voids(limit=MAX_ANSWERS)
-        entries += [
-            encode_entry(VoidEntry(conversation_id=conversation, agency=agency, numbers=(seq,)))
-            for conversation, agency, seq in voids
-        ]
-        erasures = tx.removal.due_entries(limit=MAX_ANSWERS)
-        entries += self._erasures(tx, erasures, head.size + len(entries))
-        receipts = tx.inbox.due_receipts(limit=MAX_ANSWERS)
-        entries += self._receipts(tx, receipts, head.size + len(entries))
-        collections = tx.inbox.due_collections(limit=MAX_COLLECTED)
-        entries += self._collections(tx, collections, head.size + len(entries))
+        answers, answers_left = self._answers.take(tx, head.size + len(entries))
+        entries += answers
         # Besides two anchors, a key statement may have to join it before it is signed.
         room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 3)
         waiting: Sequence[Waiting] = ()
@@ -302,7 +268,8 @@ class Sequencer:
         if not entries and not waiting:
             return None
         # Anchors ride along with bundles that are sent anyway.
-        entries += self._anchors(tx)
+        entries += self._answers.anchors(tx)
+        put_controls(tx, self._origin, head.size, entries)
         box: bytes | None = None
         if waiting and peer_key is not None:
             first = head.size + len(entries)
@@ -311,7 +278,6 @@ class Sequencer:
             tx.outbox.mark_sent(
                 [(item.number, self._base + first + slot) for slot, item in enumerate(waiting)], at_ms=now_ms
             )
-        put_controls(tx, self._origin, head.size, entries)
         grown = extend_log(tx, head, entries)
         stored = SentBundle(
             start=self._base + head.size,
@@ -333,17 +299,12 @@ class Sequencer:
             note=b"",
         )
         left = tx.outbox.count(State.ACCEPTED)
-        is_full = len(collections) == MAX_COLLECTED or MAX_ANSWERS in (
-            len(voids),
-            len(erasures),
-            len(receipts),
-        )
         shipment = Shipment(
             bundle=bundle,
             messages=len(waiting),
             sequenced_ms=now_ms,
             waiting=left,
-            more=is_full or left > 0,
+            more=answers_left or left > 0,
         )
         return stored, shipment
 
@@ -360,6 +321,8 @@ class Sequencer:
         )
         box = seal_box(keys, public_key=peer.public_key, binding=binding)
         box_digest = digest_of(box)
+        # Step after step, not message after message: see `gateway.node.steps`.
+        digests = [digest_of(item.ciphertext) for item in waiting]
         entries = [
             encode_entry(
                 MessageEntry(
@@ -368,79 +331,13 @@ class Sequencer:
                     bundle_id=bundle_id,
                     slot=slot,
                     box_digest=box_digest,
-                    ciphertext_digest=digest_of(item.ciphertext),
+                    ciphertext_digest=digest,
                     ciphertext_bytes=len(item.ciphertext),
                 )
             )
-            for slot, item in enumerate(waiting)
+            for slot, (item, digest) in enumerate(zip(waiting, digests, strict=True))
         ]
         return box, entries
-
-    def _erasures(self, tx: Transaction, due: Sequence[tuple[int, bool, int]], first: int) -> list[bytes]:
-        """Return incident entries for erasures that the other nation could not foresee.
-
-        Each names the log of the message and its state right behind the message's entry.
-        """
-        tx.removal.entries_logged([number for number, _, _ in due], log_index=self._base + first)
-        entries: list[bytes] = []
-        for _, outgoing, place in due:
-            own, peers = self._pair.first_exchange_origin, self._pair.first_peer_origin
-            origin, index = located(own if outgoing else peers, place)
-            root = edge_at(index + 1, reader=LogHashes(tx.logs, origin)).root()
-            entries.append(
-                encode_entry(
-                    IncidentEntry(incident=IncidentKind.ERASED, origin=origin, size=index + 1, root=root)
-                )
-            )
-        return entries
-
-    def _receipts(self, tx: Transaction, due: Sequence[ReceiptDue], first: int) -> list[bytes]:
-        """Return receipt entries for what is due; neighbouring ranges share one."""
-        entries: list[bytes] = []
-        for run in _runs(due):
-            at = self._base + first + len(entries)
-            tx.inbox.receipts_logged([item.start for item in run], log_index=at)
-            last = run[-1]
-            entries.append(
-                encode_entry(
-                    ReceiptEntry(
-                        origin=self._pair.peer_origin,
-                        start=index_of(run[0].start),
-                        count=last.start + last.count - run[0].start,
-                        root=last.root,
-                        decided_ms=last.decided_ms,
-                        exceptions=tuple(e for item in run for e in item.exceptions),
-                    )
-                )
-            )
-        return entries
-
-    def _collections(self, tx: Transaction, due: Sequence[Collection], first: int) -> list[bytes]:
-        entries: list[bytes] = []
-        # In order of their places, so those of an earlier generation stand together.
-        for origin, group in groupby(
-            due, key=lambda item: located(self._pair.first_peer_origin, item.index)[0]
-        ):
-            of_log = list(group)
-            for at in range(0, len(of_log), MAX_COLLECTIONS):
-                chunk = of_log[at : at + MAX_COLLECTIONS]
-                tx.inbox.collections_logged(chunk, log_index=self._base + first + len(entries))
-                said = tuple(replace(item, index=index_of(item.index)) for item in chunk)
-                entries.append(encode_entry(CollectedEntry(origin=origin, collections=said)))
-        return entries
-
-    def _anchors(self, tx: Transaction) -> list[bytes]:
-        """Return anchors of the peer's log and of the audit log, as far as they have grown."""
-        entries: list[bytes] = []
-        for origin in (self._pair.peer_origin, self._audit.origin):
-            head = tx.logs.head(origin)
-            key = f"anchored:{origin}"
-            anchored = int(tx.facts.get(key) or 0)
-            if head is not None and head.size - anchored >= ANCHOR_EVERY:
-                tx.facts.put(key, str(head.size))
-                anchor = AnchorEntry(origin=origin, size=head.size, root=head.edge.root())
-                entries.append(encode_entry(anchor))
-        return entries
 
     def _first_unsigned(self, tx: Transaction) -> SentBundle | None:
         head = tx.logs.head(self._origin)
@@ -503,19 +400,3 @@ def _take(tx: Transaction, room: int, *, urgent: bool) -> Sequence[Waiting]:
         return few
     many = tx.outbox.waiting(limit=room, max_bytes=MAX_MESSAGE_BYTES)
     return [item for item in many if item.rank <= Precedence.IMMEDIATE]
-
-
-def _runs(due: Sequence[ReceiptDue]) -> list[list[ReceiptDue]]:
-    """Return neighbouring ranges together, as far as one entry can hold their exceptions."""
-    runs: list[list[ReceiptDue]] = []
-    exceptions = 0
-    for item in due:
-        last = runs[-1][-1] if runs else None
-        adjoins = last is not None and last.start + last.count == item.start
-        if adjoins and exceptions + len(item.exceptions) <= MAX_EXCEPTIONS:
-            runs[-1].append(item)
-            exceptions += len(item.exceptions)
-        else:
-            runs.append([item])
-            exceptions = len(item.exceptions)
-    return runs

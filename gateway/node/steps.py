@@ -46,29 +46,26 @@ def run_steps(
     """Take messages through all steps. One that fails keeps the error and goes no further.
 
     Args:
-        items: The messages; each is changed by the steps.
+        items: The messages, none of which has failed; each is changed by the steps.
         steps: What is done with each message, in this order.
         passing: Errors of the caller's own that steps raise on purpose, besides those of the project.
             Any other is a defect of the step and becomes `UnexaminedError`.
         size: Messages that each step takes in a row.
     """
     on_purpose: tuple[type[Exception], ...] = (GatewayError, *passing)
-
-    def passes(step: Callable[[W], None], item: W) -> bool:
-        try:
-            step(item)
-        except on_purpose as error:
-            item.failure = error
-        except Exception as error:  # noqa: BLE001 - a defect is whatever nobody thought of
-            item.failure = unexamined(item.named, error)
-        else:
-            return True
-        return False
-
     for start in range(0, len(items), size):
         left: Sequence[W] = items[start : start + size]
         for step in steps:
-            left = [item for item in left if passes(step, item)]
+            failed = False
+            for item in left:
+                try:
+                    step(item)
+                except on_purpose as error:
+                    item.failure, failed = error, True
+                except Exception as error:  # noqa: BLE001 - a defect is whatever nobody thought of
+                    item.failure, failed = unexamined(item.named, error), True
+            if failed:
+                left = [item for item in left if item.failure is None]
 
 
 def given(value: T | None) -> T:

@@ -75,6 +75,10 @@ class ThreadMemory:
         for subject in wanted:
             self._effects[subject] = applied_effects(found.get(subject, ()))
 
+    def holds(self, message_id: bytes) -> bool:
+        """Return whether the database holds a message, in either direction."""
+        return isinstance(self._row(message_id), MessageRow)
+
     def add(self, message: NewMessage) -> None:
         """Let the following messages of the group see this one."""
         self._rows[message.message_id] = message

@@ -8,12 +8,14 @@ Spec: docs/spec/content.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import orjson
 
 from gateway.core.envelope import decode_header
 from gateway.core.sealing import ContentKey, KeyWrap, StorageKey, open_content, seal_content
+from gateway.ports import InboxRow
 
 
 class Vault:
@@ -50,6 +52,27 @@ class Vault:
         """
         key = self.unwrap(wrapped_key, message_id=message_id)
         return open_content(ciphertext, content_key=key, header=header)
+
+    def open_all(self, sealed: Sequence[InboxRow]) -> list[bytes | None]:
+        """Return the message bytes of many, None for what is erased.
+
+        Step after step, not message after message: see `gateway.node.steps`.
+
+        Raises:
+            SealError: As for `open`.
+        """
+        keys = [
+            None
+            if item.wrapped_key is None
+            else self.unwrap(item.wrapped_key, message_id=item.row.message_id)
+            for item in sealed
+        ]
+        return [
+            None
+            if key is None or item.ciphertext is None
+            else open_content(item.ciphertext, content_key=key, header=item.header)
+            for key, item in zip(keys, sealed, strict=True)
+        ]
 
     def document(self, header: bytes, ciphertext: bytes, wrapped_key: bytes) -> dict[str, Any]:
         """Return a stored message as a document.

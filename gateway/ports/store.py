@@ -114,7 +114,7 @@ class Outbox(Protocol):
     """Messages that this node's agencies posted, and the bundles they travel in."""
 
     def insert(self, messages: Sequence[NewMessage]) -> None:
-        """Store accepted messages with content and addressees, in this order."""
+        """Store accepted messages with their content, in this order."""
         ...
 
     def raise_rank(self, conversation_id: bytes, rank: int) -> None:
@@ -277,8 +277,8 @@ class Inbox(Protocol):
         """Store received messages with content and addressees, in this order."""
         ...
 
-    def known(self, message_ids: Iterable[bytes]) -> set[bytes]:
-        """Return which ids this node already holds, in either direction, or has refused."""
+    def refused(self, message_ids: Iterable[bytes]) -> set[bytes]:
+        """Return which of these ids are of messages that were refused for good."""
         ...
 
     def listing(self, agency: str, *, after: tuple[int, int], limit: int, collected: bool) -> list[InboxRow]:
@@ -311,11 +311,19 @@ class Inbox(Protocol):
         ...
 
     def collections_logged(self, collections: Sequence[Collection], *, log_index: int) -> None:
-        """Record that these are in the exchange log now."""
+        """Record that these are in the exchange log now.
+
+        Args:
+            collections: What `due_collections` returned in this transaction, or neighbours among it.
+            log_index: Index of the entry that names them.
+
+        Raises:
+            StoreError: Others are due between the first and the last of them.
+        """
         ...
 
     def put_refused(self, message_ids: Sequence[bytes]) -> None:
-        """Remember ids of messages that were refused for good, so that `known` reports them."""
+        """Remember ids of messages that were refused for good, so that `refused` reports them."""
         ...
 
     def put_receipt_due(self, receipt: ReceiptDue) -> None:

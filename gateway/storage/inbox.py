@@ -15,6 +15,7 @@ from gateway.core.encoding import decode, encode
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.merkle import Hash
 from gateway.core.states import State
+from gateway.errors import StoreError
 from gateway.ports import InboxRow, NewMessage, ReceiptDue
 from gateway.storage.engine import keep_first, replace_row
 from gateway.storage.frames import header_of
@@ -48,24 +49,25 @@ _m: Final = messages.c
 _i: Final = inbox.c
 
 _INSERT: Final = Statement(sa.insert(inbox), row=("agency", "number", "rank", "entry_index"))
-_KNOWN: Final = ListStatement(lambda items: sa.select(_m.message_id).where(_m.message_id.in_(items)))
 _REFUSED: Final = ListStatement(
     lambda items: sa.select(refusals.c.message_id).where(refusals.c.message_id.in_(items))
 )
 _REFUSE: Final = Statement(keep_first(refusals), row=("message_id",))
 
-_ROWS: Final = sa.select(
-    *MESSAGE, frames.c.frame, _m.header, _i.collected_ms, contents.c.ciphertext, contents.c.wrapped_key
-).select_from(
-    with_frames(
-        inbox.join(messages, _m.number == _i.number).outerjoin(contents, contents.c.number == _i.number)
+
+def _rows(collected_ms: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    return sa.select(
+        *MESSAGE, frames.c.frame, _m.header, collected_ms, contents.c.ciphertext, contents.c.wrapped_key
+    ).select_from(
+        with_frames(
+            inbox.join(messages, _m.number == _i.number).outerjoin(contents, contents.c.number == _i.number)
+        )
     )
-)
 
 
-def _listing(condition: sa.ColumnElement[bool]) -> Statement:
+def _listing(rows: sa.Select[Any], condition: sa.ColumnElement[bool]) -> Statement:
     return Statement(
-        _ROWS.where(
+        rows.where(
             _i.agency == _bind("by"),
             condition,
             sa.tuple_(_i.rank, _i.number) > sa.tuple_(_bind("rank"), _bind("number")),
@@ -75,10 +77,13 @@ def _listing(condition: sa.ColumnElement[bool]) -> Statement:
     )
 
 
-_OPEN: Final = _listing(_i.collected_ms.is_(None))
-_COLLECTED: Final = _listing(_i.collected_ms.is_not(None))
+# The index says everything of the inbox that is asked here: its rows are not looked at.
+_OPEN: Final = _listing(_rows(sa.null()), _i.collected_ms.is_(None))
+_COLLECTED: Final = _listing(_rows(_i.collected_ms), _i.collected_ms.is_not(None))
 _FIND: Final = Statement(
-    _ROWS.where(_i.agency == _bind("by"), _m.message_id == _bind("id"), _m.outgoing.is_(False))
+    _rows(_i.collected_ms).where(
+        _i.agency == _bind("by"), _m.message_id == _bind("id"), _m.outgoing.is_(False)
+    )
 )
 _RECEIPT_OF: Final = Statement(
     sa.select(receipts.c.start, receipts.c.entries, receipts.c.decided_ms, receipts.c.log_index)
@@ -122,11 +127,15 @@ _DUE: Final = Statement(
     .limit(_bind("most", type_=Big))
 )
 _LOGGED: Final = Statement(
+    # One statement for all between the first and the last: a step each would hand the interpreter
+    # lock back and forth once an acknowledgement.
     sa.update(inbox)
-    # The condition of the smaller index is left out: with it SQLite walks the agency's rows.
-    .where(_i.entry_index == _bind("entry"), _i.agency == _bind("by"))
-    .values(logged_index=_bind("at")),
-    row=("at", "entry", "by"),
+    .where(
+        COLLECTION_DUE,
+        sa.tuple_(_i.entry_index, _i.agency) >= sa.tuple_(_bind("first", type_=Big), _bind("first_by")),
+        sa.tuple_(_i.entry_index, _i.agency) <= sa.tuple_(_bind("last", type_=Big), _bind("last_by")),
+    )
+    .values(logged_index=_bind("at", type_=Big))
 )
 
 _PUT_RECEIPT: Final = Statement(replace_row(receipts), row=[column.name for column in receipts.columns])
@@ -207,10 +216,9 @@ class SqlInbox:
         if self._session.first(_ANY_EARLY) is not None:
             self._apply_early([m.log_index for m in messages if m.log_index is not None])
 
-    def known(self, message_ids: Iterable[bytes]) -> set[bytes]:
-        """Return which ids this node already holds, in either direction, or has refused."""
-        wanted = list(message_ids)
-        return {row[0] for statement in (_KNOWN, _REFUSED) for row in self._session.listed(statement, wanted)}
+    def refused(self, message_ids: Iterable[bytes]) -> set[bytes]:
+        """Return which of these ids are of messages that were refused for good."""
+        return {row[0] for row in self._session.listed(_REFUSED, message_ids)}
 
     def listing(self, agency: str, *, after: tuple[int, int], limit: int, collected: bool) -> list[InboxRow]:
         """Return messages for an agency by (rank, number) greater than ``after``.
@@ -278,11 +286,32 @@ class SqlInbox:
         ]
 
     def collections_logged(self, collections: Sequence[Collection], *, log_index: int) -> None:
-        """Record that these are in the exchange log now."""
-        self._session.many(_LOGGED, [(log_index, item.index, item.agency) for item in collections])
+        """Record that these are in the exchange log now.
+
+        Args:
+            collections: What `due_collections` returned in this transaction, or neighbours among it.
+            log_index: Index of the entry that names them.
+
+        Raises:
+            StoreError: Others are due between the first and the last of them.
+        """
+        if not collections:
+            return
+        first, last = collections[0], collections[-1]
+        logged = self._session.change(
+            _LOGGED,
+            first=first.index,
+            first_by=first.agency,
+            last=last.index,
+            last_by=last.agency,
+            at=log_index,
+        )
+        if logged != len(collections):
+            msg = "the acknowledgements that an entry names are not those that are due"
+            raise StoreError(msg)
 
     def put_refused(self, message_ids: Sequence[bytes]) -> None:
-        """Remember ids of messages that were refused for good, so that `known` reports them."""
+        """Remember ids of messages that were refused for good, so that `refused` reports them."""
         self._session.many(_REFUSE, [(message_id,) for message_id in message_ids])
 
     def put_receipt_due(self, receipt: ReceiptDue) -> None:

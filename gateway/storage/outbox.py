@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from gateway.core.entries import Collection, ReceiptException
 from gateway.core.merkle import Hash
@@ -36,17 +36,20 @@ class SqlOutbox:
         self._session = session
 
     def insert(self, messages: Sequence[NewMessage]) -> None:
-        """Store accepted messages with content and addressees, in this order."""
+        """Store accepted messages with their content, in this order."""
         first = insert_messages(self._session, messages)
-        self._session.many(
-            sql.INSERT_ADDRESSEE,
-            [
-                (number, position, agency)
-                for number, message in enumerate(messages, first)
-                for position, agency in enumerate(dict.fromkeys(message.to_agencies))
-            ],
-        )
         self._session.move(None, State.ACCEPTED, len(messages))
+        for number, message in enumerate(messages, first):
+            self._session.recent.put(
+                Waiting(
+                    number=number,
+                    message_id=message.message_id,
+                    header=message.header,
+                    rank=message.rank,
+                    ciphertext=message.ciphertext,
+                    wrapped_key=message.wrapped_key,
+                )
+            )
 
     def raise_rank(self, conversation_id: bytes, rank: int) -> None:
         """Let waiting predecessors in one conversation inherit a precedence."""
@@ -59,31 +62,34 @@ class SqlOutbox:
         first: however large the waiting messages are, no more than ``max_bytes`` (or one
         message) is in memory.
         """
+        find = self._session.recent.find
+        order: list[tuple[int, int, Waiting | None]] = [
+            (number, rank, find(number)) for number, rank in self._session.all(sql.WAITING, most=limit)
+        ]
+        unread = {
+            row[HEADER_WIDTH]: row
+            for row in self._session.listed(
+                sql.HEADERS, [number for number, _, kept in order if kept is None]
+            )
+        }
         total = 0
-        chosen: list[tuple[bytes, int, int, Row]] = []
-        for row in self._session.all(sql.WAITING, most=limit):
-            number, rank, length = row[HEADER_WIDTH:]
-            total += length or 0
+        chosen: list[tuple[int, int, Waiting | None]] = []
+        for number, rank, kept in order:
+            total += (unread[number][-1] or 0) if kept is None else len(kept.ciphertext)
             if chosen and total > max_bytes:
                 break
-            header = row[:HEADER_WIDTH]
-            chosen.append((header_from(header), number, rank, header))
+            chosen.append((number, rank, kept))
         sealed = {
             number: (ciphertext, wrapped_key)
             for number, ciphertext, wrapped_key in self._session.listed(
-                sql.CONTENTS, [number for _, number, _, _ in chosen]
+                sql.CONTENTS, [number for number, _, kept in chosen if kept is None]
             )
         }
         return [
-            Waiting(
-                number=number,
-                message_id=message_id,
-                header=header,
-                rank=rank,
-                ciphertext=sealed.get(number, _ERASED)[0],
-                wrapped_key=sealed.get(number, _ERASED)[1],
-            )
-            for header, number, rank, (_, _, message_id, *_) in chosen
+            _ranked(kept, rank)
+            if kept is not None
+            else _read(number, rank, unread[number], sealed.get(number, _ERASED))
+            for number, rank, kept in chosen
         ]
 
     def most_urgent(self) -> int | None:
@@ -110,6 +116,7 @@ class SqlOutbox:
             msg = "a message that was to be sent is not waiting any more"
             raise StoreError(msg)
         self._session.move(State.ACCEPTED, State.SENT, len(sent))
+        self._session.recent.drop([number for number, _ in sent])
 
     def put_bundle(self, bundle: SentBundle) -> None:
         """Store the run of entries that was just appended."""
@@ -257,19 +264,33 @@ class SqlOutbox:
 
     def collected(self, collections: Sequence[Collection], *, log_index: int) -> None:
         """Record that addressees acknowledged; *collected* once all of them have."""
-        numbers: dict[int, int] = dict(
-            self._session.listed(sql.NUMBERS_AT, [item.index for item in collections])
-        )
-        self._session.many(
-            sql.COLLECT,
-            [
-                (item.at_ms, log_index, numbers[item.index], item.agency)
-                for item in collections
-                if item.index in numbers
-            ],
-        )
+        addressed: dict[int, tuple[int, int, list[str]]] = {
+            index: (number, state, to_agencies.split(" "))
+            for index, number, state, to_agencies in self._session.listed(
+                sql.ADDRESSED_AT, [item.index for item in collections]
+            )
+        }
+        new: list[Row] = []
+        open_: dict[int, tuple[int, int]] = {}
+        for item in collections:
+            number, state, to_agencies = addressed.get(item.index, _NOBODY)
+            if item.agency in to_agencies:
+                new.append((number, item.agency, item.at_ms, log_index))
+                open_[number] = (state, len(set(to_agencies)))
+        self._session.many(sql.COLLECT, new)
+        self._complete(open_)
+
+    def _complete(self, open_: dict[int, tuple[int, int]]) -> None:
+        """Let messages, with state and number of addressees, be *collected* if all of these have them."""
+        shared = [number for number, (_, addressees) in open_.items() if addressees > 1]
+        collected: dict[int, int] = dict(self._session.listed(sql.COLLECTED_BY, shared))
         for source, statement in sql.COMPLETE.items():
-            moved = self._session.change_listed(statement, numbers.values())
+            whole = [
+                number
+                for number, (state, addressees) in open_.items()
+                if state == source and collected.get(number, 1) == addressees
+            ]
+            moved = self._session.change_listed(statement, whole)
             self._session.move(source, State.COLLECTED, moved)
 
     def has_expired(self, now_ms: int) -> bool:
@@ -307,9 +328,13 @@ class SqlOutbox:
 
     def addressees(self, message_id: bytes) -> list[CollectionRow]:
         """Return the addressees of a message in the order of the message."""
+        rows = self._session.all(sql.ADDRESSEES, id=message_id)
+        collected = {agency: (collected_ms, log_index) for _, agency, collected_ms, log_index in rows}
         return [
             CollectionRow(agency=agency, collected_ms=collected_ms, log_index=log_index)
-            for agency, collected_ms, log_index in self._session.all(sql.ADDRESSEES, id=message_id)
+            for to_agencies, *_ in rows[:1]
+            for agency in dict.fromkeys(to_agencies.split(" "))
+            for collected_ms, log_index in (collected.get(agency, _NEVER),)
         ]
 
     def recovered(self, messages: Sequence[tuple[int, bytes]], *, at_ms: int) -> None:
@@ -348,14 +373,35 @@ class SqlOutbox:
         return found
 
     def _end(self, rows: list[MessageRow], target: State, at_ms: int | None) -> list[MessageRow]:
-        moved = self._session.change_listed(sql.END, [row.number for row in rows], to=int(target), at=at_ms)
+        numbers = [row.number for row in rows]
+        moved = self._session.change_listed(sql.END, numbers, to=int(target), at=at_ms)
         self._session.move(State.ACCEPTED, target, moved)
         if rows:
-            undo_effects(self._session, [row.number for row in rows])
+            undo_effects(self._session, numbers)
+            self._session.recent.drop(numbers)
         return [replace(row, state=target, decided_ms=at_ms) for row in rows]
 
 
 _ERASED: Final[tuple[None, None]] = (None, None)
+_NEVER: Final[tuple[None, None]] = (None, None)
+_NOBODY: Final[tuple[int, int, list[str]]] = (0, 0, [])
+
+
+def _ranked(message: Waiting, rank: int) -> Waiting:
+    """Return a message as it waits now: a later one may have given it its own precedence."""
+    return message if message.rank == rank else replace(message, rank=rank)
+
+
+def _read(number: int, rank: int, header: Row, sealed: tuple[Any, Any]) -> Waiting:
+    ciphertext, wrapped_key = sealed
+    return Waiting(
+        number=number,
+        message_id=header[2],
+        header=header_from(header[:HEADER_WIDTH]),
+        rank=rank,
+        ciphertext=ciphertext,
+        wrapped_key=wrapped_key,
+    )
 
 
 def _after(source: State, code: int, sendings: int) -> tuple[State, State | None]:

@@ -16,8 +16,8 @@ from gateway.storage.rows import HEADER, MESSAGE, with_frames
 from gateway.storage.statements import ListStatement, Statement
 from gateway.storage.tables import (
     Big,
-    addressees,
     bundles,
+    collections,
     contents,
     erasures,
     messages,
@@ -38,7 +38,6 @@ def _literal(state: State) -> sa.ColumnElement[Any]:
 
 # --- waiting -------------------------------------------------------------------------
 
-INSERT_ADDRESSEE: Final = Statement(sa.insert(addressees), row=("number", "position", "agency"))
 RAISE: Final = Statement(
     sa.update(messages)
     .where(
@@ -49,11 +48,18 @@ RAISE: Final = Statement(
     .values(rank=_bind("to"))
 )
 WAITING: Final = Statement(
-    sa.select(*HEADER, _m.number, _m.rank, sa.func.length(contents.c.ciphertext))
-    .select_from(with_frames(messages.outerjoin(contents, contents.c.number == _m.number)))
+    # Of the index alone.
+    sa.select(_m.number, _m.rank)
     .where(_is_accepted)
     .order_by(_m.rank, _m.number)
     .limit(_bind("most", type_=Big))
+)
+HEADERS: Final = ListStatement(
+    lambda items: (
+        sa.select(*HEADER, _m.number, sa.func.length(contents.c.ciphertext))
+        .select_from(with_frames(messages.outerjoin(contents, contents.c.number == _m.number)))
+        .where(_m.number.in_(items))
+    )
 )
 CONTENTS: Final = ListStatement(
     lambda items: sa.select(contents.c.number, contents.c.ciphertext, contents.c.wrapped_key).where(
@@ -87,12 +93,9 @@ LISTING: Final = Statement(
     .limit(_bind("most", type_=Big))
 )
 ADDRESSEES: Final = Statement(
-    sa.select(addressees.c.agency, addressees.c.collected_ms, addressees.c.log_index)
-    .where(
-        addressees.c.number
-        == sa.select(_m.number).where(_m.message_id == _bind("id"), _m.outgoing.is_(True)).scalar_subquery()
-    )
-    .order_by(addressees.c.position)
+    sa.select(_m.to_agencies, collections.c.agency, collections.c.collected_ms, collections.c.log_index)
+    .select_from(messages.outerjoin(collections, collections.c.number == _m.number))
+    .where(_m.message_id == _bind("id"), _m.outgoing.is_(True))
 )
 
 # --- sent ----------------------------------------------------------------------------
@@ -250,33 +253,29 @@ RECEIVED_ERASED: Final = Statement(
 ANSWERED: Final = ListStatement(
     lambda items: sa.update(erasures).where(erasures.c.number.in_(items)).values(unanswered=sa.false())
 )
-NUMBERS_AT: Final = ListStatement(
-    lambda items: sa.select(sent_entries.c.log_index, sent_entries.c.number).where(
-        sent_entries.c.log_index.in_(items), sent_entries.c.number.is_not(None)
+ADDRESSED_AT: Final = ListStatement(
+    lambda items: (
+        sa.select(sent_entries.c.log_index, _m.number, _m.state, _m.to_agencies)
+        .select_from(sent_entries.join(messages, _m.number == sent_entries.c.number))
+        .where(sent_entries.c.log_index.in_(items))
     )
 )
-COLLECT: Final = Statement(
-    sa.update(addressees)
-    .where(
-        addressees.c.number == _bind("message"),
-        addressees.c.agency == _bind("by"),
-        addressees.c.collected_ms.is_(None),
+# An acknowledgement that is repeated leaves the first one as it is.
+COLLECT: Final = Statement(keep_first(collections), row=("number", "agency", "collected_ms", "log_index"))
+COLLECTED_BY: Final = ListStatement(
+    lambda items: (
+        sa.select(collections.c.number, sa.func.count())
+        .where(collections.c.number.in_(items))
+        .group_by(collections.c.number)
     )
-    .values(collected_ms=_bind("at"), log_index=_bind("entry")),
-    row=("at", "entry", "message", "by"),
 )
 
 
 def _complete(source: State) -> ListStatement:
-    open_addressee = (
-        sa.select(addressees.c.number)
-        .where(addressees.c.number == _m.number, addressees.c.collected_ms.is_(None))
-        .exists()
-    )
     return ListStatement(
         lambda items: (
             sa.update(messages)
-            .where(_m.number.in_(items), state_is(_m.state, source), ~open_addressee)
+            .where(_m.number.in_(items), state_is(_m.state, source))
             .values(state=_literal(State.COLLECTED))
         )
     )

@@ -243,6 +243,7 @@ class SqlRemoval:
         if not numbers:
             return
         self._session.change_listed(_DESTROY, numbers)
+        self._session.recent.drop(numbers)
         self._session.change_listed(_FORGET_POST, [row.message_id for row in rows])
         self._session.change_listed(_ERASE, numbers)
         self._session.many(

@@ -20,6 +20,7 @@ from gateway.errors import StoreError
 from gateway.ports import LogHead
 from gateway.storage import tables
 from gateway.storage.engine import Database
+from gateway.storage.recent import Recent
 from gateway.storage.statements import LIST_SIZES, ListStatement, Statement, padded
 
 Row = tuple[Any, ...]
@@ -44,6 +45,7 @@ class Session:
     Attributes:
         broken: The error after which nothing can be trusted any more, or None.
         epoch: Fencing epoch of the lease, for a session that writes.
+        recent: What this session has stored a moment ago and will soon be asked for.
         frame_numbers: Numbers of frames of headers that this session has asked for or given out.
     """
 
@@ -71,6 +73,7 @@ class Session:
         self._marked = False
         self._mark_due = False
         self._log_ids: dict[str, int] = {}
+        self.recent = Recent()
         # Of frames (`gateway.storage.frames`); forgotten with a closure that may have stored them.
         self.frame_numbers: dict[bytes, int] = {}
         # Heads of logs as this transaction has them. Only who writes may remember them: nobody
@@ -313,6 +316,7 @@ class Session:
         """Forget what may just have been undone."""
         self._log_ids.clear()
         self.frame_numbers.clear()
+        self.recent.clear()
         if self._heads is not None:
             self._heads.clear()
 

@@ -8,7 +8,7 @@ Three families:
   `frames` (what the headers of many messages say alike),
   `contents` (ciphertext and wrapped key, so that erasing is one delete and the rows that
   are searched stay small), `sent_entries` (which entry of the own log is which message),
-  `addressees` (of outgoing messages), `inbox` (addressees of incoming ones), `effects` (what
+  `collections` (of outgoing messages), `inbox` (addressees of incoming ones), `effects` (what
   messages did to earlier ones), `open_requests` (of each agency), `bundles`, `shipments` (what is
   on its way), `receipts`, `voids`, `refusals`, `counts`.
 - **Erasure**: `erasures` (one row a message whose content is gone), `endings` (what a
@@ -36,7 +36,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0009"
+SCHEMA_REVISION: Final = "0010"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -179,7 +179,7 @@ messages: Final = sa.Table(
     _column("header", Bytes()),
     _column("type", sa.Text()),
     _column("from_agency", sa.Text()),
-    # Codes with a space between; `addressees` and `inbox` hold them one by one.
+    # Codes with a space between; `inbox` holds them one by one.
     _column("to_agencies", sa.Text()),
     _column("conversation_id", Bytes()),
     _column("seq", Big),
@@ -262,14 +262,15 @@ sent_entries: Final = sa.Table(
     _column("number", Big, _message(), null=True),
 )
 
-addressees: Final = sa.Table(
-    "addressees",
+collections: Final = sa.Table(
+    "collections",
     metadata,
+    # An addressee of an outgoing message has no row before the peer's log says that it has the message.
     _key("number", Big, _message()),
-    _key("position", sa.SmallInteger()),
-    _column("agency", sa.Text()),
-    _column("collected_ms", Big, null=True),
-    _column("log_index", Big, null=True),
+    _key("agency", sa.Text()),
+    _column("collected_ms", Big),
+    # Index of the entry that says so, in the mirror.
+    _column("log_index", Big),
     sqlite_with_rowid=False,
 )
 

@@ -518,6 +518,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Réessayez comme l'indique Retry-After.",
             ),
             _problem(
+                "crew-lost",
+                503,
+                "Lost on the way",
+                "A process of the node ended over this; nothing of it was accepted. Repeat the call with the "
+                "same idempotency key.",
+                "Perdu en chemin",
+                "Un processus du nœud s'est terminé là-dessus ; rien n'en a été accepté. Répétez l'appel "
+                "avec la même clé d'idempotence.",
+            ),
+            _problem(
                 "maintenance",
                 503,
                 "Under maintenance",

@@ -52,6 +52,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--history", type=Path, metavar="FILE", help="append the ratios and medians to FILE, a line a run")
     add("--home", type=Path, metavar="DIR", default=ROOT / "var" / "bench", help="where homes are made")
     add("--unbound", action="store_true", help="let both nodes use all cores, instead of half of them each")
+    add("--crew", type=int, default=0, metavar="N", help="processes of the crew of each node (0)")
     add("--keep", action="store_true", help="leave the homes and logs of the nodes there")
     return parser.parse_args(arguments)
 
@@ -78,6 +79,7 @@ def main(arguments: list[str]) -> int:
         quick=given.quick,
         profile=given.profile,
         bound=not given.unbound,
+        crew=given.crew,
     )
     began = time.monotonic()
 
@@ -98,17 +100,18 @@ def main(arguments: list[str]) -> int:
         rounds=side_by_side(loads["rounds"], apart.get("mixes", {}).get("rounds", [])),
         loads=loads,
         apart=apart,
-        machine=describe(options.folder) | {"bound": options.bound},
+        machine=describe(options.folder) | {"bound": options.bound, "crew": options.crew},
         elapsed_s=time.monotonic() - began,
         quick=options.quick,
     )
-    print_report(report)
-    if options.profile is not None:
-        print("\n".join(["", *share_lines(options.profile)]))
+    # Kept before anything else can go wrong: it was measured for half an hour.
     if given.json is not None:
         given.json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     if given.history is not None:
         append_history(given.history, report)
+    print_report(report)
+    if options.profile is not None:
+        print("\n".join(["", *share_lines(options.profile)]))
     return 0
 
 

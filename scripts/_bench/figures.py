@@ -18,7 +18,16 @@ IDLE_MS: Final = 30
 
 IDLE: Final = ("open-5", "accepted_to_received_ms", "p50")
 
-PROCESSES: Final = ("node_fr", "node_fr_system", "node_us", "node_us_system", "generator", "consumer")
+PROCESSES: Final = (
+    "node_fr",
+    "node_fr_system",
+    "crew_fr",
+    "node_us",
+    "node_us_system",
+    "crew_us",
+    "generator",
+    "consumer",
+)
 OPEN: Final = ("open-5", "open-200", "open-1000", "open-3000-bulk", "open-200-real")
 LOADS: Final = ("bulk", "single", "both", "plain", "real", "refused", *OPEN)
 
@@ -111,6 +120,8 @@ def numbers(report: Mapping[str, Any]) -> list[Line]:
                 unit="us/msg",
             )
             for process in PROCESSES
+            # Nodes have a crew only if that was asked for.
+            if not process.startswith("crew") or deep(medians.get(name) or {}, "cpu_us_per_message", process)
         ]
         lines += _work_lines(name, medians.get(name) or {})
     lines += [

@@ -78,6 +78,8 @@ class Stage:
     def pids(self) -> dict[str, int]:
         """Return the processes of a run by name."""
         pids = {f"node_{nation.lower()}": node.pid for nation, node in self.nodes.by_nation.items()}
+        for nation, node in self.nodes.by_nation.items():
+            pids |= {f"crew_{nation.lower()}_{number}": pid for number, pid in enumerate(node.crew)}
         pids["generator"] = self.generator.pid
         if self.consumer is not None:
             pids["consumer"] = self.consumer.pid

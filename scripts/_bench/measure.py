@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -25,6 +26,9 @@ _INET_DIAG_INFO = 2
 _ESTABLISHED = 1
 _BYTES_ACKED_AT = 120
 _BYTES_RECEIVED_AT = 128
+
+NODES: Final = ("fr", "us")
+"""Nations as they stand in the names of processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +267,11 @@ class CpuCount:
         for name, time in now.items():
             # Syncs and sockets: what no change to the program's own code makes cheaper.
             result[f"{name}_system"] = 1e6 * (time.system - self._before[name].system) / max(messages, 1)
-        result["both_nodes"] = result.get("node_fr", 0.0) + result.get("node_us", 0.0)
+        crews = {
+            nation: [result[name] for name in used if name.startswith(f"crew_{nation}")] for nation in NODES
+        }
+        result |= {f"crew_{nation}": sum(members) for nation, members in crews.items() if members}
+        result["both_nodes"] = sum(result.get(f"{part}_{n}", 0.0) for part in ("node", "crew") for n in NODES)
         result["all"] = sum(1e6 * value / max(messages, 1) for value in used.values())
         result["cores_of_run"] = sum(used.values()) / elapsed
         result["cores_of_others"] = max(others, 0.0) / elapsed

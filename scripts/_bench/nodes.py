@@ -36,6 +36,7 @@ START_S = 60.0
 LAST_LINES = 5
 STOP_S = 60.0
 PORT_BASES = range(20_000, 32_000, 20)
+CREW_SETTING = "ENTENTE_CREW__PROCESSES"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -54,6 +55,7 @@ class NodeProcess:
         log: Path,
         cores: frozenset[int] | None = None,
         namespace: int | None = None,
+        crew: int = 0,
     ) -> None:
         """Describe it; `start` starts it.
 
@@ -64,6 +66,7 @@ class NodeProcess:
             log: File that takes its events.
             cores: Cores that it may run on; None for all.
             namespace: Network namespace that it runs in, an open file; None for this process's own.
+            crew: Processes of its crew.
         """
         self.nation = nation
         self.home = home
@@ -71,6 +74,7 @@ class NodeProcess:
         self.log = log
         self._cores = cores
         self._namespace = namespace
+        self._crew = crew
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -80,6 +84,13 @@ class NodeProcess:
             msg = f"the node {self.nation} is not running"
             raise NodeError(msg)
         return self._process.pid
+
+    @property
+    def crew(self) -> list[int]:
+        """Return the process ids of its crew, as far as it is there."""
+        tasks = Path(f"/proc/{self.pid}/task")
+        found = [(task / "children").read_text(encoding="ascii").split() for task in tasks.iterdir()]
+        return sorted(int(pid) for pids in found for pid in pids)
 
     @property
     def running(self) -> bool:
@@ -106,6 +117,7 @@ class NodeProcess:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env={**os.environ, CREW_SETTING: str(self._crew)},
             start_new_session=True,
             preexec_fn=partial(_prepare, self._namespace),  # noqa: PLW1509 - this process has no threads
         )
@@ -115,8 +127,9 @@ class NodeProcess:
         self._wait("answer", lambda: self.get_agency("/v1/whoami") is not None)
 
     def await_ready(self) -> None:
-        """Wait until it says that it is ready: it has recovered, signs and writes."""
+        """Wait until it says that it is ready: it has recovered, signs and writes, with its whole crew."""
         self._wait("be ready", self._is_ready)
+        self._wait("have its crew", lambda: self.log.read_bytes().count(b'"crew.joined"') >= self._crew)
 
     def stop(self) -> None:
         """Let it finish its work and end; kill it if it does not."""
@@ -171,6 +184,7 @@ class Nodes:
         folder: Path,
         *,
         bound: bool = False,
+        crew: int = 0,
         addresses: Mapping[str, str] | None = None,
         namespaces: Mapping[str, int] | None = None,
     ) -> None:
@@ -179,6 +193,7 @@ class Nodes:
         Args:
             folder: Where homes and logs are.
             bound: Each node gets half of the cores for itself, as if it had a machine of its own.
+            crew: Processes of the crew of each node.
             addresses: Where each nation's peer port listens; on the loopback interface if None.
             namespaces: Network namespace of each node, an open file; this process's own if None.
         """
@@ -198,6 +213,7 @@ class Nodes:
                 folder / f"{nation.lower()}.log",
                 _half(place) if bound else None,
                 (namespaces or {}).get(nation),
+                crew,
             )
             for place, nation in enumerate(NATIONS)
         }

@@ -32,6 +32,7 @@ class Options:
         quick: Whether it is a quick run.
         profile: Folder for profiles of both nodes under each load, or None.
         bound: Whether each node gets half of the cores for itself.
+        crew: Processes of the crew of each node.
     """
 
     folder: Path
@@ -49,6 +50,7 @@ class Options:
     quick: bool = False
     profile: Path | None = None
     bound: bool = False
+    crew: int = 0
 
 
 @contextmanager
@@ -68,7 +70,9 @@ def fresh_nodes(
     options.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="nodes-", dir=options.folder))
     try:
-        yield Nodes(folder, bound=options.bound, addresses=addresses, namespaces=namespaces)
+        yield Nodes(
+            folder, bound=options.bound, crew=options.crew, addresses=addresses, namespaces=namespaces
+        )
     finally:
         if not options.keep:
             shutil.rmtree(folder)

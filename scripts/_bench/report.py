@@ -68,7 +68,8 @@ def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a report."""
     machine = report["machine"]
     shared = "half of them each node" if machine.get("bound") else "shared by both nodes"
-    yield f"{machine['cpu']}, {machine['cores']} cores, {shared}"
+    crew = f", {machine['crew']} more processes each" if machine.get("crew") else ""
+    yield f"{machine['cpu']}, {machine['cores']} cores, {shared}{crew}"
     yield f"Python {machine['python']}; {machine['file_system']}"
     rounds = len(report["rounds"])
     yield from target_table("Targets", targets(report))
@@ -100,7 +101,9 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
         if load is None:
             continue
         others = load["cpu_us_per_message"]["cores_of_others"]
-        rates = [item[name]["received_per_s"] for item in report["rounds"] if name in item]
+        found = [item[name]["received_per_s"] for item in report["rounds"] if name in item]
+        # Of a load that is refused altogether, nothing is received.
+        rates = [rate for rate in found if rate is not None]
         if others > BUSY_CORES:
             yield f"{name}: other processes kept {others:.1f} cores busy; its rate is not this machine's"
         if spread(rates) > 0.2:

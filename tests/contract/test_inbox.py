@@ -168,21 +168,40 @@ async def test_acknowledgements_are_due_until_they_are_logged(store: SqlStore) -
     assert await store.read(lambda tx: tx.inbox.due_collections(limit=10)) == due[2:]
 
 
-async def test_known_ids_are_those_held_in_either_direction_or_refused(store: SqlStore) -> None:
+async def test_an_entry_names_all_acknowledgements_that_are_due_between_its_first_and_its_last(
+    store: SqlStore,
+) -> None:
+    await put(store, *(incoming(n, log_index=10 + n) for n in range(3)))
+    for word in range(3):
+        await ack(store, word, at_ms=60)
+    due = await store.read(lambda tx: tx.inbox.due_collections(limit=10))
+    await store.write(Step.SEQUENCED, lambda tx: tx.inbox.collections_logged([], log_index=3))
+    for wrong in ([due[0], due[2]], [*due[:2], due[1]], [due[2], due[0]]):
+        with pytest.raises(StoreError, match="not those that are due"):
+            await store.write(
+                Step.SEQUENCED,
+                lambda tx, named=wrong: tx.inbox.collections_logged(named, log_index=3),  # type: ignore[misc]
+            )
+    assert await store.read(lambda tx: tx.inbox.due_collections(limit=10)) == due
+    await store.write(Step.SEQUENCED, lambda tx: tx.inbox.collections_logged(due, log_index=3))
+    assert await store.read(lambda tx: tx.inbox.due_collections(limit=10)) == []
+
+
+async def test_what_was_refused_for_good_is_known_however_often_it_was(store: SqlStore) -> None:
     await put(store, incoming("in", log_index=0))
-    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.insert([outgoing("out")]))
     for _ in range(2):
         await store.write(Step.MIRRORED, lambda tx: tx.inbox.put_refused([identifier("refused")]))
-    asked = [identifier(word) for word in ("in", "out", "refused", "other", "in")]
-    assert await store.read(lambda tx: tx.inbox.known(asked)) == set(asked[:3])
-    assert await store.read(lambda tx: tx.inbox.known([])) == set()
+    asked = [identifier(word) for word in ("refused", "in", "other", "refused")]
+    assert await store.read(lambda tx: tx.inbox.refused(asked)) == {identifier("refused")}
+    assert await store.read(lambda tx: tx.inbox.refused([])) == set()
 
 
 @pytest.mark.parametrize("count", [1, 2, 255, 256, 257, 1_000])
 async def test_lists_of_any_length_are_asked_whole(store: SqlStore, count: int) -> None:
     await put(store, *(incoming(n, log_index=n) for n in range(count)))
     asked = [identifier(n) for n in range(count)]
-    assert await store.read(lambda tx: tx.inbox.known(iter([*asked, identifier("x")]))) == set(asked)
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.put_refused(asked))
+    assert await store.read(lambda tx: tx.inbox.refused(iter([*asked, identifier("x")]))) == set(asked)
     assert len(await store.read(lambda tx: tx.threads.rows(asked))) == count
 
 

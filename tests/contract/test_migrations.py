@@ -12,11 +12,11 @@ from alembic.config import Config
 from gateway.core.envelope import Header
 from gateway.core.merkle import Hash
 from gateway.core.states import Precedence
-from gateway.ports import SentBundle, Transaction
+from gateway.ports import CollectionRow, SentBundle, Transaction
 from gateway.storage.engine import Database
 from gateway.storage.schema import MIGRATIONS
 from gateway.storage.store import SqlStore
-from tests.contract.builders import LYON, NEWARK, OWN, identifier
+from tests.contract.builders import BOSTON, LYON, NEWARK, OWN, identifier
 
 RELEASED = "0005"
 DIGEST = bytes(range(48))
@@ -28,7 +28,7 @@ HEADER = Header(
     from_node="fr.gateway.test",
     to_node="us.gateway.test",
     from_agency=LYON,
-    to_agencies=(NEWARK,),
+    to_agencies=(NEWARK, BOSTON),
     type="assist.request/1",
     type_digest=DIGEST,
     precedence=Precedence.ROUTINE,
@@ -54,7 +54,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "header": HEADER.encode(),
             "type": HEADER.type,
             "from_agency": LYON,
-            "to_agencies": NEWARK,
+            "to_agencies": f"{NEWARK} {BOSTON}",
             "conversation_id": ID,
             "seq": 1,
             "purpose": "CUSTOMS_ENFORCEMENT",
@@ -68,6 +68,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "sendings": 1,
             "flags": "",
         }
+    ],
+    "addressees": [
+        {"number": 1, "position": 0, "agency": NEWARK, "collected_ms": None, "log_index": None},
+        {"number": 1, "position": 1, "agency": BOSTON, "collected_ms": 50, "log_index": 9},
     ],
     "contents": [{"number": 1, "ciphertext": b"ciphertext", "wrapped_key": b"key"}],
     "open_requests": [{"number": 1, "agency": LYON, "due_ms": 40, "conversation_id": ID}],
@@ -126,6 +130,10 @@ async def test_what_the_first_release_stored_is_read_by_this_one(empty_url: str)
             _bundle(600, 100, b"box", b"signed"),
         ]
         assert tx.threads.content(ID) == (HEADER.encode(), b"ciphertext", b"key")
+        assert tx.outbox.addressees(ID) == [
+            CollectionRow(agency=NEWARK, collected_ms=None, log_index=None),
+            CollectionRow(agency=BOSTON, collected_ms=50, log_index=9),
+        ]
         (request,) = tx.threads.open_requests(LYON, after=(-1, 0), limit=9)
         assert (request.conversation_id, request.due_ms, request.number) == (ID, 40, 1)
         assert tx.facts.idempotent([(LYON, ID), (LYON, "k"), (LYON, str(UUID(bytes=ID)))]) == {

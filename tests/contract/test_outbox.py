@@ -45,6 +45,10 @@ async def counts(store: SqlStore) -> dict[State, int]:
 
 async def waiting(store: SqlStore, limit: int = 100, max_bytes: int = LIMIT) -> list[bytes]:
     found = await store.read(lambda tx: tx.outbox.waiting(limit=limit, max_bytes=max_bytes))
+    # Whoever writes remembers what it stored, and gets the same.
+    assert found == await store.write(
+        Step.SEQUENCED, lambda tx: tx.outbox.waiting(limit=limit, max_bytes=max_bytes)
+    )
     return [item.message_id for item in found]
 
 
@@ -490,6 +494,35 @@ async def test_a_message_is_collected_once_every_addressee_has_acknowledged(stor
 
 async def test_an_unknown_message_has_no_addressees(store: SqlStore) -> None:
     assert await store.read(lambda tx: tx.outbox.addressees(identifier("m"))) == []
+
+
+async def test_a_collection_of_an_agency_that_is_no_addressee_is_ignored(store: SqlStore) -> None:
+    await sent(store, 1, delivered=False)
+    collection = Collection(index=0, agency=BOSTON, at_ms=5)
+    await store.write(Step.MIRRORED, lambda tx: tx.outbox.collected([collection], log_index=9))
+    assert (await row(store, 0)).state is State.SENT
+
+
+async def test_collections_of_one_entry_complete_what_they_are_the_last_of(store: SqlStore) -> None:
+    await put(store, outgoing("shared", to_agencies=(NEWARK, BOSTON)), outgoing("alone"), outgoing("half"))
+    await put(store, outgoing("early"))
+    await store.write(Step.SEQUENCED, lambda tx: send(tx, 0))
+    await store.write(Step.MIRRORED, lambda tx: receipt(tx, 0, 2))
+    collections = [
+        Collection(index=0, agency=NEWARK, at_ms=5),
+        Collection(index=0, agency=BOSTON, at_ms=6),
+        Collection(index=1, agency=NEWARK, at_ms=7),
+        Collection(index=3, agency=NEWARK, at_ms=8),
+    ]
+    for _ in range(2):
+        await store.write(Step.MIRRORED, lambda tx: tx.outbox.collected(collections, log_index=9))
+    assert [(await row(store, word)).state for word in ("shared", "alone", "half", "early")] == [
+        State.COLLECTED,
+        State.COLLECTED,
+        State.SENT,
+        State.COLLECTED,  # before the receipt: the peer's agency has it
+    ]
+    assert await counts(store) == {State.COLLECTED: 3, State.SENT: 1}
 
 
 # --- looking -------------------------------------------------------------------------

@@ -424,6 +424,22 @@ def test_every_row_is_printed_whether_or_not_it_was_measured() -> None:
     assert sum("not measured" in line for line in lines) == len(found)
 
 
+def test_a_load_that_is_refused_altogether_has_no_rate_to_remark_on() -> None:
+    machine = {"cpu": "c", "cores": 2, "python": "3", "file_system": "ext4", "commit": "x"}
+    refused = {
+        "received_per_s": None,
+        "void": False,
+        "pushed_back": 0,
+        "cpu_us_per_message": {"cores_of_others": 1.0},
+    }
+    rounds = [{"refused": refused, "plain": {**refused, "received_per_s": rate}} for rate in (100.0, 200.0)]
+    report = make_report(rounds=rounds, loads={}, apart={}, machine=machine, elapsed_s=1.0, quick=False)
+    lines = list(report_lines(report))
+    assert any(line.startswith("plain: rounds differ by 67 %") for line in lines)
+    assert any(line.startswith("refused: other processes") for line in lines)
+    assert not any(line.startswith("refused: rounds differ") for line in lines)
+
+
 def test_rounds_of_two_parts_are_put_side_by_side() -> None:
     assert quantiles.side_by_side([{"a": 1}, {"a": 2}], [{"b": 3}]) == [{"a": 1, "b": 3}, {"a": 2}]
     assert quantiles.side_by_side([], [{"b": 3}]) == [{"b": 3}]

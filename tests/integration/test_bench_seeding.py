@@ -60,7 +60,7 @@ WAITING = """
     SELECT type, from_agency, to_agencies, outgoing, seq, purpose, closes, rank, flags, sendings, ground,
         held, in_reply_to IS NULL, reply_by_ms IS NULL, erase_ms IS NULL, sent_ms IS NULL, log_index IS NULL,
         message_id = conversation_id, length(header), length(ciphertext), length(wrapped_key),
-        (SELECT count(*) FROM addressees a WHERE a.number = m.number),
+        (SELECT count(*) FROM collections c WHERE c.number = m.number),
         (SELECT count(*) FROM open_requests r WHERE r.number = m.number),
         (SELECT count(*) FROM effects e WHERE e.number = m.number),
         length(post_digest), (SELECT count(*) FROM idempotency i WHERE i.message_id = m.message_id)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gateway.catalogue import catalogue_folder, read_catalogue
@@ -80,6 +80,17 @@ def test_every_document_has_a_verdict_that_repeats_nothing(document: dict[str, A
         assert violation.pointer.startswith("/")
         assert violation.text("en")
         assert violation.text("fr")
+
+
+@given(damaged())
+def test_the_schema_of_all_types_accepts_what_that_of_the_type_accepts(document: dict[str, Any]) -> None:
+    message_type = CATALOGUE.find(document.get("type"))
+    assume(message_type is not None)
+    assert message_type is not None
+
+    accepted = CATALOGUE.shared.accepts(message_type.id, document)
+
+    assert accepted == message_type.validator.is_valid(document)
 
 
 @given(damaged())

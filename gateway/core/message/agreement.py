@@ -75,7 +75,7 @@ class DraftDefaults:
     subjects_by_role: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Agreement:
     """The agreement as the rules and the completion of drafts read it.
 

@@ -77,6 +77,8 @@ def departures(document: dict[str, Any], *, catalogue: Catalogue) -> tuple[Viola
     message_type = catalogue.find(document.get("type"))
     if message_type is None:
         return (unknown_type(catalogue, document.get("type")),)
+    if catalogue.shared.accepts(message_type.id, document):
+        return ()
     return schema_violations(document, message_type, catalogue.agreement)
 
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 import jsonschema_rs
 import orjson
 
-from gateway.core.message.registry import compile_schema
+from gateway.core.message.compiled import compile_schema
 from gateway.core.message.wording import Wording
 from gateway.errors import OperatorError
 

@@ -24,6 +24,7 @@ import jsonschema_rs
 import orjson
 
 from gateway.core.message.agreement import Agreement, build_agreement
+from gateway.core.message.compiled import DIALECT, SharedSchema, compile_schema
 from gateway.core.message.schema_documents import HEADER_ID, SCHEMA_BASE, bundle, references, resolve
 from gateway.core.message.terms import ReplyDeadline, TypeTerms, build_terms
 from gateway.core.message.wording import Language, Wording
@@ -43,10 +44,8 @@ __all__ = [
 LISTS_FOLDER: Final = "lists/"
 """Holds the reference lists, which warn, age, and belong to no digest."""
 
-_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TYPE_FILE: Final = re.compile(r"([a-z][a-z0-9]*\.[a-z][a-z0-9_]*)/([1-9][0-9]*)\.json")
 _TABLE_FILE: Final = re.compile(r"tables/([a-z0-9_]+)\.json")
-_MASK: Final = "[hidden]"
 
 
 class CatalogueError(OperatorError):
@@ -104,6 +103,7 @@ class Catalogue:
     Attributes:
         types: Types by id, in the order of their ids.
         agreement: The agreement.
+        shared: The schemas of all types, compiled together.
         digest: SHA-384 over the digests of all types, 48 bytes. Two nodes with the same
             digest decide alike on every message.
         files: Content of its files, by path below ``schemas/``.
@@ -111,6 +111,7 @@ class Catalogue:
 
     types: Mapping[str, MessageType]
     agreement: Agreement
+    shared: SharedSchema
     digest: bytes
     files: Mapping[str, bytes]
 
@@ -147,21 +148,6 @@ class Catalogue:
         return found
 
 
-def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    """Return a validator that reads nothing from outside and repeats no value.
-
-    Patterns run on an engine that takes linear time, whatever the text.
-    """
-    return jsonschema_rs.Draft202012Validator(
-        dict(schema),
-        validate_formats=True,
-        ignore_unknown_formats=False,
-        offline=True,
-        mask=_MASK,
-        pattern_options=jsonschema_rs.RegexOptions(),
-    )
-
-
 class _Reader:
     """Reads one set of files; lives for one call of ``Catalogue.from_files``."""
 
@@ -176,8 +162,8 @@ class _Reader:
         for path, document in self._parsed.items():
             if "$id" not in document:
                 continue
-            if document["$id"] != SCHEMA_BASE + path or document.get("$schema") != _DIALECT:
-                msg = f"{path}: $id must be {SCHEMA_BASE}{path} and $schema {_DIALECT}"
+            if document["$id"] != SCHEMA_BASE + path or document.get("$schema") != DIALECT:
+                msg = f"{path}: $id must be {SCHEMA_BASE}{path} and $schema {DIALECT}"
                 raise CatalogueError(msg)
             self._documents[document["$id"]] = document
 
@@ -199,6 +185,9 @@ class _Reader:
         return Catalogue(
             types=MappingProxyType(types),
             agreement=agreement,
+            shared=SharedSchema(
+                {type_id: message_type.schema for type_id, message_type in types.items()}, self._documents
+            ),
             digest=hashlib.sha384(lines.encode()).digest(),
             files=MappingProxyType(self._files),
         )

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from gateway.core.message.instants import DAY_MS, HOUR_MS, day_of_date, day_of_instant, instant_ms
 from gateway.core.message.terms import TypeTerms
+from gateway.core.quick import quick_value
 
 AT_ONCE: Final = 0
 """A date that has always passed."""
@@ -53,7 +54,7 @@ CARRIED: Final = frozenset({Ground.RETRACTION, Ground.CANCELLATION})
 """Grounds on which a message takes its corrections along. They keep their own last day otherwise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@quick_value
 class Retention:
     """When the content of a message is to be destroyed, and on what ground.
 

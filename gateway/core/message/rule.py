@@ -7,15 +7,17 @@ and which format (by ``$ref`` to ``schemas/common/`` and ``schemas/formats/``), 
 rules for these are hung onto the fields. So a new type brings its rules with it by the
 files it is made of.
 
-A message then costs one walk through the parts it really holds, and one call of each
-rule that speaks about whole messages.
+Nearly every message is good, so a message is first only asked whether it is. That costs one
+walk through the parts it really holds, one call of each rule that speaks about whole
+messages, and one look-up for all that speak about its frame, whose verdicts are kept. Only
+if something is wrong the same functions are run once more, and then it is noted what and where.
 
 Spec: docs/spec/rules.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -24,6 +26,7 @@ from gateway.core.message.agreement import Agreement
 from gateway.core.message.registry import MessageType
 from gateway.core.message.rules import RESERVED, RULES
 from gateway.core.message.rules.definition import Facts, Json, MessageCheck, PartFunction, Rule, ValueTest
+from gateway.core.message.rules.frame import Frame, write_frame
 from gateway.core.message.schema_documents import Held, Schema, held_by
 from gateway.core.message.terms import TypeTerms
 from gateway.core.message.violation import Violation
@@ -53,16 +56,22 @@ def stateless_violations(
     Spec: docs/spec/rules.md.
     """
     facts = Facts(document, terms=message_type.terms, agreement=agreement, now_ms=now_ms)
-    found: _Found = []
-    plan = _plan_of(message_type)
+    if _is_good(_plan_of(message_type, agreement), facts):
+        return []
+    return all_violations(document, message_type, agreement, now_ms)
+
+
+def all_violations(
+    document: dict[str, Any], message_type: MessageType, agreement: Agreement, now_ms: int
+) -> list[Violation]:
+    """Return what `stateless_violations` returns, in twice the time for a good message."""
+    plan = _plan_of(message_type, agreement)
+    facts = Facts(document, terms=message_type.terms, agreement=agreement, now_ms=now_ms)
+    found: _Found = list(_frame_verdict(plan, facts))
     _walk(plan.payload, facts.payload, "/payload", facts, found)
     # After the walk, because some of these compare what the parts noted.
-    broken = [check(facts) for check in plan.message_checks]
-    if any(broken):
-        for rule, pointers in zip(plan.message_rules, broken, strict=True):
-            found.extend((rule, pointer) for pointer in pointers)
-    if not found:
-        return []
+    for rule, check in plan.message_checks:
+        found.extend((rule, pointer) for pointer in check(facts))
     # Two conditions of one rule may break at one place; the reader is told once.
     once = sorted({(rule.number, pointer) for rule, pointer in found})
     return [violation(_ID_BY_NUMBER[number], pointer, message_type.terms) for number, pointer in once]
@@ -106,8 +115,17 @@ def rule_by_number(number: int) -> str | None:
 # --- Once per type --------------------------------------------------------------------
 
 
+_FRAMES: Final = 256
+"""Frames of one type whose verdicts are kept: of each 1 KB, so 16 MB at most with 61 types."""
+
+_LONGEST_FRAME: Final = 2_048
+"""Frames that are longer are judged each time: fields that no schema bounds are in them."""
+
 _Found: TypeAlias = list[tuple[Rule, str]]
 """Rules that a message breaks, with pointers from its root."""
+
+_FrameVerdict: TypeAlias = Callable[[bytes], tuple[tuple[Rule, str], ...]]
+"""Takes a frame as it is written; returns the rules that it breaks, with pointers."""
 
 
 @dataclass(slots=True)
@@ -137,28 +155,47 @@ class _Plan:
 
     Attributes:
         payload: What concerns its payload.
-        message_rules: Rules for whole messages that concern the type.
-        message_checks: The function of each of them.
+        message_checks: Rules for whole messages that concern the type, each with its function.
+        judge_frame: Judges a frame of the type.
+        kept_frame: The same, remembering what it said.
     """
 
     payload: _Part
-    message_rules: tuple[Rule, ...]
-    message_checks: tuple[MessageCheck, ...]
+    message_checks: tuple[tuple[Rule, MessageCheck], ...]
+    judge_frame: _FrameVerdict
+    kept_frame: _FrameVerdict
 
 
 # More than a catalogue has types; a node has one catalogue, tests have many.
 @lru_cache(maxsize=1_024)
-def _plan_of(message_type: MessageType) -> _Plan:
-    checks = {
-        rule: rule.message_check
-        for rule in RULES
-        if rule.message_check is not None and rule.concerns(message_type.id, message_type.terms)
-    }
+def _plan_of(message_type: MessageType, agreement: Agreement) -> _Plan:
+    type_id, terms = message_type.id, message_type.terms
+    concerned = [rule for rule in RULES if rule.concerns(type_id, terms)]
+    frame_checks = [(rule, rule.frame_check) for rule in concerned if rule.frame_check is not None]
+
+    def judge(written: bytes) -> tuple[tuple[Rule, str], ...]:
+        frame = Frame(written, type_id=type_id, terms=terms, agreement=agreement)
+        return tuple([(rule, pointer) for rule, check in frame_checks for pointer in check(frame)])
+
     return _Plan(
         payload=_Compiler(message_type.documents).compile_payload(message_type.schema),
-        message_rules=tuple(checks),
-        message_checks=tuple(checks.values()),
+        message_checks=tuple(
+            [
+                (rule, rule.message_check)
+                for rule in concerned
+                if rule.message_check is not None and _may_read(rule, message_type, agreement)
+            ]
+        ),
+        judge_frame=judge,
+        kept_frame=lru_cache(maxsize=_FRAMES)(judge),
     )
+
+
+def _may_read(rule: Rule, message_type: MessageType, agreement: Agreement) -> bool:
+    """Return whether a payload of this type may hold what the rule's message check looks at."""
+    payload = message_type.schema["properties"]["payload"]
+    is_closed = payload.get("additionalProperties") is False and not agreement.announced_versions
+    return not rule.reads or not is_closed or not rule.reads.isdisjoint(payload["properties"])
 
 
 class _Compiler:
@@ -235,7 +272,60 @@ def _coded_tests(block: str) -> tuple[tuple[str, str, Mapping[str, tuple[Rule, V
     return tuple((*fields, by_code) for fields, by_code in tests.items())
 
 
-# --- For each message -----------------------------------------------------------------
+# --- Whether a message is good --------------------------------------------------------
+
+
+def _is_good(plan: _Plan, facts: Facts) -> bool:
+    """Return whether a message breaks no rule; the first that it breaks ends the matter."""
+    if _frame_verdict(plan, facts) or not _is_part_good(plan.payload, facts.payload, facts):
+        return False
+    # After the walk, because some of these compare what the parts noted.
+    broken = [check(facts) for _, check in plan.message_checks]
+    return not any(broken)
+
+
+def _frame_verdict(plan: _Plan, facts: Facts) -> tuple[tuple[Rule, str], ...]:
+    written = write_frame(facts.header)
+    return plan.kept_frame(written) if len(written) <= _LONGEST_FRAME else plan.judge_frame(written)
+
+
+def _is_part_good(part: _Part, holder: Json, facts: Facts) -> bool:
+    """Return whether an object of a payload and the objects in it break no rule.
+
+    It is `_walk` without pointers: what the functions make of the empty one is not looked at.
+    """
+    for _, check in part.checks:
+        if check(holder, "", facts):
+            return False
+    if (part.values or part.coded) and not _are_values_good(part, holder, facts):
+        return False
+    for name, in_list, child in part.children:
+        inner = holder.get(name)
+        if inner is None:
+            continue
+        for entry in inner if in_list else (inner,):
+            if not _is_part_good(child, entry, facts):
+                return False
+    return True
+
+
+def _are_values_good(part: _Part, holder: Json, facts: Facts) -> bool:
+    """Return whether the values of an object pass their tests: `_test_values` without pointers."""
+    for code_field, value_field, tests in part.coded:
+        explained = tests.get(holder[code_field])
+        if explained is not None and not explained[1](holder[value_field], holder, facts):
+            return False
+    for name, in_list, _, is_good in part.values:
+        value = holder.get(name)
+        if value is None:
+            continue
+        for entry in value if in_list else (value,):
+            if not is_good(entry, holder, facts):
+                return False
+    return True
+
+
+# --- What is wrong with it ------------------------------------------------------------
 
 
 def _walk(part: _Part, holder: Json, at: str, facts: Facts, found: _Found) -> None:

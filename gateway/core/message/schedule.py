@@ -116,8 +116,12 @@ class Announced:
 
     def names(self, type_id: str, digest: bytes, times_ms: Sequence[int]) -> bool:
         """Return whether a version was in force at one of these times, or nothing is known."""
-        states = [self.at(time) for time in times_ms]
-        return any(state is None or state.get(type_id) == digest for state in states)
+        # Asked for every message. Hardly ever does it have to be asked for more than one time.
+        for time in times_ms:
+            state = self.at(time)
+            if state is None or state.get(type_id) == digest:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,9 +16,9 @@ from gateway.core.envelope import (
     Header,
     decode_header,
     header_of,
-    time_ms,
     time_text,
 )
+from gateway.core.message.instants import instant_ms
 from gateway.core.states import Precedence
 from gateway.errors import MalformedError
 
@@ -190,8 +190,8 @@ def test_the_header_does_not_depend_on_how_the_message_writes_an_id() -> None:
     ],
 )
 def test_times_are_milliseconds_of_utc_without_a_float_between(text: str, milliseconds: int) -> None:
-    assert time_ms(text) == milliseconds
-    assert time_ms(time_text(milliseconds)) == milliseconds
+    assert instant_ms(text) == milliseconds
+    assert instant_ms(time_text(milliseconds)) == milliseconds
 
 
 def test_a_time_is_written_with_three_decimals_and_z() -> None:
@@ -200,6 +200,6 @@ def test_a_time_is_written_with_three_decimals_and_z() -> None:
 
 
 def test_a_time_after_the_year_9999_is_written_as_its_last_instant() -> None:
-    last = time_ms("9999-12-31T23:59:59.999Z")
+    last = instant_ms("9999-12-31T23:59:59.999Z")
 
     assert [time_text(last), time_text(last + 1), time_text(2 * last)] == ["9999-12-31T23:59:59.999Z"] * 3

@@ -9,6 +9,7 @@ from gateway.core.generation import (
     STRIDE,
     first_of,
     first_place,
+    generation_at,
     generation_of,
     located,
     origin_of,
@@ -49,6 +50,7 @@ def test_another_name_is_no_generation(origin: str) -> None:
 @pytest.mark.parametrize("index", [0, 1, STRIDE - 1])
 def test_a_place_is_one_index_of_one_generation_and_fits_into_63_bits(generation: int, index: int) -> None:
     place = first_place(generation) + index
+    assert generation_at(place) == generation
     assert located(FIRST, place) == (origin_of(FIRST, generation), index)
     assert place < 2**63
     assert generation > 1 or place == index

@@ -29,7 +29,9 @@ def preparation(world: World) -> Preparation:
 
 def posts(world: World, count: int) -> list[Posted]:
     bodies = [orjson.dumps(world.draft("US")) for _ in range(count)]
-    return preparation(world).begin(world.principal("US"), [Submission(body=item) for item in bodies])
+    return world.node("US")._admission._first_stage.begin(
+        world.principal("US"), [Submission(body=item) for item in bodies]
+    )
 
 
 async def outcome_of(world: World, content: bytes, *, agency: str | None = None) -> Acceptance | GatewayError:
@@ -81,7 +83,7 @@ async def test_few_large_ones_are_examined_at_once_and_do_not_hold_the_loop_up_t
     examined: list[int] = []
     line: Line[int] = Line(lambda new: examined.append(len(new)))
     body = b" " * (GATHERED_BYTES // 2)
-    new = preparation(world).begin(world.principal("US"), [Submission(body=body)] * 5)
+    new = world.node("US")._admission._first_stage.begin(world.principal("US"), [Submission(body=body)] * 5)
 
     callers = [asyncio.create_task(line.add_new(post)) for post in new]
     await asyncio.sleep(0)
@@ -107,7 +109,7 @@ async def test_a_group_has_a_most_and_the_others_are_the_next(world: World) -> N
 async def test_whoever_gets_no_candidate_is_told_so_and_holds_nobody_up(world: World) -> None:
     line: Line[int] = Line(preparation(world).examine_small)
     (good,) = posts(world, 1)
-    (bad,) = preparation(world).begin(world.principal("US"), [Submission(body=b"{")])
+    (bad,) = world.node("US")._admission._first_stage.begin(world.principal("US"), [Submission(body=b"{")])
     refused, decided = (asyncio.create_task(line.add_new(post)) for post in (bad, good))
     await asyncio.sleep(0)
 

@@ -24,10 +24,11 @@ from gateway.core.merkle import Hash
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule
 from gateway.core.states import State
+from gateway.node.answers import ANCHOR_EVERY, MAX_ANSWERS, _runs
 from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.pair import Pair
-from gateway.node.sequencer import ANCHOR_EVERY, MAX_ANSWERS, MAX_MESSAGE_BYTES, Sequencer, _runs
+from gateway.node.sequencer import MAX_MESSAGE_BYTES, Sequencer
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.ports import LogKind, NewMessage, ReceiptDue, Step, Transaction

@@ -16,8 +16,10 @@ from gateway.core.message.rules.definition import (
     PartCheck,
     Pointers,
     Rule,
+    frame_rule,
     message_rule,
 )
+from gateway.core.message.rules.frame import Frame
 from gateway.core.message.rules.purpose import holds_pnr
 from gateway.core.message.wording import Wording
 
@@ -112,16 +114,15 @@ def _every_category_is_declared(facts: Facts) -> Pointers:
     return pointers
 
 
-@message_rule(
+@frame_rule(
     "DP-03",
     37,
     pointer="/header/data_protection/safeguards",
     en="Personal data travels under the umbrella agreement. Add UMBRELLA_2016 to the safeguards.",
     fr="Les données personnelles circulent sous l'accord-cadre de 2016. Ajoutez UMBRELLA_2016 aux garanties.",
 )
-def _umbrella_is_named(facts: Facts) -> Pointers:
-    protection = facts.data_protection
-    if not protection["contains_personal_data"] or "UMBRELLA_2016" in protection["safeguards"]:
+def _umbrella_is_named(frame: Frame) -> Pointers:
+    if not frame.has_personal_data or "UMBRELLA_2016" in frame.safeguards:
         return GOOD
     return ("/header/data_protection/safeguards",)
 
@@ -157,7 +158,7 @@ def _deletion_is_in_time(facts: Facts) -> Pointers:
     return pointers
 
 
-@message_rule(
+@frame_rule(
     "DP-05",
     39,
     pointer="/header/data_protection/special_justification",
@@ -166,14 +167,13 @@ def _deletion_is_in_time(facts: Facts) -> Pointers:
     fr="Les catégories particulières de données sont justifiées. Expliquez dans special_justification "
     "pourquoi elles sont nécessaires, ou retirez-les.",
 )
-def _special_categories_are_justified(facts: Facts) -> Pointers:
-    protection = facts.data_protection
-    if not protection["special_categories"] or "special_justification" in protection:
+def _special_categories_are_justified(frame: Frame) -> Pointers:
+    if not frame.special_categories or frame.is_justified:
         return GOOD
     return ("/header/data_protection/special_justification",)
 
 
-@message_rule(
+@frame_rule(
     "DP-06",
     40,
     pointer="/header/data_protection",
@@ -181,8 +181,8 @@ def _special_categories_are_justified(facts: Facts) -> Pointers:
     en="This type carries no personal data. Take it out, or use a type that may carry it.",
     fr="Ce type ne porte aucune donnée personnelle. Retirez-les, ou utilisez un type qui peut en porter.",
 )
-def _type_may_hold_personal_data(facts: Facts) -> Pointers:
-    return ("/header/data_protection",) if facts.data_protection["contains_personal_data"] else GOOD
+def _type_may_hold_personal_data(frame: Frame) -> Pointers:
+    return ("/header/data_protection",) if frame.has_personal_data else GOOD
 
 
 @message_rule(

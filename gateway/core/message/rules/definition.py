@@ -1,7 +1,8 @@
 """What a rule is: a number, a sentence in two languages, and a small function.
 
-A rule speaks about a whole message or about one *part* of it, a building block such as a
-container or a person, wherever the payload holds one. Its function returns JSON Pointers
+A rule speaks about a whole message, about its *frame*, which is what of its header comes
+again and again, or about one *part* of it, a building block such as a container or a
+person, wherever the payload holds one. Its function returns JSON Pointers
 of what breaks it, and nothing else: never a value, so a refusal cannot leak one.
 
 The functions trust the schema. They run only on messages that their schema accepts, so a
@@ -19,6 +20,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from gateway.core.message.agreement import Agreement
 from gateway.core.message.instants import day_of_instant, instant_ms
+from gateway.core.message.rules.frame import Frame
 from gateway.core.message.terms import TypeTerms
 from gateway.core.message.wording import Wording
 
@@ -55,8 +57,6 @@ class Facts:
         agreement: What both nations agreed for all types.
         nation: Sending nation, ``FR`` or ``US``.
         conversation: ``header.conversation``.
-        marking: ``header.marking``.
-        own_rank: Rank of the marking's level; None if it is none of the sending nation's own.
         data_protection: ``header.data_protection``.
         created_ms: ``header.created_at`` as milliseconds since 1970.
         created_day: Its UTC day, in days since 1970.
@@ -77,11 +77,9 @@ class Facts:
         "document",
         "expires_ms",
         "header",
-        "marking",
         "names",
         "nation",
         "now_ms",
-        "own_rank",
         "payload",
         "terms",
         "type_id",
@@ -99,8 +97,6 @@ class Facts:
         self.agreement = agreement
         self.nation: str = header["from"]["nation"]
         self.conversation: Json = header["conversation"]
-        self.marking: Json = header["marking"]
-        self.own_rank = agreement.rank_of(self.marking, self.nation)
         self.data_protection: Json = header["data_protection"]
         self.created_ms = instant_ms(header["created_at"])
         self.created_day = day_of_instant(self.created_ms)
@@ -113,6 +109,9 @@ class Facts:
 
 MessageCheck: TypeAlias = Callable[[Facts], Pointers]
 """Returns pointers from the root of the message."""
+
+FrameCheck: TypeAlias = Callable[[Frame], Pointers]
+"""Returns pointers from the root of the message, for what its frame alone shows."""
 
 PartFunction: TypeAlias = Callable[[Json, str, Facts], Pointers]
 """Takes a part, the pointer to it, and the facts; returns pointers from the part."""
@@ -191,8 +190,12 @@ class Rule:
             them.
         stage: What the rule needs to know.
         message_check: Function for the message as a whole, after all parts were seen.
+        reads: Fields of the payload; without any of them ``message_check`` finds nothing. Empty if it
+            looks at more than these.
+        frame_check: Function for the frame of the message.
         only_if: Of the types in ``applies_to``, those whose terms pass this test have their
-            messages given to ``message_check``; the others cannot break the rule.
+            messages given to ``message_check`` or ``frame_check``; the others cannot break the
+            rule.
         part_checks: Functions for parts.
         format_checks: Tests of single values by their format.
         coded_checks: Tests of single values by a code beside them.
@@ -207,6 +210,8 @@ class Rule:
     applies_to: tuple[str, ...] = ("*",)
     stage: Stage = Stage.STATELESS
     message_check: MessageCheck | None = None
+    reads: frozenset[str] = frozenset()
+    frame_check: FrameCheck | None = None
     only_if: TermsTest | None = None
     part_checks: tuple[PartCheck, ...] = ()
     format_checks: tuple[FormatCheck, ...] = ()
@@ -214,7 +219,7 @@ class Rule:
     told: TermsWording | None = None
 
     def concerns(self, type_id: str, terms: TypeTerms) -> bool:
-        """Tell whether the rule's message check is for messages of this type, which has these terms."""
+        """Tell whether the rule's check of messages or frames is for this type, which has these terms."""
         if "*" not in self.applies_to and type_id not in self.applies_to:
             return False
         return self.only_if is None or self.only_if(terms)
@@ -243,6 +248,34 @@ def message_rule(
             applies_to=applies_to,
             stage=stage,
             message_check=function,
+            only_if=only_if,
+            told=told,
+        )
+
+    return make
+
+
+def frame_rule(
+    rule_id: str,
+    number: int,
+    *,
+    pointer: str,
+    en: str,
+    fr: str,
+    stage: Stage = Stage.STATELESS,
+    only_if: TermsTest | None = None,
+    told: TermsWording | None = None,
+) -> Callable[[FrameCheck], Rule]:
+    """Return a decorator that makes a rule of a function for frames, whatever the type."""
+
+    def make(function: FrameCheck) -> Rule:
+        return Rule(
+            id=rule_id,
+            number=number,
+            wording=Wording(en=en, fr=fr),
+            pointer=pointer,
+            stage=stage,
+            frame_check=function,
             only_if=only_if,
             told=told,
         )

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.message.rules.definition import GOOD, Facts, Pointers, Rule, message_rule
+from gateway.core.message.rules.definition import GOOD, Pointers, Rule, frame_rule
+from gateway.core.message.rules.frame import Frame
 
 
-@message_rule(
+@frame_rule(
     "HD-01",
     22,
     pointer="/header/handling/codes",
     en="H0 (no restriction) stands neither with H1 nor with H2. Remove H0, or the restrictions.",
     fr="H0 (sans restriction) ne se combine ni avec H1 ni avec H2. Retirez H0, ou les restrictions.",
 )
-def _free_use_excludes_restrictions(facts: Facts) -> Pointers:
-    codes = facts.header["handling"]["codes"]
+def _free_use_excludes_restrictions(frame: Frame) -> Pointers:
+    codes = frame.codes
     return ("/header/handling/codes",) if "H0" in codes and ("H1" in codes or "H2" in codes) else GOOD
 
 
-@message_rule(
+@frame_rule(
     "HD-02",
     23,
     pointer="/header/handling/conditions",
@@ -27,16 +28,11 @@ def _free_use_excludes_restrictions(facts: Facts) -> Pointers:
     fr="H3 s'accompagne des conditions en toutes lettres, et réciproquement. Rédigez les conditions, ou "
     "ajoutez H3.",
 )
-def _conditions_come_with_h3(facts: Facts) -> Pointers:
-    handling = facts.header["handling"]
-    return (
-        GOOD
-        if ("conditions" in handling) == ("H3" in handling["codes"])
-        else ("/header/handling/conditions",)
-    )
+def _conditions_come_with_h3(frame: Frame) -> Pointers:
+    return GOOD if frame.has_conditions == ("H3" in frame.codes) else ("/header/handling/conditions",)
 
 
-@message_rule(
+@frame_rule(
     "HD-03",
     24,
     pointer="/header/use/evidence",
@@ -45,30 +41,24 @@ def _conditions_come_with_h3(facts: Facts) -> Pointers:
     fr="Avec H1, l'information ne sert pas de preuve en justice sans autorisation. Mettez use.evidence à NO "
     "ou CONSENT.",
 )
-def _h1_is_no_free_evidence(facts: Facts) -> Pointers:
-    header = facts.header
-    return (
-        ("/header/use/evidence",)
-        if header["use"]["evidence"] == "YES" and "H1" in header["handling"]["codes"]
-        else GOOD
-    )
+def _h1_is_no_free_evidence(frame: Frame) -> Pointers:
+    return ("/header/use/evidence",) if frame.use["evidence"] == "YES" and "H1" in frame.codes else GOOD
 
 
-@message_rule(
+@frame_rule(
     "HD-04",
     25,
     pointer="/header/use/dissemination",
     en="With H2 only the addressee may have the information. Set use.dissemination to ADDRESSEE_ONLY.",
     fr="Avec H2, seul le destinataire peut détenir l'information. Mettez use.dissemination à ADDRESSEE_ONLY.",
 )
-def _h2_is_for_the_addressee_only(facts: Facts) -> Pointers:
-    header = facts.header
-    if header["use"]["dissemination"] == "ADDRESSEE_ONLY" or "H2" not in header["handling"]["codes"]:
+def _h2_is_for_the_addressee_only(frame: Frame) -> Pointers:
+    if frame.use["dissemination"] == "ADDRESSEE_ONLY" or "H2" not in frame.codes:
         return GOOD
     return ("/header/use/dissemination",)
 
 
-@message_rule(
+@frame_rule(
     "EV-01",
     26,
     pointer="/header/evaluation",
@@ -76,8 +66,8 @@ def _h2_is_for_the_addressee_only(facts: Facts) -> Pointers:
     en="This type carries an evaluation of source and information. Add header.evaluation.",
     fr="Ce type porte une évaluation de la source et de l'information. Ajoutez header.evaluation.",
 )
-def _evaluation_is_there(facts: Facts) -> Pointers:
-    return GOOD if "evaluation" in facts.header else ("/header/evaluation",)
+def _evaluation_is_there(frame: Frame) -> Pointers:
+    return GOOD if frame.evaluation is not None else ("/header/evaluation",)
 
 
 _SCHEMES: Final = {
@@ -86,7 +76,7 @@ _SCHEMES: Final = {
 }
 
 
-@message_rule(
+@frame_rule(
     "EV-02",
     27,
     pointer="/header/evaluation",
@@ -95,8 +85,8 @@ _SCHEMES: Final = {
     fr="La cotation existe dans le système indiqué : EU4X4 admet les sources A, B, C, X et l'information de "
     "1 à 4 ; ADMIRALTY admet A à F et 1 à 6. Corrigez la cotation ou le système.",
 )
-def _grade_exists_in_its_scheme(facts: Facts) -> Pointers:
-    evaluation = facts.header.get("evaluation")
+def _grade_exists_in_its_scheme(frame: Frame) -> Pointers:
+    evaluation = frame.evaluation
     if evaluation is None:
         return GOOD
     sources, grades = _SCHEMES[evaluation["scheme"]]

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.message.instants import DAY_MS, MINUTE_MS, instant_ms
-from gateway.core.message.rules.definition import GOOD, Facts, Pointers, Rule, Stage, message_rule
+from gateway.core.message.rules.definition import (
+    GOOD,
+    Facts,
+    Pointers,
+    Rule,
+    Stage,
+    frame_rule,
+    message_rule,
+)
+from gateway.core.message.rules.frame import Frame
 from gateway.core.message.terms import TypeTerms
 from gateway.core.message.wording import Wording
 
@@ -46,23 +55,22 @@ def _life_is_at_most_thirty_days(facts: Facts) -> Pointers:
     return GOOD if _has_good_life(facts) else ("/header/expires_at",)
 
 
-def _strangers(facts: Facts) -> list[str]:
+def _strangers(frame: Frame) -> list[str]:
     """Return the pointers of H-03, which H-04 needs as well."""
-    sender = facts.header["from"]
-    nation = facts.nation
+    nation = frame.nation
     pointers = []
-    if not sender["agency"].startswith(nation + "."):
+    if not frame.agency.startswith(nation + "."):
         pointers.append("/header/from/agency")
-    if not sender["officer_ref"].startswith(nation.lower() + "-"):
+    if not frame.pseudonym.startswith(nation.lower() + "-"):
         pointers.append("/header/from/officer_ref")
-    for i, addressee in enumerate(facts.header["to"]):
+    for i, addressee in enumerate(frame.to):
         other = addressee["nation"]
         if other == nation or not addressee["agency"].startswith(other + "."):
             pointers.append(f"/header/to/{i}")
     return pointers
 
 
-@message_rule(
+@frame_rule(
     "H-03",
     5,
     pointer="/header/from/agency, /header/from/officer_ref, or /header/to/{i} for the bad addressee",
@@ -71,8 +79,8 @@ def _strangers(facts: Facts) -> list[str]:
     fr="Le service émetteur et le pseudonyme de l'agent relèvent de la nation émettrice, et chaque "
     "destinataire est un service de l'autre nation. Corrigez le service, le pseudonyme ou le destinataire.",
 )
-def _everyone_is_on_the_right_side(facts: Facts) -> Pointers:
-    return _strangers(facts)
+def _everyone_is_on_the_right_side(frame: Frame) -> Pointers:
+    return _strangers(frame)
 
 
 def _agencies(terms: TypeTerms) -> Wording:
@@ -83,7 +91,7 @@ def _agencies(terms: TypeTerms) -> Wording:
     )
 
 
-@message_rule(
+@frame_rule(
     "H-04",
     6,
     pointer="/header",
@@ -93,18 +101,17 @@ def _agencies(terms: TypeTerms) -> Wording:
     fr="L'accord permet à ce service d'envoyer ce type à ces destinataires. Consultez la liste des services "
     "admis pour ce type et adressez-vous à l'un d'eux, ou faites envoyer le message par un service habilité.",
 )
-def _agencies_may_exchange_this_type(facts: Facts) -> Pointers:
-    agencies = facts.terms.agencies
-    header = facts.header
-    is_allowed = header["from"]["agency"] in agencies.get(facts.nation, ())
-    for addressee in header["to"]:
+def _agencies_may_exchange_this_type(frame: Frame) -> Pointers:
+    agencies = frame.terms.agencies
+    is_allowed = frame.agency in agencies.get(frame.nation, ())
+    for addressee in frame.to:
         nation = addressee["nation"]
-        if nation == facts.nation or addressee["agency"] not in agencies.get(nation, ()):
+        if nation == frame.nation or addressee["agency"] not in agencies.get(nation, ()):
             is_allowed = False
-    return GOOD if is_allowed or _strangers(facts) else ("/header",)
+    return GOOD if is_allowed or _strangers(frame) else ("/header",)
 
 
-@message_rule(
+@frame_rule(
     "H-05",
     7,
     pointer="/header/conversation",
@@ -114,16 +121,16 @@ def _agencies_may_exchange_this_type(facts: Facts) -> Pointers:
     "conversation n'a pas de in_reply_to. Ajoutez l'identifiant du message auquel vous répondez, ou retirez "
     "le champ.",
 )
-def _replies_and_only_replies_name_a_message(facts: Facts) -> Pointers:
-    terms = facts.terms
-    if "in_reply_to" in facts.conversation:
+def _replies_and_only_replies_name_a_message(frame: Frame) -> Pointers:
+    terms = frame.terms
+    if frame.is_linked:
         return GOOD if terms.reply_to or terms.threads else ("/header/conversation",)
     # A type that answers itself (a deconfliction notice, say) may also open a conversation.
-    is_opener = not terms.reply_to or facts.type_id in terms.reply_to
+    is_opener = not terms.reply_to or frame.type_id in terms.reply_to
     return GOOD if is_opener else ("/header/conversation",)
 
 
-@message_rule(
+@frame_rule(
     "H-06",
     8,
     pointer="/header/conversation/pattern",
@@ -133,13 +140,8 @@ def _replies_and_only_replies_name_a_message(facts: Facts) -> Pointers:
     fr="Un message qui ouvre une conversation porte le schéma d'échange (pattern) de son type. Indiquez "
     "celui du catalogue, ou omettez-le.",
 )
-def _pattern_fits_the_type(facts: Facts) -> Pointers:
-    conversation = facts.conversation
-    if (
-        conversation["pattern"] == facts.terms.pattern
-        or "in_reply_to" in conversation
-        or "room" in facts.header.get("operation", ())
-    ):
+def _pattern_fits_the_type(frame: Frame) -> Pointers:
+    if frame.pattern == frame.terms.pattern or frame.is_linked or frame.is_in_room:
         return GOOD
     return ("/header/conversation/pattern",)
 
@@ -163,7 +165,7 @@ def _awaited_answers_have_a_deadline(facts: Facts) -> Pointers:
     return ("/header/reply_by",)
 
 
-@message_rule(
+@frame_rule(
     "H-08",
     10,
     pointer="/header/precedence",
@@ -174,11 +176,11 @@ def _awaited_answers_have_a_deadline(facts: Facts) -> Pointers:
     fr="FLASH est réservé aux types qui l'admettent et aux réponses à un message FLASH. Utilisez IMMEDIATE, "
     "ou le type d'alerte prévu à cet effet.",
 )
-def _flash_is_allowed(facts: Facts) -> Pointers:
-    if facts.header["precedence"] != "FLASH":
+def _flash_is_allowed(frame: Frame) -> Pointers:
+    if frame.precedence != "FLASH":
         return GOOD
     # Whether the message that is answered was FLASH is for the conversation's rules to see.
-    is_reply = facts.terms.reply_to and "in_reply_to" in facts.conversation
+    is_reply = frame.terms.reply_to and frame.is_linked
     return GOOD if is_reply else ("/header/precedence",)
 
 

@@ -7,6 +7,7 @@ what kind of identifier it is.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from gateway.core.message import identifiers
@@ -26,6 +27,9 @@ from gateway.core.message.rules.definition import (
     part_rule,
 )
 from gateway.core.message.wording import Wording
+
+_KEPT: Final = 8_192
+"""Verdicts on values of one kind that are kept."""
 
 # --- Transport ------------------------------------------------------------------------
 
@@ -146,11 +150,14 @@ def _is_full_date(text: str | None) -> bool:
 
 
 def _documents_of_a_person(person: Json, _: str, __: Facts) -> Pointers:
+    documents = person.get("documents")
+    if documents is None:
+        return GOOD
     dob = person.get("dob")
     birth_date = dob if _is_full_date(dob) else None
     return [
         f"/documents/{i}/mrz"
-        for i, document in enumerate(person.get("documents", ()))
+        for i, document in enumerate(documents)
         if "mrz" in document
         and not is_mrz(
             document["mrz"], number=document["number"], issuer=document["issuer"], birth_date=birth_date
@@ -214,11 +221,18 @@ _routing_numbers = format_rule(
 
 # --- Goods and places -----------------------------------------------------------------
 
+# The same places, goods and substances come again and again, as short texts that their schema bounds.
+_is_locode: Final = lru_cache(maxsize=_KEPT)(
+    lambda value, countries: identifiers.is_locode(value, countries=countries)
+)
+_is_hs_code: Final = lru_cache(maxsize=_KEPT)(identifiers.is_hs_code)
+_is_cas_number: Final = lru_cache(maxsize=_KEPT)(identifiers.is_cas_number)
+
 _cas_numbers = format_rule(
     "ID-CAS",
     63,
     format_name="cas",
-    is_good=lambda value, _part, _facts: identifiers.is_cas_number(value),
+    is_good=lambda value, _part, _facts: _is_cas_number(value),
     pointer="pointer of the cas field",
     en="A CAS number is two to seven digits, two digits and a check digit, with hyphens between them. Look "
     "the substance up.",
@@ -230,7 +244,7 @@ _hs_codes = format_rule(
     "ID-HS",
     64,
     format_name="hs_code",
-    is_good=lambda value, _part, _facts: identifiers.is_hs_code(value),
+    is_good=lambda value, _part, _facts: _is_hs_code(value),
     pointer="pointer of the code (…/hs, or …/hs_codes/{i} in a list)",
     en="A goods code is six, eight or ten digits in chapters 01 to 97 but 77. Look it up in the tariff.",
     fr="Un code de marchandise compte six, huit ou dix chiffres, des chapitres 01 à 97 sauf 77. "
@@ -241,7 +255,7 @@ _locodes = format_rule(
     "ID-LOCODE",
     65,
     format_name="unlocode",
-    is_good=lambda value, _part, facts: identifiers.is_locode(value, countries=facts.agreement.iso2),
+    is_good=lambda value, _part, facts: _is_locode(value, facts.agreement.iso2),
     pointer="pointer of the code, with /{i} in a list",
     en="A UN/LOCODE is the letters of a country, or XZ or XK, and three characters of A to Z and 2 to 9. "
     "Look the place up; overseas territories have letters of their own.",

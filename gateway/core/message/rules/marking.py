@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.message.instants import day_of_date
-from gateway.core.message.rules.definition import GOOD, Facts, Pointers, Rule, message_rule
+from gateway.core.message.rules.definition import GOOD, Facts, Pointers, Rule, frame_rule, message_rule
+from gateway.core.message.rules.frame import Frame
 
 _NEVER_ABROAD: Final = frozenset({"SPECIAL_FRANCE", "NOFORN", "FED_ONLY", "FEDCON"})
 # ORCON is for classified information, which begins at CONFIDENTIAL.
 _CLASSIFIED_RANK: Final = 2
 
 
-@message_rule(
+@frame_rule(
     "MK-01",
     13,
     pointer="/header/marking/releasable_to",
@@ -21,18 +22,18 @@ _CLASSIFIED_RANK: Final = 2
     fr="releasable_to commence par la nation émettrice et nomme celle de chaque destinataire, en codes à "
     "trois lettres. Placez votre nation en tête et ajoutez celle du partenaire.",
 )
-def _release_list_names_both_sides(facts: Facts) -> Pointers:
-    released = facts.marking["releasable_to"]
-    nations = facts.agreement.nations
-    if not released or released[0] != nations[facts.nation].alpha3:
+def _release_list_names_both_sides(frame: Frame) -> Pointers:
+    released = frame.marking["releasable_to"]
+    nations = frame.agreement.nations
+    if not released or released[0] != nations[frame.nation].alpha3:
         return ("/header/marking/releasable_to",)
-    for addressee in facts.header["to"]:
+    for addressee in frame.to:
         if nations[addressee["nation"]].alpha3 not in released:
             return ("/header/marking/releasable_to",)
     return GOOD
 
 
-@message_rule(
+@frame_rule(
     "MK-02",
     14,
     pointer="/header/marking/caveats",
@@ -41,12 +42,12 @@ def _release_list_names_both_sides(facts: Facts) -> Pointers:
     fr="Une information marquée SPECIAL_FRANCE, NOFORN, FED_ONLY ou FEDCON ne franchit jamais cette "
     "liaison. Ne l'envoyez pas ; demandez à votre officier de sécurité si elle peut être communiquée.",
 )
-def _national_caveats_stay_home(facts: Facts) -> Pointers:
-    caveats = facts.marking.get("caveats")
+def _national_caveats_stay_home(frame: Frame) -> Pointers:
+    caveats = frame.marking.get("caveats")
     return ("/header/marking/caveats",) if caveats and not _NEVER_ABROAD.isdisjoint(caveats) else GOOD
 
 
-@message_rule(
+@frame_rule(
     "MK-03",
     15,
     pointer="/header/marking/level",
@@ -55,11 +56,11 @@ def _national_caveats_stay_home(facts: Facts) -> Pointers:
     fr="Le marquage suit la politique de la nation émettrice et porte l'un de ses niveaux. Marquez selon "
     "vos propres règles ; l'équivalent du partenaire va dans alternative.",
 )
-def _level_is_the_originators(facts: Facts) -> Pointers:
-    return GOOD if facts.own_rank is not None else ("/header/marking/level",)
+def _level_is_the_originators(frame: Frame) -> Pointers:
+    return GOOD if frame.own_rank is not None else ("/header/marking/level",)
 
 
-@message_rule(
+@frame_rule(
     "MK-04",
     16,
     pointer="/header/marking/level",
@@ -68,12 +69,12 @@ def _level_is_the_originators(facts: Facts) -> Pointers:
     fr="Le niveau ne dépasse pas ce que cette liaison peut porter. Utilisez un autre canal, ou envoyez une "
     "version de niveau inférieur.",
 )
-def _level_is_below_the_ceiling(facts: Facts) -> Pointers:
-    rank = facts.own_rank
-    return GOOD if rank is None or rank <= facts.agreement.ceiling else ("/header/marking/level",)
+def _level_is_below_the_ceiling(frame: Frame) -> Pointers:
+    rank = frame.own_rank
+    return GOOD if rank is None or rank <= frame.agreement.ceiling else ("/header/marking/level",)
 
 
-@message_rule(
+@frame_rule(
     "MK-05",
     17,
     pointer="/header/marking/alternative",
@@ -82,11 +83,11 @@ def _level_is_below_the_ceiling(facts: Facts) -> Pointers:
     fr="alternative est le niveau de l'autre nation que l'accord fait correspondre à celui-ci. Omettez-le "
     "dans un projet de message : le nœud le remplira.",
 )
-def _alternative_is_the_agreed_one(facts: Facts) -> Pointers:
-    agreement = facts.agreement
-    if facts.own_rank is None or facts.own_rank > agreement.ceiling:
+def _alternative_is_the_agreed_one(frame: Frame) -> Pointers:
+    agreement = frame.agreement
+    if frame.own_rank is None or frame.own_rank > agreement.ceiling:
         return GOOD
-    marking = facts.marking
+    marking = frame.marking
     alternative = marking["alternative"]
     is_foreign = alternative["policy"] in agreement.levels and alternative["policy"] != marking["policy"]
     if is_foreign and alternative["level"] == agreement.equivalence[marking["policy"]][marking["level"]]:
@@ -94,7 +95,7 @@ def _alternative_is_the_agreed_one(facts: Facts) -> Pointers:
     return ("/header/marking/alternative",)
 
 
-@message_rule(
+@frame_rule(
     "MK-06",
     18,
     pointer="/header/marking/cui_categories",
@@ -103,8 +104,8 @@ def _alternative_is_the_agreed_one(facts: Facts) -> Pointers:
     fr="Les catégories CUI n'accompagnent que le niveau CUI, dans l'ordre du registre : celles en SP- "
     "d'abord, puis les autres, par ordre alphabétique. Corrigez le niveau ou l'ordre, ou retirez-les.",
 )
-def _cui_categories_fit_level_and_order(facts: Facts) -> Pointers:
-    marking = facts.marking
+def _cui_categories_fit_level_and_order(frame: Frame) -> Pointers:
+    marking = frame.marking
     categories = marking.get("cui_categories")
     if not categories:
         return GOOD
@@ -124,13 +125,13 @@ def _cui_categories_fit_level_and_order(facts: Facts) -> Pointers:
     "ultérieur.",
 )
 def _review_is_ahead(facts: Facts) -> Pointers:
-    review_on = facts.marking.get("review_on")
+    review_on = facts.header["marking"].get("review_on")
     if review_on is None or day_of_date(review_on) > facts.created_day:
         return GOOD
     return ("/header/marking/review_on",)
 
 
-@message_rule(
+@frame_rule(
     "MK-08",
     20,
     pointer="/header/marking/releasable_to",
@@ -139,13 +140,13 @@ def _review_is_ahead(facts: Facts) -> Pointers:
     fr="releasable_to ne nomme que les deux nations de l'accord. Retirez la nation tierce ; une "
     "transmission ultérieure exige l'accord de l'émetteur.",
 )
-def _no_third_nation(facts: Facts) -> Pointers:
-    if facts.agreement.parties.issuperset(facts.marking["releasable_to"]):
+def _no_third_nation(frame: Frame) -> Pointers:
+    if frame.agreement.parties.issuperset(frame.marking["releasable_to"]):
         return GOOD
     return ("/header/marking/releasable_to",)
 
 
-@message_rule(
+@frame_rule(
     "MK-09",
     21,
     pointer="/header/marking/caveats",
@@ -154,13 +155,13 @@ def _no_third_nation(facts: Facts) -> Pointers:
     fr="ORCON ne figure que sur une information classifiée, DL_ONLY qu'avec le niveau CUI. Retirez la "
     "restriction ou corrigez le niveau.",
 )
-def _caveats_fit_the_level(facts: Facts) -> Pointers:
-    marking = facts.marking
+def _caveats_fit_the_level(frame: Frame) -> Pointers:
+    marking = frame.marking
     caveats = marking.get("caveats")
     if not caveats:
         return GOOD
     level = marking["level"]
-    orcon_is_good = "ORCON" not in caveats or facts.agreement.rank[level] >= _CLASSIFIED_RANK
+    orcon_is_good = "ORCON" not in caveats or frame.agreement.rank[level] >= _CLASSIFIED_RANK
     dl_only_is_good = "DL_ONLY" not in caveats or level == "CUI"
     return GOOD if orcon_is_good and dl_only_is_good else ("/header/marking/caveats",)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Final
 
 from gateway.core.message.rules.definition import (
@@ -29,7 +28,8 @@ def _goods_go_somewhere_else(consignment: Json, _: str, __: Facts) -> Pointers:
     return GOOD if consignment["load"] != consignment["discharge"] else ("/discharge",)
 
 
-_BOUNDS: Final = (("lat", Decimal(90)), ("lon", Decimal(180)))
+# A coordinate has at most eight decimals, so as a float it is on the same side of a bound.
+_BOUNDS: Final = (("lat", 90), ("lon", 180))
 
 
 def is_on_the_globe(place: Json) -> bool:
@@ -38,7 +38,7 @@ def is_on_the_globe(place: Json) -> bool:
 
 
 def _impossible_coordinates(place: Json) -> list[str]:
-    return [name for name, bound in _BOUNDS if name in place and abs(Decimal(place[name])) > bound]
+    return [name for name, bound in _BOUNDS if name in place and abs(float(place[name])) > bound]
 
 
 def _coordinates_exist(place: Json, _: str, __: Facts) -> Pointers:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.message.rules.definition import GOOD, Facts, Pointers, Rule, Stage, message_rule
+from gateway.core.message.rules.definition import (
+    GOOD,
+    Facts,
+    Pointers,
+    Rule,
+    Stage,
+    frame_rule,
+    message_rule,
+)
+from gateway.core.message.rules.frame import Frame
 from gateway.core.message.wording import Wording
 
 _ANY_PURPOSE: Final = "*"
@@ -33,7 +42,7 @@ def holds_pnr(facts: Facts) -> bool:
     return facts.payload["data_source"] in ("PNR", "BOTH")
 
 
-@message_rule(
+@frame_rule(
     "PU-01",
     28,
     pointer="/header/purpose/code",
@@ -47,11 +56,11 @@ def holds_pnr(facts: Facts) -> bool:
     fr="La finalité est l'une de celles que l'accord admet pour ce type. Choisissez-en une, ou le type qui "
     "sert la vôtre.",
 )
-def _purpose_is_allowed(facts: Facts) -> Pointers:
-    return GOOD if facts.header["purpose"]["code"] in facts.terms.purposes else ("/header/purpose/code",)
+def _purpose_is_allowed(frame: Frame) -> Pointers:
+    return GOOD if frame.purpose["code"] in frame.terms.purposes else ("/header/purpose/code",)
 
 
-@message_rule(
+@frame_rule(
     "PU-02",
     29,
     pointer="/header/purpose/areas",
@@ -59,8 +68,8 @@ def _purpose_is_allowed(facts: Facts) -> Pointers:
     fr="Au moins un domaine d'infraction est indiqué, sauf si la finalité ne vise aucune infraction. "
     "Indiquez le domaine.",
 )
-def _offence_area_is_named(facts: Facts) -> Pointers:
-    purpose = facts.header["purpose"]
+def _offence_area_is_named(frame: Frame) -> Pointers:
+    purpose = frame.purpose
     return (
         GOOD
         if purpose["areas"] or purpose["code"] in _PURPOSES_WITHOUT_OFFENCE
@@ -97,7 +106,7 @@ _reply_keeps_the_purpose = Rule(
 )
 
 
-@message_rule(
+@frame_rule(
     "LB-01",
     32,
     pointer="/header/legal_basis",
@@ -106,9 +115,9 @@ _reply_keeps_the_purpose = Rule(
     fr="Au moins une base juridique autorise à elle seule la transmission. Ajoutez l'accord ou la "
     "convention au titre duquel vous transmettez ; un accord-cadre ou une déclaration ne suffit pas.",
 )
-def _one_basis_allows_transfer(facts: Facts) -> Pointers:
-    insufficient = facts.agreement.no_transfer_bases
-    for basis in facts.header["legal_basis"]:
+def _one_basis_allows_transfer(frame: Frame) -> Pointers:
+    insufficient = frame.agreement.no_transfer_bases
+    for basis in frame.legal_basis:
         if basis not in insufficient:
             return GOOD
     return ("/header/legal_basis",)
@@ -130,7 +139,7 @@ def _pnr_has_its_agreement(facts: Facts) -> Pointers:
     return ("/header/legal_basis",)
 
 
-@message_rule(
+@frame_rule(
     "LB-03",
     34,
     pointer="/header/legal_basis",
@@ -143,9 +152,9 @@ def _pnr_has_its_agreement(facts: Facts) -> Pointers:
     fr="Un type qui exige une base juridique propre en cite une. Ajoutez l'une des bases que le type "
     "énumère.",
 )
-def _type_has_its_own_basis(facts: Facts) -> Pointers:
-    named = facts.header["legal_basis"]
-    return GOOD if any(basis in named for basis in facts.terms.legal_bases) else ("/header/legal_basis",)
+def _type_has_its_own_basis(frame: Frame) -> Pointers:
+    named = frame.legal_basis
+    return GOOD if any(basis in named for basis in frame.terms.legal_bases) else ("/header/legal_basis",)
 
 
 RULES: Final[tuple[Rule, ...]] = (

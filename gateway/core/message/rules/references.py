@@ -47,6 +47,8 @@ def _note_parties(consignment: Json, at: str, facts: Facts) -> Pointers:
 
 
 def _used_names_were_given(facts: Facts) -> Pointers:
+    if not facts.used_names:
+        return GOOD
     names = facts.names
     return [pointer for name, pointer in facts.used_names if name not in names]
 

@@ -180,8 +180,10 @@ def subjects_of(document: Json) -> tuple[bytes, ...]:
     Args:
         document: A message that its schema accepts.
     """
-    subjects: list[bytes] = []
     field = TARGET_FIELDS.get(document["type"])
+    if field is None and "operation" not in document["header"]:
+        return ()
+    subjects: list[bytes] = []
     if field is not None:
         subjects.append(uuid_bytes(document["payload"][field]))
     room = room_of(document["header"])

@@ -14,7 +14,8 @@ import orjson
 import pytest
 
 from gateway.catalogue import catalogue_folder, read_catalogue
-from gateway.core.message.registry import MessageType, compile_schema
+from gateway.core.message.compiled import compile_schema
+from gateway.core.message.registry import MessageType
 from gateway.core.message.schema_check import schema_violations, unknown_type
 from gateway.core.message.schema_documents import bundle
 from gateway.core.message.strict_json import JsonRefusedError, parse_json

@@ -90,7 +90,13 @@ def test_the_specification_shows_the_reserved_numbers() -> None:
 def test_every_rule_has_a_function_or_says_who_checks_it_instead() -> None:
     elsewhere = {"JSON", "SCHEMA", "ID-DATE"}
     for rule in RULES:
-        has_function = bool(rule.message_check or rule.part_checks or rule.format_checks or rule.coded_checks)
+        has_function = bool(
+            rule.message_check
+            or rule.frame_check
+            or rule.part_checks
+            or rule.format_checks
+            or rule.coded_checks
+        )
         assert has_function is (rule.stage is not Stage.STATEFUL and rule.id not in elsewhere), rule.id
 
 

@@ -1,0 +1,97 @@
+"""Where bundles are opened: in a thread, or at the crew.
+
+What is done is the same everywhere (`gateway.node.opening`); key boxes are opened by the node
+itself, which alone has the private keys.
+
+Spec: docs/spec/exchange.md, "Receiving", checks 5 to 9.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.core.bundle import Bundle
+from gateway.core.message.schedule import Announced, Schedule
+from gateway.node.boxes import BoxName, Slots
+from gateway.node.crew import Crew, pieces
+from gateway.node.hand import Checked, Parcel, check_messages
+from gateway.node.opening import Contents, Opened, Opener, Refused, Sealed, Unpacked
+from gateway.node.steps import given
+from gateway.node.workers import Workers
+
+
+class BundleOpening:
+    """Where bundles are opened: in a thread, or at the crew."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        *,
+        schedule: Schedule,
+        workers: Workers,
+        crew: Crew,
+        announced: Callable[[], Announced],
+    ) -> None:
+        """Wire it.
+
+        Args:
+            opener: Opens.
+            schedule: Catalogues of this node.
+            workers: The thread for bundles.
+            crew: Processes for them; it may have none.
+            announced: Says what the peer has announced of its catalogue.
+        """
+        self._opener = opener
+        self._schedule = schedule
+        self._workers = workers
+        self._crew = crew
+        self._announced = announced
+
+    def open_here(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
+        """Open a bundle where this is called; see `Opener.open`."""
+        return self._opener.open(bundle, skip=skip, now_ms=now_ms, announced=self._announced())
+
+    async def open(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
+        """Return the contents of a bundle whose root was checked.
+
+        Raises:
+            MalformedError: The number of ciphertexts is not the number of message entries.
+            UnavailableError: The node is stopping, or a member of the crew was lost over it.
+        """
+        if not self._crew.takes(len(bundle.ciphertexts)):
+            return await self._workers.compute(self.open_here, bundle, skip=skip, now_ms=now_ms)
+        unpacked, boxes = await self._workers.compute(self._unpack, bundle, skip=skip)
+        parcels = [
+            Parcel(
+                messages=[
+                    (item.index, bundle.entries[item.index - bundle.start], item.ciphertext) for item in piece
+                ],
+                boxes=boxes,
+                now_ms=now_ms,
+            )
+            for piece in pieces(unpacked.sealed, lambda item: len(item.ciphertext or b""))
+        ]
+        results = await asyncio.gather(*(self._crew.do(check_messages, parcel) for parcel in parcels))
+        checked = [item for result in results for item in result]
+        return unpacked.contents(
+            [self._opened(item, found) for item, found in zip(unpacked.sealed, checked, strict=True)]
+        )
+
+    def _unpack(self, bundle: Bundle, *, skip: int) -> tuple[Unpacked, dict[BoxName, Slots]]:
+        unpacked = self._opener.unpack(bundle, skip=skip)
+        return unpacked, unpacked.boxes.opened_for(item.entry for item in unpacked.sealed)
+
+    def _opened(self, item: Sealed, found: Checked) -> Opened | Refused:
+        if isinstance(found, Refused):
+            return found
+        document, derived, wrapped_key = found
+        header = derived.header
+        return Opened(
+            index=item.index,
+            document=document,
+            catalogue=given(self._schedule.holding(header.type, header.type_digest)),
+            derived=derived,
+            ciphertext=given(item.ciphertext),
+            wrapped_key=wrapped_key,
+        )
