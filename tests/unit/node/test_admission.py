@@ -229,6 +229,24 @@ async def test_a_message_that_its_schema_accepts_is_judged_as_it_stands_and_not_
             await admission(world).check(principal, post.body, strict=strict)
 
 
+@pytest.mark.parametrize("number", ["1.0", "1e0", "1.5", "9007199254740993"])
+async def test_a_number_that_strict_json_refuses_makes_a_good_message_unreadable(
+    world: World, number: str
+) -> None:
+    whole = (await admission(world).check(world.principal("US"), body(world), strict=False)).message
+    assert whole is not None
+    assert (await admission(world).check(world.principal("US"), whole, strict=True)).message == whole
+
+    altered = whole.replace(b'"seq":1', b'"seq":' + number.encode())
+    assert altered != whole
+
+    for strict in (False, True):
+        with pytest.raises(UnreadableError):
+            await admission(world).check(world.principal("US"), altered, strict=strict)
+    (outcome,) = await admission(world).submit(world.principal("US"), [Submission(body=altered)])
+    assert isinstance(outcome, UnreadableError)
+
+
 async def test_a_value_in_no_list_is_warned_of_at_its_sender_and_does_not_hold_it_up(world: World) -> None:
     draft = world.draft("US")
     draft["payload"]["place"] = {"unlocode": "USQ99"}
