@@ -12,12 +12,7 @@ import pytest
 from gateway.core.message.strict_json import MessageTooLargeError
 from gateway.core.states import State
 from gateway.errors import GatewayError, StoreError
-from gateway.node.admission import (
-    Acceptance,
-    Admission,
-    IdempotencyConflictError,
-    OverloadedError,
-)
+from gateway.node.admission import Admission, OverloadedError
 from gateway.node.gate import RecoveringError
 from gateway.node.preparation import (
     NotAllowedError,
@@ -27,6 +22,7 @@ from gateway.node.preparation import (
     _is_whole,
     _parent_needed,
 )
+from gateway.node.second_stage import Acceptance, IdempotencyConflictError
 from gateway.ports import Step
 from tests.messages import INVESTIGATORS, answer, request
 from tests.world import World
