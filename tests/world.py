@@ -29,7 +29,6 @@ from gateway.core.generation import base_of, origin_of
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.message.schedule import Schedule
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
-from gateway.node.admission import Acceptance, Outcome
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.crew import CrewConfig
@@ -39,6 +38,7 @@ from gateway.node.preparation import Principal, Submission, agency_actor
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
 from gateway.node.runtime import Node
+from gateway.node.second_stage import Acceptance, Outcome
 from gateway.ports import BundleAnswer, Incident, PeerView, Standing, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders

@@ -22,8 +22,9 @@ from gateway.core.message.warning import ValueWarning
 from gateway.core.message.wording import Language
 from gateway.core.receipt import exception_label, exception_text
 from gateway.core.states import Precedence, State
-from gateway.node.admission import Acceptance, Checked
+from gateway.node.admission import Checked
 from gateway.node.inbox import Delivery, Verification
+from gateway.node.second_stage import Acceptance
 from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow, MessageRow
 

@@ -24,8 +24,8 @@ from gateway.core.envelope import time_text
 from gateway.core.message.wording import Language, Wording
 from gateway.core.states import State
 from gateway.errors import GatewayError
-from gateway.node.admission import Acceptance
 from gateway.node.preparation import Submission
+from gateway.node.second_stage import Acceptance
 from gateway.web.exchange import Reply, Request
 from gateway.web.problems import body_of, problem_of
 from gateway.web.refusals import BadParameter, BodyTooLargeError, ParameterError

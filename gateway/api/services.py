@@ -8,12 +8,13 @@ from typing import Protocol
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.threads.progress import RequestState
 from gateway.errors import GatewayError
-from gateway.node.admission import Acceptance, Checked
+from gateway.node.admission import Checked
 from gateway.node.agreements import AgreementState
 from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal, Submission
+from gateway.node.second_stage import Acceptance
 from gateway.node.tracking import Tracked
 from gateway.ports import MessageRow
 

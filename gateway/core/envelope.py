@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from gateway.core.encoding import Value, decode, decode_batch, encode
 from gateway.core.message.instants import instant_ms
@@ -223,25 +223,70 @@ def header_of(document: Mapping[str, Any], *, from_node: str, to_node: str, type
         to_node: Name of the receiving node.
         type_digest: SHA-384 of the type's schema and rules at the calling node, 48 bytes.
     """
+    message_id, created_ms, expires_ms, agency, to, type_id, precedence, level, conversation_id, size = _said(
+        document
+    )
+    return Header(
+        message_id=message_id,
+        created_ms=created_ms,
+        expires_ms=expires_ms,
+        from_node=from_node,
+        to_node=to_node,
+        from_agency=agency,
+        to_agencies=to,
+        type=type_id,
+        type_digest=type_digest,
+        precedence=precedence,
+        marking_level=level,
+        conversation_id=conversation_id,
+        attachments_bytes=size,
+    )
+
+
+def is_header_of(header: Header, document: Mapping[str, Any]) -> bool:
+    """Return whether all that a header says of a message is what the message says.
+
+    Who compared nodes and digest of the type already need not make the other header first.
+
+    Args:
+        header: The header.
+        document: The message as parsed JSON; its schema accepts it.
+    """
+    return _said(document) == (
+        header.message_id,
+        header.created_ms,
+        header.expires_ms,
+        header.from_agency,
+        header.to_agencies,
+        header.type,
+        header.precedence,
+        header.marking_level,
+        header.conversation_id,
+        header.attachments_bytes,
+    )
+
+
+_Said: TypeAlias = tuple[bytes, int, int, str, tuple[str, ...], str, Precedence, int, bytes, int]
+
+
+def _said(document: Mapping[str, Any]) -> _Said:
+    """Return what a message says of the fields of its header, in their order."""
     header = document["header"]
     attachments: Sequence[Mapping[str, Any]] | None = header.get("attachments")
     message_id, conversation_id = header["message_id"], header["conversation"]["id"]
     id_bytes = _id_bytes(message_id)
-    return Header(
-        message_id=id_bytes,
-        created_ms=instant_ms(header["created_at"]),
-        expires_ms=instant_ms(header["expires_at"]),
-        from_node=from_node,
-        to_node=to_node,
-        from_agency=header["from"]["agency"],
-        to_agencies=tuple([to["agency"] for to in header["to"]]),
-        type=document["type"],
-        type_digest=type_digest,
-        precedence=_PRECEDENCE_BY_NAME[header["precedence"]],
-        marking_level=_LEVEL_NUMBERS[header["marking"]["level"]],
+    return (
+        id_bytes,
+        instant_ms(header["created_at"]),
+        instant_ms(header["expires_at"]),
+        header["from"]["agency"],
+        tuple([to["agency"] for to in header["to"]]),
+        document["type"],
+        _PRECEDENCE_BY_NAME[header["precedence"]],
+        _LEVEL_NUMBERS[header["marking"]["level"]],
         # The message that opens a conversation usually gives it its id.
-        conversation_id=id_bytes if conversation_id == message_id else _id_bytes(conversation_id),
-        attachments_bytes=sum([attachment["size"] for attachment in attachments]) if attachments else 0,
+        id_bytes if conversation_id == message_id else _id_bytes(conversation_id),
+        sum([attachment["size"] for attachment in attachments]) if attachments else 0,
     )
 
 

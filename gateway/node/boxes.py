@@ -78,9 +78,10 @@ class Boxes(Keys):
 
     def _slots(self, entry: MessageEntry) -> Slots:
         name = _name_of(entry)
-        if name not in self._opened:
-            self._opened[name] = self._open(entry)
-        return self._opened[name]
+        slots = self._opened.get(name)
+        if slots is None:
+            slots = self._opened[name] = self._open(entry)
+        return slots
 
     def _open(self, entry: MessageEntry) -> Slots:
         box = self._boxes.get(entry.box_digest)

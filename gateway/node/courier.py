@@ -7,8 +7,8 @@ four bundles are in flight. When anything goes wrong the courier stops, waits
 Nothing is given up: while the peer is away messages wait in the outbox, on disk, and do not
 enter the log.
 
-Pacing: one bundle each 10 ms at most, so that a medium load is not spent on signatures;
-FLASH and IMMEDIATE do not wait. How much is under way follows what the peer gets done
+One bundle leaves each 10 ms at most, so that a medium load is not spent on signatures; FLASH and
+IMMEDIATE do not wait (`gateway.node.pace`). How much is under way follows what the peer gets done
 (`gateway.node.window`), so that a FLASH behind a backlog finds a short queue.
 
 Spec: docs/spec/exchange.md, "Sending".
@@ -34,6 +34,7 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.node.deliveries import Deliveries, RollbackError
+from gateway.node.pace import Pace
 from gateway.node.pair import Pair
 from gateway.node.patience import Breaker, Patience
 from gateway.node.sequencer import Sequencer, Shipment
@@ -54,9 +55,6 @@ from gateway.ports import (
 MAX_IN_FLIGHT: Final = 4
 
 COSIGN_EVERY_S: Final = 60.0
-GATHER_S: Final = 0.2
-"""How long an acknowledgement waits for something to travel with. Nobody's next step waits for
-it, and a bundle of its own for each would double what a quiet exchange costs both nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +111,9 @@ class Courier:
         self._store = store
         self._link = link
         self._clock = clock
-        self._config = config
         self._on_moved = on_moved
         self._on_peer_rollback = on_peer_rollback
         self._work = asyncio.Event()
-        self._urgent = asyncio.Event()
         self._cursor = 0
         # True while the cursor is known to stand at the end of the log, which grows here only.
         self._at_end = False
@@ -130,6 +126,7 @@ class Courier:
             first_wait_s=config.first_wait_s,
             longest_wait_s=config.longest_wait_s,
         )
+        self._pace = Pace(clock=clock, pace_ms=config.pace_ms, on_due=self._set_due)
         self._deliveries = Deliveries(
             pair=pair,
             store=store,
@@ -142,16 +139,13 @@ class Courier:
         self._peer_size = 0
         self._flights: set[asyncio.Task[None]] = set()
         self._failure: GatewayError | None = None
-        self._last_bundle_s = -1.0
         self._cosigned_at_s = 0.0
         self._window = Window()
         self._flying = 0
-        self._nudge = asyncio.Event()
         self._landed = asyncio.Event()
         self._in_doubt = False
         self._may_ship = asyncio.Event()
         self._may_ship.set()
-        self._gathering: asyncio.Task[None] | None = None
 
     @property
     def breaker(self) -> Breaker:
@@ -187,18 +181,7 @@ class Courier:
 
     def notify_later(self) -> None:
         """Say that something is due that can wait a little: the next bundle takes it along."""
-        if self._gathering is None:
-            self._gathering = asyncio.create_task(self._gather())
-
-    async def _gather(self) -> None:
-        await wait_for(self._clock, GATHER_S)
-        self._gathering = None
-        self._set_due()
-
-    def _stop_gathering(self) -> None:
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
+        self._pace.later()
 
     def thaw(self) -> None:
         """Try again soon, and every second for a minute: the peer called us, so it is there."""
@@ -211,8 +194,7 @@ class Courier:
     def _hurry(self) -> None:
         """Let the loop go on at once, wherever it waits."""
         self._set_due()
-        self._urgent.set()
-        self._nudge.set()
+        self._pace.hurry()
         self._landed.set()
 
     def freeze(self) -> None:
@@ -239,7 +221,7 @@ class Courier:
                     await self._land(cancel=True)
                     await self._patience.wait(error)
         finally:
-            self._stop_gathering()
+            self._pace.close()
             await self._land(cancel=True)
 
     # --- agreeing on where the peer is -------------------------------------------------
@@ -325,7 +307,7 @@ class Courier:
         """Return whether another bundle may be made: something urgent waits for none that is full."""
         if len(self._flights) >= MAX_IN_FLIGHT:
             return False
-        return self._urgent.is_set() or self._window.admits(self._flying)
+        return self._pace.is_urgent or self._window.admits(self._flying)
 
     async def _next(self) -> Shipment | None:
         """Return the bundle behind the cursor, from the log or newly made."""
@@ -333,7 +315,7 @@ class Courier:
         stored = await self._stored()
         if stored is not None:
             return stored
-        urgent = await self._pace()
+        urgent = await self._pace.until_due(lambda: len(self._flights))
         if self._sequencer.statement_due:
             await self._land(cancel=False)
             self._raise_failure()
@@ -343,13 +325,12 @@ class Courier:
             return None
         limit = 0 if self._sequencer.peer_key is None else self._window.bundle
         self._due = False
-        # It takes along what was waiting for it.
-        self._stop_gathering()
+        self._pace.making()
         shipment = await self._sequencer.next_shipment(max_messages=limit, urgent=urgent)
         if shipment is not None:
             self._window.waits(shipment.waiting)
             self._due |= shipment.more
-            self._last_bundle_s = self._clock.monotonic_s()
+            self._pace.made()
             if shipment.messages:
                 self._on_moved()
         return shipment
@@ -361,24 +342,6 @@ class Courier:
             self._at_end = True
             return None
         return await self._sequencer.reload(self._cursor)
-
-    async def _pace(self) -> bool:
-        """Wait until the next bundle may be made, unless something urgent comes; return whether it did.
-
-        Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds.
-        So the more is under way, the longer the next one gathers: fewer, fuller bundles when
-        the pair is busy, none of the wait when it is not.
-        """
-        while not self._urgent.is_set():
-            pace_s = self._config.pace_ms / 1_000 * (1 + len(self._flights))
-            left = self._last_bundle_s + pace_s - self._clock.monotonic_s()
-            if left <= 0:
-                break
-            self._nudge.clear()
-            await wait_for(self._clock, left, self._nudge)
-        urgent = self._urgent.is_set()
-        self._urgent.clear()
-        return urgent
 
     async def _idle(self) -> None:
         """Wait for work, a failure, or the time to ask for a cosignature."""
@@ -431,7 +394,7 @@ class Courier:
         self._flights.discard(flight)
         self._flying -= messages
         self._landed.set()
-        self._nudge.set()
+        self._pace.nudge()
         if not flight.cancelled() and (error := flight.exception()) is not None:
             self._fail(error)
 

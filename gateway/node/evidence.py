@@ -21,13 +21,13 @@ from gateway.core.merkle import inclusion_proof
 from gateway.core.message.schedule import Schedule
 from gateway.core.note import parse_note
 from gateway.errors import RejectedError
-from gateway.node.admission import ErasedError
 from gateway.node.audit_log import AuditLog
 from gateway.node.gate import Gate
 from gateway.node.inbox import NotFoundError
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
+from gateway.node.second_stage import ErasedError
 from gateway.node.signing_keys import statements_in
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers

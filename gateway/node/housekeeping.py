@@ -18,6 +18,7 @@ from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import merge_signatures, sign_checkpoint, signing_key, verify_cosignature
 from gateway.core.merkle import consistency_proof
 from gateway.core.note import parse_note, parse_signatures
+from gateway.core.signature import HybridSigner
 from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError, UnavailableError
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.eraser import Eraser
@@ -209,17 +210,21 @@ class Housekeeping:
         if head is None or head.size in {0, self._signed_size}:
             return
         self._note_s = max(self._clock.now_ms() // 1_000, self._note_s)
-        root = head.edge.root()
-        note = await self._workers.sign(
-            sign_checkpoint,
-            Checkpoint(origin=origin, size=head.size, root=root),
+        await self._workers.sign(
+            self._publish,
+            Checkpoint(origin=origin, size=head.size, root=head.edge.root()),
             signer=self._keyring.log_signer(origin, statement),
             time_s=self._note_s,
         )
-        kept = StoredNote(origin=origin, size=head.size, root=root, at_ms=self._clock.now_ms(), note=note)
-        await self._high_water.record({origin: (head.size, root)})
-        await self._store.write(Step.SIGNED, lambda tx: tx.logs.put_note(kept))
         self._signed_size = head.size
+
+    def _publish(self, checkpoint: Checkpoint, *, signer: HybridSigner, time_s: int) -> None:
+        """Sign the audit log, mark it, store the note. Blocks."""
+        origin, size, root = checkpoint.origin, checkpoint.size, checkpoint.root
+        note = sign_checkpoint(checkpoint, signer=signer, time_s=time_s)
+        kept = StoredNote(origin=origin, size=size, root=root, at_ms=self._clock.now_ms(), note=note)
+        self._high_water.record_now({origin: (size, root)})
+        self._store.write_now(Step.SIGNED, lambda tx: tx.logs.put_note(kept))
 
     async def keep_mirror_note(self) -> None:
         """Keep a note of the mirror with our own cosignature, for those who export it here."""

@@ -20,12 +20,12 @@ from gateway.core.digest import digest_of
 from gateway.core.entries import Role
 from gateway.core.envelope import Header, header_of
 from gateway.core.message.draft import Sender, complete
-from gateway.core.message.examine import broken_rules, departs_from_schema, departures
+from gateway.core.message.examine import broken_rules, departs_from_schema, departures, is_accepted
 from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
 from gateway.core.message.schedule import Announced, Schedule
-from gateway.core.message.strict_json import JsonRefusedError, read_json
+from gateway.core.message.strict_json import JsonRefusedError, begin_json, finish_json, read_json
 from gateway.core.message.threads import StoredMessage, outline_of
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning, warnings_of
@@ -152,6 +152,7 @@ class Posted:
     """
 
     __slots__ = (
+        "accepted_by",
         "as_posted",
         "body",
         "candidate",
@@ -188,6 +189,8 @@ class Posted:
         self.parent: tuple[StoredMessage, dict[str, Any] | None] | None = None
         self.seq_missing = False
         self.violations: Sequence[Violation] = ()
+        # Whose schemas have accepted the document as it was posted.
+        self.accepted_by: Catalogue | None = None
         self.catalogue: Catalogue | None = None
         self.header: Header | None = None
         self.candidate: Candidate | None = None
@@ -262,7 +265,7 @@ class Preparation:
         # Those of a type one after the other, as far as their first bytes show it: its schema
         # and rules stay in the processor's cache, which halves what validation costs.
         ordered = sorted(posted, key=lambda item: item.body[:_TYPE_BYTES])
-        run_steps(ordered, (_digest, _parse, _check_sender, _find_parent))
+        run_steps(ordered, (_digest, _parse, self._finish_parsing, _check_sender, _find_parent))
         whole = [item for item in ordered if item.failure is None and item.parent_id is None]
         run_steps(whole, self._steps_to_send if sealing else self._steps)
 
@@ -293,8 +296,21 @@ class Preparation:
 
     # --- the steps of one post, each raising what its agency is answered -----------------
 
+    def _finish_parsing(self, item: Posted) -> None:
+        """Refuse what is no strict JSON, which what its schema accepts is known to be."""
+        catalogue = self._schedule.at(item.now_ms)
+        if item.as_posted and _is_whole(item.document) and is_accepted(item.document, catalogue=catalogue):
+            item.accepted_by = catalogue
+            return
+        try:
+            finish_json(item.body, item.document, is_canonical=item.as_posted)
+        except JsonRefusedError as error:
+            raise UnreadableError((error.violation,)) from error
+
     def _check_schema(self, item: Posted) -> None:
         item.catalogue = self._schedule.at(item.now_ms)
+        if item.accepted_by is item.catalogue:
+            return
         # A whole message that passes needs nothing: completing costs half a validation.
         if item.strict or _is_whole(item.document):
             item.violations = departures(item.document, catalogue=item.catalogue)
@@ -400,7 +416,10 @@ def _digest(item: Posted) -> None:
 
 
 def _parse(item: Posted) -> None:
-    item.document, item.as_posted = _document_of(item.body)
+    try:
+        item.document, item.as_posted = begin_json(item.body)
+    except JsonRefusedError as error:
+        raise UnreadableError((error.violation,)) from error
 
 
 def _document_of(body: bytes) -> tuple[dict[str, Any], bool]:

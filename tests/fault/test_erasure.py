@@ -19,11 +19,11 @@ from gateway.core.message.retention import Ground
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State
 from gateway.errors import StoreError
-from gateway.node.admission import ErasedError
 from gateway.node.audit_log import Actor
 from gateway.node.custody import Kept, OnHoldError
 from gateway.node.health import Phase
 from gateway.node.inbox import NotFoundError
+from gateway.node.second_stage import ErasedError
 from gateway.ports import Step
 from tests.messages import DAY_MS, INVESTIGATORS, acknowledgement, answer, correction, intelligence, request
 from tests.world import CrashError, World, message_uuid, other

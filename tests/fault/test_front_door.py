@@ -8,12 +8,12 @@ import pytest
 from gateway.core.entries import Role
 from gateway.core.signature import HybridSigner
 from gateway.errors import OperatorError, UnavailableError
-from gateway.node.admission import Acceptance
 from gateway.node.audit_log import Actor
 from gateway.node.maintenance import MaintenanceError, NotInMaintenanceError
 from gateway.node.preparation import Submission
 from gateway.node.quotas import Quota, QuotaError
 from gateway.node.room import DiskLowError
+from gateway.node.second_stage import Acceptance
 from gateway.ports import Step
 from tests.world import World
 from tests.world_parts import CrashError

@@ -13,7 +13,7 @@ from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 import orjson
@@ -363,6 +363,19 @@ def test_a_block_is_timed_per_unit_of_its_work() -> None:
     blocks = [Block(name="one", call=work), Block(name="ten", call=work, each=10)]
     times = measure_blocks(blocks, slice_s=0.02, slices=3)
     assert times["one"]["cpu_us"] / times["ten"]["cpu_us"] == pytest.approx(10, rel=0.5)
+
+
+def test_a_block_whose_first_call_takes_long_is_timed_by_its_later_ones() -> None:
+    calls: list[int] = []
+
+    def call(number: int) -> None:
+        if not calls:
+            sleep(0.05)
+        calls.append(number)
+
+    measure_blocks([Block(name="late", call=call)], slice_s=0.01, slices=1)
+    # Numbers of a slice count from 0: the last one tells how many calls it had.
+    assert calls[-1] > 10
 
 
 def test_checks_are_held_against_the_libraries_that_they_stand_on() -> None:

@@ -67,6 +67,19 @@ def examine_document(document: dict[str, Any], *, catalogue: Catalogue, now_ms: 
     )
 
 
+def is_accepted(document: dict[str, Any], *, catalogue: Catalogue) -> bool:
+    """Return whether a document is known to have no `departures`, no float, and no deep nesting.
+
+    It spares nearly every message `finish_json`. False says nothing.
+
+    Args:
+        document: A message as ``begin_json`` gives it, whose body is that document written down.
+        catalogue: The catalogue to judge by.
+    """
+    message_type = catalogue.find(document.get("type"))
+    return message_type is not None and catalogue.shared.accepts(message_type.id, document)
+
+
 def departures(document: dict[str, Any], *, catalogue: Catalogue) -> tuple[Violation, ...]:
     """Return where a document departs from the schema of its type, or that it has no such type.
 

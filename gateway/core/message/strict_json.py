@@ -146,6 +146,34 @@ def read_json(
 
     Spec: docs/spec/messages.md, "Strict JSON".
     """
+    document, is_canonical = begin_json(body, max_bytes=max_bytes, max_depth=max_depth, max_nodes=max_nodes)
+    finish_json(body, document, is_canonical=is_canonical, max_depth=max_depth)
+    return document, is_canonical
+
+
+def begin_json(
+    body: bytes,
+    *,
+    max_bytes: int = MAX_BODY_BYTES,
+    max_depth: int = MAX_DEPTH,
+    max_nodes: int = MAX_NODES,
+) -> tuple[dict[str, Any], bool]:
+    """Return what `read_json` returns, before all of it is known to be strict.
+
+    For whoever has a cheaper way than `finish_json` to know the rest. If writing the object gives
+    ``body`` again, no key came twice and all integers are in range; it may hold floats and be
+    nested too deep. If not, nothing is known yet.
+
+    Args:
+        body: The body as received.
+        max_bytes: Longest body.
+        max_depth: Deepest nesting; the root counts as 1.
+        max_nodes: Most values.
+
+    Raises:
+        MessageTooLargeError: The body is longer than ``max_bytes``.
+        JsonRefusedError: The body is no JSON object, or holds too many values.
+    """
     if len(body) > max_bytes:
         raise MessageTooLargeError(max_bytes=max_bytes)
     try:
@@ -159,12 +187,28 @@ def read_json(
     # Every value but the root takes two bytes at least: its own, and one of ``[,:`` before it.
     if len(body) > 2 * max_nodes:
         _refuse_many(document, max_nodes)
-    if _holds_no_float(document, max_depth) and _is_canonical(document, body):
-        return document, True
+    return document, _is_canonical(document, body)
+
+
+def finish_json(
+    body: bytes, document: dict[str, Any], *, is_canonical: bool, max_depth: int = MAX_DEPTH
+) -> None:
+    """Verify what `begin_json` has left open.
+
+    Args:
+        body: The body as received.
+        document: The object that it holds.
+        is_canonical: Whether writing the object gives the body again.
+        max_depth: Deepest nesting; the root counts as 1.
+
+    Raises:
+        JsonRefusedError: The body is not strict JSON.
+    """
+    if is_canonical and _holds_no_float(document, max_depth):
+        return
     # What the document does not show: a key that came twice may have held anything.
     _refuse_depth(body, max_depth)
     _second_pass(body)
-    return document, False
 
 
 def _refuse_depth(body: bytes, max_depth: int) -> None:

@@ -14,12 +14,13 @@ from gateway.core.message.schedule import Announced, Schedule, digests_of
 from gateway.core.message.threads.progress import RequestState
 from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError
-from gateway.node.admission import Acceptance, Checked
+from gateway.node.admission import Checked
 from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, NotFoundError, Verification
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal, Submission
+from gateway.node.second_stage import Acceptance
 from gateway.node.tracking import Tracked
 from gateway.ports import MessageRow
 

@@ -24,10 +24,11 @@ from gateway.core.message.warning import ValueWarning
 from gateway.core.message.wording import Language, Wording
 from gateway.core.receipt import EXCEPTION_TEXTS, ExceptionCode
 from gateway.core.states import State
-from gateway.node.admission import Acceptance, Checked, ErasedError, OverloadedError
+from gateway.node.admission import Checked, OverloadedError
 from gateway.node.conversations import Place, RequestView, Thread, ThreadPage
 from gateway.node.inbox import Delivery, NotFoundError, Verification
 from gateway.node.preparation import Principal, Submission, agency_actor
+from gateway.node.second_stage import Acceptance, ErasedError
 from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow
 from gateway.web.exchange import Query, Reply, Request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from gateway.core.envelope import (
     Header,
     decode_header,
     header_of,
+    is_header_of,
     time_text,
 )
 from gateway.core.message.instants import instant_ms
@@ -174,6 +175,23 @@ def test_the_header_does_not_depend_on_how_the_message_writes_an_id() -> None:
     upper = made(message_id=str(MESSAGE_ID).upper())
 
     assert upper.encode() == made().encode()
+
+
+BY_THE_NODES = {"from_node", "to_node", "type_digest"}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Header)])
+def test_a_header_is_that_of_a_message_only_if_every_field_from_the_message_is(name: str) -> None:
+    header = made(attachments=[{"size": 3}])
+    assert is_header_of(header, document(attachments=[{"size": 3}]))
+
+    others = replace(
+        HEADER, from_agency="FR.ONAF", to_agencies=("US.CBP",), type="intel.spontaneous/1", marking_level=0
+    )
+    other: Header = replace(header, **{name: getattr(others, name)})
+
+    assert getattr(other, name) != getattr(header, name)
+    assert is_header_of(other, document(attachments=[{"size": 3}])) is (name in BY_THE_NODES)
 
 
 # --- times -------------------------------------------------------------------------------

@@ -12,12 +12,7 @@ import pytest
 from gateway.core.message.strict_json import MessageTooLargeError
 from gateway.core.states import State
 from gateway.errors import GatewayError, StoreError
-from gateway.node.admission import (
-    Acceptance,
-    Admission,
-    IdempotencyConflictError,
-    OverloadedError,
-)
+from gateway.node.admission import Admission, OverloadedError
 from gateway.node.gate import RecoveringError
 from gateway.node.preparation import (
     NotAllowedError,
@@ -27,6 +22,7 @@ from gateway.node.preparation import (
     _is_whole,
     _parent_needed,
 )
+from gateway.node.second_stage import Acceptance, IdempotencyConflictError
 from gateway.ports import Step
 from tests.messages import INVESTIGATORS, answer, request
 from tests.world import World
@@ -227,6 +223,24 @@ async def test_a_message_that_its_schema_accepts_is_judged_as_it_stands_and_not_
     for strict in (False, True):
         with pytest.raises(RefusedError):
             await admission(world).check(principal, post.body, strict=strict)
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e0", "1.5", "9007199254740993"])
+async def test_a_number_that_strict_json_refuses_makes_a_good_message_unreadable(
+    world: World, number: str
+) -> None:
+    whole = (await admission(world).check(world.principal("US"), body(world), strict=False)).message
+    assert whole is not None
+    assert (await admission(world).check(world.principal("US"), whole, strict=True)).message == whole
+
+    altered = whole.replace(b'"seq":1', b'"seq":' + number.encode())
+    assert altered != whole
+
+    for strict in (False, True):
+        with pytest.raises(UnreadableError):
+            await admission(world).check(world.principal("US"), altered, strict=strict)
+    (outcome,) = await admission(world).submit(world.principal("US"), [Submission(body=altered)])
+    assert isinstance(outcome, UnreadableError)
 
 
 async def test_a_value_in_no_list_is_warned_of_at_its_sender_and_does_not_hold_it_up(world: World) -> None:

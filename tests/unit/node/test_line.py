@@ -9,7 +9,6 @@ import orjson
 import pytest
 
 from gateway.errors import GatewayError
-from gateway.node.admission import Acceptance
 from gateway.node.line import GATHERED, GATHERED_BYTES, MAX_GROUP, Line, NoCandidateError
 from gateway.node.preparation import (
     NotAllowedError,
@@ -19,6 +18,7 @@ from gateway.node.preparation import (
     Submission,
     UnreadableError,
 )
+from gateway.node.second_stage import Acceptance
 from tests.messages import INVESTIGATORS, answer, request
 from tests.world import World
 

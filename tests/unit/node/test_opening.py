@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.core.bundle import Bundle
@@ -232,6 +233,20 @@ def test_content_that_is_no_message_is_refused_as_json_or_by_its_schema(bench: B
 
     assert isinstance(refused, Refused)
     assert refused.code in {ExceptionCode.JSON, ExceptionCode.SCHEMA}
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e0", "1E0", "1.5", "-0.0", "9007199254740993"])
+def test_a_number_that_strict_json_refuses_is_refused_as_json_in_a_message_that_is_good_otherwise(
+    bench: Bench, number: str
+) -> None:
+    body = orjson.dumps(bench.message().document).replace(b'"seq":1', b'"seq":' + number.encode())
+    assert number.encode() in body
+
+    (refused,) = bench.open(bench.bundle(bench.message(body=body))).messages
+
+    assert isinstance(refused, Refused)
+    assert refused.code is ExceptionCode.JSON
+    assert refused.rule == rule_number("JSON")
 
 
 # --- ciphertexts and boxes ---------------------------------------------------------------------

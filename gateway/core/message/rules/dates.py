@@ -49,7 +49,7 @@ _STRICT: Final = frozenset(
 def _periods_end_after_they_begin(facts: Facts) -> Pointers:
     payload = facts.payload
     pointers = []
-    for end in sorted(_ENDS.intersection(payload)):
+    for end in _ENDS.intersection(payload):
         start = _PAIRS[end]
         if start in payload:
             begins, ends = sortable(payload[start]), sortable(payload[end])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from gateway.catalogue import read_catalogue
 from gateway.core.message.compiled import SharedSchema
-from tests.unit.core.message.rules.samples import changed, example
+from tests.unit.core.message.rules.samples import ROOT, changed, example
 
 CATALOGUE = read_catalogue()
 TYPE = "assist.request/1"
@@ -84,6 +84,98 @@ def test_a_schema_that_asks_for_more_than_header_and_payload_answers_for_itself(
     change: Callable[[dict[str, Any]], object],
 ) -> None:
     assert not shared(change).accepts(TYPE, MESSAGE)
+
+
+# --- What is accepted is strict JSON --------------------------------------------------------
+
+
+def integers(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every place of an integer below ``node``, as its container and key or index."""
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, child in list(children):
+        if type(child) is int:
+            yield node, key
+        yield from integers(child)
+
+
+@pytest.mark.parametrize("type_id", list(CATALOGUE.types))
+def test_no_integer_may_be_a_float(type_id: str) -> None:
+    files = (ROOT / "schemas" / type_id.partition("/")[0] / "examples").glob("valid-*.json")
+    for number, _ in enumerate(files):
+        message = example(type_id.partition("/")[0], number=number)
+        assert CATALOGUE.shared.accepts(type_id, message)
+        for container, key in integers(message):
+            integer = container[key]
+            container[key] = float(integer)
+            # To JSON Schema 2020-12 that is the same number.
+            assert CATALOGUE.type(type_id).validator.is_valid(message)
+            assert not CATALOGUE.shared.accepts(type_id, message), key
+            container[key] = integer
+
+
+def test_a_value_that_may_be_of_several_kinds_is_no_float_either() -> None:
+    patched = changed("gov.correction", {"/payload/patches/0/old": 7})
+    assert CATALOGUE.shared.accepts("gov.correction/1", patched)
+
+    patched["payload"]["patches"][0]["old"] = 7.0
+    assert not CATALOGUE.shared.accepts("gov.correction/1", patched)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {},
+        {"title": "Anything"},
+        {"type": "number"},
+        {"type": ["string", "number"]},
+        {"enum": ["one", 1]},
+        {"const": 1},
+        {"type": "array"},
+        {"type": "array", "items": {}},
+        {"type": "array", "prefixItems": [{"type": "number"}], "items": {"type": "string"}},
+        {"type": "object"},
+        {"type": "object", "properties": {}, "additionalProperties": {"type": "string"}},
+        {"type": "object", "patternProperties": {"^x": {}}, "additionalProperties": False},
+        {"type": ["object", "string"], "properties": {}, "additionalProperties": False},
+        {"$ref": "#/properties/payload"},
+        {"$ref": "#/properties/payload/properties/place/items", "items": {"type": "number"}},
+    ],
+)
+def test_a_type_with_a_place_for_anything_answers_for_itself(place: dict[str, Any]) -> None:
+    def change(schema: dict[str, Any]) -> None:
+        schema["properties"]["payload"]["properties"]["place"] = place
+
+    assert not shared(change).accepts(TYPE, MESSAGE)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"type": "string"},
+        {"type": ["integer", "null"]},
+        {"enum": ["one", None, True]},
+        {"type": "array", "items": {"$ref": "../common/person.json"}},
+        {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False},
+    ],
+)
+def test_a_type_whose_places_are_all_known_is_compiled_with_the_others(place: dict[str, Any]) -> None:
+    def change(schema: dict[str, Any]) -> None:
+        schema["properties"]["payload"]["properties"]["place"] = place
+
+    assert shared(change).accepts(TYPE, MESSAGE)
+
+
+@pytest.mark.parametrize(("levels", "accepted"), [(61, True), (62, True), (63, False)])
+def test_what_could_be_nested_too_deep_answers_for_itself(levels: int, accepted: bool) -> None:
+    place: dict[str, Any] = {"type": "integer"}
+    for _ in range(levels):
+        place = {"type": "array", "items": place}
+
+    def change(schema: dict[str, Any]) -> None:
+        schema["properties"]["payload"]["properties"]["place"] = place
+
+    # The message and its payload are two levels more, and 64 is what strict JSON allows.
+    assert shared(change).accepts(TYPE, MESSAGE) is accepted
 
 
 def test_what_a_schema_says_to_people_makes_no_difference() -> None:

@@ -1,0 +1,92 @@
+"""The pace of bundles: when the next one is made.
+
+Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds. So the next
+one gathers what comes meanwhile, for longer the more is under way: fewer, fuller bundles when the
+pair is busy, none of the wait when it is not. Whatever is urgent does not wait, and takes along
+what does. Acknowledgements wait for something to travel with.
+
+Spec: docs/spec/exchange.md, "Sending".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from gateway.node.waiting import wait_for
+from gateway.ports import Clock
+
+GATHER_S: Final = 0.2
+"""How long an acknowledgement waits for something to travel with. Nobody's next step waits for
+it, and a bundle of its own for each would double what a quiet exchange costs both nodes."""
+
+
+class Pace:
+    """Holds the next bundle back until it is time for it. Kept by the courier."""
+
+    def __init__(self, *, clock: Clock, pace_ms: int, on_due: Callable[[], None]) -> None:
+        """Begin with the first bundle due at once.
+
+        Args:
+            clock: Time.
+            pace_ms: Least time between two bundles, and as much again for each that is in flight.
+            on_due: Told when what waited for company has waited long enough.
+        """
+        self._clock = clock
+        self._pace_s = pace_ms / 1_000
+        self._on_due = on_due
+        self._made_s = -1.0
+        self._urgent = asyncio.Event()
+        self._nudge = asyncio.Event()
+        self._gathering: asyncio.Task[None] | None = None
+
+    @property
+    def is_urgent(self) -> bool:
+        """Return whether something urgent waits for the next bundle."""
+        return self._urgent.is_set()
+
+    def hurry(self) -> None:
+        """Let the next bundle be made at once."""
+        self._urgent.set()
+        self._nudge.set()
+
+    def nudge(self) -> None:
+        """Look anew how long to wait: fewer are in flight."""
+        self._nudge.set()
+
+    def later(self) -> None:
+        """Let something wait for company: the next bundle takes it along."""
+        if self._gathering is None:
+            self._gathering = asyncio.create_task(self._gather())
+
+    async def until_due(self, in_flight: Callable[[], int]) -> bool:
+        """Wait until the next bundle may be made, or something urgent comes; return whether it did."""
+        while not self._urgent.is_set():
+            left = self._made_s + self._pace_s * (1 + in_flight()) - self._clock.monotonic_s()
+            if left <= 0:
+                break
+            self._nudge.clear()
+            await wait_for(self._clock, left, self._nudge)
+        urgent = self._urgent.is_set()
+        self._urgent.clear()
+        return urgent
+
+    def making(self) -> None:
+        """Note that a bundle is about to be made: it takes along what was waiting for it."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+
+    def made(self) -> None:
+        """Note that a bundle was made: the time until the next one counts from now on."""
+        self._made_s = self._clock.monotonic_s()
+
+    def close(self) -> None:
+        """Let nothing be due any more."""
+        self.making()
+
+    async def _gather(self) -> None:
+        await wait_for(self._clock, GATHER_S)
+        self._gathering = None
+        self._on_due()
