@@ -50,6 +50,9 @@ _AT_REST_LABEL: Final = b"entente/at-rest/v1\x00"
 _ID_TIME_BYTES: Final = 4
 _LENGTH_BYTES: Final = 4
 _FIELDS: Final = 3
+_BYTES_OF_LENGTH: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+"""First byte of a byte string, and in how many bytes its length follows."""
+
 _ATTACHMENT_FIELDS: Final = 4
 _DIGEST_BYTES: Final = 48
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
@@ -191,6 +194,24 @@ def open_content(ciphertext: bytes, *, content_key: ContentKey, header: bytes) -
             content that is not in its one form.
     """
     return open_sealed(ciphertext, content_key=content_key, header=header).message
+
+
+def reopen_content(ciphertext: bytes, *, content_key: ContentKey, header: bytes) -> bytes:
+    """Return the message of a ciphertext that was sealed here, or opened here before it was stored.
+
+    A ciphertext opens to one plaintext only, and with one key and header only. So a content that
+    was in its one form then is in it now, and that is not proven again.
+
+    Raises:
+        SealError: Another key, another header, altered, truncated or extended, or no content.
+    """
+    data = _decrypt(ciphertext, key=content_key, context=_CONTENT_LABEL + header)
+    # Length, the array's first byte, and the byte string's: its kind says how long its length is.
+    width = _BYTES_OF_LENGTH.get(data[_LENGTH_BYTES + 1]) if len(data) > _LENGTH_BYTES + 1 else None
+    if width is None:
+        raise SealError(_REFUSED)
+    start = _LENGTH_BYTES + 2 + width
+    return data[start : start + int.from_bytes(data[_LENGTH_BYTES + 2 : start], "big")]
 
 
 def open_sealed(ciphertext: bytes, *, content_key: ContentKey, header: bytes) -> Content:

@@ -254,13 +254,14 @@ class Inbox:
 
     def _changes(self, tx: Transaction, agency: str, message_ids: list[bytes]) -> dict[bytes, InForce]:
         """Return what became of messages; one statement for all that nothing became of."""
-        if not message_ids:
+        affected = tx.threads.effects(message_ids)
+        if not affected:
             return {}
         memory = ThreadMemory(tx, open_content=self._vault.document)
-        memory.fetch_effects(set(message_ids))
+        memory.fetch_effects(affected)
         now_ms = self._clock.now_ms()
         changed: dict[bytes, InForce] = {}
-        for message_id in message_ids:
+        for message_id in affected:
             found = in_force(message_id, memory, reader=agency, now_ms=now_ms)
             if found is not None:
                 changed[message_id] = found

@@ -14,7 +14,7 @@ from typing import Any, cast
 import orjson
 
 from gateway.core.envelope import decode_header
-from gateway.core.sealing import ContentKey, KeyWrap, StorageKey, open_content, seal_content
+from gateway.core.sealing import ContentKey, KeyWrap, StorageKey, reopen_content, seal_content
 from gateway.ports import InboxRow
 
 
@@ -51,7 +51,7 @@ class Vault:
             SealError: Key, header or ciphertext do not belong together.
         """
         key = self.unwrap(wrapped_key, message_id=message_id)
-        return open_content(ciphertext, content_key=key, header=header)
+        return reopen_content(ciphertext, content_key=key, header=header)
 
     def open_all(self, sealed: Sequence[InboxRow]) -> list[bytes | None]:
         """Return the message bytes of many, None for what is erased.
@@ -70,7 +70,7 @@ class Vault:
         return [
             None
             if key is None or item.ciphertext is None
-            else open_content(item.ciphertext, content_key=key, header=item.header)
+            else reopen_content(item.ciphertext, content_key=key, header=item.header)
             for key, item in zip(keys, sealed, strict=True)
         ]
 

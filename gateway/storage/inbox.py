@@ -265,7 +265,8 @@ class SqlInbox:
             is_new = before_ms is None
             collected[message_id] = (at_ms if is_new else before_ms, is_new)
             if is_new:
-                new[number] = [code for code in to_agencies.split(" ") if code != agency]
+                alone = to_agencies == agency
+                new[number] = [] if alone else [c for c in to_agencies.split(" ") if c != agency]
         self._session.change_listed(_ACKNOWLEDGE, new, by=agency, at=at_ms)
         # Whole once every addressee has it; nearly always there is one.
         self._session.change_listed(

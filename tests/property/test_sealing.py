@@ -17,6 +17,7 @@ from gateway.core.sealing import (
     encode_content,
     open_sealed,
     padded_length,
+    reopen_content,
     seal_content,
 )
 from gateway.errors import MalformedError
@@ -43,6 +44,7 @@ def test_what_is_sealed_opens(content: Content, key: ContentKey, header: bytes) 
     ciphertext = seal_content(content.message, content_key=key, header=header, manifest=content.manifest)
 
     assert open_sealed(ciphertext, content_key=key, header=header) == content
+    assert reopen_content(ciphertext, content_key=key, header=header) == content.message
     assert len(ciphertext) == len(encode_content(content)) + 72
 
 

@@ -20,6 +20,7 @@ from gateway.core.sealing import (
     open_content,
     open_sealed,
     padded_length,
+    reopen_content,
     seal_content,
 )
 from gateway.errors import MalformedError, PeerError
@@ -134,13 +135,14 @@ def test_a_content_above_the_limit_is_not_made() -> None:
         encode_content(Content(message=bytes(MAX_CONTENT_BYTES)))
 
 
-@pytest.mark.parametrize("length", [0, 1, 2_048, 16_383, 16_384, 40_000, 1_048_576])
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 2_048, 16_383, 16_384, 40_000, 1_048_576])
 def test_a_message_comes_back_byte_for_byte(length: int) -> None:
     message = bytes(range(256)) * (length // 256) + bytes(length % 256)
     ciphertext = seal_content(message, content_key=KEY, header=HEADER)
     content = encode_content(Content(message=message))
 
     assert open_content(ciphertext, content_key=KEY, header=HEADER) == message
+    assert reopen_content(ciphertext, content_key=KEY, header=HEADER) == message
     assert len(ciphertext) == 56 + len(content) + 16 * (len(content) // 16_384 + 1)
 
 
@@ -168,8 +170,9 @@ def test_another_key_or_header_opens_nothing() -> None:
         (ContentKey(KEY[:31]), HEADER),
         (ContentKey(b""), HEADER),
     ):
-        with pytest.raises(SealError):
-            open_content(ciphertext, content_key=key, header=header)
+        for opened in (open_content, reopen_content):
+            with pytest.raises(SealError):
+                opened(ciphertext, content_key=key, header=header)
 
 
 def test_every_flipped_byte_and_every_other_length_is_refused() -> None:
@@ -178,11 +181,23 @@ def test_every_flipped_byte_and_every_other_length_is_refused() -> None:
     for at in range(len(ciphertext)):
         altered = ciphertext[:at] + bytes((ciphertext[at] ^ 1,)) + ciphertext[at + 1 :]
         for other in (altered, ciphertext[:at]):
-            with pytest.raises(SealError):
-                open_content(other, content_key=KEY, header=HEADER)
+            for opened in (open_content, reopen_content):
+                with pytest.raises(SealError):
+                    opened(other, content_key=KEY, header=HEADER)
     for other in (ciphertext + b"\x00", ciphertext + bytes(16), ciphertext + ciphertext):
-        with pytest.raises(SealError):
-            open_content(other, content_key=KEY, header=HEADER)
+        for opened in (open_content, reopen_content):
+            with pytest.raises(SealError):
+                opened(other, content_key=KEY, header=HEADER)
+
+
+@pytest.mark.parametrize("name", ["empty", "length only", "no array"])
+def test_what_is_no_content_is_not_opened_again(name: str) -> None:
+    plaintext = b"" if name == "empty" else BAD_CONTENTS[name].replace(b"\xc4", b"\x00")
+    encryptor = Cobblestone256Encryptor(KEY, b"entente/content/v1\x00" + HEADER)
+    ciphertext = encryptor.update(plaintext) + encryptor.finalize()
+
+    with pytest.raises(SealError):
+        reopen_content(ciphertext, content_key=KEY, header=HEADER)
 
 
 def test_chunks_cannot_be_dropped_or_swapped() -> None:
