@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from gateway.core.receipt import ExceptionCode
-from gateway.node import admission, opening, preparation, reception
+from gateway.node import opening, preparation, reception, second_stage
 from gateway.node.defects import UnexaminedError
 from gateway.node.preparation import Submission
 from tests.messages import INVESTIGATORS, intelligence
@@ -45,7 +45,7 @@ async def goes_on(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(preparation, "complete"), (admission, "examine_thread"), (admission, "effects_of")],
+    [(preparation, "complete"), (second_stage, "examine_thread"), (second_stage, "effects_of")],
 )
 async def test_a_defect_at_the_sender_refuses_the_message_alone(
     world: World,
