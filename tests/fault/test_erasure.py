@@ -80,7 +80,13 @@ async def sealed(world: World, nation: str, message_id: bytes) -> tuple[bytes, b
 def files(world: World, nation: str) -> dict[str, bytes]:
     """Return every file of a node but its backups, by name."""
     folder: Path = world.sides[nation].folder
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith("backup-")}
+    found: dict[str, bytes] = {}
+    for path in folder.iterdir():
+        if not path.name.startswith("backup-"):
+            # A running node moves a new high-water file into its place: then that one is read there.
+            with suppress(FileNotFoundError):
+                found[path.name] = path.read_bytes()
+    return found
 
 
 def places(world: World, nation: str, secret: bytes) -> list[str]:
