@@ -177,11 +177,9 @@ class Crew:
             await self._clock.sleep(PAUSE_S)
 
     async def _take(self) -> _Member:
-        while self._idle:
+        if self._idle:
             # The one that worked last: the catalogue lies in the caches of its processor.
-            member = self._idle.pop()
-            if member in self._present:
-                return member
+            return self._idle.pop()
         waiter: asyncio.Future[_Member] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         try:
@@ -203,6 +201,8 @@ class Crew:
     def _lose(self, member: _Member) -> None:
         """Count on a member no more; if it was the last one, those who wait for it are told."""
         self._present.discard(member)
+        if member in self._idle:
+            self._idle.remove(member)
         while self._waiting and not self._present:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -215,7 +215,8 @@ class Crew:
         except BaseException:
             self._lose(member)
             raise
-        self._give_back(member)
+        if member in self._present:  # not lost just after it has answered
+            self._give_back(member)
         return answer
 
     def _worked(self, working: asyncio.Task[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -30,6 +31,10 @@ async def listing(
     return await store.read(
         lambda tx: tx.inbox.listing(agency, after=after, limit=limit, collected=collected)
     )
+
+
+async def log_at_3(store: SqlStore, collections: Sequence[Collection]) -> None:
+    await store.write(Step.SEQUENCED, lambda tx: tx.inbox.collections_logged(collections, log_index=3))
 
 
 async def ack_all(
@@ -178,10 +183,7 @@ async def test_an_entry_names_all_acknowledgements_that_are_due_between_its_firs
     await store.write(Step.SEQUENCED, lambda tx: tx.inbox.collections_logged([], log_index=3))
     for wrong in ([due[0], due[2]], [*due[:2], due[1]], [due[2], due[0]]):
         with pytest.raises(StoreError, match="not those that are due"):
-            await store.write(
-                Step.SEQUENCED,
-                lambda tx, named=wrong: tx.inbox.collections_logged(named, log_index=3),  # type: ignore[misc]
-            )
+            await log_at_3(store, wrong)
     assert await store.read(lambda tx: tx.inbox.due_collections(limit=10)) == due
     await store.write(Step.SEQUENCED, lambda tx: tx.inbox.collections_logged(due, log_index=3))
     assert await store.read(lambda tx: tx.inbox.due_collections(limit=10)) == []
