@@ -146,6 +146,9 @@ class Courier:
         self._in_doubt = False
         self._may_ship = asyncio.Event()
         self._may_ship.set()
+        # Not set while a bundle is being made.
+        self._made = asyncio.Event()
+        self._made.set()
 
     @property
     def breaker(self) -> Breaker:
@@ -182,6 +185,10 @@ class Courier:
     def notify_later(self) -> None:
         """Say that something is due that can wait a little: the next bundle takes it along."""
         self._pace.later()
+
+    async def made(self, most_s: float) -> None:
+        """Return once no bundle is being made that is not signed yet, or ``most_s`` seconds are over."""
+        await wait_for(self._clock, most_s, self._made)
 
     def thaw(self) -> None:
         """Try again soon, and every second for a minute: the peer called us, so it is there."""
@@ -326,7 +333,11 @@ class Courier:
         limit = 0 if self._sequencer.peer_key is None else self._window.bundle
         self._due = False
         self._pace.making()
-        shipment = await self._sequencer.next_shipment(max_messages=limit, urgent=urgent)
+        self._made.clear()
+        try:
+            shipment = await self._sequencer.next_shipment(max_messages=limit, urgent=urgent)
+        finally:
+            self._made.set()
         if shipment is not None:
             self._window.waits(shipment.waiting)
             self._due |= shipment.more

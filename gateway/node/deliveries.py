@@ -163,8 +163,8 @@ class Deliveries:
         count = await self._store.write(Step.DELIVERED, keep, linger_s=linger_s)
         self.size = max(self.size or 0, checkpoint.size)
         self._on_recorded(checkpoint.size, count)
-        if count:
-            log.info("bundle.delivered", peer=self._peer_node, size=checkpoint.size, messages=count)
+        # Also where every message is *received* by now, and none was left to become *delivered*.
+        log.info("bundle.delivered", peer=self._peer_node, size=checkpoint.size, messages=count)
 
     async def settle(self, *, cancel: bool = False) -> None:
         """Return once nothing is being recorded; what the store was not given yet may be let go."""

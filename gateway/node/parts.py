@@ -187,6 +187,7 @@ class Parts:
             workers=self._workers,
             crew=self._crew,
             on_taking=self._courier.notify,
+            receipt_made=self._courier.made,
             on_arrival=self._arrived,
             on_frozen=self._frozen,
             on_kem_key_gone=self._kem_key_gone,

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import UnavailableError
+from gateway.node import intake
+from gateway.node.courier import CourierConfig
 from tests.world import AGENCIES, World
 
 
@@ -13,6 +20,38 @@ async def test_a_message_is_received_and_both_logs_hold_it(world: World) -> None
 
     assert await world.received("FR") == [message_id]
     await world.check()
+
+
+async def test_a_receipt_leaves_before_its_bundle_is_cosigned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However busy the machine is: the bundle of the receipt is made at once, and is there in time.
+    monkeypatch.setattr(intake, "RECEIPT_FIRST_S", 600.0)
+    async with World(tmp_path, config=CourierConfig(pace_ms=0)) as world:
+        await world.settle()
+        unanswered: list[int] = []
+
+        def look(_: bytes) -> None:
+            unanswered.append(world.sides["US"].faults.in_flight)
+
+        world.sides["FR"].faults.refuse = look
+        message_id = await world.send("US")
+        await world.until_state("US", message_id, "received")
+
+        assert unanswered[0] == 1
+        await world.settle()
+        await world.check()
+
+
+async def test_a_node_that_cannot_send_its_receipt_cosigns_all_the_same(world: World) -> None:
+    await world.settle()
+    world.sides["FR"].faults.refuse = lambda _: UnavailableError("the way back is closed")
+
+    message_id = await world.send("US")
+    await world.until_state("US", message_id, "delivered")
+
+    world.sides["FR"].faults.refuse = None
+    await world.until_state("US", message_id, "received")
 
 
 async def test_an_acknowledgement_makes_the_message_collected_at_the_sender(world: World) -> None:
