@@ -18,7 +18,7 @@ import re
 from base64 import b64encode
 from binascii import a2b_base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
@@ -48,6 +48,7 @@ _KEY_BYTES: Final = {
 
 _DASH: Final = "\u2014 ".encode()
 _CONTROL: Final = bytes({*range(0x20)} - {0x0A})
+_NAME: Final = re.compile(r"[^+\s\x00-\x1f\ud800-\udfff]+")
 _VERIFIER_KEY: Final = re.compile(r"([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})")
 
 
@@ -89,12 +90,14 @@ class VerifierKey:
         algorithm: Signature type byte.
         identifier: What names the algorithm behind type 0xff; empty for other types.
         public_key: 32 bytes (Ed25519) or 2,592 bytes (ML-DSA-87).
+        key_id: The key ID, 4 bytes; it follows from the others.
     """
 
     name: str
     algorithm: int
     identifier: bytes
     public_key: bytes
+    key_id: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a name that no line can carry, and keys of unknown form."""
@@ -102,11 +105,8 @@ class VerifierKey:
         if _KEY_BYTES.get((self.algorithm, self.identifier)) != len(self.public_key):
             msg = "the verifier key is of an unknown algorithm, or its length is wrong"
             raise MalformedError(msg)
-
-    @property
-    def key_id(self) -> bytes:
-        """Return the key ID, 4 bytes."""
-        return sha256(self.name.encode() + b"\n" + self._material).digest()[:KEY_ID_BYTES]
+        digest = sha256(self.name.encode() + b"\n" + self._material).digest()
+        object.__setattr__(self, "key_id", digest[:KEY_ID_BYTES])
 
     @property
     def _material(self) -> bytes:
@@ -222,12 +222,7 @@ def check_name(name: str) -> None:
         MalformedError: Empty, longer than 255 bytes, or with a space, a plus sign or a
             control character.
     """
-    if (
-        not name
-        or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES
-        or "+" in name
-        or any(char.isspace() or char < " " or "\ud800" <= char <= "\udfff" for char in name)
-    ):
+    if _NAME.fullmatch(name) is None or len(name.encode()) > MAX_NAME_BYTES:
         msg = "a key name has 1 to 255 bytes, no space, no plus sign and no control character"
         raise MalformedError(msg)
 

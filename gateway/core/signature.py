@@ -97,6 +97,10 @@ class HybridVerifier:
     mldsa87: bytes
     _ed25519: Ed25519PublicKey = field(init=False, repr=False, compare=False)
     _mldsa87: MLDSA87PublicKey = field(init=False, repr=False, compare=False)
+    # In the form of notes, by what they are used for: each is made once, for key IDs are hashes.
+    _noted: dict[tuple[int, bytes], tuple[VerifierKey, VerifierKey]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         """Load the keys once.
@@ -159,15 +163,16 @@ class HybridVerifier:
         return True
 
     def _keys(self, algorithm: int, identifier: bytes) -> tuple[VerifierKey, VerifierKey]:
-        return (
-            VerifierKey(name=self.name, algorithm=algorithm, identifier=b"", public_key=self.ed25519),
-            VerifierKey(
-                name=self.name,
-                algorithm=ALGORITHM_OTHER,
-                identifier=identifier,
-                public_key=self.mldsa87,
-            ),
-        )
+        found = self._noted.get((algorithm, identifier))
+        if found is None:
+            name = self.name
+            found = self._noted[algorithm, identifier] = (
+                VerifierKey(name=name, algorithm=algorithm, identifier=b"", public_key=self.ed25519),
+                VerifierKey(
+                    name=name, algorithm=ALGORITHM_OTHER, identifier=identifier, public_key=self.mldsa87
+                ),
+            )
+        return found
 
 
 class Ed25519Half(Protocol):
