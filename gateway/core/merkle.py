@@ -12,7 +12,7 @@ Spec: RFC 6962 Section 2.1 (RFC 9162 Section 2.1); docs/spec/log.md, "Tree".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import ClassVar, Final, NewType, Protocol
 
@@ -55,6 +55,8 @@ class RightEdge:
 
     size: int
     hashes: tuple[Hash, ...]
+    # Worked out when it is first asked for: an edge is asked again and again, as it moves on.
+    _root: Hash | None = field(init=False, repr=False, compare=False, default=None)
     EMPTY: ClassVar[RightEdge]
 
     def __post_init__(self) -> None:
@@ -86,11 +88,12 @@ class RightEdge:
 
     def root(self) -> Hash:
         """Return the root hash of the tree, 32 bytes."""
-        if not self.hashes:
-            return EMPTY_ROOT
-        *rest, root = self.hashes
-        for left in reversed(rest):
-            root = hash_children(left, root)
+        root = self._root
+        if root is None:
+            *rest, root = self.hashes or (EMPTY_ROOT,)
+            for left in reversed(rest):
+                root = hash_children(left, root)
+            object.__setattr__(self, "_root", root)
         return root
 
 
