@@ -31,6 +31,12 @@ also an entry that is longer than any may be, and a bundle is what bounds that."
 _LEVEL: Final = 1
 """Higher levels of zlib take up to twice the time for a twentieth of the bytes."""
 
+_SHORT_BYTES: Final = 4_096
+_SHORT_WINDOW_BITS: Final = 12
+_SHORT_MEMORY: Final = 5
+"""For a run of no more bytes than zlib's window is made to hold. With its usual window and tables
+zlib clears a quarter of a mebibyte first, 45 µs for the 90 bytes of an event; what comes out is as short."""
+
 _MAX_UNPACKED: Final = MAX_RUN_BYTES + 4 * MAX_RUN_ENTRIES
 _MAX_ALONE: Final = MAX_BUNDLE_BYTES
 
@@ -55,7 +61,11 @@ def cut_runs(start: int, entries: Sequence[bytes]) -> Iterator[tuple[int, Sequen
 def pack(entries: Sequence[bytes]) -> bytes:
     """Return a run: zlib over the lengths, 4 bytes each, and then the entries."""
     lengths = struct.pack(f">{len(entries)}I", *map(len, entries))
-    return zlib.compress(lengths + b"".join(entries), _LEVEL)
+    data = lengths + b"".join(entries)
+    if len(data) > _SHORT_BYTES:
+        return zlib.compress(data, _LEVEL)
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _SHORT_WINDOW_BITS, _SHORT_MEMORY)
+    return packer.compress(data) + packer.flush()
 
 
 def unpack(packed: bytes, count: int) -> list[bytes]:

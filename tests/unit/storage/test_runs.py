@@ -34,6 +34,12 @@ def test_runs_hold_every_entry_once_in_order_and_none_is_too_long(sizes: list[in
         assert len(run) == 1 or sum(map(len, run)) <= MAX_RUN_BYTES
 
 
+@pytest.mark.parametrize("size", [0, 90, 4_091, 4_092, 4_093, 9_000])
+def test_a_run_of_any_length_is_read_without_this_program(size: int) -> None:
+    entry = os.urandom(size)
+    assert zlib.decompress(pack([entry])) == struct.pack(">I", size) + entry
+
+
 def test_a_run_has_no_more_entries_than_the_most() -> None:
     runs = list(cut_runs(7, [b"x"] * (2 * MAX_RUN_ENTRIES + 1)))
     assert [(first, len(run)) for first, run in runs] == [
