@@ -41,6 +41,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     """One connection of a port."""
 
     __slots__ = (
+        "_abort_timer",
         "_buffer",
         "_gone",
         "_head_timer",
@@ -98,6 +99,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self.deadline = Deadline(loop)
         self._buffer = buffer
         self._gone: asyncio.Event | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._newest_body: StreamReader | None = None
 
@@ -126,6 +128,10 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         if self._gone is not None:
             self._gone.set()
         super().connection_lost(exc)
+        if self._abort_timer is not None:
+            # Nothing is left to be cut off, and a transport whose connection has gone cannot do it.
+            self._abort_timer.cancel()
+            self._abort_timer = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go.
@@ -196,9 +202,10 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 
     def abort_later(self) -> None:
         """Cut the connection off unless the client has taken its last answer in time."""
+        # To close it takes the transport from this protocol, so that it is named here.
         transport = self.transport
-        if transport is not None:
-            self._loop.call_later(self.limits.write_s, transport.abort)
+        if transport is not None and self._abort_timer is None:
+            self._abort_timer = self._loop.call_later(self.limits.write_s, transport.abort)
 
     def force_close(self) -> None:
         """Close now; a client that does not take what is still to be written is cut off."""

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from gateway.link.server import PEER_LIMITS, peer_app
 from gateway.node.peer_service import ProofRefusedError, UnknownLogError
 from gateway.ports import BundleAnswer, PeerView, Standing
 from gateway.system import SystemClock
+from gateway.web.limits import Limits
 from gateway.web.server import Port, serve
 from tests.certificates import Authority, Leaf
 from tests.http_site import CLOCK
@@ -128,13 +129,14 @@ async def open_pair(
     no_certificate: bool = False,
     server_pins: frozenset[bytes] | None = None,
     client_pins: frozenset[bytes] | None = None,
+    limits: Limits = PEER_LIMITS,
 ) -> AsyncIterator[tuple[HttpPeerLink, Port]]:
     """Open the French peer port, and a link to it with an American certificate."""
     allowed = frozenset({pki.us_node.spki}) if server_pins is None else server_pins
     expected = frozenset({pki.fr_node.spki}) if client_pins is None else client_pins
     app = peer_app(answers, lambda: allowed)
     shown = None if no_certificate else leaf or pki.us_node
-    async with serve(app, "127.0.0.1", 0, server_context(pki), clock=CLOCK, limits=PEER_LIMITS) as port:
+    async with serve(app, "127.0.0.1", 0, server_context(pki), clock=CLOCK, limits=limits) as port:
         link = HttpPeerLink(
             url=f"https://127.0.0.1:{port.number}",
             context=client_context(pki, shown),
@@ -380,6 +382,20 @@ async def test_a_new_context_ends_connections_under_the_old_one(pki: Pki) -> Non
             await link.view()
         port.replace_context(server_context(pki))
         await link.view()
+
+
+async def test_a_connection_that_has_ended_is_not_cut_off_afterwards(pki: Pki) -> None:
+    failed: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    async with open_pair(pki, Answers(), limits=replace(PEER_LIMITS, write_s=0.1)) as (link, port):
+        await link.view()
+        await link.close()
+        async with asyncio.timeout(20):
+            while port.open_connections:  # noqa: ASYNC110 - counters have no event
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+
+    assert failed == []
 
 
 async def test_the_link_can_take_a_new_context(pki: Pki) -> None:
