@@ -44,7 +44,7 @@ ANCHOR_EVERY: Final = 64
 
 
 class Answers:
-    """Turns what is due into entries. It keeps nothing between calls."""
+    """Turns what is due into entries."""
 
     def __init__(self, *, pair: Pair, audit: AuditLog) -> None:
         """Speak in the exchange log of ``pair``, and anchor its audit log."""
@@ -52,6 +52,8 @@ class Answers:
         self._audit = audit
         # Entries are counted within the generation, rows of the database by their places.
         self._base = base_of(pair.exchange_origin)
+        # Sizes that were read; what the database says is that or more.
+        self._anchored: dict[str, int] = {}
 
     def take(self, tx: Transaction, first: int) -> tuple[list[bytes], bool]:
         """Return the entries of what is due, and whether there may be more of it.
@@ -137,9 +139,11 @@ class Answers:
         entries: list[bytes] = []
         for origin in (self._pair.peer_origin, self._audit.origin):
             head = tx.logs.head(origin)
+            if head is None or head.size - self._anchored.get(origin, -ANCHOR_EVERY) < ANCHOR_EVERY:
+                continue
             key = f"anchored:{origin}"
-            anchored = int(tx.facts.get(key) or 0)
-            if head is not None and head.size - anchored >= ANCHOR_EVERY:
+            anchored = self._anchored[origin] = int(tx.facts.get(key) or 0)
+            if head.size - anchored >= ANCHOR_EVERY:
                 tx.facts.put(key, str(head.size))
                 anchor = AnchorEntry(origin=origin, size=head.size, root=head.edge.root())
                 entries.append(encode_entry(anchor))
