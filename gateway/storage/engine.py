@@ -63,14 +63,15 @@ def keep_first(table: sa.Table) -> Callable[[str], sa.Executable]:
     return build
 
 
-def replace_row(table: sa.Table) -> Callable[[str], sa.Executable]:
-    """Return an insert that overwrites the row with the same primary key."""
+def replace_row(table: sa.Table, *columns: str) -> Callable[[str], sa.Executable]:
+    """Return an insert that overwrites the row with the same primary key, or these columns of it."""
 
     def build(dialect: str) -> sa.Executable:
         insert = _insert(table, dialect)
+        replaced = [c.name for c in table.columns if not c.primary_key]
         statement: sa.Executable = insert.on_conflict_do_update(
             index_elements=list(table.primary_key.columns),
-            set_={c.name: insert.excluded[c.name] for c in table.columns if not c.primary_key},
+            set_={name: insert.excluded[name] for name in columns or replaced},
         )
         return statement
 

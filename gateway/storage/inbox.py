@@ -124,7 +124,8 @@ _DUE: Final = Statement(
     sa.select(_i.entry_index, _i.agency, _i.collected_ms)
     .where(COLLECTION_DUE)
     .order_by(_i.entry_index, _i.agency)
-    .limit(_bind("most", type_=Big))
+    .limit(_bind("most", type_=Big)),
+    decided_by=inbox,
 )
 _LOGGED: Final = Statement(
     # One statement for all between the first and the last: a step each would hand the interpreter
@@ -149,7 +150,8 @@ _RECEIPTS_DUE: Final = Statement(
     )
     .where(receipts.c.log_index.is_(None))
     .order_by(receipts.c.start)
-    .limit(_bind("most", type_=Big))
+    .limit(_bind("most", type_=Big)),
+    decided_by=receipts,
 )
 _RECEIPT_LOGGED: Final = Statement(
     sa.update(receipts).where(receipts.c.start == _bind("first")).values(log_index=_bind("at")),
@@ -180,7 +182,9 @@ _MOVE_ENTRY: Final = Statement(
 _EARLY: Final = Statement(
     keep_first(early_collections), row=[column.name for column in early_collections.columns]
 )
-_ANY_EARLY: Final = Statement(sa.select(early_collections.c.entry_index).limit(1))
+_ANY_EARLY: Final = Statement(
+    sa.select(early_collections.c.entry_index).limit(1), decided_by=early_collections
+)
 _EARLY_AT: Final = ListStatement(
     lambda items: sa.select(*early_collections.columns).where(early_collections.c.entry_index.in_(items))
 )

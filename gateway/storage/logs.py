@@ -221,7 +221,7 @@ class SqlLogs:
         of a smaller size than the newest signed one, and it is what evidence needs.
         """
         log = self._log_id(note.origin)
-        before = self._session.first(_REPLACED[note.cosigned], log=log, most=MAX_TREE_SIZE)
+        before = self._replaced(log, cosigned=note.cosigned)
         newest = note.note is not None and (before is None or note.size >= before[1])
         hourly = newest and (before is None or before[2] // _HOUR_MS != note.at_ms // _HOUR_MS)
         number = self._session.take_note_number()
@@ -240,6 +240,7 @@ class SqlLogs:
             self._session.change(_FORGET_NOTE, of=before[0])
         if newest:
             self._session.many(_INSERT_WHOLE, [(number, log, note.cosigned, note.size, note.note)])
+            self._session.newest_notes[log, note.cosigned] = (number, note.size, note.at_ms, hourly)
 
     def newest_note(
         self, origin: str, *, cosigned: bool = False, at_most: int = MAX_TREE_SIZE
@@ -286,6 +287,13 @@ class SqlLogs:
         log = self._session.log_id(origin)
         row = None if log is None else self._session.first(_NEWEST_CONTROL, log=log, which=kind)
         return None if row is None else (row[0], row[1])
+
+    def _replaced(self, log: int, *, cosigned: bool) -> Row | None:
+        """Return number, size, time and whether it stays of the newest note that is kept whole."""
+        known = self._session.newest_notes
+        if (log, cosigned) not in known:
+            known[log, cosigned] = self._session.first(_REPLACED[cosigned], log=log, most=MAX_TREE_SIZE)
+        return known[log, cosigned]
 
     def _log_id(self, origin: str) -> int:
         number = self._session.log_id(origin)

@@ -142,8 +142,7 @@ class SqlOutbox:
 
     def set_note(self, start: int, note: bytes) -> None:
         """Store the signed note of the bundle that begins at ``start``."""
-        self._session.many(sql.PUT_SHIPMENT, [(start,)])
-        self._session.change(sql.SET_NOTE, first=start, bytes=note)
+        self._session.many(sql.SET_NOTE, [(start, note)])
 
     def bundles_from(self, index: int, *, limit: int) -> list[SentBundle]:
         """Return bundles that end behind ``index``, in order."""
@@ -223,6 +222,8 @@ class SqlOutbox:
         self, start: int, end: int, decided_ms: int, receipt_index: int, excepted: Sequence[int]
     ) -> None:
         """Record what a receipt says of messages that were erased on their way."""
+        if self._session.first(sql.ANY_UNANSWERED) is None:
+            return
         open_ = [row[0] for row in self._session.all(sql.UNANSWERED, first=start, stop=end)]
         if not open_:
             return

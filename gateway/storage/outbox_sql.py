@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from gateway.core.states import State, sources_of
-from gateway.storage.engine import keep_first
+from gateway.storage.engine import keep_first, replace_row
 from gateway.storage.rows import HEADER, MESSAGE, with_frames
 from gateway.storage.statements import ListStatement, Statement
 from gateway.storage.tables import (
@@ -123,10 +123,7 @@ SENT_ENTRY: Final = Statement(sa.insert(sent_entries), row=("log_index", "number
 INSERT_BUNDLE: Final = Statement(sa.insert(bundles), row=[column.name for column in bundles.columns])
 INSERT_SHIPMENT: Final = Statement(sa.insert(shipments), row=("start", "box", "note"))
 # A bundle that is sent again after it was cosigned has no row any more.
-PUT_SHIPMENT: Final = Statement(keep_first(shipments), row=("start",))
-SET_NOTE: Final = Statement(
-    sa.update(shipments).where(shipments.c.start == _bind("first")).values(note=_bind("bytes"))
-)
+SET_NOTE: Final = Statement(replace_row(shipments, "note"), row=("start", "note"))
 GROW_BUNDLE: Final = Statement(
     sa.update(bundles)
     .where(
@@ -233,6 +230,9 @@ EXCEPT: Final = Statement(
         was=_bind("before"),
     ),
     row=("to", "entry", "seen", "at", "receipt", "code", "broken", "before", "message"),
+)
+ANY_UNANSWERED: Final = Statement(
+    sa.select(erasures.c.number).where(erasures.c.unanswered.is_(True)).limit(1), decided_by=erasures
 )
 UNANSWERED: Final = Statement(
     sa.select(_m.number)
@@ -364,7 +364,8 @@ VOIDS: Final = Statement(
     sa.select(voids.c.conversation_id, voids.c.agency, voids.c.seq)
     .where(voids.c.due.is_(True))
     .order_by(voids.c.conversation_id, voids.c.agency, voids.c.seq)
-    .limit(_bind("most", type_=Big))
+    .limit(_bind("most", type_=Big)),
+    decided_by=voids,
 )
 VOID_LOGGED: Final = Statement(
     sa.update(voids)

@@ -91,7 +91,8 @@ _DUE_ENTRIES: Final = Statement(
     .select_from(erasures.join(messages, _m.number == erasures.c.number))
     .where(erasures.c.due.is_(True))
     .order_by(erasures.c.number)
-    .limit(_bind("most", type_=Big))
+    .limit(_bind("most", type_=Big)),
+    decided_by=erasures,
 )
 _LOGGED: Final = Statement(
     sa.update(erasures)

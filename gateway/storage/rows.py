@@ -64,7 +64,7 @@ _INSERT_CONTENT: Final = Statement(
 INSERT_ENDING: Final = Statement(
     replace_row(tables.endings), row=[column.name for column in tables.endings.columns]
 )
-_ANY_HOLD: Final = Statement(sa.select(tables.holds.c.subject).limit(1))
+_ANY_HOLD: Final = Statement(sa.select(tables.holds.c.subject).limit(1), decided_by=tables.holds)
 _HOLDS_OF: Final = ListStatement(
     lambda items: sa.select(tables.holds.c.subject, tables.holds.c.conversation).where(
         tables.holds.c.subject.in_(items)

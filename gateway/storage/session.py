@@ -8,8 +8,7 @@ belongs to one thread.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -47,6 +46,8 @@ class Session:
         epoch: Fencing epoch of the lease, for a session that writes.
         recent: What this session has stored a moment ago and will soon be asked for.
         frame_numbers: Numbers of frames of headers that this session has asked for or given out.
+        newest_notes: What a further note of a log, cosigned or not, has to know of the one before it;
+            as this transaction has it.
     """
 
     def __init__(self, database: Database, *, writable: bool, epoch: int = 0) -> None:
@@ -79,6 +80,11 @@ class Session:
         # Heads of logs as this transaction has them. Only who writes may remember them: nobody
         # else moves them, and should that be so all the same, the next move finds another head.
         self._heads: dict[str, LogHead] | None = {} if writable else None
+        # Likewise looks that found nothing, by the table that has to change before they may find
+        # something, and how many messages are in a state as the row says it.
+        self._nothing: dict[str, set[Statement]] | None = {} if writable else None
+        self._counts: dict[State, int] | None = {} if writable else None
+        self.newest_notes: dict[tuple[int, bool], Row | None] = {}
 
     # --- statements ------------------------------------------------------------------
 
@@ -93,8 +99,8 @@ class Session:
 
     def change(self, statement: Statement, **values: Any) -> int:
         """Run a change and return how many rows it touched."""
-        self._before_change()
         text, names, constants = statement.compiled(self._dialect)
+        self._before_change(statement.changes)
         values |= constants
         return self._execute(text, tuple([values[name] for name in names]))
 
@@ -102,8 +108,8 @@ class Session:
         """Run a change once a row and return how many rows it touched in all."""
         if not rows:
             return 0
-        self._before_change()
         text = statement.compiled(self._dialect)[0]
+        self._before_change(statement.changes)
         if len(rows) == 1:
             return self._execute(text, rows[0])
         if statement.insert_of(self._dialect, 1) is not None:
@@ -129,20 +135,33 @@ class Session:
         """Return the rows for a list of values of any length."""
         rows: list[Row] = []
         for chunk in _chunks(items):
-            self._execute(*self._with_list(statement, chunk, values))
+            text, values_in_order, _ = self._with_list(statement, chunk, values)
+            self._execute(text, values_in_order)
             rows += self._fetched()
         return rows
 
     def change_listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> int:
         """Run a change for a list of values of any length; return how many rows it touched."""
-        self._before_change()
-        return sum(self._execute(*self._with_list(statement, chunk, values)) for chunk in _chunks(items))
+        touched = 0
+        for chunk in _chunks(items):
+            text, values_in_order, changes = self._with_list(statement, chunk, values)
+            self._before_change(changes)
+            touched += self._execute(text, values_in_order)
+        return touched
 
     def _run(self, statement: Statement, values: dict[str, Any]) -> list[Row]:
+        nothing: set[Statement] | None = None
+        if self._nothing is not None and statement.decided_by is not None:
+            nothing = self._nothing.setdefault(statement.decided_by, set())
+            if statement in nothing:
+                return []
         text, names, constants = statement.compiled(self._dialect)
         values |= constants
         self._execute(text, tuple([values[name] for name in names]))
-        return self._fetched()
+        rows = self._fetched()
+        if nothing is not None and not rows:
+            nothing.add(statement)
+        return rows
 
     def _fetched(self) -> list[Row]:
         """Return the rows of the last statement; reading them can fail as the statement can."""
@@ -152,14 +171,13 @@ class Session:
             raise self._failure(error) from error
         return rows
 
-    def _with_list(self, statement: ListStatement, chunk: Row, values: dict[str, Any]) -> tuple[str, Row]:
-        text, before, after, constants = statement.compiled(self._dialect, len(chunk))
+    def _with_list(
+        self, statement: ListStatement, chunk: Row, values: dict[str, Any]
+    ) -> tuple[str, Row, str | None]:
+        text, before, after, constants, changes = statement.compiled(self._dialect, len(chunk))
         values |= constants
-        return text, (
-            *[values[name] for name in before],
-            *chunk,
-            *[values[name] for name in after],
-        )
+        in_order = (*[values[name] for name in before], *chunk, *[values[name] for name in after])
+        return text, in_order, changes
 
     def _execute(self, text: str, values: Row) -> int:
         try:
@@ -232,23 +250,26 @@ class Session:
 
     def count(self, state: State) -> int:
         """Return how many outgoing messages are in a state, as this transaction sees it."""
-        found = self.first(_COUNT, of=int(state))
-        return (found[0] if found else 0) + self._moved[state] + self._group_moved[state]
+        counted = None if self._counts is None else self._counts.get(state)
+        if counted is None:
+            found = self.first(_COUNT, of=int(state))
+            counted = found[0] if found else 0
+            if self._counts is not None:
+                self._counts[state] = counted
+        return counted + self._moved[state] + self._group_moved[state]
 
     # --- transactions ----------------------------------------------------------------
 
     def begin(self) -> None:
         """Begin a transaction that will write; the lease is checked with it."""
-        with self._watched():
-            self._database.begin(self._cursor, self.epoch)
+        self._command(self._database.begin, self._cursor, self.epoch)
         self._marked = self._mark_due = False
         self._moved.clear()
         self._group_moved.clear()
 
     def begin_unfenced(self) -> None:
         """Begin the transaction that takes the lease: nobody's epoch is this session's yet."""
-        with self._watched():
-            self._cursor.execute("BEGIN")
+        self._command(self._cursor.execute, "BEGIN")
 
     def mark(self) -> None:
         """Keep what the closures so far have done, whatever happens to the next one."""
@@ -262,26 +283,25 @@ class Session:
         if self._mark_due:
             # Nothing was changed since.
             return
-        with self._watched():
-            self._cursor.execute("ROLLBACK TO SAVEPOINT closure")
+        self._command(self._cursor.execute, "ROLLBACK TO SAVEPOINT closure")
 
     def rollback(self) -> None:
         """Undo the transaction."""
         self._moved.clear()
         self._group_moved.clear()
         self._forget()
-        with self._watched():
-            self._cursor.execute("ROLLBACK")
+        self._command(self._cursor.execute, "ROLLBACK")
 
-    def _before_change(self) -> None:
+    def _before_change(self, table: str | None) -> None:
+        if self._nothing is not None and table is not None:
+            self._nothing.pop(table, None)
         if not self._mark_due:
             return
         self._mark_due = False
-        with self._watched():
-            if self._marked:
-                self._database.next_mark(self._cursor)
-            else:
-                self._cursor.execute("SAVEPOINT closure")
+        if self._marked:
+            self._command(self._database.next_mark, self._cursor)
+        else:
+            self._command(self._cursor.execute, "SAVEPOINT closure")
         self._marked = True
 
     def commit(self) -> None:
@@ -294,19 +314,19 @@ class Session:
         self._mark_due = False
         moved = [(count, int(state)) for state, count in self._group_moved.items() if count]
         self.many(_COUNT_MOVED, moved)
+        if self._counts is not None:
+            for state in self._counts:
+                self._counts[state] += self._group_moved[state]
         self._group_moved.clear()
-        with self._watched():
-            self._database.commit(self._connection, self._cursor)
+        self._command(self._database.commit, self._connection, self._cursor)
 
     def begin_read(self) -> None:
         """Begin a transaction that reads one snapshot."""
-        with self._watched():
-            self._cursor.execute(self._database.begin_read_text)
+        self._command(self._cursor.execute, self._database.begin_read_text)
 
     def end_read(self) -> None:
         """End a transaction that only read."""
-        with self._watched():
-            self._cursor.execute("COMMIT")
+        self._command(self._cursor.execute, "COMMIT")
 
     def close(self) -> None:
         """Close the connection."""
@@ -317,18 +337,20 @@ class Session:
         self._log_ids.clear()
         self.frame_numbers.clear()
         self.recent.clear()
-        if self._heads is not None:
-            self._heads.clear()
+        self.newest_notes.clear()
+        for remembered in (self._heads, self._nothing, self._counts):
+            if remembered is not None:
+                remembered.clear()
 
     def _settle(self) -> None:
         for state, count in self._moved.items():
             self._group_moved[state] += count
         self._moved.clear()
 
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _command(self, run: Callable[..., object], *args: object) -> None:
+        """Run something that begins, marks or ends a transaction."""
         try:
-            yield
+            run(*args)
         except self._error as error:
             raise self._failure(error) from error
 

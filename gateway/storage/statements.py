@@ -31,9 +31,20 @@ Build = Callable[[str], sa.Executable]
 
 
 class Statement:
-    """One statement; parameters are named, or a row in a fixed order for `Session.many`."""
+    """One statement; parameters are named, or a row in a fixed order for `Session.many`.
 
-    def __init__(self, statement: sa.Executable | Build, *, row: Sequence[str] = ()) -> None:
+    Attributes:
+        decided_by: Name of the table that decides whether a look finds anything, or None.
+        changes: Name of the table whose rows it writes, once it is compiled; None if it reads.
+    """
+
+    def __init__(
+        self,
+        statement: sa.Executable | Build,
+        *,
+        row: Sequence[str] = (),
+        decided_by: sa.Table | None = None,
+    ) -> None:
         """Describe it.
 
         Args:
@@ -41,9 +52,14 @@ class Statement:
             row: For `Session.many`: names of the values of a row. Checked against the
                 compiled text, so that a row can never land in the wrong columns. An insert
                 leaves the other columns of its table out.
+            decided_by: For a look that mostly finds nothing: the table whose rows alone decide
+                whether it finds anything, whatever its parameters are. The session that writes
+                does not look again before something has been written to that table.
         """
         self._statement = statement
         self._row = tuple(row)
+        self.decided_by = None if decided_by is None else decided_by.name
+        self.changes: str | None = None
         self._compiled: dict[str, Compiled] = {}
         self._inserts: dict[tuple[str, int], str | None] = {}
 
@@ -58,6 +74,7 @@ class Statement:
             if self._row and (found[1] != self._row or found[2]):
                 msg = f"a row is {self._row}, the statement wants {found[1]}"
                 raise TypeError(msg)
+            self.changes = _changed(statement)
             self._compiled[dialect.name] = found
         return found
 
@@ -83,12 +100,14 @@ class CompiledList(NamedTuple):
         before: Names of the parameters that stand before the list.
         after: Names of those behind it.
         constants: Parameters that are always the same.
+        changes: Name of the table whose rows it writes, or None if it reads.
     """
 
     text: str
     before: tuple[str, ...]
     after: tuple[str, ...]
     constants: dict[str, Any]
+    changes: str | None
 
 
 class ListStatement:
@@ -110,15 +129,14 @@ class ListStatement:
     def _compile(self, dialect: sa.Dialect, size: int) -> CompiledList:
         items = [f"item_{index}" for index in range(size)]
         # The type comes from the column that the list is compared with.
-        text, names, constants = _compile(
-            self._build([sa.bindparam(item, required=True) for item in items]), dialect
-        )
+        statement = self._build([sa.bindparam(item, required=True) for item in items])
+        text, names, constants = _compile(statement, dialect)
         at = names.index(items[0])
         before, after = names[:at], names[at + size :]
         if names != (*before, *items, *after):
             msg = "the values of a list do not stand together"
             raise TypeError(msg)
-        return CompiledList(text, before, after, constants)
+        return CompiledList(text, before, after, constants, _changed(statement))
 
 
 def padded(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -128,6 +146,10 @@ def padded(values: tuple[Any, ...]) -> tuple[Any, ...]:
         return values
     size = LIST_SIZES[bisect_left(LIST_SIZES, count)]
     return values + values[-1:] * (size - count)
+
+
+def _changed(statement: sa.Executable) -> str | None:
+    return statement.entity_description["name"] if isinstance(statement, sa.UpdateBase) else None
 
 
 def _compile(statement: sa.Executable, dialect: sa.Dialect, columns: tuple[str, ...] = ()) -> Compiled:

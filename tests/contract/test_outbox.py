@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -542,6 +543,51 @@ async def test_an_agency_lists_what_it_posted_newest_first_page_by_page(store: S
 
 
 # --- voids ---------------------------------------------------------------------------
+
+
+async def test_what_a_look_did_not_find_is_found_once_it_is_there(store: SqlStore) -> None:
+    talk = identifier(6)
+    for seq in (1, 2):
+        for _ in range(2):
+            assert await store.write(Step.SEQUENCED, lambda tx: tx.outbox.take_voids(limit=10)) == []
+        await store.write(Step.WITHDRAWN, lambda tx, s=seq: tx.outbox.put_void(talk, LYON, s))  # type: ignore[misc]
+        found = await store.write(Step.SEQUENCED, lambda tx: tx.outbox.take_voids(limit=10))
+        assert found == [(talk, LYON, seq)]
+
+
+async def test_what_a_look_did_not_find_any_more_is_found_when_that_is_undone(store: SqlStore) -> None:
+    def take(tx: Transaction) -> None:
+        assert tx.outbox.take_voids(limit=10)
+        assert tx.outbox.take_voids(limit=10) == []
+        raise LookupError
+
+    await store.write(Step.WITHDRAWN, lambda tx: tx.outbox.put_void(identifier(6), LYON, 1))
+    for first in (True, False):
+        writes = [store.write(Step.SEQUENCED, take)]
+        if not first:
+            writes.insert(0, store.write(Step.SETUP, lambda tx: tx.facts.put("word", "entente")))
+        *_, undone = await asyncio.gather(*writes, return_exceptions=True)
+        assert isinstance(undone, LookupError)
+    assert await store.write(Step.SEQUENCED, lambda tx: tx.outbox.take_voids(limit=10))
+
+
+async def test_who_writes_counts_what_it_has_moved(store: SqlStore) -> None:
+    def accepted(tx: Transaction) -> int:
+        return tx.outbox.count(State.ACCEPTED)
+
+    def undone(tx: Transaction) -> None:
+        tx.outbox.insert([outgoing(9)])
+        assert tx.outbox.count(State.ACCEPTED) == 3
+        raise LookupError
+
+    assert await store.write(Step.SETUP, accepted) == 0
+    await put(store, outgoing(1), outgoing(2))
+    assert await store.write(Step.SETUP, accepted) == 2
+    with pytest.raises(LookupError):
+        await store.write(Step.ACCEPTED, undone)
+    assert await store.write(Step.SETUP, accepted) == await store.read(accepted) == 2
+    await store.write(Step.SEQUENCED, lambda tx: tx.outbox.mark_sent([(1, 0)], at_ms=3))
+    assert await store.write(Step.SETUP, accepted) == await store.read(accepted) == 1
 
 
 async def test_voids_are_taken_once(store: SqlStore) -> None:

@@ -66,7 +66,7 @@ def _compiled(
 ) -> tuple[str, tuple[str, ...]]:
     if isinstance(statement, Statement):
         return statement.compiled(dialect)[:2]
-    text, before, after, _ = statement.compiled(dialect, size)
+    text, before, after, *_ = statement.compiled(dialect, size)
     return text, (*before, *(f"item {n}" for n in range(size)), *after)
 
 
@@ -82,6 +82,29 @@ def test_a_statement_takes_the_same_parameters_in_both_dialects(name: str) -> No
         for dialect in (SQLITE, POSTGRESQL)
     )
     assert ours == theirs
+
+
+REMEMBERED = [
+    name for name, item in ALL.items() if isinstance(item, Statement) and item.decided_by is not None
+]
+
+
+@pytest.mark.parametrize("name", REMEMBERED)
+def test_a_look_that_is_not_repeated_finds_the_same_whatever_it_is_given(name: str) -> None:
+    statement = ALL[name]
+    assert isinstance(statement, Statement)
+    assert set(_compiled(statement, POSTGRESQL)[1]) <= {"most", "param_1"}
+    assert f"FROM {statement.decided_by}" in " ".join(_compiled(statement, SQLITE)[0].split())
+
+
+def test_a_statement_knows_which_table_it_changes() -> None:
+    for statement in ALL.values():
+        text = _compiled(statement, SQLITE)[0]
+        changes = (
+            statement.changes if isinstance(statement, Statement) else statement.compiled(SQLITE, 4).changes
+        )
+        words = text.replace("INSERT INTO ", "UPDATE ").replace("DELETE FROM ", "UPDATE ").split()
+        assert changes == (words[1] if words[0] == "UPDATE" else None)
 
 
 @pytest.mark.parametrize("name", ALL)
