@@ -18,9 +18,11 @@ from pathlib import Path
 from gateway.core.keybox import KEM_KEY_ID_BYTES, KEM_SEED_BYTES, KemPrivateKey
 from gateway.errors import MalformedError
 from gateway.keyring.files import make_private_folder
-from gateway.keyring.keyfile import Purpose
+from gateway.keyring.keyfile import KeyHeader, Purpose, read_header
 from gateway.keyring.keyfolder import KEY_SUFFIX, KeyFolder
 from gateway.keyring.refusals import KeyFileError, Refusal
+
+_Touched = tuple[int, int, int]
 
 
 class KemStore:
@@ -42,6 +44,8 @@ class KemStore:
         self._lock = threading.Lock()
         # Expanding a seed costs half a millisecond; bundles of one day use one key.
         self._open: dict[bytes, KemPrivateKey] = {}
+        # Headers by file, with what changes when anybody touches the file.
+        self._headers: dict[Path, tuple[_Touched, KeyHeader]] = {}
 
     def create(self, now_ms: int) -> tuple[bytes, bytes]:
         """Make a key, durable when this returns.
@@ -89,9 +93,20 @@ class KemStore:
     def created_ms(self) -> Mapping[bytes, int]:
         """Return creation times in UTC milliseconds, whole seconds, by key id, oldest first."""
         with self._lock:
-            headers = self._folder.headers().values()
+            headers = self._read_headers()
         ordered = sorted(headers, key=lambda header: (header.created, header.key_id))
         return {header.key_id: int(header.created.timestamp() * 1_000) for header in ordered}
+
+    def _read_headers(self) -> list[KeyHeader]:
+        """Return what every key file says; they are asked for each second, and read once."""
+        known, self._headers = self._headers, {}
+        for path in self._folder.files():
+            touched = _touched(path)
+            found = known.get(path)
+            if found is None or found[0] != touched:
+                found = touched, read_header(path)
+            self._headers[path] = found
+        return [header for _, header in self._headers.values()]
 
     def _load(self, key_id: bytes) -> KemPrivateKey | None:
         path: Path = self._folder.path / _file(key_id)
@@ -107,6 +122,15 @@ class KemStore:
         if key.key_id != key_id or header.key_id != key_id:
             raise KeyFileError(path, Refusal.ALTERED)
         return key
+
+
+def _touched(path: Path) -> _Touched:
+    """Return what changes with the content, the owner or the mode of a file."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return 0, 0, 0  # whoever reads it says why
+    return facts.st_ino, facts.st_ctime_ns, facts.st_size
 
 
 def _file(key_id: bytes) -> str:

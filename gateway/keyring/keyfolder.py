@@ -254,9 +254,9 @@ class KeyFolder:
             raise KeyFileError(self.path / file, Refusal.ALTERED)
         return key
 
-    def headers(self) -> dict[str, KeyHeader]:
-        """Return what every key file of the folder says, by file name."""
-        return {path.name: read_header(path) for path in sorted(self.path.glob(f"*{KEY_SUFFIX}"))}
+    def files(self) -> list[Path]:
+        """Return every key file of the folder, in order of their names."""
+        return sorted(self.path.glob(f"*{KEY_SUFFIX}"))
 
     def destroy(self, file: str) -> None:
         """Overwrite and remove a file; absent is fine."""

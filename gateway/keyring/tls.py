@@ -24,6 +24,7 @@ Spec: RFC 8446; docs/spec/keys.md, "TLS".
 
 from __future__ import annotations
 
+import os
 import secrets
 import ssl
 import tempfile
@@ -168,8 +169,8 @@ def verify_peer(connection: ssl.SSLObject | ssl.SSLSocket, *, pins: Iterable[Spk
 
 def trust_stamp(paths: Iterable[Path]) -> TrustStamp:
     """Return what changes when one of the files is replaced. Costs one stat a file."""
-    stats = [path.stat() for path in paths]
-    return TrustStamp(tuple((facts.st_mtime_ns, facts.st_ino, facts.st_size) for facts in stats))
+    stats = map(os.stat, paths)
+    return TrustStamp(tuple([(facts.st_mtime_ns, facts.st_ino, facts.st_size) for facts in stats]))
 
 
 def context_files(trust: TrustFiles, authority: Authority, chain: Path) -> tuple[Path, Path, Path]:

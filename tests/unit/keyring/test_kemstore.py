@@ -45,6 +45,21 @@ def test_keys_are_listed_oldest_first(folder: KeyFolder) -> None:
     assert list(store.created_ms()) == [days[1], days[2], days[0]]
 
 
+def test_a_file_that_somebody_has_touched_is_read_again(folder: KeyFolder) -> None:
+    store = KemStore(folder, node=NODE)
+    key_id, _ = store.create(NOW_MS)
+    path = folder.path / f"{key_id.hex()}.key"
+    assert list(store.created_ms()) == list(store.created_ms()) == [key_id]
+
+    path.chmod(0o644)
+    with pytest.raises(KeyFileError):
+        store.created_ms()
+    path.chmod(0o600)
+    assert list(store.created_ms()) == [key_id]
+    path.unlink()
+    assert store.created_ms() == {}
+
+
 def test_a_destroyed_key_is_gone_at_once_and_after_a_restart(folder: KeyFolder) -> None:
     store = KemStore(folder, node=NODE)
     key_id, _ = store.create(NOW_MS)

@@ -31,7 +31,7 @@ def test_a_folder_opens_again_with_its_passphrase(tmp_path: Path) -> None:
 
     assert opened == made
     assert opened.get("storage.key", purpose=Purpose.STORAGE)[1] == secret
-    assert sorted(opened.headers()) == ["storage.key", "unlock.key"]
+    assert [path.name for path in opened.files()] == ["storage.key", "unlock.key"]
 
 
 def test_a_folder_has_one_unlock_key(tmp_path: Path) -> None:
