@@ -11,7 +11,7 @@ from gateway.core.entries import ReceiptException
 from gateway.core.merkle import Hash, RightEdge
 from gateway.core.message.effect import Effect, NewEffect
 from gateway.core.message.retention import Ending, Ground, Retention
-from gateway.core.quick import quick_value
+from gateway.core.quick import quick_row, quick_value
 from gateway.core.states import State, is_void
 
 PostName = tuple[str, str | bytes]
@@ -117,7 +117,7 @@ class Attestation:
     evidence: bytes
 
 
-@quick_value
+@quick_row
 class NewMessage:
     """A message as it enters the database, in either direction.
 
@@ -179,7 +179,7 @@ class NewMessage:
         return is_void(self.state, None)
 
 
-@quick_value
+@quick_row
 class MessageRow:
     """A stored message without its content.
 
