@@ -45,16 +45,16 @@ def time_or_none(milliseconds: int | None) -> str | None:
 def acceptance_json(acceptance: Acceptance, language: Language, *, audit_origin: str) -> bytes:
     """Return the body of a 202."""
     origin, index = located(audit_origin, acceptance.audit_index)
-    return (
-        (
-            f'{{"message_id":"{uuid_text(acceptance.message_id)}","status":"{acceptance.state.label}",'
-            f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{origin}",'
-            f'"index":{index}}},'
-        ).encode("ascii")
-        + _warnings_member(acceptance.warnings, language)
-        + b'"message":'
-        + acceptance.message
-        + b"}"
+    facts = (
+        f'{{"message_id":"{uuid_text(acceptance.message_id)}","status":"{acceptance.state.label}",'
+        f'"accepted_at":"{time_text(acceptance.accepted_ms)}","audit":{{"origin":"{origin}",'
+        f'"index":{index}}},'
+    ).encode("ascii")
+    # In one piece, as in `raw_member`.
+    return b'%b%b"message":%b}' % (
+        facts,
+        _warnings_member(acceptance.warnings, language),
+        acceptance.message,
     )
 
 
@@ -164,7 +164,8 @@ def raw_member(document: dict[str, Any], name: str, value: bytes | None) -> byte
 def listing_json(name: str, items: Iterable[bytes], following: str | None) -> bytes:
     """Return a page of a listing whose items are JSON already."""
     tail = b"null" if following is None else b'"' + following.encode("ascii") + b'"'
-    return b'{"' + name.encode("ascii") + b'":[' + b",".join(items) + b'],"next":' + tail + b"}"
+    # A page is some 200 KB: it is copied once, not at each sign that stands around it.
+    return b'{"%b":[%b],"next":%b}' % (name.encode("ascii"), b",".join(items), tail)
 
 
 def message_in_thread(row: MessageRow) -> dict[str, Any]:

@@ -21,6 +21,7 @@ Spec: docs/spec/exchange.md, "States".
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
@@ -38,7 +39,8 @@ class State(IntEnum):
     WITHDRAWN = 8
     ERASED = 9
 
-    @property
+    # Asked of every message, so it is made once.
+    @cached_property
     def label(self) -> str:
         """Return the word that the API and the documentation use."""
         return self.name.lower()

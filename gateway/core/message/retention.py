@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
@@ -37,7 +38,8 @@ class Ground(IntEnum):
     RESTORED = 8
     """It had been erased before the database was restored from a backup."""
 
-    @property
+    # Asked of every message, so it is made once.
+    @cached_property
     def label(self) -> str:
         """Return the stable word that API, commands and documentation use."""
         return self.name.lower().replace("_", "-")
