@@ -137,14 +137,14 @@ class SecondStage:
                 continue
             indexes[agency] = index
             memory.add(row)
-            used[candidate.name] = (candidate.digest, candidate.message_id)
+            used[candidate.name] = (candidate.digest, row.message_id)
             accepted.append((position, candidate, row, message))
             outcomes.append(None)
         self._record(tx, now_ms, candidates, outcomes, accepted)
         self._insert(tx, now_ms, accepted, memory)
-        for position, candidate, _, message in accepted:
+        for position, candidate, row, message in accepted:
             outcomes[position] = Acceptance(
-                message_id=candidate.message_id,
+                message_id=row.message_id,
                 state=State.ACCEPTED,
                 accepted_ms=now_ms,
                 message=message,
@@ -250,8 +250,8 @@ class SecondStage:
                     tx.outbox.raise_rank(conversation_id, row.rank)
         tx.facts.put_idempotent(
             [
-                (agency, key, candidate.digest, candidate.message_id, now_ms)
-                for _, candidate, _, _ in accepted
+                (agency, key, candidate.digest, row.message_id, now_ms)
+                for _, candidate, row, _ in accepted
                 for agency, key in (candidate.name,)
                 if isinstance(key, str)
             ]

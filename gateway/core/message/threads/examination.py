@@ -5,7 +5,7 @@ Spec: docs/spec/rules.md, "Conversations".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import violation
@@ -17,6 +17,9 @@ from gateway.core.message.threads.targets import examine_cancellation, examine_t
 from gateway.core.message.threads.view import Broken, Flag, Side, ThreadVerdict, ThreadView, uuid_bytes
 
 Json = dict[str, Any]
+
+_FITS: Final = ThreadVerdict(violations=(), flags=frozenset())
+"""About nearly every message."""
 
 
 def examine_thread(document: Json, *, catalogue: Catalogue, threads: ThreadView, side: Side) -> ThreadVerdict:
@@ -53,6 +56,8 @@ def examine_thread(document: Json, *, catalogue: Catalogue, threads: ThreadView,
         examine_cancellation(document, catalogue, threads, broken)
     if "operation" in header:
         examine_room(document, threads, side, broken, flags)
+    if not broken:
+        return ThreadVerdict(violations=(), flags=frozenset(flags)) if flags else _FITS
     violations = [violation(rule, pointer, terms) for rule, pointer in broken]
     if type_id == CORRECTION:
         violations = [with_what_is_broken(item, document, catalogue, threads) for item in violations]

@@ -7,11 +7,9 @@ processor's cache they cost a third of what they cost later, and what comes next
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 Json = dict[str, Any]
-
-_OF_HEADER: Final = ("message_id", "created_at", "from", "conversation", "operation")
 
 
 def outline_of(document: Json) -> Json:
@@ -27,9 +25,16 @@ def outline_of(document: Json) -> Json:
         Another object, which shares its parts with the document, or the document itself.
     """
     header: Json = document["header"]
-    if "in_reply_to" in header["conversation"] or document["type"].startswith("gov."):
+    type_id = document["type"]
+    conversation = header["conversation"]
+    if "in_reply_to" in conversation or type_id.startswith("gov."):
         return document
-    return {
-        "type": document["type"],
-        "header": {name: header[name] for name in _OF_HEADER if name in header},
+    looked_at = {
+        "message_id": header["message_id"],
+        "created_at": header["created_at"],
+        "from": header["from"],
+        "conversation": conversation,
     }
+    if "operation" in header:
+        looked_at["operation"] = header["operation"]
+    return {"type": type_id, "header": looked_at}
