@@ -44,7 +44,6 @@ from gateway.node.workers import Workers
 from gateway.ports import (
     BundleAnswer,
     Clock,
-    Entropy,
     Keyring,
     PeerLink,
     PeerView,
@@ -84,9 +83,9 @@ class Courier:
         keyring: Keyring,
         link: PeerLink,
         clock: Clock,
-        entropy: Entropy,
         workers: Workers,
-        config: CourierConfig,
+        patience: Patience,
+        pace_ms: int,
         on_moved: Callable[[], None],
         on_peer_rollback: Callable[[int, int], Awaitable[None]],
     ) -> None:
@@ -99,9 +98,9 @@ class Courier:
             keyring: Verifies cosignatures.
             link: The peer.
             clock: Time.
-            entropy: Jitter.
             workers: Threads for verification.
-            config: Pacing and retries.
+            patience: Says when to try again, and what is thought of the peer.
+            pace_ms: Least time between two bundles.
             on_moved: Told when messages have moved on.
             on_peer_rollback: Given (size now, size that the peer had cosigned), makes what the
                 peer lost *sent* again.
@@ -119,14 +118,8 @@ class Courier:
         self._at_end = False
         # False while all that may be due are acknowledgements that still wait for company.
         self._due = True
-        self._patience = Patience(
-            peer=pair.peer_node,
-            clock=clock,
-            entropy=entropy,
-            first_wait_s=config.first_wait_s,
-            longest_wait_s=config.longest_wait_s,
-        )
-        self._pace = Pace(clock=clock, pace_ms=config.pace_ms, on_due=self._set_due)
+        self._patience = patience
+        self._pace = Pace(clock=clock, pace_ms=pace_ms, on_due=self._set_due)
         self._deliveries = Deliveries(
             pair=pair,
             store=store,
@@ -189,14 +182,6 @@ class Courier:
     async def made(self, most_s: float) -> None:
         """Return once no bundle is being made that is not signed yet, or ``most_s`` seconds are over."""
         await wait_for(self._clock, most_s, self._made)
-
-    def thaw(self) -> None:
-        """Try again soon, and every second for a minute: the peer called us, so it is there."""
-        self._patience.called()
-
-    def hasten(self) -> None:
-        """Try again within a second, because an operator says so, however long the wait would be."""
-        self._patience.hasten()
 
     def _hurry(self) -> None:
         """Let the loop go on at once, wherever it waits."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -166,7 +167,7 @@ class Intake:
         self._held = 0
         self._in_work = 0
         self._last_cosign_s = 0
-        self._ready = False
+        self._ready = asyncio.Event()
         # Keys of the peer's newest box: none that is older is left, so nobody looks for one.
         self._in_use: frozenset[bytes] = frozenset()
 
@@ -183,11 +184,11 @@ class Intake:
 
     def admit(self) -> None:
         """Take bundles from now on: this node's own log is whole, so it may sign."""
-        self._ready = True
+        self._ready.set()
 
     def suspend(self) -> None:
         """Take no bundles until `admit` is called: this node's own log is being refilled."""
-        self._ready = False
+        self._ready.clear()
 
     @property
     def frozen(self) -> bool:
@@ -222,12 +223,13 @@ class Intake:
             PairFrozenError: A fork is proven, now or before.
             UnavailableError: Not ready yet.
         """
-        self._check_open()
         if self._in_work >= MAX_IN_WORK:
             msg = "too many bundles at once"
             raise UnavailableError(msg)
         self._in_work += 1
         try:
+            await self._wait_until_ready()
+            self._check_open()
             checked, contents = await self._workers.sign(self._verify, data, now_ms=self._clock.now_ms())
             if contents is None and checked.bundle.start >= self._size:
                 # The usual case: opened while the bundles before it are still being written.
@@ -267,9 +269,21 @@ class Intake:
         if self._forks.proven:
             msg = "the pair is frozen"
             raise PairFrozenError(msg)
-        if not self._ready:
+        if not self._ready.is_set():
             msg = "this node is starting or recovering"
             raise UnavailableError(msg, retry_after_s=2)
+
+    async def _wait_until_ready(self) -> None:
+        """Hold a bundle that comes while this node starts: the peer sends it as soon as it is called."""
+        if self._ready.is_set() or self._forks.proven or self._held >= MAX_HELD:
+            return
+        self._held += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HOLD_S):
+                    await self._ready.wait()
+        finally:
+            self._held -= 1
 
     async def _take_in_turn(self, checked: Checked, contents: Contents | None) -> Contents | None:
         async with self._turn:

@@ -41,7 +41,7 @@ from gateway.node.maintenance import Maintenance
 from gateway.node.mirror import MirrorReader
 from gateway.node.own_events import OwnEvents
 from gateway.node.pair import Pair
-from gateway.node.patience import Breaker
+from gateway.node.patience import Breaker, Patience
 from gateway.node.peer_service import PeerService
 from gateway.node.queue import Line, QueueDesk
 from gateway.node.quotas import Quota, Quotas
@@ -161,6 +161,13 @@ class Parts:
         self.conversations = Conversations(
             schedule=schedule, store=store, vault=vault, clock=clock, gate=gate
         )
+        self._patience = Patience(
+            peer=pair.peer_node,
+            clock=clock,
+            entropy=entropy,
+            first_wait_s=config.courier.first_wait_s,
+            longest_wait_s=config.courier.longest_wait_s,
+        )
         self._courier = Courier(
             pair=pair,
             sequencer=self._sequencer,
@@ -168,9 +175,9 @@ class Parts:
             keyring=keyring,
             link=link,
             clock=clock,
-            entropy=entropy,
             workers=self._workers,
-            config=config.courier,
+            patience=self._patience,
+            pace_ms=config.courier.pace_ms,
             on_moved=self.tracking.moved,
             on_peer_rollback=self._peer_rolled_back,
         )
@@ -235,7 +242,7 @@ class Parts:
             audit=self._audit,
             clock=clock,
             line=self._line,
-            on_retry=self._courier.hasten,
+            on_retry=self._patience.hasten,
             on_cancelled=self._ended,
         )
         self.evidence = EvidenceRoom(
@@ -268,7 +275,7 @@ class Parts:
             clock=clock,
             workers=self._workers,
             room=self._room,
-            on_contact=self._courier.thaw,
+            on_contact=self._patience.called,
         )
         self._eraser = Eraser(
             store=store,
@@ -295,7 +302,7 @@ class Parts:
             workers=self._workers,
             on_due=self._due,
             on_expired=self.tracking.moved,
-            on_can_sign=self._courier.hasten,
+            on_can_sign=self._patience.hasten,
         )
         # Each third party is asked by a task of its own, so that none waits for another.
         self._attestations = tuple(
@@ -332,8 +339,8 @@ class Parts:
             succession=self._succession,
             link=link,
             clock=clock,
-            entropy=entropy,
             workers=self._workers,
+            patience=self._patience,
         )
 
     def agreement(self) -> AgreementState:

@@ -1,8 +1,11 @@
-"""Patience: when a courier whose peer failed tries again, and what it thinks of the peer meanwhile.
+"""Patience: when a node whose peer failed tries again, and what it thinks of the peer meanwhile.
 
 Waits have full jitter, and their bound doubles with each failure in a row. What gives reason to
 believe that the next try succeeds ends a wait early: the peer has called, something urgent has
-come, an operator says so. After some failures the breaker opens: the peer is asked, not sent to.
+come, an operator says so. A node that has come back calls before it takes bundles and once it
+does, so a call ends a wait at once; but calls that turn out to have meant nothing do so ever
+later, or two nodes that can do nothing for each other would spur each other on.
+After some failures the breaker opens: the peer is asked, not sent to.
 
 Spec: docs/spec/exchange.md, "Sending".
 """
@@ -23,11 +26,21 @@ from gateway.ports import Clock, Entropy
 log = structlog.get_logger(__name__)
 
 THAW_S: Final = 1.0
-"""Least wait after a failure in a row of them, even if the peer calls or a FLASH comes meanwhile;
-and the longest one while there is reason to believe that the next try succeeds, or need that it does."""
+"""Least wait after a failure in a row of them, even if a FLASH comes meanwhile or a peer calls that refuses
+what it gets; and the longest one while there is reason to believe that the next try succeeds."""
+
+SOON_S: Final = 0.05
+"""Least wait before a call of a peer that was out of reach ends it; doubles with each call in a row that
+was followed by another failure, up to `THAW_S`."""
+
+PRESSED_S: Final = 0.25
+"""Longest wait for a peer that is out of reach while something urgent waits."""
 
 CALLED_S: Final = 60.0
 """How long a call of the peer says that it is there: one that has come back may still be starting."""
+
+MOST_DOUBLED: Final = 16
+"""Times that a wait doubles; its bound is reached long before."""
 
 BREAKER_FAILURES: Final = 5
 """Failures in a row after which the breaker opens: the peer is only asked, not sent to."""
@@ -42,7 +55,7 @@ class Breaker(StrEnum):
 
 
 class Patience:
-    """Counts failures in a row and waits between tries. Kept by the courier.
+    """Counts failures in a row and waits between tries. Shared by whatever asks the peer for the node.
 
     Attributes:
         breaker: What is thought of the peer.
@@ -61,6 +74,10 @@ class Patience:
         self.first_wait_s = first_wait_s
         self.longest_wait_s = longest_wait_s
         self._thawed = asyncio.Event()
+        # Set since the last wait ended. A call that comes during a try counts: the peer may have
+        # answered it just before it was ready.
+        self._called = asyncio.Event()
+        self._called_in_vain = 0
         self._called_s: float | None = None
         # True from something urgent on until the peer takes a bundle.
         self._presses = False
@@ -75,12 +92,14 @@ class Patience:
         return not failed and self.breaker is Breaker.CLOSED
 
     def called(self) -> None:
-        """Try again soon, and every second for a minute: the peer called us, so it is there."""
+        """Try again at once, and every second for a minute: the peer called us, so it is there."""
         self._called_s = self._clock.monotonic_s()
+        if self.breaker is not Breaker.FROZEN:
+            self._called.set()
         self._try_soon()
 
     def pressed(self) -> None:
-        """Try again soon, and every second until the peer takes a bundle: something urgent waits."""
+        """Try again soon, and often until the peer takes a bundle: something urgent waits."""
         self._presses = True
         self._try_soon()
 
@@ -92,6 +111,13 @@ class Patience:
         """Wait for people."""
         self.breaker = Breaker.FROZEN
 
+    def trust(self) -> None:
+        """Begin anew, unless the pair is frozen: the peer has answered what had to be known first."""
+        self._failures = 0
+        self.trouble = ""
+        if self.breaker is Breaker.OPEN:
+            self.breaker = Breaker.CLOSED
+
     def reached(self, mirrored_size: int) -> None:
         """Note that the peer took what there was to take: it works again.
 
@@ -100,7 +126,7 @@ class Patience:
         """
         if self._failures:
             log.info("peer.reached", peer=self._peer, mirrored_size=mirrored_size)
-        self._failures = 0
+        self._failures = self._called_in_vain = 0
         self._presses = False
         self.trouble = ""
         self.breaker = Breaker.CLOSED
@@ -128,28 +154,46 @@ class Patience:
         # but two nodes that refuse each other's bundles must not spur each other on.
         least = min(wait, THAW_S)
         self._thawed.clear()
-        await wait_for(self._clock, least)
-        await wait_for(self._clock, wait - least, self._thawed)
+        if _is_away(error):
+            soon = min(least, SOON_S * 2**self._called_in_vain)
+            await wait_for(self._clock, soon)
+            await wait_for(self._clock, least - soon, self._called)
+        else:
+            self._called.clear()
+            await wait_for(self._clock, least)
+        if not self._called.is_set():
+            await wait_for(self._clock, wait - least, self._thawed)
+        self._called_in_vain = min(self._called_in_vain + 1, MOST_DOUBLED) if self._called.is_set() else 0
+        self._called.clear()
 
     def _wait_s(self, error: GatewayError) -> float:
         """Return how long to wait, if nothing gives reason to try earlier."""
-        bound: float = min(self.first_wait_s * 2 ** min(self._failures - 1, 16), self.longest_wait_s)
-        wait = bound * (0.25 + 0.75 * self._entropy.fraction())
+        bound: float = min(
+            self.first_wait_s * 2 ** min(self._failures - 1, MOST_DOUBLED), self.longest_wait_s
+        )
         if isinstance(error, PeerConflictError) and self._failures == 1:
             return 0.0  # the peer is there and has told us where to go on
+        asked = 0.0
         if isinstance(error, UnavailableError):
             asked = min(float(error.retry_after_s), bound) if error.retry_after_s > 1 else 0.0
-            wait = max(wait, asked)
-            if not isinstance(error, SigningAwayError) and self._is_worth_a_try:
-                wait = min(wait, max(asked, THAW_S))
-        return wait
+        if _is_away(error):
+            bound = min(bound, self._longest_s)
+        return max(bound * (0.25 + 0.75 * self._entropy.fraction()), asked)
 
     def _try_soon(self) -> None:
         if self.breaker is not Breaker.FROZEN:  # a frozen pair waits for people
             self._thawed.set()
 
     @property
-    def _is_worth_a_try(self) -> bool:
-        """Return whether a peer that was out of reach is asked each second all the same."""
+    def _longest_s(self) -> float:
+        """Return how long a peer that was out of reach is left in peace at most."""
+        if self._presses:
+            return PRESSED_S
         called_s = self._called_s
-        return self._presses or (called_s is not None and self._clock.monotonic_s() - called_s < CALLED_S)
+        is_there = called_s is not None and self._clock.monotonic_s() - called_s < CALLED_S
+        return THAW_S if is_there else self.longest_wait_s
+
+
+def _is_away(error: GatewayError) -> bool:
+    """Return whether the peer was out of reach or could not do it now: neither refusal nor our own keys."""
+    return isinstance(error, UnavailableError) and not isinstance(error, SigningAwayError)

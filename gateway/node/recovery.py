@@ -35,14 +35,13 @@ from gateway.errors import OperatorError, PeerError, RejectedError, UnavailableE
 from gateway.node.audit_log import NODE, PEER, Actor, AuditLog
 from gateway.node.log_writer import LogHashes, append_bundle, ensure_log
 from gateway.node.pair import Pair
+from gateway.node.patience import Patience
 from gateway.node.refill import append_recovered
 from gateway.node.resumption import RESUMES
 from gateway.node.succession import Succession
-from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
 from gateway.ports import (
     Clock,
-    Entropy,
     HighWater,
     Incident,
     Keyring,
@@ -61,9 +60,6 @@ log = structlog.get_logger(__name__)
 
 PAGE: Final = 1_024
 """Entries that are asked for at once, and that one transaction appends at most."""
-
-FIRST_WAIT_S: Final = 0.2
-LONGEST_WAIT_S: Final = 30.0
 
 
 class UnprovenHistoryError(OperatorError):
@@ -107,10 +103,10 @@ class Recovery:
         succession: Succession,
         link: PeerLink,
         clock: Clock,
-        entropy: Entropy,
         workers: Workers,
+        patience: Patience,
     ) -> None:
-        """Wire the recovery."""
+        """Wire the recovery; ``patience`` says when a peer that did not answer is asked again."""
         self._pair = pair
         self._origin = pair.exchange_origin
         self._store = store
@@ -120,8 +116,8 @@ class Recovery:
         self._succession = succession
         self._link = link
         self._clock = clock
-        self._entropy = entropy
         self._workers = workers
+        self._patience = patience
         self._waiting = False
         self._overridden = asyncio.Event()
 
@@ -135,7 +131,7 @@ class Recovery:
             OperatorError: The database or the peer's copy contradicts what we signed, or the
                 missing entries cannot be had. Signing could then make a second history.
         """
-        wait_s = FIRST_WAIT_S
+        said = ""
         while not self._overridden.is_set():
             self._waiting = True
             try:
@@ -147,15 +143,16 @@ class Recovery:
                 await self._compare(view, on_recovering)
                 await self._succession.confirm(standing.witnessed)
             except (UnavailableError, PeerError) as error:
-                log.warning("recovery.waiting", peer=self._pair.peer_node, code=error.code)
+                if error.code != said:  # once, however often it is asked
+                    said = error.code
+                    log.warning("recovery.waiting", peer=self._pair.peer_node, code=error.code)
+                await self._patience.wait(error)
             else:
                 await self._report_lost_mirror()
                 await self._store.write(Step.RECOVERED, self._succession.report)
+                self._patience.trust()
                 self._waiting = False
                 return
-            wait = wait_s * (0.5 + 0.5 * self._entropy.fraction())
-            await wait_for(self._clock, wait, self._overridden)
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
         # Once: should the peer turn out to hold more of our log, it is asked again.
         self._overridden.clear()
         self._waiting = False
@@ -236,6 +233,7 @@ class Recovery:
         await self._store.write(Step.RECOVERED, record)
         log.critical("recovery.overridden", origin=self._origin, size=size)
         self._overridden.set()
+        self._patience.hasten()
 
     async def _standing(self) -> Standing:
         """Return what the peer knows of generations: nothing, if it is of an earlier release."""

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
+import gateway.node.intake
 from gateway.core.bundle import decode_bundle
 from gateway.core.entries import MessageEntry, VoidEntry, decode_entry
 from gateway.core.envelope import decode_header
@@ -201,6 +202,54 @@ async def test_a_call_of_the_peer_ends_a_long_wait(tmp_path: Path) -> None:
         await world.until_state("US", message_id, "sent", "delivered", "received", agency=INVESTIGATORS["US"])
 
 
+async def test_a_call_of_the_peer_ends_also_the_wait_of_a_node_that_cannot_start_without_it(
+    tmp_path: Path,
+) -> None:
+    config = CourierConfig(pace_ms=0, first_wait_s=600.0, longest_wait_s=600.0)
+    async with World(tmp_path, config=config) as world:
+        await _advance_until_running(world)
+        await world.stop("FR")
+        await world.restart("US")
+        await world.until_phase("US", Phase.STARTING)
+        await world.until(_length(world.sides["US"].faults.asked), lambda found: found > 0)
+
+        await world.start("FR")
+
+        await world.until_phase("US", Phase.RUNNING)
+
+
+async def test_a_bundle_that_comes_while_its_receiver_starts_is_held_and_not_refused(world: World) -> None:
+    await world.settle()
+    intake = world.node("FR")._intake
+    intake.suspend()
+    before = await posted(world, "US")
+    message_id = await world.send("US")
+    await world.until(lambda: posted(world, "US"), lambda found: found > before)
+    await asyncio.sleep(0.2)
+    assert await world.state("US", message_id) == "sent"
+
+    intake.admit()
+
+    await world.until_state("US", message_id, "received")
+    assert [decode_bundle(data).start for data in world.sides["US"].faults.posted[before:]] == sorted(
+        {decode_bundle(data).start for data in world.sides["US"].faults.posted[before:]}
+    ), "nothing was sent twice"
+
+
+async def test_a_receiver_that_does_not_get_ready_refuses_what_it_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.settle()
+    monkeypatch.setattr(gateway.node.intake, "HOLD_S", 0.05)
+    world.node("FR")._intake.suspend()
+    await world.send("US")
+
+    async def trouble() -> str:
+        return world.node("US")._courier.trouble
+
+    assert await world.until(trouble, bool) == UnavailableError.code
+
+
 async def test_a_returned_peer_that_is_still_starting_is_asked_again_within_seconds(tmp_path: Path) -> None:
     config = CourierConfig(pace_ms=0, first_wait_s=600.0, longest_wait_s=600.0)
     async with World(tmp_path, config=config) as world:
@@ -221,7 +270,7 @@ async def test_a_returned_peer_that_is_still_starting_is_asked_again_within_seco
         await world.until_state("US", message_id, "sent", "delivered", "received", agency=INVESTIGATORS["US"])
 
 
-async def test_something_urgent_has_the_peer_asked_each_second_however_long_the_wait(tmp_path: Path) -> None:
+async def test_something_urgent_has_the_peer_asked_often_however_long_the_wait(tmp_path: Path) -> None:
     config = CourierConfig(pace_ms=0, first_wait_s=600.0, longest_wait_s=600.0)
     async with World(tmp_path, config=config) as world:
         await _advance_until_running(world)
