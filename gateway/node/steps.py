@@ -4,7 +4,7 @@ What a message passes through is code of six libraries and of the interpreter: d
 JSON, schema, rules, rows. That is far more than the 32 KiB of instructions that a core of a
 processor keeps at hand, so message after message each step has to fetch its own from afar.
 Taken over 64 messages, a step fetches them once, and 64 messages are still few enough for the
-second cache. The same functions then take a quarter less time (docs/performance.md).
+second cache. The same functions then take a quarter less time (docs/performance-changes.md).
 
 An error ends the way of its own message only.
 """

@@ -3,7 +3,7 @@
 The schema of a type says what is wrong with a message, and where. Compiled, sixty of them do
 not fit into a processor's cache: of mixed messages each waits for memory. But they have most
 in common, the header and the building blocks of payloads. Compiled together these exist
-once, and mixed messages take half the time (docs/performance.md). So that one is asked
+once, and mixed messages take half the time (docs/performance-changes.md). So that one is asked
 first, and says of nearly every message that it is good.
 
 It is also stricter in one thing. To JSON Schema 1.0 is an integer, and to strict JSON it is
