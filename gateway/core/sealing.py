@@ -52,6 +52,8 @@ _LENGTH_BYTES: Final = 4
 _FIELDS: Final = 3
 _BYTES_OF_LENGTH: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 """First byte of a byte string, and in how many bytes its length follows."""
+_NO_MORE: Final = b"\x90\xc0"
+"""How a content ends that has no attachments: an empty manifest, and nothing in the third field."""
 
 _ATTACHMENT_FIELDS: Final = 4
 _DIGEST_BYTES: Final = 48
@@ -129,14 +131,18 @@ def encode_content(content: Content) -> bytes:
 
 
 def _encode(message: bytes, attachments: Manifest) -> bytes:
-    manifest = [(item.name, item.media_type, item.size, item.digest) for item in attachments]
-    body = encode((message, manifest, None))
-    length = _LENGTH_BYTES + len(body)
+    if attachments:
+        manifest = [(item.name, item.media_type, item.size, item.digest) for item in attachments]
+        parts: tuple[bytes, ...] = (encode((message, manifest, None)),)
+    else:
+        parts = (_head_of(len(message)), message, _NO_MORE)
+    body_bytes = sum(map(len, parts))
+    length = _LENGTH_BYTES + body_bytes
     total = padded_length(length)
     if total > MAX_CONTENT_BYTES:
         msg = f"a content is at most {MAX_CONTENT_BYTES} bytes with its padding"
         raise ValueError(msg)
-    return b"".join((len(body).to_bytes(_LENGTH_BYTES, "big"), body, bytes(total - length)))
+    return b"".join((body_bytes.to_bytes(_LENGTH_BYTES, "big"), *parts, bytes(total - length)))
 
 
 def decode_content(data: bytes) -> Content:
@@ -152,6 +158,9 @@ def decode_content(data: bytes) -> Content:
     if padded_length(end) != len(data) or data.count(0, end) != len(data) - end:
         msg = "the padding of a content is not zeros up to the class of its length"
         raise MalformedError(msg)
+    message = _message_alone(data, end)
+    if message is not None:
+        return Content(message=message)
     fields = expect_array(
         decode(data[_LENGTH_BYTES:end], max_bytes=MAX_CONTENT_BYTES), field="content", length=_FIELDS
     )
@@ -163,6 +172,31 @@ def decode_content(data: bytes) -> Content:
         message=expect_bytes(fields[0], field="message"),
         manifest=tuple([_attachment(item) for item in items]),
     )
+
+
+def _message_alone(data: bytes, end: int) -> bytes | None:
+    """Return the message of a content without attachments, or None if it is not one in its one form.
+
+    What stands around such a message is a dozen bytes, so these are compared: to decode all and to
+    write it again would copy the message twice more.
+    """
+    width = _BYTES_OF_LENGTH.get(data[_LENGTH_BYTES + 1]) if end > _LENGTH_BYTES + 1 else None
+    if width is None:
+        return None
+    start, stop = _LENGTH_BYTES + 2 + width, end - len(_NO_MORE)
+    is_alone = (
+        start <= stop and data[_LENGTH_BYTES:start] == _head_of(stop - start) and data[stop:end] == _NO_MORE
+    )
+    return data[start:stop] if is_alone else None
+
+
+def _head_of(length: int) -> bytes:
+    """Return what stands before a message of this length: an array of three, a byte string."""
+    if length < 0x100:
+        return b"\x93\xc4" + length.to_bytes(1, "big")
+    if length < 0x1_0000:
+        return b"\x93\xc5" + length.to_bytes(2, "big")
+    return b"\x93\xc6" + length.to_bytes(4, "big")
 
 
 def seal_content(message: bytes, *, content_key: ContentKey, header: bytes, manifest: Manifest = ()) -> bytes:

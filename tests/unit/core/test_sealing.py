@@ -73,6 +73,29 @@ def test_content_is_a_length_an_array_and_zeros() -> None:
     assert decode_content(data) == Content(message=MESSAGE)
 
 
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 65_535, 65_536])
+def test_a_content_without_attachments_is_what_the_encoder_writes(length: int) -> None:
+    message = bytes(length)
+    data = encode_content(Content(message=message))
+
+    assert data == framed(encode((message, (), None)))
+    assert decode_content(data) == Content(message=message)
+
+
+@pytest.mark.parametrize("length", [0, 1, 30, 255, 256, 300])
+def test_whatever_byte_is_altered_around_a_message_it_is_refused_or_the_encoder_wrote_it(length: int) -> None:
+    good = encode_content(Content(message=b"m" * length))
+    end = 4 + int.from_bytes(good[:4], "big")
+    for place in [*range(4, min(12, end)), *range(max(4, end - 3), end)]:
+        for value in range(256):
+            data = good[:place] + bytes((value,)) + good[place + 1 :]
+            try:
+                content = decode_content(data)
+            except MalformedError:
+                continue
+            assert encode_content(content) == data
+
+
 def test_a_manifest_travels_with_the_message() -> None:
     content = Content(message=MESSAGE, manifest=MANIFEST)
     ciphertext = seal_content(MESSAGE, content_key=KEY, header=HEADER, manifest=MANIFEST)
