@@ -39,7 +39,7 @@ from gateway.node.pair import Pair
 from gateway.node.patience import Breaker, Patience
 from gateway.node.sequencer import Sequencer, Shipment
 from gateway.node.waiting import wait_for
-from gateway.node.window import Window
+from gateway.node.window import MAX_IN_FLIGHT, Window
 from gateway.node.workers import Workers
 from gateway.ports import (
     BundleAnswer,
@@ -51,9 +51,10 @@ from gateway.ports import (
     Transaction,
 )
 
-MAX_IN_FLIGHT: Final = 4
-
 COSIGN_EVERY_S: Final = 60.0
+
+RIGHT_OF_WAY_S: Final = 0.04
+"""How long what is urgent has right of way at most, once it is due: twice what making its bundle takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +134,7 @@ class Courier:
         self._flights: set[asyncio.Task[None]] = set()
         self._failure: GatewayError | None = None
         self._cosigned_at_s = 0.0
-        self._window = Window()
+        self._window = Window(clock=clock)
         self._flying = 0
         self._landed = asyncio.Event()
         self._in_doubt = False
@@ -142,6 +143,9 @@ class Courier:
         # Not set while a bundle is being made.
         self._made = asyncio.Event()
         self._made.set()
+        # Cleared from something urgent on until a bundle left that took it along.
+        self._urgent_left = asyncio.Event()
+        self._urgent_left.set()
 
     @property
     def breaker(self) -> Breaker:
@@ -167,6 +171,8 @@ class Courier:
         """Say that something is due; ``rank`` is the precedence number of a message."""
         if rank is not None and rank <= Precedence.IMMEDIATE:
             self._patience.pressed()
+            self._window.pressed()
+            self._urgent_left.clear()
             self._hurry()
         else:
             self._set_due()
@@ -182,6 +188,15 @@ class Courier:
     async def made(self, most_s: float) -> None:
         """Return once no bundle is being made that is not signed yet, or ``most_s`` seconds are over."""
         await wait_for(self._clock, most_s, self._made)
+
+    def expect(self) -> None:
+        """Make way: something urgent is here, whose receipt will be due in a moment."""
+        self._pace.expect()
+
+    async def urgent_left(self) -> None:
+        """Return once everything urgent has left; after 40 ms in any case, at once if the peer is away."""
+        if self.reachable:
+            await wait_for(self._clock, RIGHT_OF_WAY_S, self._urgent_left)
 
     def _hurry(self) -> None:
         """Let the loop go on at once, wherever it waits."""
@@ -289,6 +304,8 @@ class Courier:
             # Counted where it ends, however it does: one that is cancelled before its first
             # step runs no line of its own.
             flight.add_done_callback(partial(self._done, shipment.messages))
+            if not self._pace.is_urgent:
+                self._urgent_left.set()
             if shipment.states_keys or self.breaker is not Breaker.CLOSED:
                 # What follows is signed by keys that the peer knows once it holds this bundle. And a
                 # peer that refused what it got is tried with one bundle: until it takes that,

@@ -30,6 +30,7 @@ from gateway.core.merkle import Hash, append, hash_leaf
 from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode
 from gateway.core.signature import HybridSigner
+from gateway.core.states import Precedence
 from gateway.errors import (
     MalformedError,
     PairFrozenError,
@@ -109,8 +110,10 @@ class Intake:
         clock: Clock,
         workers: Workers,
         crew: Crew,
+        on_urgent: Callable[[], None],
         on_taking: Callable[[int | None], None],
         receipt_made: Callable[[float], Awaitable[None]],
+        urgent_answered: Callable[[], Awaitable[None]],
         on_arrival: Callable[[Arrival], None],
         on_frozen: Callable[[], None],
         on_kem_key_gone: Callable[[], None],
@@ -129,11 +132,14 @@ class Intake:
             clock: Time of arrival.
             workers: Threads for signatures and opening.
             crew: Processes for opening; it may have none.
+            on_urgent: Told of something urgent that was opened and perhaps has to wait for what is before it.
             on_taking: Told right before a bundle with messages is written, with the most urgent precedence
                 number among those that opened: a write that is queued from then on finds the receipt due,
                 and may share the commit.
             receipt_made: Returns once the bundle that takes a receipt along is signed, or none is being
                 made, or so many seconds are over.
+            urgent_answered: Returns once the receipt of what is urgent has left, or soon in any case: the
+                next bundle is written after that.
             on_arrival: Told after each bundle that was made durable.
             on_frozen: Told when a fork was proven.
             on_kem_key_gone: Told of a message that was sealed for a key that is not there.
@@ -145,8 +151,10 @@ class Intake:
         self._reader = reader
         self._clock = clock
         self._workers = workers
+        self._on_urgent = on_urgent
         self._on_taking = on_taking
         self._receipt_made = receipt_made
+        self._urgent_answered = urgent_answered
         self._on_arrival = on_arrival
         self._on_kem_key_gone = on_kem_key_gone
         self._opening = BundleOpening(
@@ -234,6 +242,8 @@ class Intake:
             if contents is None and checked.bundle.start >= self._size:
                 # The usual case: opened while the bundles before it are still being written.
                 contents = await self._open(checked.bundle, skip=0)
+            if contents is not None and _is_urgent(contents):
+                self._on_urgent()
             await self._wait_for(checked.bundle.start)
             # A caller that goes away, or whose deadline is over, does not take the write
             # back: what follows from it in memory has to be done as well.
@@ -291,6 +301,9 @@ class Intake:
             if checked.bundle.start > self._size:
                 raise PeerConflictError(self._size)
             taken = await self._take(checked, contents)
+            if taken is not None and _is_urgent(taken):
+                # The next bundle would be written, and make signatures slow, before the receipt of this one.
+                await self._urgent_answered()
         async with self._grown:
             self._grown.notify_all()
         return taken
@@ -362,8 +375,7 @@ class Intake:
         new = bundle.entries[overlap:]
         retired = self._retired_keys(opened)
         if opened.messages:
-            ranks = [int(m.derived.header.precedence) for m in opened.messages if isinstance(m, Opened)]
-            self._on_taking(min(ranks, default=None))
+            self._on_taking(_highest(opened))
         self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
             Step.MIRRORED, lambda tx: self._keep(tx, head, new, opened, checked.verified, now_ms, retired)
@@ -477,6 +489,17 @@ class Intake:
         created = self._keyring.kem_keys()
         used = [created[key_id] for key_id in contents.kem_key_ids if key_id in created]
         return [key_id for key_id, made in created.items() if made < max(used)] if used else []
+
+
+def _highest(contents: Contents) -> int | None:
+    """Return the number of the highest precedence among the messages of a bundle, if any was opened."""
+    ranks = [int(m.derived.header.precedence) for m in contents.messages if isinstance(m, Opened)]
+    return min(ranks, default=None)
+
+
+def _is_urgent(contents: Contents) -> bool:
+    rank = _highest(contents)
+    return rank is not None and rank <= Precedence.IMMEDIATE
 
 
 def _has_few(bundle: Bundle) -> bool:

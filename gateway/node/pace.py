@@ -3,7 +3,8 @@
 Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds. So the next
 one gathers what comes meanwhile, for longer the more is under way: fewer, fuller bundles when the
 pair is busy, none of the wait when it is not. Whatever is urgent does not wait, and takes along
-what does. Acknowledgements wait for something to travel with.
+what does: also what becomes due while it is only expected, because a bundle that is being made
+would hold it up. Acknowledgements wait for something to travel with.
 
 Spec: docs/spec/exchange.md, "Sending".
 """
@@ -22,6 +23,10 @@ GATHER_S: Final = 0.2
 it, and a bundle of its own for each would double what a quiet exchange costs both nodes."""
 
 
+EXPECT_S: Final = 0.15
+"""How long what is not urgent waits at most for something urgent that is expected."""
+
+
 class Pace:
     """Holds the next bundle back until it is time for it. Kept by the courier."""
 
@@ -37,6 +42,7 @@ class Pace:
         self._pace_s = pace_ms / 1_000
         self._on_due = on_due
         self._made_s = -1.0
+        self._expected_until_s = -1.0
         self._urgent = asyncio.Event()
         self._nudge = asyncio.Event()
         self._gathering: asyncio.Task[None] | None = None
@@ -51,6 +57,10 @@ class Pace:
         self._urgent.set()
         self._nudge.set()
 
+    def expect(self) -> None:
+        """Let what is not urgent wait for something urgent that will be due in a moment."""
+        self._expected_until_s = self._clock.monotonic_s() + EXPECT_S
+
     def nudge(self) -> None:
         """Look anew how long to wait: fewer are in flight."""
         self._nudge.set()
@@ -63,13 +73,15 @@ class Pace:
     async def until_due(self, in_flight: Callable[[], int]) -> bool:
         """Wait until the next bundle may be made, or something urgent comes; return whether it did."""
         while not self._urgent.is_set():
-            left = self._made_s + self._pace_s * (1 + in_flight()) - self._clock.monotonic_s()
+            due_s = max(self._made_s + self._pace_s * (1 + in_flight()), self._expected_until_s)
+            left = due_s - self._clock.monotonic_s()
             if left <= 0:
                 break
             self._nudge.clear()
             await wait_for(self._clock, left, self._nudge)
         urgent = self._urgent.is_set()
         self._urgent.clear()
+        self._expected_until_s = -1.0
         return urgent
 
     def making(self) -> None:

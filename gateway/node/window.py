@@ -4,9 +4,12 @@ Bundles are opened in the order of the log, so whatever is urgent waits for all 
 before it. Behind a backlog that is the one thing it waits for, and the window is therefore a
 time: as many messages as the peer gets done in its bare round trip and a little more, which
 keeps it busy. What it gets done is read off each answer: of all that was under way when a
-bundle left, none is left when its answer comes.
+bundle left, none is left when its answer comes. Small bundles cost rate, so the queue is short
+only as long as something urgent has come lately: the first that comes waits for the longer one.
 
-Without a backlog what waits is soon gone, and larger bundles cost both nodes fewer signatures.
+Without a backlog what waits is soon gone, and larger bundles cost both nodes fewer signatures. But
+no bundle is larger than its share of all that may be under way: a line of 90 ms carries the next
+ones while the peer opens the first.
 
 Spec: docs/spec/exchange.md, "Sending"; docs/adr/0040-a-window-of-time.md.
 """
@@ -14,18 +17,45 @@ Spec: docs/spec/exchange.md, "Sending"; docs/adr/0040-a-window-of-time.md.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES
+from gateway.ports import Clock
 
-QUEUE_S: Final = 0.1
-"""Seconds that what is under way may take the peer beyond a bare round trip, behind a backlog."""
+MAX_IN_FLIGHT: Final = 4
+"""Bundles under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """What may be under way behind a backlog.
+
+    Attributes:
+        longest_s: Seconds that it may take the peer beyond a bare round trip.
+        least_bundle: Messages of a bundle, however slow the peer is: in smaller ones it would do
+            nothing but sign. Two of them may be under way, so that it has the next one in time.
+    """
+
+    longest_s: float
+    least_bundle: int
+
+    @property
+    def least(self) -> int:
+        """Return how many messages may be under way, however slow the peer is."""
+        return 2 * self.least_bundle
+
+
+CALM: Final = Queue(longest_s=0.1, least_bundle=192)
+
+PRESSED: Final = Queue(longest_s=0.04, least_bundle=128)
+"""While something urgent has come lately."""
+
+LATELY_S: Final = 3.0
+"""How long something urgent that came says that more of it comes."""
 
 BACKLOG_MESSAGES: Final = 8 * MAX_BUNDLE_ENTRIES
 """Waiting messages from which there is a backlog; it lasts until one bundle takes the rest."""
-
-LEAST_MESSAGES: Final = 384
-"""However slow the peer is: in smaller bundles it would do nothing but sign."""
 
 MOST_MESSAGES: Final = 2 * MAX_BUNDLE_ENTRIES
 """Under way, without a backlog and with one."""
@@ -43,11 +73,13 @@ SUPPOSED_ROUND_TRIP_S: Final = 0.025
 class Window:
     """Follows the answers of one peer and says how much may leave."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock) -> None:
         """Begin as behind a backlog: only the first bundle tells how much waits."""
+        self._clock = clock
+        self._pressed_s = -LATELY_S
         self._backlog = True
         self._is_known = False
-        self._behind_backlog = 2 * LEAST_MESSAGES
+        self._behind_backlog = 2 * CALM.least
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
 
     @property
@@ -63,13 +95,23 @@ class Window:
         when it has done one; a quarter of the window on long ways, for at most four are under way.
         """
         if not self._backlog:
-            return MOST_MESSAGES // 2
-        share = max(0.25, QUEUE_S / (2 * self._allowed_s))
-        return min(int(self._behind_backlog * share), MAX_BUNDLE_ENTRIES)
+            return MOST_MESSAGES // MAX_IN_FLIGHT
+        queue = self._queue
+        share = max(1 / MAX_IN_FLIGHT, queue.longest_s / (2 * self._allowed_s))
+        return min(max(int(self._behind_backlog * share), queue.least_bundle), MAX_BUNDLE_ENTRIES)
 
     def admits(self, flying: int) -> bool:
-        """Return whether another bundle may leave while so many messages are under way."""
-        return flying + self.bundle <= self.messages
+        """Return whether another bundle may leave while so many messages are under way.
+
+        The few of a bundle that something urgent has closed take no room from it.
+        """
+        return flying + self.bundle <= self.messages + FEW_MESSAGES
+
+    def pressed(self) -> None:
+        """Take note that something urgent has come: what comes next is to find a short queue."""
+        before_s = self._allowed_s
+        self._pressed_s = self._clock.monotonic_s()
+        self._allow(self._behind_backlog * self._allowed_s / before_s)
 
     def waits(self, messages: int) -> None:
         """Take note of how many messages wait outside the log."""
@@ -94,9 +136,15 @@ class Window:
         was_full = flying + self.bundle > self._behind_backlog
         if share < 1 or was_full:
             # Half of the way to where it would be right: one answer is late for many reasons.
-            wanted = self._behind_backlog * (1 + min(max(share, 0.5), 2.0)) / 2
-            self._behind_backlog = min(max(int(wanted), LEAST_MESSAGES), MOST_MESSAGES)
+            self._allow(self._behind_backlog * (1 + min(max(share, 0.5), 2.0)) / 2)
+
+    def _allow(self, messages: float) -> None:
+        self._behind_backlog = min(max(int(messages), self._queue.least), MOST_MESSAGES)
+
+    @property
+    def _queue(self) -> Queue:
+        return PRESSED if self._clock.monotonic_s() - self._pressed_s < LATELY_S else CALM
 
     @property
     def _allowed_s(self) -> float:
-        return min(self._round_trips, default=SUPPOSED_ROUND_TRIP_S) + QUEUE_S
+        return min(self._round_trips, default=SUPPOSED_ROUND_TRIP_S) + self._queue.longest_s

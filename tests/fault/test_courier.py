@@ -20,14 +20,15 @@ from gateway.core.bundle import decode_bundle
 from gateway.core.entries import MessageEntry, VoidEntry, decode_entry
 from gateway.core.envelope import decode_header
 from gateway.core.note import NoteSignature, format_note, parse_note
-from gateway.core.states import State
+from gateway.core.states import Precedence, State
 from gateway.errors import GatewayError, PeerConflictError, PeerError, UnavailableError
-from gateway.node.courier import MAX_IN_FLIGHT, CourierConfig
+from gateway.node.courier import CourierConfig
 from gateway.node.health import Health, Phase
 from gateway.node.patience import BREAKER_FAILURES, Breaker
 from gateway.node.preparation import Submission
 from gateway.node.sequencer import URGENT_BUNDLE
 from gateway.node.tracking import TooLateError
+from gateway.node.window import MAX_IN_FLIGHT
 from gateway.ports import Step, Transaction
 from tests.messages import INVESTIGATORS, intelligence
 from tests.world import World
@@ -326,6 +327,23 @@ async def _advance_until_running(world: World) -> None:
         return not (await world._unsettled())[0]
 
     await world.until(ask, lambda settled: settled)
+
+
+async def test_what_is_urgent_has_right_of_way_until_it_has_left_and_for_a_moment_at_most(
+    world: World,
+) -> None:
+    await world.settle()
+    courier = world.node("US")._courier
+
+    courier.notify(Precedence.FLASH)  # and nothing is due
+    async with asyncio.timeout(20):
+        await courier.urgent_left()
+
+    flash = await world.send("US", precedence="FLASH")
+    await world.until_state("US", flash, "received")
+    assert courier._urgent_left.is_set()
+    # So has the receipt, which is as urgent as what it answers.
+    assert world.node("FR")._courier._urgent_left.is_set()
 
 
 # --- order -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.node.pace import GATHER_S, Pace
+from gateway.node.pace import EXPECT_S, GATHER_S, Pace
 from tests.world import WorldClock
 
 PACE_MS = 10_000
@@ -94,3 +94,28 @@ async def test_what_waits_for_company_goes_with_the_next_bundle(clock: WorldCloc
     await rest()
 
     assert not due.is_set()
+
+
+async def test_what_is_not_urgent_waits_for_what_is_expected_and_travels_with_it(clock: WorldClock) -> None:
+    pace, _ = make(clock)
+    clock.advance(11)
+    pace.expect()
+    waiting = asyncio.create_task(pace.until_due(lambda: 0))
+    await rest()
+    assert not waiting.done()
+
+    pace.hurry()
+
+    assert await asyncio.wait_for(waiting, 20)
+    assert not await asyncio.wait_for(pace.until_due(lambda: 0), 20), "it is expected no more"
+
+
+async def test_but_not_for_long(clock: WorldClock) -> None:
+    pace, _ = make(clock)
+    clock.advance(11)
+    pace.expect()
+    waiting = asyncio.create_task(pace.until_due(lambda: 0))
+    await rest()
+    clock.advance(EXPECT_S)
+
+    assert not await asyncio.wait_for(waiting, 20)

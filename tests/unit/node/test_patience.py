@@ -16,7 +16,8 @@ from gateway.node.patience import (
     Breaker,
     Patience,
 )
-from tests.world import WorldClock, WorldEntropy
+from tests.clocks import StillClock
+from tests.world import WorldEntropy
 
 LONGEST_S = 30.0
 STEP_S = 0.01
@@ -24,21 +25,6 @@ STEP_S = 0.01
 AWAY = UnavailableError("away")
 STARTING = UnavailableError("starting", retry_after_s=2)
 REFUSED = PeerError("refused")
-
-
-class StillClock(WorldClock):
-    """Time passes only when the test says so."""
-
-    due_s = 0.0
-    """When the newest sleep ends."""
-
-    def monotonic_s(self) -> float:
-        return self._added_s
-
-    async def _pass(self, seconds: float) -> None:
-        self.due_s = end = self._added_s + seconds
-        while end > self._added_s:
-            await self._jumped.wait()
 
 
 @pytest.fixture

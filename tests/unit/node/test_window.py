@@ -7,17 +7,30 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES
-from gateway.node.courier import MAX_IN_FLIGHT
 from gateway.node.window import (
     BACKLOG_MESSAGES,
-    LEAST_MESSAGES,
+    CALM,
+    FEW_MESSAGES,
+    LATELY_S,
+    MAX_IN_FLIGHT,
     MOST_MESSAGES,
-    QUEUE_S,
+    PRESSED,
     Window,
 )
+from tests.clocks import StillClock
 
 MAKING_S = 0.008
 BUNDLE_S = 0.005
+
+
+@pytest.fixture
+def clock() -> StillClock:
+    return StillClock()
+
+
+@pytest.fixture
+def window(clock: StillClock) -> Window:
+    return Window(clock=clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,26 +95,61 @@ def drain(window: Window, *, rate: float, way_s: float, backlog: int) -> Drained
 
 @pytest.mark.parametrize("rate", [4_000, 8_000, 15_000])
 @pytest.mark.parametrize("way_s", [0.001, 0.09])
-def test_behind_a_backlog_the_queue_is_short_and_the_peer_is_busy(rate: float, way_s: float) -> None:
-    drained = drain(Window(), rate=rate, way_s=way_s, backlog=100_000)
+def test_behind_a_backlog_the_queue_is_short_and_the_peer_is_busy(
+    window: Window, rate: float, way_s: float
+) -> None:
+    drained = drain(window, rate=rate, way_s=way_s, backlog=100_000)
 
     median = sorted(drained.flights_s)[len(drained.flights_s) // 2]
-    assert median <= way_s + MAKING_S + QUEUE_S * 1.1
+    assert median <= way_s + MAKING_S + CALM.longest_s * 1.1
     # A bundle costs the peer 5 ms whatever it holds, and no more than half of the time on a long way.
     assert drained.per_s >= rate * (0.7 if way_s < 0.01 else 0.35)
 
 
-def test_a_slow_peer_gets_the_least_window_and_not_less() -> None:
-    window = Window()
+@pytest.mark.parametrize("way_s", [0.001, 0.09])
+def test_once_something_urgent_has_come_the_queue_is_shorter_at_a_price_in_rate(
+    window: Window, way_s: float
+) -> None:
+    window.pressed()
+    drained = drain(window, rate=8_000, way_s=way_s, backlog=100_000)
+
+    median = sorted(drained.flights_s)[len(drained.flights_s) // 2]
+    assert median <= way_s + MAKING_S + PRESSED.longest_s * 1.25
+    assert drained.per_s >= 8_000 * (0.6 if way_s < 0.01 else 0.3)
+
+
+def test_the_queue_is_cut_at_once_and_grows_again_when_nothing_urgent_comes_any_more(
+    window: Window, clock: StillClock
+) -> None:
+    window.waits(BACKLOG_MESSAGES + 1)
+    for _ in range(20):
+        window.landed(0.01, messages=window.bundle, flying=window.messages, alone=False)
+    before = window.messages
+    window.pressed()
+    cut = window.messages
+    assert cut < 0.7 * before
+
+    window.pressed()
+    assert window.messages == cut, "once is enough"
+
+    clock.advance(LATELY_S)
+    window.landed(0.05, messages=window.bundle, flying=window.messages, alone=False)
+    assert window.messages > cut
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+def test_a_slow_peer_gets_the_least_window_and_not_less(window: Window, *, urgent: bool) -> None:
+    queue = PRESSED if urgent else CALM
+    if urgent:
+        window.pressed()
     window.waits(BACKLOG_MESSAGES + 1)
     for _ in range(10):
         window.landed(2.0, messages=window.bundle, flying=window.messages, alone=False)
 
-    assert window.messages == LEAST_MESSAGES
+    assert (window.messages, window.bundle) == (2 * queue.least_bundle, queue.least_bundle)
 
 
-def test_a_quick_peer_gets_full_bundles_and_no_larger_ones() -> None:
-    window = Window()
+def test_a_quick_peer_gets_full_bundles_and_no_larger_ones(window: Window) -> None:
     window.waits(BACKLOG_MESSAGES + 1)
     for _ in range(20):
         window.landed(0.01, messages=window.bundle, flying=window.messages, alone=False)
@@ -111,26 +159,24 @@ def test_a_quick_peer_gets_full_bundles_and_no_larger_ones() -> None:
 
 
 @pytest.mark.parametrize("elapsed_s", [0.01, 10.0])
-def test_without_a_backlog_a_far_or_slow_peer_gets_as_much_as_any(elapsed_s: float) -> None:
-    window = Window()
+def test_without_a_backlog_a_far_or_slow_peer_gets_as_much_as_any(window: Window, elapsed_s: float) -> None:
     window.waits(0)
     for _ in range(20):
         window.landed(elapsed_s, messages=window.bundle, flying=window.messages, alone=False)
 
-    assert (window.messages, window.bundle) == (MOST_MESSAGES, MAX_BUNDLE_ENTRIES)
+    assert (window.messages, window.bundle) == (MOST_MESSAGES, MOST_MESSAGES // MAX_IN_FLIGHT)
 
 
-def test_without_a_backlog_bundles_are_larger() -> None:
-    backlog = drain(Window(), rate=4_000, way_s=0.001, backlog=100_000)
-    without = Window()
+def test_without_a_backlog_bundles_are_larger(window: Window, clock: StillClock) -> None:
+    backlog = drain(window, rate=4_000, way_s=0.001, backlog=100_000)
+    without = Window(clock=clock)
     without.waits(0)
     bulk = drain(without, rate=4_000, way_s=0.001, backlog=BACKLOG_MESSAGES - 1)
 
     assert bulk.largest > 1.5 * backlog.largest
 
 
-def test_a_backlog_ends_when_one_bundle_takes_the_rest() -> None:
-    window = Window()
+def test_a_backlog_ends_when_one_bundle_takes_the_rest(window: Window) -> None:
     window.waits(0)
     window.waits(BACKLOG_MESSAGES)
     assert window.messages == MOST_MESSAGES
@@ -143,13 +189,29 @@ def test_a_backlog_ends_when_one_bundle_takes_the_rest() -> None:
     assert window.messages == MOST_MESSAGES
 
 
-def test_the_first_bundle_leaves_whatever_is_under_way() -> None:
-    assert Window().admits(0)
-    assert not Window().admits(MOST_MESSAGES)
+def test_the_first_bundle_leaves_whatever_is_under_way(window: Window) -> None:
+    assert window.admits(0)
+    assert not window.admits(MOST_MESSAGES)
 
 
-def test_while_nothing_is_known_of_what_waits_it_is_as_behind_a_backlog() -> None:
-    window = Window()
+def test_the_few_of_an_urgent_bundle_take_no_room_from_the_others(window: Window) -> None:
+    window.pressed()
+    window.waits(BACKLOG_MESSAGES + 1)
+    for _ in range(10):
+        window.landed(2.0, messages=window.bundle, flying=window.messages, alone=False)
+
+    assert window.admits(window.bundle + FEW_MESSAGES)
+    assert not window.admits(2 * window.bundle)
+
+
+def test_without_a_backlog_as_many_bundles_are_under_way_as_may_be(window: Window) -> None:
+    window.waits(0)
+
+    assert window.admits((MAX_IN_FLIGHT - 1) * window.bundle)
+    assert not window.admits(MAX_IN_FLIGHT * window.bundle)
+
+
+def test_while_nothing_is_known_of_what_waits_it_is_as_behind_a_backlog(window: Window) -> None:
     assert window.messages < MOST_MESSAGES
 
     window.waits(BACKLOG_MESSAGES)
@@ -157,8 +219,7 @@ def test_while_nothing_is_known_of_what_waits_it_is_as_behind_a_backlog() -> Non
     assert window.messages == MOST_MESSAGES
 
 
-def test_light_traffic_teaches_nothing_about_how_much_may_be_under_way() -> None:
-    window = Window()
+def test_light_traffic_teaches_nothing_about_how_much_may_be_under_way(window: Window) -> None:
     window.waits(BACKLOG_MESSAGES + 1)
     before = window.messages
     for _ in range(100):
