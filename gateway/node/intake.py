@@ -26,7 +26,7 @@ from gateway.core.bundle import Bundle, decode_bundle
 from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
 from gateway.core.entries import Kind
 from gateway.core.generation import first_place
-from gateway.core.merkle import Hash, append, hash_leaf
+from gateway.core.merkle import Appended, Hash, append, hash_leaf
 from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode
 from gateway.core.signature import HybridSigner
@@ -363,7 +363,8 @@ class Intake:
         head = self._head
         if head is None:
             head = await self._store.read(self._load_head)
-        if append(head.edge, checked.leaves[overlap:]).edge.root() != checkpoint.root:
+        appended = append(head.edge, checked.leaves[overlap:])
+        if appended.edge.root() != checkpoint.root:
             msg = "the entries do not lead to the signed root"
             raise RootMismatchError(msg)
         await self._forks.check_remembered(checked, head, overlap)
@@ -378,7 +379,8 @@ class Intake:
             self._on_taking(_highest(opened))
         self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
-            Step.MIRRORED, lambda tx: self._keep(tx, head, new, opened, checked.verified, now_ms, retired)
+            Step.MIRRORED,
+            lambda tx: self._keep(tx, head, new, appended, opened, checked.verified, now_ms, retired),
         )
         self._head = grown
         self._size = grown.size
@@ -419,12 +421,13 @@ class Intake:
         tx: Transaction,
         head: LogHead,
         new: Sequence[bytes],
+        appended: Appended,
         contents: Contents,
         verified: VerifiedNote,
         now_ms: int,
         retired: Sequence[bytes],
     ) -> tuple[Arrival, LogHead]:
-        grown = extend_log(tx, head, new)
+        grown = extend_log(tx, head, new, grown=appended)
         tx.logs.put_note(
             StoredNote(
                 origin=head.origin,

@@ -12,7 +12,7 @@ from typing import Final
 from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.entries import Kind, kind_of
 from gateway.core.generation import base_of, generation_of
-from gateway.core.merkle import Hash, append, hash_leaf
+from gateway.core.merkle import Appended, Hash, append, hash_leaf
 from gateway.core.signature import HybridVerifier
 from gateway.errors import PeerError
 from gateway.ports import LogHead, LogKind, Logs, SentBundle, StoredNote, Transaction
@@ -29,13 +29,22 @@ def newest_generation(tx: Transaction, first: str, kind: LogKind) -> int:
     return max((generation for generation in found if generation is not None), default=1)
 
 
-def extend_log(tx: Transaction, head: LogHead, entries: Sequence[bytes]) -> LogHead:
+def extend_log(
+    tx: Transaction, head: LogHead, entries: Sequence[bytes], *, grown: Appended | None = None
+) -> LogHead:
     """Append entries to the log whose head is ``head`` and return the new head.
+
+    Args:
+        tx: The running transaction.
+        head: Where the log ends.
+        entries: In the order of the log.
+        grown: What appending them to ``head`` gives, from who has computed it already.
 
     Raises:
         StoreError: The head has moved, so the caller's view of the log is stale.
     """
-    grown = append(head.edge, [hash_leaf(entry) for entry in entries])
+    if grown is None:
+        grown = append(head.edge, [hash_leaf(entry) for entry in entries])
     return tx.logs.extend(head, entries=entries, edge=grown.edge, tile_hashes=grown.tile_hashes)
 
 
