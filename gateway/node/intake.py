@@ -15,21 +15,19 @@ Spec: docs/spec/exchange.md, "Receiving".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from gateway.core.bundle import Bundle, decode_bundle
-from gateway.core.cosignature import VerifiedNote, cosign, verify_log_note
+from gateway.core.cosignature import VerifiedNote, verify_log_note
 from gateway.core.entries import Kind
 from gateway.core.generation import first_place
-from gateway.core.merkle import Appended, Hash, append, hash_leaf
+from gateway.core.merkle import Appended, append, hash_leaf
 from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode
-from gateway.core.signature import HybridSigner
 from gateway.core.states import Precedence
 from gateway.errors import (
     MalformedError,
@@ -42,12 +40,14 @@ from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.bundle_opening import BundleOpening
 from gateway.node.crew import Crew
 from gateway.node.forks import FROZEN, Checked, Forks
+from gateway.node.holding import Holding
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
 from gateway.node.opening import Contents, Opened, Opener, Refused
 from gateway.node.pair import Pair
 from gateway.node.reception import Reception
 from gateway.node.vault import Vault
+from gateway.node.vouching import Voucher
 from gateway.node.workers import Workers
 from gateway.ports import (
     BundleAnswer,
@@ -65,8 +65,6 @@ from gateway.ports import (
 
 log = structlog.get_logger(__name__)
 
-MAX_HELD: Final = 3
-HOLD_S: Final = 2.0
 MAX_IN_WORK: Final = 8
 """Bundles that are verified, held or taken at once; a well-behaved sender has four in flight."""
 
@@ -147,7 +145,7 @@ class Intake:
         self._pair = pair
         self._store = store
         self._keyring = keyring
-        self._high_water = high_water
+        self._voucher = Voucher(keyring=keyring, high_water=high_water, clock=clock, workers=workers)
         self._reader = reader
         self._clock = clock
         self._workers = workers
@@ -169,13 +167,11 @@ class Intake:
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
         self._turn = asyncio.Lock()
         self._taking: set[asyncio.Task[Contents | None]] = set()
-        self._grown = asyncio.Condition()
+        self._holding = Holding()
         self._size = 0
         self._head: LogHead | None = None
-        self._held = 0
         self._in_work = 0
-        self._last_cosign_s = 0
-        self._ready = asyncio.Event()
+        self._ready = False
         # Keys of the peer's newest box: none that is older is left, so nobody looks for one.
         self._in_use: frozenset[bytes] = frozenset()
 
@@ -188,15 +184,16 @@ class Intake:
             return head.size, tx.facts.get(FROZEN) is not None, 0 if newest is None else newest.at_ms
 
         self._size, self._forks.proven, at_ms = await self._store.write(Step.SETUP, load)
-        self._last_cosign_s = max(self._last_cosign_s, at_ms // 1_000)
+        self._voucher.not_before(at_ms)
 
     def admit(self) -> None:
         """Take bundles from now on: this node's own log is whole, so it may sign."""
-        self._ready.set()
+        self._ready = True
+        self._holding.changed()
 
     def suspend(self) -> None:
         """Take no bundles until `admit` is called: this node's own log is being refilled."""
-        self._ready.clear()
+        self._ready = False
 
     @property
     def frozen(self) -> bool:
@@ -236,7 +233,7 @@ class Intake:
             raise UnavailableError(msg)
         self._in_work += 1
         try:
-            await self._wait_until_ready()
+            await self._holding.until(lambda: self._ready or self._forks.proven)
             self._check_open()
             checked, contents = await self._workers.sign(self._verify, data, now_ms=self._clock.now_ms())
             if contents is None and checked.bundle.start >= self._size:
@@ -244,7 +241,9 @@ class Intake:
                 contents = await self._open(checked.bundle, skip=0)
             if contents is not None and _is_urgent(contents):
                 self._on_urgent()
-            await self._wait_for(checked.bundle.start)
+            start = checked.bundle.start
+            if not await self._holding.until(lambda: start <= self._size):
+                raise PeerConflictError(self._size)
             # A caller that goes away, or whose deadline is over, does not take the write
             # back: what follows from it in memory has to be done as well.
             taking = asyncio.create_task(self._take_in_turn(checked, contents))
@@ -269,9 +268,8 @@ class Intake:
         size, newest = await self._store.read(load)
         if newest is None or newest.note is None or newest.size != size or size < self._forks.cosigned_size():
             return None, size
-        # Times of cosignatures only grow, even if the clock was set back while we were away.
-        self._last_cosign_s = max(self._last_cosign_s, newest.at_ms // 1_000)
-        return await self._cosign(newest.note, {origin: (size, newest.root)}), size
+        self._voucher.not_before(newest.at_ms)
+        return await self._voucher.cosign(newest.note, {origin: (size, newest.root)}), size
 
     # --- order -------------------------------------------------------------------------
 
@@ -279,21 +277,9 @@ class Intake:
         if self._forks.proven:
             msg = "the pair is frozen"
             raise PairFrozenError(msg)
-        if not self._ready.is_set():
+        if not self._ready:
             msg = "this node is starting or recovering"
             raise UnavailableError(msg, retry_after_s=2)
-
-    async def _wait_until_ready(self) -> None:
-        """Hold a bundle that comes while this node starts: the peer sends it as soon as it is called."""
-        if self._ready.is_set() or self._forks.proven or self._held >= MAX_HELD:
-            return
-        self._held += 1
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(HOLD_S):
-                    await self._ready.wait()
-        finally:
-            self._held -= 1
 
     async def _take_in_turn(self, checked: Checked, contents: Contents | None) -> Contents | None:
         async with self._turn:
@@ -304,8 +290,7 @@ class Intake:
             if taken is not None and _is_urgent(taken):
                 # The next bundle would be written, and make signatures slow, before the receipt of this one.
                 await self._urgent_answered()
-        async with self._grown:
-            self._grown.notify_all()
+        self._holding.changed()
         return taken
 
     def _taken(self, taking: asyncio.Task[Contents | None]) -> None:
@@ -313,21 +298,6 @@ class Intake:
         if not taking.cancelled() and (error := taking.exception()) is not None:
             # Its caller hears of it, unless the caller went away.
             log.debug("bundle.refused", error=type(error).__name__)
-
-    async def _wait_for(self, start: int) -> None:
-        """Hold a bundle whose predecessors are still on their way, for two seconds at most."""
-        if start <= self._size:
-            return
-        if self._held >= MAX_HELD:
-            raise PeerConflictError(self._size)
-        self._held += 1
-        try:
-            async with asyncio.timeout(HOLD_S), self._grown:
-                await self._grown.wait_for(lambda: start <= self._size)
-        except TimeoutError:
-            raise PeerConflictError(self._size) from None
-        finally:
-            self._held -= 1
 
     # --- the log -----------------------------------------------------------------------
 
@@ -406,10 +376,10 @@ class Intake:
         checkpoint = checked.verified.checkpoint
         marks = {checkpoint.origin: (checkpoint.size, checkpoint.root)}
         if not taken.messages or checkpoint.size < self._forks.cosigned_size():
-            await self._high_water.record(marks)
+            await self._voucher.mark(marks)
             return BundleAnswer(size=checkpoint.size, note=None)
         await self._receipt_made(RECEIPT_FIRST_S)
-        return BundleAnswer(size=checkpoint.size, note=await self._cosign(checked.bundle.note, marks))
+        return BundleAnswer(size=checkpoint.size, note=await self._voucher.cosign(checked.bundle.note, marks))
 
     def _load_head(self, tx: Transaction) -> LogHead:
         return ensure_log(tx, self._pair.peer_origin, LogKind.MIRROR)
@@ -465,19 +435,6 @@ class Intake:
         return arrival, grown
 
     # --- keys --------------------------------------------------------------------------
-
-    async def _cosign(self, note: bytes, marks: Mapping[str, tuple[int, Hash]]) -> bytes:
-        """Return a note with our lines, made once its mark is durable."""
-        self._last_cosign_s = max(self._clock.now_ms() // 1_000, self._last_cosign_s)
-        return await self._workers.sign(
-            self._vouch, note, marks, cosigner=self._keyring.cosigner, time_s=self._last_cosign_s
-        )
-
-    def _vouch(
-        self, note: bytes, marks: Mapping[str, tuple[int, Hash]], *, cosigner: HybridSigner, time_s: int
-    ) -> bytes:
-        self._high_water.record_now(marks)
-        return cosign(note, cosigner=cosigner, time_s=time_s)
 
     def _retired_keys(self, contents: Contents) -> Sequence[bytes]:
         """Return KEM keys that are older than one that the peer has begun to use.

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-import gateway.node.intake
+import gateway.node.holding
 from gateway.core.bundle import decode_bundle
 from gateway.core.entries import MessageEntry, VoidEntry, decode_entry
 from gateway.core.envelope import decode_header
@@ -241,7 +241,7 @@ async def test_a_receiver_that_does_not_get_ready_refuses_what_it_held(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.settle()
-    monkeypatch.setattr(gateway.node.intake, "HOLD_S", 0.05)
+    monkeypatch.setattr(gateway.node.holding, "HOLD_S", 0.05)
     world.node("FR")._intake.suspend()
     await world.send("US")
 
