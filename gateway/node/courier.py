@@ -23,7 +23,7 @@ from functools import partial
 from typing import Final
 
 from gateway.core.checkpoint import parse_checkpoint
-from gateway.core.generation import generation_of
+from gateway.core.generation import base_of, generation_of
 from gateway.core.note import parse_note
 from gateway.core.states import Precedence
 from gateway.errors import (
@@ -52,6 +52,9 @@ from gateway.ports import (
 )
 
 COSIGN_EVERY_S: Final = 60.0
+
+DELIVERED_S: Final = 1.0
+"""How long the cosignature of a message whose receipt is here is waited for."""
 
 RIGHT_OF_WAY_S: Final = 0.04
 """How long what is urgent has right of way at most, once it is due: twice what making its bundle takes."""
@@ -188,6 +191,14 @@ class Courier:
     async def made(self, most_s: float) -> None:
         """Return once no bundle is being made that is not signed yet, or ``most_s`` seconds are over."""
         await wait_for(self._clock, most_s, self._made)
+
+    async def delivered(self, place: int) -> None:
+        """Return once the entry at a place of our log is recorded as cosigned, or soon in any case.
+
+        For who knows by its receipt that the peer holds it: the cosignature follows on the heels of that.
+        """
+        size = place - base_of(self._pair.exchange_origin) + 1
+        await self._deliveries.until(size, most_s=DELIVERED_S)
 
     def expect(self) -> None:
         """Make way: something urgent is here, whose receipt will be due in a moment."""

@@ -33,6 +33,7 @@ from gateway.core.generation import base_of
 from gateway.core.note import parse_note
 from gateway.errors import OperatorError
 from gateway.node.pair import Pair
+from gateway.node.waiting import Change, wait_for
 from gateway.node.workers import Workers
 from gateway.ports import Clock, Keyring, Step, Store, StoredNote, Transaction
 
@@ -102,6 +103,7 @@ class Deliveries:
         self._recording: asyncio.Task[None] | None = None
         # Largest size that is recorded; None until the courier has read it.
         self.size: int | None = None
+        self._change = Change()
 
     @property
     def is_recording(self) -> bool:
@@ -162,9 +164,16 @@ class Deliveries:
 
         count = await self._store.write(Step.DELIVERED, keep, linger_s=linger_s)
         self.size = max(self.size or 0, checkpoint.size)
+        self._change.happened()
         self._on_recorded(checkpoint.size, count)
         # Also where every message is *received* by now, and none was left to become *delivered*.
         log.info("bundle.delivered", peer=self._peer_node, size=checkpoint.size, messages=count)
+
+    async def until(self, size: int, *, most_s: float) -> None:
+        """Return once the peer is recorded to hold our log up to a size, or so many seconds are over."""
+        until_s = self._clock.monotonic_s() + most_s
+        while (self.size or 0) < size and (left := until_s - self._clock.monotonic_s()) > 0:
+            await wait_for(self._clock, left, self._change.next)
 
     async def settle(self, *, cancel: bool = False) -> None:
         """Return once nothing is being recorded; what the store was not given yet may be let go."""

@@ -61,11 +61,13 @@ class EvidenceRoom:
         workers: Workers,
         gate: Gate,
         view: Callable[[], Awaitable[View]],
+        delivered: Callable[[int], Awaitable[None]],
     ) -> None:
         """Wire it.
 
         ``gate`` stands before everything that shows content; ``view`` cosigns the newest
-        state of the mirror, as it does for the peer.
+        state of the mirror, as it does for the peer; ``delivered`` returns once the peer's
+        cosignature of a place in the own log is recorded, or soon in any case.
         """
         self._pair = pair
         self._schedule = schedule
@@ -76,6 +78,7 @@ class EvidenceRoom:
         self._workers = workers
         self._gate = gate
         self._view = view
+        self._delivered = delivered
 
     async def prove(self, principal: Principal, message_id: bytes, *, disclose: bool) -> bytes:
         """Return the file of evidence.
@@ -92,6 +95,9 @@ class EvidenceRoom:
         """
         await self._gate.passed()
         row = await self._store.read(lambda tx: _row(tx, message_id, principal.agency))
+        if row.outgoing and row.receipt_index is not None and row.log_index is not None:
+            # The receipt came before the cosignature, and evidence without that one proves less.
+            await self._delivered(row.log_index)
         # A receiver keeps no cosignature of its own: it is made anew, for the peer and for this.
         mirror = (None, 0) if row.outgoing else await self._view()
 

@@ -13,6 +13,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from gateway.node.waiting import Change
+
 MAX_HELD: Final = 3
 """Bundles held at once; a well-behaved sender has four under way."""
 
@@ -26,12 +28,11 @@ class Holding:
     def __init__(self) -> None:
         """Begin with nobody waiting."""
         self._held = 0
-        self._changed = asyncio.Event()
+        self._change = Change()
 
     def changed(self) -> None:
         """Let everyone who waits look again."""
-        event, self._changed = self._changed, asyncio.Event()
-        event.set()
+        self._change.happened()
 
     async def until(self, may: Callable[[], bool]) -> bool:
         """Return whether a bundle may be taken: once it may, `HOLD_S` later, or at once if too many wait."""
@@ -43,7 +44,7 @@ class Holding:
         try:
             async with asyncio.timeout(HOLD_S):
                 while not may():
-                    await self._changed.wait()
+                    await self._change.next.wait()
         except TimeoutError:
             return may()
         finally:

@@ -257,6 +257,7 @@ class Parts:
             workers=self._workers,
             gate=gate,
             view=self._intake.view,
+            delivered=self._courier.delivered,
         )
         self.inbox = Inbox(
             pair=pair,

@@ -6,12 +6,16 @@ roots verifies it.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from gateway.audit.evidence import EvidenceReport, verify_evidence
 from gateway.audit.trust import parse_trust
 from gateway.core.evidence import parse_evidence
+from gateway.errors import UnavailableError
 from gateway.keyring.statement import root_name
+from gateway.node import courier
 from tests.fault.test_recovery import deliver
 from tests.fault.test_resumption import fork, resume, until_generation
 from tests.fault.test_signing_keys import rotate
@@ -46,6 +50,44 @@ async def verify_whole(world: World, *messages: tuple[str, bytes]) -> list[bytes
             assert report.headline.endswith(f": {WHOLE}"), (sender, nation, report)
             found.append(data)
     return found
+
+
+async def received_without_cosignature(world: World) -> bytes:
+    """Return a message whose receipt alone has come: the answer to its bundle is lost, and no view is had."""
+    await world.settle()
+    world.sides["US"].faults.lose_answers = True
+    world.sides["US"].faults.refuse_question = lambda _: UnavailableError("out of reach")
+    message_id = await world.send("US")
+    await world.until_state("US", message_id, "received")
+    return message_id
+
+
+async def test_evidence_that_is_asked_for_with_the_receipt_waits_for_the_cosignature(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However busy the machine is.
+    monkeypatch.setattr(courier, "DELIVERED_S", 60.0)
+    message_id = await received_without_cosignature(world)
+    asked = asyncio.create_task(evidence(world, "US", message_id))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+
+    world.sides["US"].faults.lose_answers = False
+    world.sides["US"].faults.refuse_question = None
+
+    assert judged(await asked).headline.endswith(f": {WHOLE}")
+
+
+async def test_evidence_is_handed_out_without_a_cosignature_that_does_not_come(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(courier, "DELIVERED_S", 0.1)
+    message_id = await received_without_cosignature(world)
+
+    headline = judged(await evidence(world, "US", message_id)).headline
+
+    assert "acceptance" in headline
+    assert "delivery" not in headline
 
 
 @pytest.mark.parametrize("nation", ["FR", "US"])
