@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from scripts._bench.helper import Helper
 from scripts._bench.lab import ADDRESSES, why_not
-from scripts._bench.loads import BULK, Stage
+from scripts._bench.loads import BULK, Load, Stage
 from scripts._bench.options import Options, fresh_nodes
 from scripts._bench.verification import verify
 
@@ -26,6 +26,11 @@ FAR: Final = "far"
 DELAYS_S: Final = {NEAR: 0.0, FAR: ROUND_TRIP_S / 2}
 WARM_UP: Final = 3_000
 LEAST: Final = 1_000
+
+ONE_BY_ONE: Final = Load(name="one by one", lines=1, connections=1, rate=5)
+FEW: Final = 20
+"""Messages that travel alone before each slice. In life a line keeps its length, and the nodes know it from
+messages like these (`gateway.node.window`); here it changes under them, and a slice of bulk has none."""
 
 
 def run_distance(options: Options, say: Callable[[str], None]) -> dict[str, Any]:
@@ -57,6 +62,7 @@ def run_distance(options: Options, say: Callable[[str], None]) -> dict[str, Any]
             for number in range(options.rounds):
                 for name, delay_s in DELAYS_S.items():
                     lab.ask(delay_s=delay_s)
+                    stage.run(ONE_BY_ONE, FEW)
                     say(f"distance: {name}, {count} messages, {number + 1} of {options.rounds}")
                     found = stage.run(replace(BULK, name=f"bulk-{name}"), count)
                     rates[name].append(found["received_per_s"])
