@@ -530,6 +530,14 @@ class World:
 
         await self.until(look, lambda reasons: not reasons)
 
+    async def cosigned(self, *nations: str) -> None:
+        """Wait until what the peers of these nations took is cosigned, which may come a moment later."""
+
+        async def owed() -> list[int]:
+            return [self.node(nation)._courier._owed_size for nation in nations]
+
+        await self.until(owed, lambda sizes: not any(sizes))
+
     async def _unsettled(self) -> tuple[list[str], list[int]]:
         """Return what is not quiet, and the sizes of both exchange logs."""
         reasons: list[str] = []

@@ -38,7 +38,7 @@ from gateway.node.pace import Pace
 from gateway.node.pair import Pair
 from gateway.node.patience import Breaker, Patience
 from gateway.node.sequencer import Sequencer, Shipment
-from gateway.node.waiting import wait_for
+from gateway.node.waiting import Change, wait_for
 from gateway.node.window import MAX_IN_FLIGHT, Window
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -52,6 +52,10 @@ from gateway.ports import (
 )
 
 COSIGN_EVERY_S: Final = 60.0
+
+COSIGN_MESSAGES_S: Final = 0.15
+"""After so many seconds of rest the cosignature of messages is asked for, if the peer answered without: it
+cosigns ten times a second at most (`gateway.node.vouching`), and the next bundle would have brought it."""
 
 DELIVERED_S: Final = 1.0
 """How long the cosignature of a message whose receipt is here is waited for."""
@@ -143,9 +147,13 @@ class Courier:
         self._in_doubt = False
         self._may_ship = asyncio.Event()
         self._may_ship.set()
-        # Not set while a bundle is being made.
-        self._made = asyncio.Event()
-        self._made.set()
+        # Whether a bundle is being made, how often one was, and who waits for the end of that.
+        self._is_making = False
+        self._makings = 0
+        self._making = Change()
+        # End of the newest bundle with messages that was answered without a cosignature, and when.
+        self._owed_size = 0
+        self._owed_at_s = 0.0
         # Cleared from something urgent on until a bundle left that took it along.
         self._urgent_left = asyncio.Event()
         self._urgent_left.set()
@@ -188,9 +196,15 @@ class Courier:
         """Say that something is due that can wait a little: the next bundle takes it along."""
         self._pace.later()
 
-    async def made(self, most_s: float) -> None:
-        """Return once no bundle is being made that is not signed yet, or ``most_s`` seconds are over."""
-        await wait_for(self._clock, most_s, self._made)
+    async def caught_up(self, most_s: float) -> None:
+        """Return once what is due now is signed, or ``most_s`` seconds are over; at once if the peer is away.
+
+        A bundle that is being made may have begun too early for what is due: then the next one takes it.
+        """
+        last = self._makings + self._is_making + self._due
+        until_s = self._clock.monotonic_s() + most_s
+        while self._makings < last and self.reachable and (left := until_s - self._clock.monotonic_s()) > 0:
+            await wait_for(self._clock, left, self._making.next)
 
     async def delivered(self, place: int) -> None:
         """Return once the entry at a place of our log is recorded as cosigned, or soon in any case.
@@ -282,6 +296,7 @@ class Courier:
         if view.mirrored is not None and view.mirrored_size > 0:
             await self._deliveries.record(await self._deliveries.verify(view.mirrored))
         self._cosigned_at_s = self._clock.monotonic_s()
+        self._owed_size = 0
 
     def _own_size(self, tx: Transaction) -> int:
         head = tx.logs.head(self._pair.exchange_origin)
@@ -346,11 +361,13 @@ class Courier:
         limit = 0 if self._sequencer.peer_key is None else self._window.bundle
         self._due = False
         self._pace.making()
-        self._made.clear()
+        self._is_making = True
         try:
             shipment = await self._sequencer.next_shipment(max_messages=limit, urgent=urgent)
         finally:
-            self._made.set()
+            self._is_making = False
+            self._makings += 1
+            self._making.happened()
         if shipment is not None:
             self._window.waits(shipment.waiting)
             self._due |= shipment.more
@@ -373,10 +390,13 @@ class Courier:
             return
         if not self._flights:
             self._patience.reached(self._peer_size)
-        left = self._cosigned_at_s + COSIGN_EVERY_S - self._clock.monotonic_s()
+        due_s = self._cosigned_at_s + COSIGN_EVERY_S
+        if self._owed_size:
+            due_s = min(due_s, self._owed_at_s + COSIGN_MESSAGES_S)
+        left = due_s - self._clock.monotonic_s()
         uncosigned = self._cursor > (self._deliveries.size or 0)
         if left <= 0 and not self._flights:
-            # Gets the cosignature of bundles without messages, and notices a peer that was
+            # Gets the cosignature of what was answered without one, and notices a peer that was
             # restored from a backup and does not say so.
             await self._agree()
             return
@@ -405,6 +425,14 @@ class Courier:
             proof = await self._deliveries.verify(answer.note, signed=shipment.bundle.note)
             self._deliveries.record_soon(proof)
             self._cosigned_at_s = self._clock.monotonic_s()
+            if proof.checkpoint.size >= self._owed_size:
+                self._owed_size = 0
+        elif shipment.messages:
+            if not self._owed_size:
+                # Else the loop, which may rest by now, would rest for a minute.
+                self._work.set()
+            self._owed_size = max(self._owed_size, shipment.bundle.end)
+            self._owed_at_s = self._clock.monotonic_s()
 
     def _recorded(self, size: int, messages: int) -> None:
         """The peer is recorded to hold our log up to a size, and so many messages with it."""

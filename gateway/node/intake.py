@@ -68,9 +68,9 @@ log = structlog.get_logger(__name__)
 MAX_IN_WORK: Final = 8
 """Bundles that are verified, held or taken at once; a well-behaved sender has four in flight."""
 
-RECEIPT_FIRST_S: Final = 0.01
-"""How long a cosignature waits for the bundle that takes the receipt along: the sender waits for that one,
-and for nothing that a cosignature says; together they would share a processor for 1 to 4 ms."""
+RECEIPT_FIRST_S: Final = 0.02
+"""How long a cosignature, and who waits for an inbox, wait for the bundle that takes the receipt along: the
+sender waits for that one, and together they would share a processor for 1 to 4 ms."""
 
 FEW: Final = 16
 FEW_BYTES: Final = 65_536
@@ -112,7 +112,8 @@ class Intake:
         on_taking: Callable[[int | None], None],
         receipt_made: Callable[[float], Awaitable[None]],
         urgent_answered: Callable[[], Awaitable[None]],
-        on_arrival: Callable[[Arrival], None],
+        on_arrival: Callable[[Effects], None],
+        on_messages: Callable[[frozenset[str]], None],
         on_frozen: Callable[[], None],
         on_kem_key_gone: Callable[[], None],
     ) -> None:
@@ -134,11 +135,12 @@ class Intake:
             on_taking: Told right before a bundle with messages is written, with the most urgent precedence
                 number among those that opened: a write that is queued from then on finds the receipt due,
                 and may share the commit.
-            receipt_made: Returns once the bundle that takes a receipt along is signed, or none is being
-                made, or so many seconds are over.
+            receipt_made: Returns once the bundle that takes a receipt along is signed, or so many seconds
+                are over.
             urgent_answered: Returns once the receipt of what is urgent has left, or soon in any case: the
                 next bundle is written after that.
             on_arrival: Told after each bundle that was made durable.
+            on_messages: Told the addressees of messages, a moment after they were made durable.
             on_frozen: Told when a fork was proven.
             on_kem_key_gone: Told of a message that was sealed for a key that is not there.
         """
@@ -154,6 +156,7 @@ class Intake:
         self._receipt_made = receipt_made
         self._urgent_answered = urgent_answered
         self._on_arrival = on_arrival
+        self._on_messages = on_messages
         self._on_kem_key_gone = on_kem_key_gone
         self._opening = BundleOpening(
             Opener(pair=pair, schedule=schedule, kem_private=keyring.kem_private, vault=vault),
@@ -167,6 +170,7 @@ class Intake:
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
         self._turn = asyncio.Lock()
         self._taking: set[asyncio.Task[Contents | None]] = set()
+        self._showing: set[asyncio.Task[None]] = set()
         self._holding = Holding()
         self._size = 0
         self._head: LogHead | None = None
@@ -362,20 +366,30 @@ class Intake:
             self._in_use = frozenset(opened.kem_key_ids)
         if any(isinstance(m, Refused) and m.code is ExceptionCode.KEM_KEY_GONE for m in opened.messages):
             self._on_kem_key_gone()
-        self._on_arrival(arrival)
+        self._on_arrival(arrival.effects)
+        if arrival.agencies:
+            showing = asyncio.create_task(self._show(arrival.agencies))
+            self._showing.add(showing)
+            showing.add_done_callback(self._showing.discard)
         return opened
 
-    async def _answer(self, checked: Checked, taken: Contents | None) -> BundleAnswer:
-        """Answer with a cosignature where messages were delivered, else with the size alone.
+    async def _show(self, agencies: frozenset[str]) -> None:
+        """Wake who waits for messages: what they do then would share a processor with the receipt."""
+        await self._receipt_made(RECEIPT_FIRST_S)
+        self._on_messages(agencies)
 
-        A replay gets the cosignature of the mirror's newest state.
+    async def _answer(self, checked: Checked, taken: Contents | None) -> BundleAnswer:
+        """Answer with a cosignature where messages were delivered, unless there was one just before.
+
+        Else with the size alone. A replay gets the cosignature of the mirror's newest state.
         """
         if taken is None:
             note, size = await self.view()
             return BundleAnswer(size=size, note=note)
         checkpoint = checked.verified.checkpoint
         marks = {checkpoint.origin: (checkpoint.size, checkpoint.root)}
-        if not taken.messages or checkpoint.size < self._forks.cosigned_size():
+        is_due = bool(taken.messages) and checkpoint.size >= self._forks.cosigned_size()
+        if not is_due or not self._voucher.takes_turn():
             await self._voucher.mark(marks)
             return BundleAnswer(size=checkpoint.size, note=None)
         await self._receipt_made(RECEIPT_FIRST_S)

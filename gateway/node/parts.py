@@ -34,11 +34,11 @@ from gateway.node.health import Phase, WriterWatch
 from gateway.node.housekeeping import Housekeeping
 from gateway.node.inbox import Inbox
 from gateway.node.inspection import Inspection
-from gateway.node.intake import Arrival, Intake
+from gateway.node.intake import Intake
 from gateway.node.key_memory import KeyMemory
 from gateway.node.log_files import LogFiles
 from gateway.node.maintenance import Maintenance
-from gateway.node.mirror import MirrorReader
+from gateway.node.mirror import Effects, MirrorReader
 from gateway.node.own_events import OwnEvents
 from gateway.node.pair import Pair
 from gateway.node.patience import Breaker, Patience
@@ -195,9 +195,10 @@ class Parts:
             crew=self._crew,
             on_urgent=self._courier.expect,
             on_taking=self._courier.notify,
-            receipt_made=self._courier.made,
+            receipt_made=self._courier.caught_up,
             urgent_answered=self._courier.urgent_left,
             on_arrival=self._arrived,
+            on_messages=self._let_see,
             on_frozen=self._frozen,
             on_kem_key_gone=self._kem_key_gone,
         )
@@ -367,17 +368,18 @@ class Parts:
             peer_key=self._sequencer.peer_key is not None,
         )
 
-    def _arrived(self, arrival: Arrival) -> None:
-        effects = arrival.effects
+    def _arrived(self, effects: Effects) -> None:
         if effects.peer_recovered:
             self._courier.doubt()
         if effects.sending_due or effects.kem_key is not None:
             self._courier.notify()
-        self.inbox.arrived(arrival.agencies)
         if effects.messages_moved:
             self.tracking.moved()
         if effects.agreements:
             self._say_agreement()
+
+    def _let_see(self, agencies: frozenset[str]) -> None:
+        self.inbox.arrived(agencies)
 
     def _say_agreement(self) -> None:
         """Tell the operator which types do not flow, by name."""

@@ -140,6 +140,8 @@ async def test_evidence_is_whole_over_new_keys_and_another_generation_and_new_ke
     await rotate(world, "US")
     await world.settle()
     sent += await exchanged(world)
+    # A frozen pair cosigns nothing any more.
+    await world.cosigned("FR", "US")
     await fork(world)
     for nation in ("FR", "US"):
         await resume(world, nation)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import UnavailableError
-from gateway.node import intake
+from gateway.node import courier, intake, vouching
 from gateway.node.courier import CourierConfig
 from tests.world import AGENCIES, World
 
@@ -43,12 +44,72 @@ async def test_a_receipt_leaves_before_its_bundle_is_cosigned(
         await world.check()
 
 
-async def test_a_node_that_cannot_send_its_receipt_cosigns_all_the_same(world: World) -> None:
+async def test_who_waits_for_an_inbox_is_woken_after_the_receipt_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "RECEIPT_FIRST_S", 600.0)
+    async with World(tmp_path, config=CourierConfig(pace_ms=0)) as world:
+        await world.settle()
+        inbox = world.node("FR").inbox
+        waiting = asyncio.create_task(inbox.page(world.principal("FR"), wait_s=600))
+        woken: list[bool] = []
+
+        def look(_: bytes) -> None:
+            woken.append(waiting.done())
+
+        world.sides["FR"].faults.refuse = look
+        message_id = await world.send("US")
+
+        assert [item.row.message_id for item in await waiting] == [message_id]
+        assert woken[0] is False
+        await world.settle()
+
+
+async def test_bundles_in_a_row_are_cosigned_together_and_the_last_one_soon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.settle()
+    monkeypatch.setattr(vouching, "BETWEEN_S", 600.0)
+    first = await world.send("US")
+    await world.until_state("US", first, "received")
+    await world.until(lambda: cosigned_size(world), lambda size: size > 0)
+    before, asked = await cosigned_size(world), len(world.sides["US"].faults.asked)
+    monkeypatch.setattr(courier, "COSIGN_MESSAGES_S", 600.0)
+
+    for _ in range(3):
+        message_id = await world.send("US")
+        await world.until_state("US", message_id, "received")
+
+    assert await cosigned_size(world) == before
+    assert world.sides["US"].faults.asked[asked:] == []
+    # The next one after that time brings it for all of them.
+    world.clock.advance(600)
+    message_id = await world.send("US")
+    await world.until(lambda: cosigned_size(world), lambda size: size >= before + 4)
+    # And where none comes, it is asked for.
+    monkeypatch.setattr(courier, "COSIGN_MESSAGES_S", 0.15)
+    message_id = await world.send("US")
+    await world.until_state("US", message_id, "received")
+    await world.until(lambda: cosigned_size(world), lambda size: size >= before + 5)
+    await world.check()
+
+
+async def cosigned_size(world: World) -> int:
+    """Return how much of the American log the French node has cosigned, as the former knows it."""
+    store, origin = world.sides["US"].store, world.exchange_origin("US")
+    assert store is not None
+    note = await store.read(lambda tx: tx.logs.newest_note(origin, cosigned=True))
+    return 0 if note is None else note.size
+
+
+async def test_a_node_that_cannot_send_its_receipt_cosigns_and_shows_all_the_same(world: World) -> None:
     await world.settle()
     world.sides["FR"].faults.refuse = lambda _: UnavailableError("the way back is closed")
+    waiting = asyncio.create_task(world.node("FR").inbox.page(world.principal("FR"), wait_s=600))
 
     message_id = await world.send("US")
     await world.until_state("US", message_id, "delivered")
+    assert [item.row.message_id for item in await waiting] == [message_id]
 
     world.sides["FR"].faults.refuse = None
     await world.until_state("US", message_id, "received")

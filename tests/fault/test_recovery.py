@@ -23,7 +23,7 @@ from gateway.core.entries import IncidentEntry, IncidentKind, MessageEntry, Void
 from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
 from gateway.errors import PairFrozenError, UnavailableError
-from gateway.node import recovery
+from gateway.node import courier, recovery, vouching
 from gateway.node.gate import RecoveringError
 from gateway.node.health import Phase
 from gateway.node.inbox import NotFoundError
@@ -547,6 +547,7 @@ async def restored_receiver(world: World, *, collected: bool = False) -> tuple[l
     lost = await deliver(world, "US", 2)
     if collected:
         await collect(world, "FR", lost[0])
+    await world.cosigned("US")
     await world.restore("FR", copy)
     return before, lost
 
@@ -564,6 +565,29 @@ async def test_a_restored_receiver_gets_what_it_lost_with_new_boxes_and_shows_it
     entries = [entry for entry in await world.log("US") if isinstance(entry, MessageEntry)]
     assert len(entries) == 1 + 2 + 2 + 1
     assert len({entry.box_digest for entry in entries}) >= 4
+    await is_whole(world)
+
+
+async def test_a_restored_receiver_gets_again_what_it_had_not_cosigned(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await deliver(world, "US")
+    copy = world.backup("FR")
+    monkeypatch.setattr(vouching, "BETWEEN_S", 600.0)
+    monkeypatch.setattr(courier, "COSIGN_MESSAGES_S", 600.0)
+    cosigned = await deliver(world, "US")
+    lost = await deliver(world, "US", 2)
+    assert world.node("US")._courier._owed_size > 0
+    await world.restore("FR", copy)
+    await world.start("FR")
+
+    await world.until(lambda: world.received("FR"), lambda ids: set(ids) == {*before, *cosigned, *lost})
+    after = await deliver(world, "US")
+
+    # The sender had a cosignature over one of the three: that one is sent anew, the others as they were.
+    assert sorted(await world.received("FR")) == sorted([*before, *cosigned, *lost, *after])
+    for message_id in (*cosigned, *lost, *after):
+        await world.until_state("US", message_id, "received")
     await is_whole(world)
 
 
