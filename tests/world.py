@@ -534,7 +534,7 @@ class World:
         """Wait until what the peers of these nations took is cosigned, which may come a moment later."""
 
         async def owed() -> list[int]:
-            return [self.node(nation)._courier._owed_size for nation in nations]
+            return [self.node(nation)._courier._owing.size for nation in nations]
 
         await self.until(owed, lambda sizes: not any(sizes))
 

@@ -34,6 +34,7 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.node.deliveries import Deliveries, RollbackError
+from gateway.node.owing import Owing
 from gateway.node.pace import Pace
 from gateway.node.pair import Pair
 from gateway.node.patience import Breaker, Patience
@@ -52,10 +53,6 @@ from gateway.ports import (
 )
 
 COSIGN_EVERY_S: Final = 60.0
-
-COSIGN_MESSAGES_S: Final = 0.15
-"""After so many seconds of rest the cosignature of messages is asked for, if the peer answered without: it
-cosigns ten times a second at most (`gateway.node.vouching`), and the next bundle would have brought it."""
 
 DELIVERED_S: Final = 1.0
 """How long the cosignature of a message whose receipt is here is waited for."""
@@ -137,6 +134,9 @@ class Courier:
             on_recorded=self._recorded,
             on_failed=self._fail,
         )
+        self._owing = Owing(
+            clock=clock, link=link, deliveries=self._deliveries, on_doubt=self.doubt, on_failed=self._fail
+        )
         self._peer_size = 0
         self._flights: set[asyncio.Task[None]] = set()
         self._failure: GatewayError | None = None
@@ -151,9 +151,6 @@ class Courier:
         self._is_making = False
         self._makings = 0
         self._making = Change()
-        # End of the newest bundle with messages that was answered without a cosignature, and when.
-        self._owed_size = 0
-        self._owed_at_s = 0.0
         # Cleared from something urgent on until a bundle left that took it along.
         self._urgent_left = asyncio.Event()
         self._urgent_left.set()
@@ -172,6 +169,11 @@ class Courier:
     def reachable(self) -> bool:
         """Return whether the last exchange with the peer worked, or only our own keys were out of reach."""
         return self._patience.reachable
+
+    @property
+    def is_owed(self) -> bool:
+        """Return whether messages that the peer took are not recorded as cosigned yet."""
+        return bool(self._owing.size) or self._deliveries.is_recording
 
     @property
     def peer_size(self) -> int:
@@ -209,7 +211,7 @@ class Courier:
     async def delivered(self, place: int) -> None:
         """Return once the entry at a place of our log is recorded as cosigned, or soon in any case.
 
-        For who knows by its receipt that the peer holds it: the cosignature follows on the heels of that.
+        For who knows by its receipt that the peer holds it: the cosignature comes soon after that.
         """
         size = place - base_of(self._pair.exchange_origin) + 1
         await self._deliveries.until(size, most_s=DELIVERED_S)
@@ -254,6 +256,7 @@ class Courier:
                     await self._patience.wait(error)
         finally:
             self._pace.close()
+            self._owing.close()
             await self._land(cancel=True)
 
     # --- agreeing on where the peer is -------------------------------------------------
@@ -296,7 +299,7 @@ class Courier:
         if view.mirrored is not None and view.mirrored_size > 0:
             await self._deliveries.record(await self._deliveries.verify(view.mirrored))
         self._cosigned_at_s = self._clock.monotonic_s()
-        self._owed_size = 0
+        self._owing.restart(view.mirrored_size)
 
     def _own_size(self, tx: Transaction) -> int:
         head = tx.logs.head(self._pair.exchange_origin)
@@ -390,13 +393,10 @@ class Courier:
             return
         if not self._flights:
             self._patience.reached(self._peer_size)
-        due_s = self._cosigned_at_s + COSIGN_EVERY_S
-        if self._owed_size:
-            due_s = min(due_s, self._owed_at_s + COSIGN_MESSAGES_S)
-        left = due_s - self._clock.monotonic_s()
+        left = self._cosigned_at_s + COSIGN_EVERY_S - self._clock.monotonic_s()
         uncosigned = self._cursor > (self._deliveries.size or 0)
         if left <= 0 and not self._flights:
-            # Gets the cosignature of what was answered without one, and notices a peer that was
+            # Gets the cosignature of bundles without messages, and notices a peer that was
             # restored from a backup and does not say so.
             await self._agree()
             return
@@ -425,14 +425,9 @@ class Courier:
             proof = await self._deliveries.verify(answer.note, signed=shipment.bundle.note)
             self._deliveries.record_soon(proof)
             self._cosigned_at_s = self._clock.monotonic_s()
-            if proof.checkpoint.size >= self._owed_size:
-                self._owed_size = 0
+            self._owing.proven(proof.checkpoint.size)
         elif shipment.messages:
-            if not self._owed_size:
-                # Else the loop, which may rest by now, would rest for a minute.
-                self._work.set()
-            self._owed_size = max(self._owed_size, shipment.bundle.end)
-            self._owed_at_s = self._clock.monotonic_s()
+            self._owing.took(shipment.bundle.end)
 
     def _recorded(self, size: int, messages: int) -> None:
         """The peer is recorded to hold our log up to a size, and so many messages with it."""

@@ -3,7 +3,7 @@
 A bundle is refused as a whole for what concerns the log (shape, signatures, position,
 root); everything else concerns one message and becomes an exception in the receipt. What
 is accepted is made durable in one transaction; then the high-water mark is recorded, and once that
-is durable the peer's log is cosigned.
+is durable the peer's log is cosigned, ten times a second at most.
 
 What a crash leaves behind: before the transaction, nothing, and the peer sends again;
 after it, a mirror that already holds the bundle, so that the repeat is a replay and gets
@@ -136,7 +136,7 @@ class Intake:
                 number among those that opened: a write that is queued from then on finds the receipt due,
                 and may share the commit.
             receipt_made: Returns once the bundle that takes a receipt along is signed, or so many seconds
-                are over.
+                are over, or at once if the peer is away.
             urgent_answered: Returns once the receipt of what is urgent has left, or soon in any case: the
                 next bundle is written after that.
             on_arrival: Told after each bundle that was made durable.
@@ -375,21 +375,23 @@ class Intake:
 
     async def _show(self, agencies: frozenset[str]) -> None:
         """Wake who waits for messages: what they do then would share a processor with the receipt."""
-        await self._receipt_made(RECEIPT_FIRST_S)
-        self._on_messages(agencies)
+        try:
+            await self._receipt_made(RECEIPT_FIRST_S)
+        finally:
+            self._on_messages(agencies)
 
     async def _answer(self, checked: Checked, taken: Contents | None) -> BundleAnswer:
-        """Answer with a cosignature where messages were delivered, unless there was one just before.
+        """Answer with a cosignature if one is due for messages, else with the size alone.
 
-        Else with the size alone. A replay gets the cosignature of the mirror's newest state.
+        A replay gets the cosignature of the mirror's newest state.
         """
         if taken is None:
             note, size = await self.view()
             return BundleAnswer(size=size, note=note)
         checkpoint = checked.verified.checkpoint
         marks = {checkpoint.origin: (checkpoint.size, checkpoint.root)}
-        is_due = bool(taken.messages) and checkpoint.size >= self._forks.cosigned_size()
-        if not is_due or not self._voucher.takes_turn():
+        may = checkpoint.size >= self._forks.cosigned_size()
+        if not may or not self._voucher.takes_turn(messages=bool(taken.messages)):
             await self._voucher.mark(marks)
             return BundleAnswer(size=checkpoint.size, note=None)
         await self._receipt_made(RECEIPT_FIRST_S)

@@ -149,15 +149,15 @@ class Node(Parts):
 
         For the end of an orderly stop, after the ports have drained: without it the last
         events would stay unsigned until the next start. What our log has signed is given the time
-        to reach the peer: of an entry that is signed and nowhere else, an older copy of this
-        database could not be refilled. Nothing if the log is not open yet.
+        to reach the peer, and to be cosigned: of an entry that is signed and nowhere else, an
+        older copy of this database could not be refilled. Nothing if the log is not open yet.
         """
         if not self.own_events.are_open:
             return
         end_s = self._clock.monotonic_s() + SHIPPING_S
         while self._courier.reachable and self._clock.monotonic_s() < end_s:
             own = await self._store.read(lambda tx: tx.logs.head(self.pair.exchange_origin))
-            if own is None or own.size <= self._courier.peer_size:
+            if own is None or (own.size <= self._courier.peer_size and not self._courier.is_owed):
                 break
             await wait_for(self._clock, 0.05)
         await self.access.round(closing=True)

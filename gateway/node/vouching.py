@@ -44,13 +44,20 @@ class Voucher:
         self._workers = workers
         self._last_s = 0
         self._next_at_s = 0.0
+        # Messages were answered for without a cosignature since the last one.
+        self._owes = False
 
-    def takes_turn(self) -> bool:
-        """Return whether the next bundle's cosignature is due; the time until another one begins then."""
+    def takes_turn(self, *, messages: bool) -> bool:
+        """Return whether this bundle's answer brings a cosignature; the time until another one begins then.
+
+        Args:
+            messages: Whether the bundle holds any. One that holds none brings what is owed for others.
+        """
+        self._owes |= messages
         now_s = self._clock.monotonic_s()
-        if now_s < self._next_at_s:
+        if not self._owes or now_s < self._next_at_s:
             return False
-        self._next_at_s = now_s + BETWEEN_S
+        self._owes, self._next_at_s = False, now_s + BETWEEN_S
         return True
 
     def not_before(self, at_ms: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import UnavailableError
-from gateway.node import courier, intake, vouching
+from gateway.node import intake, owing, vouching
 from gateway.node.courier import CourierConfig
 from tests.world import AGENCIES, World
 
@@ -74,7 +75,7 @@ async def test_bundles_in_a_row_are_cosigned_together_and_the_last_one_soon(
     await world.until_state("US", first, "received")
     await world.until(lambda: cosigned_size(world), lambda size: size > 0)
     before, asked = await cosigned_size(world), len(world.sides["US"].faults.asked)
-    monkeypatch.setattr(courier, "COSIGN_MESSAGES_S", 600.0)
+    monkeypatch.setattr(owing, "ASK_AFTER_S", 600.0)
 
     for _ in range(3):
         message_id = await world.send("US")
@@ -87,11 +88,64 @@ async def test_bundles_in_a_row_are_cosigned_together_and_the_last_one_soon(
     message_id = await world.send("US")
     await world.until(lambda: cosigned_size(world), lambda size: size >= before + 4)
     # And where none comes, it is asked for.
-    monkeypatch.setattr(courier, "COSIGN_MESSAGES_S", 0.15)
+    monkeypatch.setattr(owing, "ASK_AFTER_S", 0.15)
     message_id = await world.send("US")
     await world.until_state("US", message_id, "received")
     await world.until(lambda: cosigned_size(world), lambda size: size >= before + 5)
     await world.check()
+
+
+async def test_what_is_owed_comes_with_the_answer_to_whatever_is_shipped_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await owed(world, monkeypatch)
+    monkeypatch.setattr(owing, "ASK_AFTER_S", 600.0)
+    asked = len(world.sides["US"].faults.asked)
+
+    world.clock.advance(30)
+    # Its receipt travels in a bundle without messages.
+    message_id = await world.send("FR")
+    await world.until_state("FR", message_id, "received")
+
+    await world.until(lambda: cosigned_size(world), lambda size: size >= before + 2)
+    assert world.sides["US"].faults.asked[asked:].count("view") == 0
+
+
+async def test_what_is_owed_is_asked_for_while_bundles_are_in_flight(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await owed(world, monkeypatch)
+    faults = world.sides["US"].faults
+    faults.gate = asyncio.Event()
+    await world.send("FR")
+    await world.until(in_flight(world), lambda count: count > 0)
+
+    await world.until(lambda: cosigned_size(world), lambda size: size >= before + 1)
+    assert faults.in_flight > 0
+    faults.gate.set()
+    await world.settle()
+    await world.check()
+
+
+async def owed(world: World, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the French node take a message that it does not cosign; return how much it has cosigned."""
+    await world.settle()
+    first = await world.send("US")
+    await world.until_state("US", first, "received")
+    await world.cosigned("US")
+    monkeypatch.setattr(vouching, "BETWEEN_S", 20.0)
+    world.clock.advance(1)
+    for _ in range(2):
+        message_id = await world.send("US")
+        await world.until_state("US", message_id, "received")
+    return await cosigned_size(world)
+
+
+def in_flight(world: World) -> Callable[[], Awaitable[int]]:
+    async def count() -> int:
+        return world.sides["US"].faults.in_flight
+
+    return count
 
 
 async def cosigned_size(world: World) -> int:

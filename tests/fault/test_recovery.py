@@ -23,7 +23,7 @@ from gateway.core.entries import IncidentEntry, IncidentKind, MessageEntry, Void
 from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
 from gateway.errors import PairFrozenError, UnavailableError
-from gateway.node import courier, recovery, vouching
+from gateway.node import owing, recovery, vouching
 from gateway.node.gate import RecoveringError
 from gateway.node.health import Phase
 from gateway.node.inbox import NotFoundError
@@ -574,10 +574,10 @@ async def test_a_restored_receiver_gets_again_what_it_had_not_cosigned(
     before = await deliver(world, "US")
     copy = world.backup("FR")
     monkeypatch.setattr(vouching, "BETWEEN_S", 600.0)
-    monkeypatch.setattr(courier, "COSIGN_MESSAGES_S", 600.0)
+    monkeypatch.setattr(owing, "ASK_AFTER_S", 600.0)
     cosigned = await deliver(world, "US")
     lost = await deliver(world, "US", 2)
-    assert world.node("US")._courier._owed_size > 0
+    assert world.node("US")._courier._owing.size > 0
     await world.restore("FR", copy)
     await world.start("FR")
 
