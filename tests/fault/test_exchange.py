@@ -82,7 +82,7 @@ async def test_bundles_in_a_row_are_cosigned_together_and_the_last_one_soon(
         await world.until_state("US", message_id, "received")
 
     assert await cosigned_size(world) == before
-    assert world.sides["US"].faults.asked[asked:] == []
+    assert world.sides["US"].faults.asked[asked:].count("view") == 0
     # The next one after that time brings it for all of them.
     world.clock.advance(600)
     message_id = await world.send("US")
