@@ -263,6 +263,8 @@ class Courier:
 
     async def _agree(self) -> None:
         """Ask what the peer holds and put the cursor there."""
+        # An answer from before would be recorded over what this one says.
+        self._owing.close()
         await self._deliveries.settle()
         view = await self._link.view()
         if view.mirrored is not None and self._is_of_another_generation(view.mirrored):

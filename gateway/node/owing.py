@@ -81,7 +81,7 @@ class Owing:
         self._size, self._proven = 0, size
 
     def close(self) -> None:
-        """Ask no more."""
+        """Drop the question, also one that is under way: somebody asks anew, or nobody will."""
         if self._asking is not None:
             self._asking.cancel()
 
