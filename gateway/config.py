@@ -223,7 +223,7 @@ class BundleSection(_Section):
     """When a bundle is closed and how a failing peer is retried.
 
     Attributes:
-        pace_ms: Least time between two bundles, 0 to 100 ms.
+        pace_ms: Least time between a bundle with messages and the next one, 0 to 100 ms.
         longest_wait_s: Upper bound of the wait between two tries.
     """
 

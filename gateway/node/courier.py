@@ -66,7 +66,7 @@ class CourierConfig:
     """How the courier paces and retries.
 
     Attributes:
-        pace_ms: Least time between two bundles, 0 to 100.
+        pace_ms: Least time between a bundle with messages and the next one, 0 to 100.
         first_wait_s: Upper bound of the wait after a first failure; doubles each time.
         longest_wait_s: Upper bound of any wait between two tries.
     """
@@ -105,7 +105,7 @@ class Courier:
             clock: Time.
             workers: Threads for verification.
             patience: Says when to try again, and what is thought of the peer.
-            pace_ms: Least time between two bundles.
+            pace_ms: Least time between a bundle with messages and the next one.
             on_moved: Told when messages have moved on.
             on_peer_rollback: Given (size now, size that the peer had cosigned), makes what the
                 peer lost *sent* again.
@@ -376,8 +376,8 @@ class Courier:
         if shipment is not None:
             self._window.waits(shipment.waiting)
             self._due |= shipment.more
-            self._pace.made()
             if shipment.messages:
+                self._pace.made()
                 self._on_moved()
         return shipment
 

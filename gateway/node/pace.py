@@ -1,10 +1,11 @@
 """The pace of bundles: when the next one is made.
 
-Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds. So the next
-one gathers what comes meanwhile, for longer the more is under way: fewer, fuller bundles when the
-pair is busy, none of the wait when it is not. Whatever is urgent does not wait, and takes along
-what does: also what becomes due while it is only expected, because a bundle that is being made
-would hold it up. Acknowledgements wait for something to travel with.
+Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds. So the one
+after a bundle with messages gathers what comes meanwhile, for longer the more is under way: fewer,
+fuller bundles when the pair is busy, none of the wait when it is not. Receipts come at the pace of
+the peer's bundles, so one that holds nothing else makes nobody wait. Whatever is urgent does not
+wait, and takes along what does: also what becomes due while it is only expected, because a bundle
+that is being made would hold it up. Acknowledgements wait for something to travel with.
 
 Spec: docs/spec/exchange.md, "Sending".
 """
@@ -12,6 +13,7 @@ Spec: docs/spec/exchange.md, "Sending".
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -35,13 +37,14 @@ class Pace:
 
         Args:
             clock: Time.
-            pace_ms: Least time between two bundles, and as much again for each that is in flight.
+            pace_ms: Least time between a bundle with messages and the next one, and as much again for each
+                bundle that is in flight.
             on_due: Told when what waited for company has waited long enough.
         """
         self._clock = clock
         self._pace_s = pace_ms / 1_000
         self._on_due = on_due
-        self._made_s = -1.0
+        self._made_s = -math.inf
         self._expected_until_s = -1.0
         self._urgent = asyncio.Event()
         self._nudge = asyncio.Event()
@@ -91,7 +94,7 @@ class Pace:
             self._gathering = None
 
     def made(self) -> None:
-        """Note that a bundle was made: the time until the next one counts from now on."""
+        """Note that a bundle with messages was made: the time until the next one counts from now on."""
         self._made_s = self._clock.monotonic_s()
 
     def close(self) -> None:

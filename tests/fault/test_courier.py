@@ -528,10 +528,31 @@ async def test_lines_of_strangers_do_not_keep_a_cosigned_note_from_counting(worl
 # --- pace and precedence -------------------------------------------------------------------
 
 
+async def begin_to_gather(world: World) -> None:
+    """Exchange a message of the US, so that its next bundle waits for as long as its pace says."""
+    await world.settle()
+    (first,) = await post_many(world, "US", 1)
+    await world.until_state("US", first, "received", agency=INVESTIGATORS["US"])
+
+
+async def test_a_bundle_with_messages_makes_the_next_one_wait_and_one_of_receipts_does_not(
+    tmp_path: Path,
+) -> None:
+    config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
+    async with World(tmp_path, config=config) as world:
+        await begin_to_gather(world)
+
+        (here,) = await post_many(world, "US", 1)
+        (there,) = await post_many(world, "FR", 1)
+
+        await world.until_state("FR", there, "sent", "delivered", agency=INVESTIGATORS["FR"])
+        assert await world.state("US", here, INVESTIGATORS["US"]) == "accepted"
+
+
 async def test_a_flash_closes_the_bundle_that_is_being_gathered(tmp_path: Path) -> None:
     config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
     async with World(tmp_path, config=config) as world:
-        await world.settle()
+        await begin_to_gather(world)
         (routine,) = await post_many(world, "US", 1)
         await asyncio.sleep(0.2)
         agency = INVESTIGATORS["US"]
@@ -541,19 +562,20 @@ async def test_a_flash_closes_the_bundle_that_is_being_gathered(tmp_path: Path) 
 
         await world.until_state("US", flash, "delivered", "received")
         await world.until_state("US", routine, "delivered", "received", agency=agency)
-        assert len([e for e in await world.log("US") if isinstance(e, MessageEntry)]) == 2
+        _, *entries = [e for e in await world.log("US") if isinstance(e, MessageEntry)]
+        assert len(entries) == 2
 
 
 async def test_a_flash_takes_a_few_of_those_that_wait_along_and_leaves_the_rest(tmp_path: Path) -> None:
     config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
     async with World(tmp_path, config=config) as world:
-        await world.settle()
+        await begin_to_gather(world)
         routine = await post_many(world, "US", 3 * URGENT_BUNDLE)
 
         flash = await world.send("US", precedence="FLASH")
 
         await world.until_state("US", flash, "received")
-        entries = [e for e in await world.log("US") if isinstance(e, MessageEntry)]
+        _, *entries = [e for e in await world.log("US") if isinstance(e, MessageEntry)]
         ids = [decode_header(entry.header).message_id for entry in entries]
         assert ids == [flash, *routine[: URGENT_BUNDLE - 1]]
         assert await count(world, "US", State.ACCEPTED) == len(routine) - URGENT_BUNDLE + 1
