@@ -59,6 +59,17 @@ def intelligence(nation: str, **header: Any) -> dict[str, Any]:
     )
 
 
+PERSONAL = {
+    "contains_personal_data": True,
+    "categories": ["IDENTITY"],
+    "subjects": ["SUSPECT"],
+    "special_categories": [],
+    "minors": False,
+    "delete_by": "2026-11-30",
+}
+"""Data protection of a message that holds data of a person, until the day that it names."""
+
+
 def request(nation: str, now_ms: int, **header: Any) -> dict[str, Any]:
     """Return a request for assistance with two questions."""
     return _draft(

@@ -51,12 +51,18 @@ def thread_document(thread: Thread) -> Json:
     }
 
 
-def thread_json(thread: Thread) -> bytes:
-    """Return a conversation with its messages, oldest first, its deadlines and its room."""
+def thread_json(thread: Thread, following: str | None) -> bytes:
+    """Return a conversation with a page of its messages, its deadlines and its room.
+
+    Args:
+        thread: The conversation.
+        following: Cursor of the page behind this one, or None.
+    """
     document = thread_document(thread)
     document["deadlines"] = [_deadline(deadline) for deadline in thread.deadlines]
     document["room"] = None if thread.room is None else _room(thread.room)
-    document["messages"] = [_message(row, thread) for row in thread.messages]
+    document["messages"] = [_message(row, thread) for row in thread.shown]
+    document["next"] = following
     return orjson.dumps(document)
 
 

@@ -11,11 +11,11 @@ import orjson
 from gateway.api.answers import listing_json
 from gateway.api.callers import Caller
 from gateway.api.conversation_answers import thread_document, thread_json
-from gateway.api.cursors import CONVERSATIONS, CURSOR, decode_due, encode_due, encode_place
-from gateway.api.messages import place_of
+from gateway.api.cursors import CONVERSATIONS, CURSOR, THREAD, decode_due, encode_due, encode_place
+from gateway.api.messages import MAX_PAGE, place_of
 from gateway.api.services import Services
 from gateway.core.message.threads.progress import RequestState
-from gateway.node.conversations import Place
+from gateway.node.conversations import SHOWN, Place
 from gateway.web.exchange import Reply, Request
 
 MAX_CONVERSATIONS: Final = 200
@@ -50,10 +50,19 @@ class ConversationHandlers:
         return Reply(body=listing_json("conversations", items, following))
 
     async def read(self, request: Request[Caller]) -> Reply:
-        """Return one conversation with its messages."""
-        conversation_id = UUID(request.names["id"]).bytes
-        thread = await self._services.conversations.read(request.caller.principal, conversation_id)
-        return Reply(body=thread_json(thread))
+        """Return one conversation with a page of its messages."""
+        query = request.query
+        limit = query.integer("limit", default=SHOWN, low=1, high=MAX_PAGE)
+        cursor = query.text("after", pattern=CURSOR)
+        query.done()
+        thread = await self._services.conversations.read(
+            request.caller.principal,
+            UUID(request.names["id"]).bytes,
+            limit=limit,
+            after=0 if cursor is None else place_of(THREAD, cursor),
+        )
+        following = None if thread.following is None else encode_place(THREAD, thread.following)
+        return Reply(body=thread_json(thread, following))
 
 
 def _place(cursor: str) -> Place:

@@ -19,6 +19,7 @@ _DUE: Final = struct.Struct(">cQQ")
 
 MESSAGES: Final = b"m"
 CONVERSATIONS: Final = b"c"
+THREAD: Final = b"t"
 OPEN: Final = b"o"
 INBOX: Final = b"i"
 

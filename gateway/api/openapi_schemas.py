@@ -192,6 +192,7 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
                         }
                     ),
                 },
+                "next": _NEXT,
             }
         ),
         "TypeList": _closed({"digest": _HEX, "types": {"type": "array", "items": _closed(described_type)}}),

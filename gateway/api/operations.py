@@ -17,6 +17,7 @@ from gateway.api.cursors import CURSOR
 from gateway.api.messages import MAX_BATCH_LINES, MAX_PAGE, MAX_WAIT_S, NDJSON, ZIP
 from gateway.core.message.strict_json import MAX_BODY_BYTES
 from gateway.core.message.wording import Wording
+from gateway.node.conversations import SHOWN
 from gateway.web.exchange import JSON_MEDIA_TYPE
 from gateway.web.limits import MIB
 from gateway.web.routing import UUID
@@ -404,12 +405,16 @@ OPERATIONS: Final = (
         group="conversations",
         title=Wording(en="Read a conversation", fr="Lire une conversation"),
         text=Wording(
-            en="Its messages in both directions, oldest first, with what was done to each; the state of each "
-            "request in it, its deadlines, and the members and end of an operation room.",
-            fr="Ses messages dans les deux sens, du plus ancien au plus récent, avec ce qui leur est arrivé "
-            "; l'état de chaque demande, les échéances, les membres et la fin d'une salle d'opération.",
+            en="Its messages in both directions, oldest first, a page at a time, with what was done to each. "
+            "Of all of it the state of each request, the deadlines, and the members and end of an operation "
+            "room. When content goes (`delete_by`) is told of the messages of the page.",
+            fr="Ses messages dans les deux sens, du plus ancien au plus récent, page par page, avec ce qui "
+            "leur est arrivé. Pour l'ensemble, l'état de chaque demande, les échéances, les membres et "
+            "la fin d'une salle d'opération. L'effacement du contenu (`delete_by`) est indiqué pour les "
+            "messages de la page.",
         ),
         parts=_ID,
+        parameters=(_limit(SHOWN, MAX_PAGE), _AFTER),
         answer_schema="Conversation",
         problems=(404,),
     ),

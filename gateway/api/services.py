@@ -95,8 +95,8 @@ class ConversationCalls(Protocol):
         """Return conversations of an agency: open ones by their deadline, then the others."""
         ...
 
-    async def read(self, principal: Principal, conversation_id: bytes) -> Thread:
-        """Return one conversation."""
+    async def read(self, principal: Principal, conversation_id: bytes, *, limit: int, after: int) -> Thread:
+        """Return one conversation with a page of its messages."""
         ...
 
 

@@ -327,12 +327,23 @@ class AsyncClient:
             for item in page:
                 yield item
 
-    async def conversation(self, conversation_id: str) -> Conversation:
-        """Return one conversation with its messages."""
-        path = f"/v1/conversations/{quote(conversation_id, safe='')}"
-        return reading.read_answer(
-            await self._transport.call(Call(method="GET", path=path)), reading.conversation
-        )
+    async def conversation(self, conversation_id: str, *, limit: int = 500) -> Conversation:
+        """Return one conversation with all of its messages.
+
+        Args:
+            conversation_id: Its id.
+            limit: Messages in one call, 1 to 1,000.
+        """
+        path = f"/v1/conversations/{quote(conversation_id, safe='')}?limit={limit}"
+        pages: list[Conversation] = []
+        following: str | None = ""
+        while following is not None:
+            answer = await self._transport.call(
+                Call(method="GET", path=path + (f"&after={following}" if following else ""))
+            )
+            page, following = reading.read_answer(answer, reading.conversation_page)
+            pages.append(page)
+        return reading.joined(pages)
 
     async def types(self) -> tuple[MessageType, ...]:
         """Return every message type, without schemas."""

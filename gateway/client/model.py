@@ -344,7 +344,7 @@ class Conversation:
         last_message_at: When its newest message came.
         count: Number of messages.
         requests: What awaits an answer in it, or got one, oldest first.
-        deadlines: The earliest first; empty in listings.
+        deadlines: The earliest first; of erasures, those of the messages. Empty in listings.
         room: The operation room that it is, or None; None in listings.
         messages: Oldest first; empty in listings.
         changes: What later messages did to a message, by its id; empty in listings.

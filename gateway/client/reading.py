@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -200,6 +201,28 @@ def conversation(document: Mapping[str, Any]) -> Conversation:
             for item in messages
             if item["terms"] is not None
         },
+    )
+
+
+def conversation_page(document: Mapping[str, Any]) -> tuple[Conversation, str | None]:
+    """Read a conversation with a page of its messages; return it and the cursor of the next page."""
+    following = document["next"]
+    return conversation(document), None if following is None else str(following)
+
+
+def joined(pages: Sequence[Conversation]) -> Conversation:
+    """Return a conversation with the messages of all of its pages; of the rest, what the last one says."""
+    *before, last = pages
+    if not before:
+        return last
+    erasures = (item for page in before for item in page.deadlines if item.kind == "delete_by")
+    deadlines = sorted((*last.deadlines, *erasures), key=lambda item: (item.at, item.kind, item.message_id))
+    return replace(
+        last,
+        deadlines=tuple(deadlines),
+        messages=tuple(item for page in pages for item in page.messages),
+        changes={key: changes for page in pages for key, changes in page.changes.items()},
+        terms={key: terms for page in pages for key, terms in page.terms.items()},
     )
 
 

@@ -152,9 +152,9 @@ class Client:
         """Yield conversations: open ones by the deadline of the answer, then the others, newest first."""
         return self._iterate(self._client.conversations(limit=limit, states=states))
 
-    def conversation(self, conversation_id: str) -> Conversation:
-        """Return one conversation with its messages."""
-        return self._run(self._client.conversation(conversation_id))
+    def conversation(self, conversation_id: str, *, limit: int = 500) -> Conversation:
+        """Return one conversation with all of its messages."""
+        return self._run(self._client.conversation(conversation_id, limit=limit))
 
     def types(self) -> tuple[MessageType, ...]:
         """Return every message type, without schemas."""

@@ -10,6 +10,7 @@ Spec: docs/spec/rules.md, "States of a request" and "Deadlines".
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,9 @@ from gateway.ports import Clock, MessageRow, Store, Transaction
 
 MAX_LOOKED_AT: Final = 1_000
 """Conversations that one page looks at: a filter may leave it shorter than it was asked to be."""
+
+SHOWN: Final = 500
+"""Messages of one conversation in one answer, unless another number is asked for."""
 
 FROM_OPEN: Final = (-1, 0)
 """Place before all open requests."""
@@ -72,19 +76,24 @@ class Thread:
         conversation_id: 16 bytes.
         state: That of its most pressing request; OVERDUE comes before all others.
         messages: Oldest first.
+        shown: Those of the page that was asked for; none in a listing.
+        following: Number of the last of them if more follow, else None.
         open_until_ms: Earliest deadline of what is still open, or None.
         overdue: True if that deadline is over.
         missing: Sequence numbers that never arrived, by agency.
         requests: What awaits an answer in it, or got one, oldest first.
-        deadlines: Every time that somebody has to keep, the earliest first.
-        changes: What was done to a message, by its id: corrected, retracted, changed in use …
-        terms: Terms as they are now of the messages whose terms were changed, by id.
-        room: The operation room that it is, or None.
+        deadlines: Every time that somebody has to keep, the earliest first; of erasures, those of what is
+            shown. None in a listing.
+        changes: What was done to a message that is shown, by its id: corrected, retracted, changed in use …
+        terms: Terms as they are now of what is shown and whose terms were changed, by id.
+        room: The operation room that it is, or None; None in a listing.
     """
 
     conversation_id: bytes
     state: RequestState
     messages: tuple[MessageRow, ...]
+    shown: tuple[MessageRow, ...]
+    following: int | None
     open_until_ms: int | None
     overdue: bool
     missing: dict[str, list[int]]
@@ -147,8 +156,18 @@ class Conversations:
         page = _Page(self, principal.agency, limit, states)
         return await self._store.read(lambda tx: page.load(tx, after or Place()))
 
-    async def read(self, principal: Principal, conversation_id: bytes) -> Thread:
-        """Return one conversation with its deadlines.
+    async def read(
+        self, principal: Principal, conversation_id: bytes, *, limit: int = SHOWN, after: int = 0
+    ) -> Thread:
+        """Return one conversation with its deadlines, and a page of its messages.
+
+        An operation room gathers thousands of messages: to show one costs as much as to look at fifty.
+
+        Args:
+            principal: The agency.
+            conversation_id: 16 bytes.
+            limit: At most so many messages are shown.
+            after: Number of the last message that was shown before; 0 for the beginning.
 
         Raises:
             NotFoundError: Unknown, or this agency takes no part in it.
@@ -157,7 +176,10 @@ class Conversations:
 
         def load(tx: Transaction) -> Thread | None:
             rows = tx.threads.conversation(conversation_id, principal.agency)
-            return self.views(tx, [rows], whole=True)[0] if rows else None
+            if not rows:
+                return None
+            first = bisect_right(rows, after, key=_number)
+            return self._view(tx, rows, self._memory(tx, [rows]), rows[first : first + limit])
 
         found = await self._store.read(load)
         if found is None:
@@ -165,45 +187,58 @@ class Conversations:
             raise NotFoundError(msg)
         return found
 
-    def views(
-        self, tx: Transaction, conversations: Sequence[Sequence[MessageRow]], *, whole: bool = False
-    ) -> list[Thread]:
-        """Return conversations from their messages.
+    def views(self, tx: Transaction, conversations: Sequence[Sequence[MessageRow]]) -> list[Thread]:
+        """Return conversations for a listing.
 
         Args:
             tx: The running transaction.
             conversations: Messages of each, oldest first, at least one.
-            whole: Whether deadlines are wanted that stand in contents, and rooms.
         """
+        memory = self._memory(tx, conversations)
+        return [self._view(tx, rows, memory, None) for rows in conversations]
+
+    def _memory(self, tx: Transaction, conversations: Sequence[Sequence[MessageRow]]) -> ThreadMemory:
         memory = ThreadMemory(tx, open_content=self._vault.document)
         ids = {row.message_id for rows in conversations for row in rows}
         memory.fetch_effects(ids | {rows[0].conversation_id for rows in conversations})
-        return [self._view(tx, rows, memory, whole=whole) for rows in conversations]
+        return memory
 
     def _view(
-        self, tx: Transaction, rows: Sequence[MessageRow], memory: ThreadMemory, *, whole: bool
+        self,
+        tx: Transaction,
+        rows: Sequence[MessageRow],
+        memory: ThreadMemory,
+        page: Sequence[MessageRow] | None,
     ) -> Thread:
+        """Return a conversation, with this page of its messages, or for a listing.
+
+        Only a page opens contents: what stands in them is not asked of a whole listing.
+        """
         conversation_id = rows[0].conversation_id
         now_ms = self._clock.now_ms()
         valid = [row for row in rows if not row.is_void]
         requests = tuple(view for row in valid if (view := self._request(row, memory, now_ms)) is not None)
         state, open_until_ms = _state(requests)
+        shown = () if page is None else page
         changes = {
             row.message_id: tuple(item for item in memory.effects(row.message_id) if item.effect in CHANGING)
-            for row in valid
+            for row in shown
+            if not row.is_void
         }
-        room = find_room(conversation_id, memory) if whole else None
+        room = None if page is None else find_room(conversation_id, memory)
         return Thread(
             conversation_id=conversation_id,
             state=state,
-            messages=tuple(without_filled_gap(tx, row) for row in rows),
+            messages=tuple(rows),
+            shown=tuple(without_filled_gap(tx, row) for row in shown),
+            following=shown[-1].number if shown and shown[-1] is not rows[-1] else None,
             open_until_ms=open_until_ms,
             overdue=state is RequestState.OVERDUE,
             missing=tx.threads.missing_numbers(conversation_id),
             requests=requests,
-            deadlines=self._deadlines(valid, requests, room, memory, now_ms) if whole else (),
+            deadlines=() if page is None else self._deadlines(valid, page, requests, room, memory, now_ms),
             changes={message_id: found for message_id, found in changes.items() if found},
-            terms=_changed_terms(changes, memory, now_ms) if whole else {},
+            terms=_changed_terms(changes, memory, now_ms),
             room=room,
         )
 
@@ -219,6 +254,7 @@ class Conversations:
     def _deadlines(
         self,
         rows: Sequence[MessageRow],
+        page: Sequence[MessageRow],
         requests: Sequence[RequestView],
         room: Room | None,
         memory: ThreadMemory,
@@ -238,7 +274,8 @@ class Conversations:
             )
             for row in rows
         ]
-        return deadlines(subjects, room, memory, now_ms=now_ms)
+        shown = frozenset(row.message_id for row in page)
+        return deadlines(subjects, room, memory, erasures_of=shown, now_ms=now_ms)
 
 
 class _Page:
@@ -324,6 +361,10 @@ def _state(requests: Sequence[RequestView]) -> tuple[RequestState, int | None]:
         answered, key=lambda view: 0 if view.progress.last is None else view.progress.last.created_ms
     )
     return newest.progress.step, None
+
+
+def _number(row: MessageRow) -> int:
+    return row.number
 
 
 def _due(view: RequestView) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +14,14 @@ import pytest
 
 from gateway.core.bundle import decode_bundle
 from gateway.core.entries import VoidEntry
+from gateway.core.message.threads.deadlines import DeadlineKind
 from gateway.node.conversations import Thread
 from gateway.node.preparation import RefusedError
 from gateway.ports import InboxRow, MessageRow, Transaction
 from tests.messages import (
     DAY_MS,
     INVESTIGATORS,
+    PERSONAL,
     acknowledgement,
     answer,
     cancellation,
@@ -183,7 +186,7 @@ async def test_a_gap_is_flagged_until_the_missing_message_arrives(world: World) 
     assert (row.message_id, row.seq, row.flags) == (second, 2, "gap")
     found = await thread(world, "US", asked)
     assert found.missing == {ANSWERING: [1]}
-    assert [item.flags for item in found.messages if not item.outgoing] == ["gap"]
+    assert [item.flags for item in found.shown if not item.outgoing] == ["gap"]
 
     world.sides["US"].faults.gate.set()
     await world.until_state("FR", first, "received", agency=ANSWERING)
@@ -192,7 +195,7 @@ async def test_a_gap_is_flagged_until_the_missing_message_arrives(world: World) 
     assert {item.message_id: item.flags for item in rows} == {first: "", second: ""}
     found = await thread(world, "US", asked)
     assert found.missing == {}
-    assert {item.flags for item in found.messages} == {""}
+    assert {item.flags for item in found.shown} == {""}
 
 
 async def test_a_gap_that_a_refusal_leaves_is_flagged_until_its_number_is_declared_void(world: World) -> None:
@@ -390,6 +393,41 @@ async def test_overdue_conversations_are_listed_first_then_open_ones_then_the_re
         listed = [item.conversation_id for item in page.threads]
         assert listed[:2] == [overdue, opened]
         assert set(listed[2:]) == {informed, answered}
+
+
+async def test_a_long_conversation_is_shown_page_by_page_and_its_state_is_that_of_all_of_it(
+    world: World,
+) -> None:
+    asked = await delivered(world, "US", request("US", world.clock.now_ms(), data_protection=PERSONAL))
+    told = partial(acknowledgement, "FR", asked, data_protection=PERSONAL)
+    answers = [await delivered(world, "FR", told(world.clock.now_ms())) for _ in range(3)]
+    conversations, agency = world.node("US").conversations, world.principal("US", ASKING)
+    whole = await conversations.read(agency, asked)
+
+    first = await conversations.read(agency, asked, limit=3)
+    assert first.following is not None
+    rest = await conversations.read(agency, asked, limit=3, after=first.following)
+
+    assert [row.message_id for row in whole.shown] == [asked, *answers]
+    assert (whole.following, rest.following) == (None, None)
+    assert [row.message_id for row in (*first.shown, *rest.shown)] == [asked, *answers]
+    assert len(rest.shown) == 1
+    for page in (first, rest):
+        assert (page.state, page.requests, len(page.messages)) == (whole.state, whole.requests, 4)
+        erased = {item.message_id for item in page.deadlines if item.kind is DeadlineKind.DELETE_BY}
+        assert erased == {row.message_id for row in page.shown}
+        others = [item for item in page.deadlines if item.kind is not DeadlineKind.DELETE_BY]
+        assert others == [item for item in whole.deadlines if item.kind is not DeadlineKind.DELETE_BY]
+        assert others, "an answer is owed"
+
+
+async def test_a_page_behind_the_end_of_a_conversation_is_empty(world: World) -> None:
+    asked = await ask(world)
+    conversations, agency = world.node("US").conversations, world.principal("US", ASKING)
+
+    page = await conversations.read(agency, asked, after=10**6)
+
+    assert (page.shown, page.following, len(page.messages)) == ((), None, 1)
 
 
 async def test_a_third_agency_sees_nothing_of_a_conversation(world: World) -> None:

@@ -25,18 +25,19 @@ from gateway.node.health import Phase
 from gateway.node.inbox import NotFoundError
 from gateway.node.second_stage import ErasedError
 from gateway.ports import Step
-from tests.messages import DAY_MS, INVESTIGATORS, acknowledgement, answer, correction, intelligence, request
+from tests.messages import (
+    DAY_MS,
+    INVESTIGATORS,
+    PERSONAL,
+    acknowledgement,
+    answer,
+    correction,
+    intelligence,
+    request,
+)
 from tests.world import CrashError, World, message_uuid, other
 
 OPERATOR = Actor(role=Role.OPERATOR, spki=b"o" * 32)
-PERSONAL = {
-    "contains_personal_data": True,
-    "categories": ["IDENTITY"],
-    "subjects": ["SUSPECT"],
-    "special_categories": [],
-    "minors": False,
-    "delete_by": "2026-11-30",
-}
 LAST_DAY_OVER_S = 8 * 86_400
 """From the world's beginning until after the last day that `PERSONAL` names."""
 

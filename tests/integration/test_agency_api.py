@@ -315,6 +315,21 @@ async def test_a_conversation_shows_both_sides_and_what_is_open(site: AgencySite
         assert [item.type for item in whole.messages] == ["alert.urgent/1", "assist.ack/1"]
         assert whole.messages[1].in_reply_to == accepted.message_id
         assert (await ntc.conversation(listed.conversation_id)).count == 2
+        assert await sarc.conversation(listed.conversation_id, limit=1) == whole
+
+    path = f"/v1/conversations/{listed.conversation_id}?limit=1"
+    page = orjson.loads((await call(site, "GET", path, agency=SARC)).body)
+    assert (page["count"], len(page["messages"])) == (2, 1)
+    cursor = page["next"]
+    rest = orjson.loads((await call(site, "GET", f"{path}&after={cursor}", agency=SARC)).body)
+    assert [item["type"] for item in rest["messages"]] == ["assist.ack/1"]
+    assert rest["next"] is None
+    for wrong in (
+        f"/v1/conversations?after={cursor}",
+        f"/v1/messages?after={cursor}",
+        f"{path}&after=bWFkZXVw",
+    ):
+        assert (await call(site, "GET", wrong, agency=SARC)).status == 400
 
 
 # --- who is asked, and who asks ----------------------------------------------------------------------

@@ -201,6 +201,6 @@ class FakeConversations:
         self.services.asked.append(("listing", principal.agency, limit, after, states))
         return self.services.thread_page
 
-    async def read(self, principal: Principal, conversation_id: bytes) -> Thread:
-        self.services.asked.append(("thread", principal.agency, conversation_id))
+    async def read(self, principal: Principal, conversation_id: bytes, *, limit: int, after: int) -> Thread:
+        self.services.asked.append(("thread", principal.agency, conversation_id, limit, after))
         return self.services.thread_page.threads[0]

@@ -467,6 +467,8 @@ def thread(*numbers: int) -> Thread:
         conversation_id=ID,
         state=RequestState.OVERDUE,
         messages=messages,
+        shown=messages,
+        following=numbers[-1],
         open_until_ms=NOW_MS,
         overdue=True,
         missing={"US.CBP.NTC": [3]},
@@ -522,6 +524,17 @@ async def test_a_state_that_does_not_exist_is_refused(state: str) -> None:
     with pytest.raises(ParameterError):
         await ask(services, "list_conversations", query=f"state={state.replace(' ', '%20')}")
     assert services.asked == []
+
+
+async def test_the_messages_of_a_conversation_go_on_where_the_page_before_ended() -> None:
+    services = FakeServices(thread_page=ThreadPage(threads=(thread(5, 9),), following=None))
+    page = json_of(await ask(services, "get_conversation", query="limit=2"))
+    await ask(services, "get_conversation", query=f"after={page['next']}")
+
+    assert services.asked == [
+        ("thread", "FR.DGDDI.SARC", ID, 2, 0),
+        ("thread", "FR.DGDDI.SARC", ID, 500, 9),
+    ]
 
 
 async def test_a_conversation_shows_requests_deadlines_changes_terms_and_its_room() -> None:

@@ -10,7 +10,7 @@ Spec: docs/spec/rules.md, "Deadlines".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -114,7 +114,12 @@ _PROMISED: Final[Mapping[str, DeadlineKind]] = MappingProxyType(
 
 
 def deadlines(
-    subjects: Sequence[Subject], room: Room | None, threads: ThreadView, *, now_ms: int
+    subjects: Sequence[Subject],
+    room: Room | None,
+    threads: ThreadView,
+    *,
+    erasures_of: Collection[bytes],
+    now_ms: int,
 ) -> tuple[Deadline, ...]:
     """Return the deadlines of a conversation, the earliest first.
 
@@ -122,6 +127,8 @@ def deadlines(
         subjects: Its messages.
         room: The operation room that it is, or None.
         threads: What this node has sent and accepted.
+        erasures_of: Ids of the messages for which it is told when their content goes: for each one of them
+            its content is opened.
         now_ms: The clock, milliseconds since 1970.
     """
     types = {subject.type for subject in subjects}
@@ -132,7 +139,8 @@ def deadlines(
         found += _of_follow_up(subject, types, now_ms)
         found += _of_certificate(effects, threads, now_ms)
         found += _of_feedback(subject, effects, now_ms)
-        found += _of_deletion(subject, threads, now_ms)
+        if subject.message_id in erasures_of:
+            found += _of_deletion(subject, threads, now_ms)
     if room is not None and room.ended_by is None:
         members = tuple(member.agency for member in room.members)
         found.append(_deadline(DeadlineKind.ROOM_ENDS_AT, room.ends_ms, room.opened_by, members, now_ms))

@@ -38,6 +38,7 @@ def everything(
     now_ms: int,
     room: bytes | None = None,
     feedback: FeedbackDue | None = None,
+    shown: frozenset[bytes] | None = None,
 ) -> tuple[Deadline, ...]:
     memory = Memory().add(*documents)
     subjects = []
@@ -59,7 +60,8 @@ def everything(
             )
         )
     opened = None if room is None else find_room(room, memory)
-    return deadlines(subjects, opened, memory, now_ms=now_ms)
+    ids = frozenset(subject.message_id for subject in subjects)
+    return deadlines(subjects, opened, memory, erasures_of=ids if shown is None else shown, now_ms=now_ms)
 
 
 def kinds(*documents: dict[str, Any], now_ms: int = CREATED) -> list[DeadlineKind]:
