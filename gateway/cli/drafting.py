@@ -316,8 +316,6 @@ def _parent(
         to_agencies=(asked,),
         purpose=purpose,
         reply_by_ms=None,
-        closed=False,
-        closed_by_nation=None,
     )
 
 

@@ -264,11 +264,7 @@ class SecondStage:
         what was done to these before.
         """
         found = set() if row.message_id == row.conversation_id else {row.conversation_id}
-        for subject in candidate.derived.subjects:
-            ids = [subject, *(applied.message_id for applied in memory.effects(subject))]
-            stored = (memory.find(message_id) for message_id in ids if message_id != row.message_id)
-            found.update(message.conversation_id for message in stored if message is not None)
-        return found
+        return found.union(*(memory.built_on(subject) for subject in candidate.derived.subjects))
 
     def repeated(
         self, tx: Transaction, agency: str, message_id: bytes, warnings: tuple[ValueWarning, ...]

@@ -32,10 +32,14 @@ class ThreadMemory:
         self._tx = tx
         self._open = open_content
         self._rows: dict[bytes, MessageRow | NewMessage | None] = {}
+        # Answers that count, oldest first.
         self._replies: dict[bytes, list[MessageRow | NewMessage]] = {}
+        self._closed: dict[bytes, str | None] = {}
         self._numbers: dict[tuple[bytes, str], int] = {}
         self._documents: dict[bytes, dict[str, Any]] = {}
         self._effects: dict[bytes, list[AppliedEffect]] = {}
+        # Conversations of the messages that had them.
+        self._conversations: dict[bytes, set[bytes]] = {}
 
     def fetch(
         self,
@@ -60,8 +64,7 @@ class ThreadMemory:
             found = self._tx.threads.rows(wanted)
             self._rows.update({message_id: found.get(message_id) for message_id in wanted})
         if targets:
-            replies = self._tx.threads.replies(targets)
-            self._replies.update({target: list(replies.get(target, ())) for target in targets})
+            self._fetch_replies(targets)
         names = set(conversations)
         if names:
             self._numbers.update(self._tx.threads.last_numbers(names))
@@ -73,7 +76,17 @@ class ThreadMemory:
         wanted = set(subjects)
         found = self._tx.threads.effects(wanted)
         for subject in wanted:
-            self._effects[subject] = applied_effects(found.get(subject, ()))
+            effects = found.get(subject, ())
+            self._effects[subject] = applied_effects(effects)
+            self._conversations[subject] = {
+                item.row.conversation_id for item in effects if not item.row.is_void
+            }
+
+    def _fetch_replies(self, answered: Iterable[bytes]) -> None:
+        wanted = set(answered)
+        found = self._tx.threads.replies(wanted)
+        for message_id in wanted:
+            self._replies[message_id] = [row for row in found.get(message_id, ()) if not row.is_void]
 
     def holds(self, message_id: bytes) -> bool:
         """Return whether the database holds a message, in either direction."""
@@ -83,11 +96,14 @@ class ThreadMemory:
         """Let the following messages of the group see this one."""
         self._rows[message.message_id] = message
         if message.in_reply_to is not None:
-            self._replies.setdefault(message.in_reply_to, []).append(message)
+            self._replies_to(message.in_reply_to).append(message)
+            if message.closes:
+                self._closed.pop(message.in_reply_to, None)
         for new in message.effects:
             applied = _applied(new.effect, new.at_ms, message)
             # Read first: what the database holds stands before what the group adds.
             self._effects_on(new.subject).append(applied)
+            self._conversations[new.subject].add(message.conversation_id)
         key = (message.conversation_id, message.from_agency)
         self._numbers[key] = max(self._numbers.get(key, 0), message.seq)
 
@@ -96,7 +112,6 @@ class ThreadMemory:
         row = self._row(message_id)
         if row is None:
             return None
-        closer = next((r for r in self._replies_to(message_id) if r.closes and not r.is_void), None)
         return StoredMessage(
             message_id=message_id,
             type=row.type,
@@ -106,8 +121,6 @@ class ThreadMemory:
             to_agencies=row.to_agencies,
             purpose=row.purpose,
             reply_by_ms=row.reply_by_ms,
-            closed=closer is not None,
-            closed_by_nation=None if closer is None else nation_of(closer.from_agency),
             in_reply_to=row.in_reply_to,
             ground=row.ground if isinstance(row, MessageRow) else None,
         )
@@ -116,9 +129,23 @@ class ThreadMemory:
         """Return the highest number that an agency used in a conversation, 0 for none."""
         return self._numbers.get((conversation_id, agency), 0)
 
-    def replies(self, message_id: bytes) -> Sequence[bytes]:
-        """Return ids of the valid answers to a message, oldest first."""
-        return [r.message_id for r in self._replies_to(message_id) if not r.is_void]
+    def replies(self, message_id: bytes) -> Sequence[MessageRow | NewMessage]:
+        """Return the valid answers to a message, oldest first."""
+        return self._replies_to(message_id)
+
+    def closed_by(self, message_id: bytes) -> str | None:
+        """Return the nation whose message closed this one, or None while it is open."""
+        if message_id not in self._closed:
+            closer = next((reply for reply in self._replies_to(message_id) if reply.closes), None)
+            self._closed[message_id] = None if closer is None else nation_of(closer.from_agency)
+        return self._closed[message_id]
+
+    def built_on(self, subject: bytes) -> set[bytes]:
+        """Return the conversations of a message, or room, and of what was done to it."""
+        row = self._row(subject)
+        self._effects_on(subject)
+        found = self._conversations[subject]
+        return found if row is None else found | {row.conversation_id}
 
     def content(self, message_id: bytes) -> dict[str, Any] | None:
         """Return a stored message opened, or None if it was erased or is not known."""
@@ -150,8 +177,7 @@ class ThreadMemory:
 
     def _replies_to(self, message_id: bytes) -> list[MessageRow | NewMessage]:
         if message_id not in self._replies:
-            found = self._tx.threads.replies((message_id,))
-            self._replies[message_id] = list(found.get(message_id, ()))
+            self._fetch_replies((message_id,))
         return self._replies[message_id]
 
 

@@ -303,10 +303,8 @@ def _is_last_result(payload: Json, request_id: bytes, threads: ThreadView) -> bo
         return False
     wanted = {container["number"] for container in request["payload"]["consignment"].get("containers", ())}
     done = {payload["container"]}
-    for reply_id in threads.replies(request_id):
-        reply = threads.find(reply_id)
-        if reply is not None and reply.type == "inspect.result/1":
-            opened = threads.content(reply_id)
-            if opened is not None:
-                done.add(opened["payload"]["container"])
+    for reply in threads.replies(request_id):
+        opened = threads.content(reply.message_id) if reply.type == "inspect.result/1" else None
+        if opened is not None:
+            done.add(opened["payload"]["container"])
     return wanted <= done

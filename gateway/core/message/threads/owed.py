@@ -47,16 +47,10 @@ def _answer(payload: Json, request: StoredMessage, threads: ThreadView) -> Broke
 
 def _last_part(request: StoredMessage, threads: ThreadView) -> int:
     """Return the part of the newest answer to a request, 0 if there is none."""
-    count = 0
-    newest: bytes | None = None
-    for reply_id in threads.replies(request.message_id):
-        reply = threads.find(reply_id)
-        if reply is not None and reply.type == "assist.reply/1":
-            count += 1
-            newest = reply_id
-    opened = None if newest is None else threads.content(newest)
+    answers = [reply for reply in threads.replies(request.message_id) if reply.type == "assist.reply/1"]
+    opened = threads.content(answers[-1].message_id) if answers else None
     # Parts have no gap, so when the newest answer was erased their number is as good.
-    return count if opened is None else int(opened["payload"]["part"])
+    return len(answers) if opened is None else int(opened["payload"]["part"])
 
 
 def _examination(payload: Json, request: StoredMessage, threads: ThreadView) -> Broken:

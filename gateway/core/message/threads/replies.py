@@ -5,7 +5,7 @@ Spec: docs/spec/rules.md, "Replies".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from gateway.core.message.terms import TypeTerms
 from gateway.core.message.threads.owed import OWED
@@ -19,6 +19,9 @@ from gateway.core.message.threads.view import (
 )
 
 Json = dict[str, Any]
+
+ACKNOWLEDGEMENT: Final = "assist.ack/1"
+TRANSFERRED: Final = "TRANSFERRED"
 
 
 def examine_reply(
@@ -47,13 +50,14 @@ def examine_reply(
     if request.conversation_id != uuid_bytes(conversation["id"]):
         broken.append(("RF-CONV", "/header/conversation/id"))
         return
-    if request.closed:
-        has_crossed = side == "receiver" and request.closed_by_nation != header["from"]["nation"]
+    closed_by = threads.closed_by(request_id)
+    if closed_by is not None:
+        has_crossed = side == "receiver" and closed_by != header["from"]["nation"]
         if not has_crossed:
             broken.append(("RF-OPEN", "/header/conversation/in_reply_to"))
             return
         flags.add("crossed")
-    if header["from"]["agency"] not in parties_of(request, threads):
+    if not _may_answer(header["from"]["agency"], request, threads):
         broken.append(("RF-PARTY", "/header/from/agency"))
         return
     if "=" in terms.purposes and header["purpose"]["code"] != request.purpose:
@@ -74,12 +78,35 @@ def parties_of(request: StoredMessage, threads: ThreadView) -> set[str]:
     and the one that sent it is none any more.
     """
     parties = set(request.to_agencies)
-    for reply_id in threads.replies(request.message_id):
-        reply = threads.find(reply_id)
-        if reply is None or reply.type != "assist.ack/1":
+    for reply in threads.replies(request.message_id):
+        if reply.type != ACKNOWLEDGEMENT:
             continue
-        opened = threads.content(reply_id)
-        if opened is not None and opened["payload"]["status"] == "TRANSFERRED":
+        opened = threads.content(reply.message_id)
+        if opened is not None and opened["payload"]["status"] == TRANSFERRED:
             parties.discard(reply.from_agency)
             parties.add(opened["payload"]["handled_by"])
     return parties
+
+
+def _may_answer(agency: str, request: StoredMessage, threads: ThreadView) -> bool:
+    """Tell whether an agency is one of `parties_of` a request.
+
+    From the newest acknowledgement on, as far as the agency's own one: it was a party when that was accepted,
+    and only what came after can have changed it. So a request that somebody acknowledges again and again, as
+    systems do that repeat themselves, costs no more than others.
+    """
+    for reply in reversed(threads.replies(request.message_id)):
+        if reply.type != ACKNOWLEDGEMENT:
+            continue
+        opened = threads.content(reply.message_id)
+        if opened is None:
+            continue
+        is_own = reply.from_agency == agency
+        if opened["payload"]["status"] != TRANSFERRED:
+            if is_own:
+                return True
+        elif opened["payload"]["handled_by"] == agency:
+            return True
+        elif is_own:
+            return False
+    return agency in request.to_agencies

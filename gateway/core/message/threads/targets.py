@@ -93,8 +93,9 @@ def is_theirs(agency: str, message: StoredMessage, agreement: Agreement, threads
     """Tell whether a message of the other nation came to this agency, or to one that is below it."""
     if message.nation == agreement.agency_nation.get(agency):
         return False
-    addressed = {*message.to_agencies, *parties_of(message, threads)}
-    return any(_speaks_for(agency, addressee, agreement) for addressee in addressed)
+    if any(_speaks_for(agency, addressee, agreement) for addressee in message.to_agencies):
+        return True  # the usual case: no acknowledgement has to be opened
+    return any(_speaks_for(agency, party, agreement) for party in parties_of(message, threads))
 
 
 def _speaks_for(agency: str, other: str, agreement: Agreement) -> bool:

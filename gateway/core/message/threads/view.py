@@ -51,8 +51,6 @@ class StoredMessage:
         to_agencies: Agencies it was sent to.
         purpose: Code of ``header.purpose``.
         reply_by_ms: Deadline for an answer, milliseconds since 1970, or None.
-        closed: Whether an answer that closes it, or its withdrawal, was sent or accepted.
-        closed_by_nation: Nation that closed it, or None while it is open.
         in_reply_to: Message that it answers or is linked to, or None.
         ground: Why its content goes, or went; None while the group that it came with is decided.
     """
@@ -65,10 +63,27 @@ class StoredMessage:
     to_agencies: tuple[str, ...]
     purpose: str
     reply_by_ms: int | None
-    closed: bool
-    closed_by_nation: str | None
     in_reply_to: bytes | None = None
     ground: Ground | None = None
+
+
+class Reply(Protocol):
+    """A message that names another one in ``in_reply_to``, without opening it."""
+
+    @property
+    def message_id(self) -> bytes:
+        """Return its id, 16 bytes."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """Return its type id, with the version."""
+        ...
+
+    @property
+    def from_agency(self) -> str:
+        """Return its sender."""
+        ...
 
 
 class ThreadView(Protocol):
@@ -90,8 +105,15 @@ class ThreadView(Protocol):
         """Return a message opened, or None if it was erased or is not known."""
         ...
 
-    def replies(self, message_id: bytes) -> Sequence[bytes]:
-        """Return the ids of the messages that name this one in ``in_reply_to``, oldest first."""
+    def replies(self, message_id: bytes) -> Sequence[Reply]:
+        """Return the messages that name this one in ``in_reply_to``, oldest first.
+
+        There is no end to how many: who asks for one message looks at the newest first, if it can.
+        """
+        ...
+
+    def closed_by(self, message_id: bytes) -> str | None:
+        """Return the nation whose message closed this one, or None while it is open."""
         ...
 
     def effects(self, subject: bytes) -> Sequence[AppliedEffect]:

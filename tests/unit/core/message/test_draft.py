@@ -64,8 +64,6 @@ def stored(document: dict[str, Any]) -> StoredMessage:
         to_agencies=tuple(to["agency"] for to in header["to"]),
         purpose=header["purpose"]["code"],
         reply_by_ms=None,
-        closed=False,
-        closed_by_nation=None,
     )
 
 

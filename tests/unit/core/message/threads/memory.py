@@ -59,7 +59,6 @@ class Memory:
         if document is None:
             return None
         header = document["header"]
-        closer = self.closers.get(message_id)
         return StoredMessage(
             message_id=message_id,
             type=document["type"],
@@ -69,8 +68,6 @@ class Memory:
             to_agencies=tuple(addressee["agency"] for addressee in header["to"]),
             purpose=header["purpose"]["code"],
             reply_by_ms=instant_ms(header["reply_by"]) if "reply_by" in header else None,
-            closed=closer is not None,
-            closed_by_nation=None if closer is None else closer["header"]["from"]["nation"],
             in_reply_to=uuid_bytes(answered)
             if (answered := header["conversation"].get("in_reply_to"))
             else None,
@@ -89,12 +86,13 @@ class Memory:
         self.opened.append(message_id)
         return None if message_id in self.erased else self.documents.get(message_id)
 
-    def replies(self, message_id: bytes) -> Sequence[bytes]:
-        return [
-            reply_id
-            for reply_id, document in self.documents.items()
-            if uuid_bytes(document["header"]["conversation"].get("in_reply_to", "")) == message_id
-        ]
+    def replies(self, message_id: bytes) -> Sequence[StoredMessage]:
+        found = (self.find(reply_id) for reply_id in self.documents)
+        return [reply for reply in found if reply is not None and reply.in_reply_to == message_id]
+
+    def closed_by(self, message_id: bytes) -> str | None:
+        closer = self.closers.get(message_id)
+        return None if closer is None else str(closer["header"]["from"]["nation"])
 
     def effects(self, subject: bytes) -> Sequence[AppliedEffect]:
         return self.applied.get(subject, [])

@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway.core.message.threads import Side, closes
+from gateway.core.message.threads import Side, closes, uuid_bytes
 from tests.unit.core.message.rules.samples import ABSENT, ROOT, changed, example
 from tests.unit.core.message.threads.memory import (
     ALERT,
@@ -390,6 +392,51 @@ def test_an_agency_that_keeps_the_request_stays_a_party() -> None:
     memory = Memory().add(REQUEST, transfer("US.ICE.HSI"))
 
     assert broken(memory, answer_of("US.ICE.HSI", seq=2)) == []
+
+
+HANDLERS = ["US.ICE.HSI", "US.CBP.NTC", "US.CBP.OT"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(HANDLERS), st.sampled_from(["ACCEPTED", "TRANSFERRED"]), st.sampled_from(HANDLERS)
+        ),
+        max_size=8,
+    )
+)
+@settings(deadline=None)
+def test_whoever_holds_a_request_after_any_acknowledgements_may_answer_and_nobody_else(
+    history: list[tuple[str, str, str]],
+) -> None:
+    memory, holders = Memory().add(REQUEST), {"US.ICE.HSI"}
+    for number, (agency, status, handler) in enumerate(history, start=1):
+        if agency not in holders:
+            continue
+        acknowledgement = transfer(handler, number=number, from_agency=agency)
+        acknowledgement["payload"]["status"] = status
+        memory.add(acknowledgement)
+        if status == "TRANSFERRED":
+            holders = (holders - {agency}) | {handler}
+
+    may = {a for a in HANDLERS if ("RF-PARTY", SENDER) not in broken(memory, answer_of(a, seq=9))}
+    assert may == holders
+
+
+def test_of_a_request_that_is_acknowledged_again_and_again_only_the_newest_is_opened() -> None:
+    def again(number: int) -> dict[str, Any]:
+        acknowledgement = transfer("US.CBP.NTC", number=1 + number, from_agency="US.CBP.NTC")
+        acknowledgement["payload"]["status"] = "ACCEPTED"
+        acknowledgement["header"]["conversation"]["seq"] = number
+        return acknowledgement
+
+    memory = Memory().add(REQUEST, transfer("US.CBP.NTC"), *map(again, range(1, 100)))
+    memory.opened.clear()
+
+    assert broken(memory, again(100)) == []
+
+    newest = uuid_bytes(again(99)["header"]["message_id"])
+    assert set(memory.opened) == {newest}
 
 
 @pytest.mark.parametrize("status", ["ACCEPTED", "MORE_INFORMATION_NEEDED", "RECEIVED_ONLY"])
