@@ -146,19 +146,32 @@ class _Checking:
         vouched: list[str] = []
         unknown: list[str] = []
         sender, receiver = self._header.from_node, self._header.to_node
+        senders, addressees = (self._header.from_agency,), self._header.to_agencies
         of_cosigner = evidence.cosigner_statement
         # What each statement vouches for: where the receiver has two, one names its log's keys and
         # the other those of its cosignature.
         stated = [
-            (evidence.sender_statement, self._origin, sender, True, True),
-            (evidence.receiver_statement, evidence.receiver_origin, receiver, True, of_cosigner is None),
+            (evidence.sender_statement, self._origin, sender, senders, True, True),
+            (
+                evidence.receiver_statement,
+                evidence.receiver_origin,
+                receiver,
+                addressees,
+                True,
+                of_cosigner is None,
+            ),
         ]
         if of_cosigner is not None:
-            stated.append((of_cosigner, evidence.receiver_origin, receiver, False, True))
-        for note, origin, node, for_log, for_cosigner in stated:
+            stated.append((of_cosigner, evidence.receiver_origin, receiver, addressees, False, True))
+        nations: set[str] = set()
+        for note, origin, node, agencies, for_log, for_cosigner in stated:
             statement = read_statement(note)
             if statement.node != node or origin.partition("/")[0] != node:
                 msg = "a key statement is about another node than the message"
+                raise MalformedError(msg)
+            nations.add(statement.nation)
+            if not statement.speaks_for(agencies):
+                msg = "a key statement is of another nation than the agencies of its node"
                 raise MalformedError(msg)
             root = statement.root(self._trust)
             if root is None:
@@ -173,6 +186,9 @@ class _Checking:
                 cosigners = _with(self._trust.cosigners, cosigner, self._trust.cosigner_keys(node))
                 self._trust = replace(self._trust, cosigners=cosigners)
             vouched.append(node)
+        if len(nations) == 1:
+            msg = "one nation vouches for both nodes"
+            raise MalformedError(msg)
         if unknown:
             nodes = ", ".join(dict.fromkeys(unknown))
             self._not_checked("statements", f"of {nodes}: the key of the root is not trusted")

@@ -127,6 +127,9 @@ class KeyHistory:
     def _root_check(self, last: Statement, trust: Trust) -> Check:
         name = "national root"
         for _, statement in self.stated:
+            if statement.is_foreign(trust):
+                what = "a key statement is of the nation with which its node exchanges"
+                return Check(name=name, outcome=Outcome.FAILED, detail=what)
             root = statement.root(trust)
             if root is None and len(trust.log_keys(self._origin)) > 1:
                 # Two answers to one question: without the root nobody says which key was right when.

@@ -11,6 +11,7 @@ Spec: docs/spec/keys.md, "Key statement".
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,6 +59,18 @@ class Statement:
         first = HybridVerifier(name=origin, ed25519=verifier.ed25519, mldsa87=verifier.mldsa87)
         stated = {line for line in self.log_keys if line.startswith(f"{origin}+")}
         return stated == {key.encode() for key in first.verifier_keys(cosigner=False)}
+
+    def speaks_for(self, agencies: Iterable[str]) -> bool:
+        """Return whether all these agencies are of its nation, with which the code of an agency begins.
+
+        A root vouches for its own nation alone: without this the root of one nation could name keys
+        for the node of the other, and whoever trusts both roots would believe it.
+        """
+        return all(agency.partition(".")[0] == self.nation for agency in agencies)
+
+    def is_foreign(self, trust: Trust) -> bool:
+        """Return whether its nation is one with which its node exchanges, as trusted logs are named."""
+        return bool(trust.log_keys(f"{self.node}/exchange/{self.nation.lower()}"))
 
     def root(self, trust: Trust) -> HybridVerifier | None:
         """Return the trusted root that has to have signed it, or None if there is none."""

@@ -361,10 +361,12 @@ function statedKeys(statement, origin) {
   return { log: logs.map((key) => renamed(key, origin)), cosigner: peers };
 }
 
-function checkStatement(statement, node, trust) {
+function checkStatement(statement, node, agencies, trust) {
   const note = readNote(statement);
   const head = /^entente\/key-statement\/v1\nnation ([A-Z]{2})\nnode ([a-z0-9.-]{1,253})\nversion [1-9][0-9]{0,15}\nissued [0-9TZ:-]{20}\nmode (?:test|production)\n/.exec(note.text);
   require_(head && head[2] === node, 'key statement');
+  // A root vouches for the node of its own nation alone.
+  require_(agencies.every((agency) => agency.split('.')[0] === head[1]), 'nation of a statement');
   const root = trust.get(`entente/root/${head[1].toLowerCase()}`)?.[0];
   if (!root) return false;
   const message = Buffer.from(note.text);
@@ -430,12 +432,13 @@ function verify(data, trust) {
   const fields = unpack(header);
   require_(fields.length === 15 && fields[0] === 1 && fields[1] === 1, 'header');
   const apart = 'keys/receiver-cosigner-statement.note';
-  for (const [name, log, node, ...vouched] of [
-    ['keys/sender-statement.note', origin, fields[5], sender.log, sender.cosigner],
-    ['keys/receiver-statement.note', receiverOrigin, fields[6], receiver.log, ...(files.has(apart) ? [] : [receiver.cosigner])],
-    ...(files.has(apart) ? [[apart, receiverOrigin, fields[6], receiver.cosigner]] : [])]) {
+  require_(!fields[8].some((agency) => agency.split('.')[0] === fields[7].split('.')[0]), 'agencies of two nations');
+  for (const [name, log, node, agencies, ...vouched] of [
+    ['keys/sender-statement.note', origin, fields[5], [fields[7]], sender.log, sender.cosigner],
+    ['keys/receiver-statement.note', receiverOrigin, fields[6], fields[8], receiver.log, ...(files.has(apart) ? [] : [receiver.cosigner])],
+    ...(files.has(apart) ? [[apart, receiverOrigin, fields[6], fields[8], receiver.cosigner]] : [])]) {
     require_(log.split('/')[0] === node, 'node of a statement');
-    if (checkStatement(files.get(name), node, trust)) vouched.forEach(learn);
+    if (checkStatement(files.get(name), node, agencies, trust)) vouched.forEach(learn);
   }
   checkInclusion(entry, message, checkLogNote(message.note, needed(sender.log)));
   proven.push('origin');

@@ -180,6 +180,7 @@ def forgeries() -> dict[str, Evidence]:
     other = make_evidence(sealed=document(precedence="FLASH"))
     longer = make_evidence(log_size=12)
     sender = make_log(FR_US, [*opening(FR), message(FR, 1)])
+    inland = document(to=[{"agency": AGENCY[FR]}])
     return {
         "the message says another precedence": other,
         "the message has other addressees": make_evidence(sealed=document(to=[{"agency": "US.ICE.HSI"}])),
@@ -207,6 +208,18 @@ def forgeries() -> dict[str, Evidence]:
         "a statement with a flipped signature": replace(whole, sender_statement=flipped(statement(FR))),
         "a second statement with a flipped signature": replace(
             make_evidence(receiver_keys=2, cosigner_keys=1), cosigner_statement=flipped(statement(US))
+        ),
+        "the sender's keys by the root of the receiver": replace(
+            whole, sender_statement=statement(FR, nation="US")
+        ),
+        "the receiver's keys by the root of the sender": replace(
+            whole, receiver_statement=statement(US, nation="FR")
+        ),
+        "the cosigner's keys by the root of the sender": replace(
+            make_evidence(receiver_keys=2, cosigner_keys=1), cosigner_statement=statement(US, nation="FR")
+        ),
+        "addressees of the sender's nation": replace(
+            make_evidence(stated=inland, sealed=inland), receiver_statement=statement(US, nation="FR")
         ),
         "a receipt of another generation": replace(
             whole,

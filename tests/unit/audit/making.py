@@ -63,9 +63,9 @@ def _signer(name: str, seed: str) -> SoftwareSigner:
 
 
 @cache
-def statement(node: str, version: int = 1, keys: int = 1) -> bytes:
-    """Return a node's key statement, signed by its nation's root."""
-    nation = NATION[node]
+def statement(node: str, version: int = 1, keys: int = 1, *, nation: str = "") -> bytes:
+    """Return a node's key statement, signed by the root of its nation or of one that claims the node."""
+    nation = nation or NATION[node]
     origins = sorted((f"{node}/audit", FR_US if node == FR else US_FR))
     value = KeyStatement(
         nation=nation,

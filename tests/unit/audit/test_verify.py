@@ -27,6 +27,7 @@ from gateway.core.note import format_note, parse_note
 from gateway.core.tiles import decode_bundle, encode_bundle
 from tests.unit.audit.making import (
     FR,
+    FR_AUDIT,
     FR_US,
     LARGE_SIZES,
     SIZES,
@@ -364,6 +365,13 @@ def test_a_key_statement_that_the_root_did_not_sign_is_reported(tmp_path: Path) 
     text = parse_note(statement(FR)).text.replace("version 1", "version 9")
     log = make_log(FR_US, [KeyStatementEntry(statement=format_note(text, lines)), *opening(FR)[1:]])
     refuses(verify(log.export(tmp_path)), "national root", "has not signed the key statement")
+
+
+@pytest.mark.parametrize("origin", [FR_US, FR_AUDIT])
+def test_the_root_of_the_other_nation_vouches_for_no_key_of_a_node(tmp_path: Path, origin: str) -> None:
+    stated = KeyStatementEntry(statement=statement(FR, nation="US"))
+    log = make_log(origin, [stated, *(opening(FR)[1:] if origin == FR_US else [event(0)])])
+    refuses(verify(log.export(tmp_path)), "national root", "of the nation with which its node exchanges")
 
 
 def test_without_the_key_of_the_root_its_signature_is_not_checked(tmp_path: Path) -> None:
