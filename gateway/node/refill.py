@@ -108,7 +108,7 @@ def _end_void(tx: Transaction, entry: VoidEntry, at_ms: int) -> None:
     for row in tx.threads.conversation(entry.conversation_id, entry.agency):
         if row.outgoing and row.seq in entry.numbers and row.state is State.ACCEPTED:
             tx.outbox.withdraw(row.message_id, entry.agency, at_ms=at_ms)
-    tx.inbox.put_void(entry.conversation_id, entry.agency, entry.numbers)
+    tx.outbox.voids_recovered(entry.conversation_id, entry.agency, entry.numbers)
 
 
 def _decoded(data: bytes) -> Entry | None:

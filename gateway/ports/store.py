@@ -265,6 +265,10 @@ class Outbox(Protocol):
         """Remember that a number will never be used and that the log has to say so."""
         ...
 
+    def voids_recovered(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:
+        """Remember numbers that a recovered log declares void: it does not have to say so again."""
+        ...
+
     def take_voids(self, *, limit: int) -> list[tuple[bytes, str, int]]:
         """Return voids that the log does not hold yet, and mark them as logged now."""
         ...

@@ -367,6 +367,11 @@ class SqlOutbox:
         """Remember that a number will never be used and that the log has to say so."""
         self._session.many(sql.PUT_VOID, [(conversation_id, agency, seq, True)])
 
+    def voids_recovered(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:
+        """Remember numbers that a recovered log declares void: it does not have to say so again."""
+        self._session.many(sql.PUT_VOID, [(conversation_id, agency, number, False) for number in numbers])
+        self._session.many(sql.VOID_LOGGED, [(conversation_id, agency, number) for number in numbers])
+
     def take_voids(self, *, limit: int) -> list[tuple[bytes, str, int]]:
         """Return voids that the log does not hold yet, and mark them as logged now."""
         found = [(row[0], row[1], row[2]) for row in self._session.all(sql.VOIDS, most=limit)]

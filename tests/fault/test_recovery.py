@@ -165,6 +165,25 @@ async def test_a_message_that_was_withdrawn_after_the_backup_is_not_sent(world: 
     await is_whole(world)
 
 
+async def test_a_number_that_the_log_declares_void_is_not_declared_void_again(world: World) -> None:
+    await deliver(world, "US")
+    await world.cut_off("US")
+    message_id = await world.send("US")
+    await world.node("US").tracking.withdraw(world.principal("US"), message_id)
+    copy = world.backup("US")
+    world.reconnect("US")
+    await world.until(lambda: world.log("US"), lambda log: any(isinstance(entry, VoidEntry) for entry in log))
+    await world.settle()
+
+    await world.restore("US", copy)
+    await world.start("US")
+
+    await world.until_phase("US", Phase.RUNNING)
+    await deliver(world, "US")
+    await is_whole(world)
+    assert len([entry for entry in await world.log("US") if isinstance(entry, VoidEntry)]) == 1
+
+
 async def test_what_was_accepted_and_sent_after_the_backup_is_known_to_the_log_alone(world: World) -> None:
     await deliver(world, "US")
     copy = world.backup("US")
