@@ -89,10 +89,10 @@ async def fill(home: NodeHome) -> None:
     await FileOrders(home.data / "orders").record([order])
 
 
-async def append(store: SqlStore, count: int) -> None:
+async def append(store: SqlStore, count: int, *, origin: str = ORIGIN) -> None:
     def append(tx: Transaction) -> None:
         entries = [b"entry %d" % number for number in range(count)]
-        extend_log(tx, ensure_log(tx, ORIGIN, LogKind.EXCHANGE), entries)
+        extend_log(tx, ensure_log(tx, origin, LogKind.EXCHANGE), entries)
 
     await store.write(Step.SEQUENCED, append)
 

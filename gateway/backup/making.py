@@ -30,6 +30,7 @@ from gateway.backup.manifest import (
     encode_manifest,
 )
 from gateway.config import Config, load_config, resolve
+from gateway.core.generation import base_of, first_of
 from gateway.core.merkle import Hash, edge_at
 from gateway.keyring.backupkey import open_sender, read_recipient
 from gateway.keyring.home import NodeHome
@@ -85,10 +86,11 @@ def make_backup(
             msg = "the database was made by a newer version of this program: use that version"
             raise BackupError(msg)
         logs = tuple(LogState(origin=o, kind=k, size=s, root=r) for o, k, s, r in logs_of(path))
-        _check_sizes(logs, marks)
+        open_marks = _of_open_logs(marks, logs)
+        _check_sizes(logs, open_marks)
         # The program of the next release backs up what the last one left, and cannot read all of it.
         if tables == SCHEMA_REVISION:
-            asyncio.run(_check_roots(path, logs, marks))
+            asyncio.run(_check_roots(path, logs, open_marks))
         manifest = Manifest(
             node=config.node.name,
             created=now.astimezone(UTC).replace(microsecond=0),
@@ -114,6 +116,23 @@ def make_backup(
             archive.addfile(_member(DATABASE, length, manifest), Told(file, length, progress))
         writer.finish()
     return manifest
+
+
+def _of_open_logs(
+    marks: Mapping[str, tuple[int, Hash]], logs: Sequence[LogState]
+) -> dict[str, tuple[int, Hash]]:
+    """Return the marks of the newest generation of each log in a copy, and of later ones.
+
+    A generation before it was closed because what was signed of it is lost or contradicts what is
+    stored. Its successor says so; there is nothing that the node could still recover.
+    """
+    newest: dict[str, int] = {}
+    for log in logs:
+        first = first_of(log.origin)
+        newest[first] = max(newest.get(first, 0), base_of(log.origin))
+    return {
+        origin: mark for origin, mark in marks.items() if base_of(origin) >= newest.get(first_of(origin), 0)
+    }
 
 
 def _check_sizes(logs: Sequence[LogState], marks: Mapping[str, tuple[int, Hash]]) -> None:

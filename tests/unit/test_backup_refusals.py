@@ -24,7 +24,9 @@ from gateway.storage.snapshot import remove_leftovers
 from gateway.storage.store import SqlStore
 from tests.backup_site import (
     ENTRIES,
+    ORIGIN,
     Site,
+    append,
     copy_site,
     files_of,
     make_template,
@@ -242,6 +244,18 @@ def test_a_database_that_lacks_what_was_signed_is_not_backed_up(site: Site) -> N
         site.backup()
 
 
+@pytest.mark.parametrize("size", [7, ENTRIES + 1])
+def test_a_closed_log_that_lacks_or_contradicts_what_was_signed_is_backed_up_with_its_successor(
+    site: Site, tmp_path: Path, size: int
+) -> None:
+    (site.home.data / "high-water").unlink()
+    mark(site, size, bytes(32))
+    succeed(site)
+    restored = site.restore(tmp_path / "new", site.backup())
+    # What was signed and lost stays known.
+    assert restored.manifest.marks[ORIGIN] == (size, bytes(32))
+
+
 def test_a_database_with_another_history_is_not_backed_up(site: Site) -> None:
     (site.home.data / "high-water").unlink()
     mark(site, 7, bytes(32))
@@ -313,3 +327,14 @@ def test_a_restore_that_was_killed_is_begun_anew(site: Site, tmp_path: Path) -> 
     site.restore(tmp_path / "new", site.backup())
     assert not staging.exists()
     assert len(rows(tmp_path / "new" / "data" / "gateway.db")) == ENTRIES
+
+
+def succeed(site: Site) -> None:
+    """Open a successor of the log of a home."""
+
+    async def opened() -> None:
+        store = SqlStore.open(f"sqlite:///{site.home.data}/gateway.db")
+        await append(store, 3, origin=f"{ORIGIN}/2")
+        await store.close()
+
+    asyncio.run(opened())
