@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -92,7 +93,14 @@ class Transport:
             context: TLS context of the agency; None for plain HTTP, in tests on loopback.
             language: Language of titles, details and error messages.
             retries: How calls are repeated.
+
+        Raises:
+            IdentityError: There is a context, and the address is not one of HTTPS: what is posted
+                would leave in the clear, for somebody who shows no certificate.
         """
+        if context is not None and not _is_https(url):
+            msg = "the address of a node is https://host:port, and this is another; nothing was sent"
+            raise IdentityError(msg)
         self._url = url.rstrip("/")
         self._context = context
         self._language = language
@@ -126,9 +134,8 @@ class Transport:
                 if not is_later or attempt == retries.tries:
                     raise
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                if _is_tls(error):
-                    msg = "TLS failed: one of the two certificates is not trusted by the other side"
-                    raise IdentityError(msg) from error
+                if (refusal := _tls_refusal(error)) is not None:
+                    raise IdentityError(refusal) from error
                 if attempt == retries.tries:
                     msg = f"no answer from {self._url} after {attempt} tries{_hint(error)}"
                     raise NotReachableError(msg) from error
@@ -177,19 +184,44 @@ class Transport:
         )
 
 
+def _is_https(url: str) -> bool:
+    """Return whether a URL is an address with a host, a port that exists, and TLS."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _payload(body: bytes | None) -> BytesIO | bytes | None:
     """Return a large body as a stream: aiohttp would write bytes in one piece, holding up the loop."""
     return body if body is None or len(body) <= LARGE_BYTES else BytesIO(body)
 
 
-def _is_tls(error: BaseException) -> bool:
-    """Return whether TLS itself failed; in TLS 1.3 a refused client certificate shows up late."""
-    causes = (error, error.__cause__, getattr(error, "os_error", None))
-    return any(isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError) for cause in causes)
+def _tls_refusal(error: BaseException) -> str | None:
+    """Return which side refuses TLS, and why; None if TLS itself did not fail.
+
+    In TLS 1.3 a refused client certificate shows up late, with the first read.
+    """
+    cause: BaseException | None
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        why = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else "no reason given"
+        return (
+            f"TLS failed: the certificate of the node is not accepted here ({why}); "
+            "ca.pem has to be of the node's nation, and the address one that the certificate names"
+        )
+    for cause in (getattr(error, "os_error", None), error.__cause__, error):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            why = getattr(cause, "reason", None) or "no reason given"  # absent unless OpenSSL has raised it
+            return f"TLS failed: the other side does not accept client.pem, or is no node ({why})"
+    return None
 
 
 def _hint(error: BaseException) -> str:
     """Return what a person can do about it, if the error tells."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return ": the name of its host is not known here"
     if isinstance(error, aiohttp.ClientConnectorError):
         return ": nothing listens there, or a firewall is in between"
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):

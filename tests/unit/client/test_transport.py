@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import orjson
 import pytest
@@ -13,10 +15,12 @@ import pytest
 from gateway.client import (
     AnswerUnreadableError,
     AsyncClient,
+    IdentityError,
     NotReachableError,
     ProblemError,
     Retries,
 )
+from tests.certificates import Authority, Leaf
 
 FAST = Retries(tries=3, first_wait_s=0.01, longest_wait_s=0.05, connect_s=1.0, answer_s=1.0)
 ACCEPTED = {
@@ -215,3 +219,74 @@ async def test_ids_cannot_lead_elsewhere() -> None:
         with pytest.raises(ProblemError):
             await client.status("../inbox?x=1")
     assert script.requests[0].startswith(b"GET /v1/messages/..%2Finbox%3Fx=1 HTTP/1.1")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:9",
+        "127.0.0.1:9",
+        "https://",
+        "https://127.0.0.1:99999",
+        "https://127.0.0.1:0",
+        "ftp://a",
+    ],
+)
+def test_an_agency_with_a_certificate_sends_nothing_in_the_clear(address: str, tmp_path: Path) -> None:
+    """One letter too few in an address would show a message to whoever listens there."""
+    folder = Authority(tmp_path, "agencies").leaf("agency").folder
+    with pytest.raises(IdentityError, match="https://host:port"):
+        AsyncClient.from_folder(folder, url=address)
+
+
+@asynccontextmanager
+async def tls_server(context: ssl.SSLContext | None) -> AsyncIterator[int]:
+    """Listen with a certificate, or without TLS as a web server, and hang up on everybody."""
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def server_of(leaf: Leaf, clients: Authority) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(leaf.chain, leaf.key)
+    context.load_verify_locations(cafile=clients.pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+async def test_it_is_said_which_side_refuses_the_certificate_of_which(tmp_path: Path) -> None:
+    ours, theirs = Authority(tmp_path / "ours", "ours"), Authority(tmp_path / "theirs", "theirs")
+    folder = ours.leaf("agency").folder
+    refusals = []
+    for context in (
+        server_of(theirs.leaf("node"), ours),
+        server_of(ours.leaf("ended", days=-1.0), ours),
+        server_of(ours.leaf("node"), theirs),
+        None,
+    ):
+        async with tls_server(context) as port:
+            async with AsyncClient.from_folder(
+                folder, url=f"https://127.0.0.1:{port}", retries=FAST
+            ) as client:
+                with pytest.raises((IdentityError, NotReachableError)) as refusal:
+                    await client.whoami()
+            refusals.append(str(refusal.value))
+
+    untrusted, ended, stranger, no_tls = refusals
+    assert "the node is not accepted here (unable to get local issuer" in untrusted
+    assert "the node is not accepted here (certificate has expired)" in ended
+    assert "does not accept client.pem" in stranger or "does it accept this certificate" in stranger
+    assert "is no node (WRONG_VERSION_NUMBER)" in no_tls
+
+
+async def test_a_host_that_has_no_address_is_not_called_unreachable(tmp_path: Path) -> None:
+    folder = Authority(tmp_path, "agencies").leaf("agency").folder
+    async with AsyncClient.from_folder(folder, url="https://nobody.invalid:9", retries=FAST) as client:
+        with pytest.raises(NotReachableError, match="the name of its host is not known here"):
+            await client.whoami()
