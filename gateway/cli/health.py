@@ -12,11 +12,23 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
+from gateway.core.message.wording import Language, Wording
 from gateway.keyring.home import NodeHome
 
 _ANSWER_S: Final = 5.0
 _MAX_ANSWER_BYTES: Final = 65_536
 _READ_BYTES: Final = 4_096
+
+_SUMMARY: Final = Wording(
+    en="{status}: {phase}, peer {peer}, {waiting} waiting",
+    fr="{status} : {phase}, pair {peer}, {waiting} en attente",
+)
+_REACHED: Final = Wording(en="reached", fr="joint")
+_NOT_REACHED: Final = Wording(en="not reached", fr="pas joint")
+_SILENT: Final = Wording(
+    en="no answer from the node: is it running? ({error})",
+    fr="pas de réponse du nœud : tourne-t-il ? ({error})",
+)
 
 
 def health_command(
@@ -24,6 +36,9 @@ def health_command(
     *,
     live: Annotated[bool, typer.Option("--live", help="Ask only whether the process answers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    language: Annotated[
+        str, typer.Option("--language", envvar="ENTENTE_LANGUAGE", help="Language of messages: en or fr.")
+    ] = "en",
 ) -> None:
     """Say whether the node of a home accepts, signs and writes. Exit status 0 if it does, else 1.
 
@@ -33,20 +48,39 @@ def health_command(
 
     Example: entente health --home var/demo/fr
     """
+    spoken: Language = "en" if language == "en" else _other_than_english(language)
     try:
         answer = ask_health(NodeHome(path=home).health_socket)
     except (OSError, ValueError) as error:
-        typer.echo(f"no answer from the node: is it running? ({type(error).__name__})", err=True)
+        typer.echo(_SILENT.fill(error=type(error).__name__).text(spoken), err=True)
         raise typer.Exit(1) from error
     if as_json:
         typer.echo(orjson.dumps(answer).decode())
     else:
-        peer = "reached" if answer["peer"]["reachable"] else "not reached"
-        typer.echo(f"{answer['status']}: {answer['phase']}, peer {peer}, {answer['waiting']} waiting")
+        peer = (_REACHED if answer["peer"]["reachable"] else _NOT_REACHED).text(spoken)
+        facts = {name: str(answer[name]) for name in ("status", "phase", "waiting")}
+        typer.echo(_SUMMARY.fill(peer=peer, **facts).text(spoken))
         for reason in answer["reasons"]:
-            typer.echo(f"  {reason['code']}: {reason['says']} {reason['do']}")
+            typer.echo(f"  {reason['code']}: {_in_words(reason, spoken)}")
     if not live and answer["status"] == "not-ready":
         raise typer.Exit(1)
+
+
+def _other_than_english(language: str) -> Language:
+    # Imported late: a container asks for its health every few seconds, and in English.
+    from gateway.cli.agency import language_of  # noqa: PLC0415
+
+    return language_of(language)
+
+
+def _in_words(reason: dict[str, str], spoken: Language) -> str:
+    """Return what a reason means and what to do; the node itself says it in English."""
+    if spoken != "en":
+        from gateway.console.words import HEALTH  # noqa: PLC0415 - late for the same cause
+
+        if (advice := HEALTH.get(reason["code"])) is not None:
+            return f"{advice.says.text(spoken)} {advice.do.text(spoken)}"
+    return f"{reason['says']} {reason['do']}"
 
 
 def ask_health(path: Path) -> dict[str, Any]:

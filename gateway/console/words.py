@@ -49,10 +49,13 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
             "Attendez, et cherchez pourquoi la base était ancienne.",
         ),
         "frozen": advice(
-            "The peer has signed two histories of one log; nothing is exchanged, posts are kept.",
-            "Keep the database, call the peer's operators and the auditors.",
-            "Le pair a signé deux histoires d'un même journal ; rien n'est échangé, les dépôts sont gardés.",
-            "Gardez la base, appelez les exploitants du pair et les auditeurs.",
+            "Two histories of one log are proven, or one was given up because it cannot be proven; "
+            "nothing is exchanged, posts are kept.",
+            "entente pair show says which. Keep the database, call the peer's operators and the auditors.",
+            "Deux histoires d'un même journal sont prouvées, ou l'une, impossible à prouver, a été "
+            "abandonnée ; rien n'est échangé, les dépôts sont gardés.",
+            "entente pair show dit laquelle des deux. Gardez la base, appelez les exploitants du pair et les "
+            "auditeurs.",
         ),
         "stopping": advice(
             "The node is stopping.",

@@ -50,6 +50,17 @@ async def test_a_node_that_recovers_is_live_and_not_ready(home: NodeHome) -> Non
         assert status == 0
 
 
+async def test_it_speaks_french_to_the_shifts_of_the_french_node(home: NodeHome) -> None:
+    _, _, silent = await ask(home, "--language", "fr")
+    assert silent.startswith("pas de réponse du nœud")
+    async with tell_health(Node(health(Phase.RECOVERING)), home.health_socket):
+        status, text, _ = await ask(home, "--language", "fr")
+        wrong, _, _ = await ask(home, "--language", "de")
+    assert (status, wrong) == (1, 2)
+    assert text.startswith("not-ready : recovering, pair ")
+    assert "recovering: Le nœud récupère auprès du pair" in text
+
+
 async def test_it_says_what_the_operator_port_says(home: NodeHome) -> None:
     async with tell_health(Node(), home.health_socket):
         status, text, _ = await ask(home, "--json")
