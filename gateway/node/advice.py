@@ -120,13 +120,14 @@ ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
         "store-failed": Wording(
             en="You, the operator of this node, have to act: the database cannot be opened or written. Look "
             "at its disk (room, rights, errors), at its address (store.url), and whether another process has "
-            "it. SQLITE_FULL is a full disk; SQLITE_NOTADB and SQLITE_CORRUPT a damaged file: keep it, and "
-            "restore (docs/runbooks.md). A database of a newer release needs that release.",
+            "it. SQLITE_FULL and SQLITE_IOERR_SHMSIZE are a full disk; SQLITE_NOTADB and SQLITE_CORRUPT a "
+            "damaged file: keep it, and restore (docs/runbooks.md). A database of a newer release needs "
+            "that release.",
             fr="C'est à vous, exploitant de ce nœud, d'agir : la base de données ne peut être ouverte ou "
             "écrite. Vérifiez son disque (place, droits, erreurs), son adresse (store.url), et si un autre "
-            "processus la tient. SQLITE_FULL : disque plein ; SQLITE_NOTADB et SQLITE_CORRUPT : fichier "
-            "endommagé, conservez-le et restaurez (docs/runbooks.md). La base d'une version plus récente "
-            "demande cette version.",
+            "processus la tient. SQLITE_FULL et SQLITE_IOERR_SHMSIZE : disque plein ; SQLITE_NOTADB et "
+            "SQLITE_CORRUPT : fichier endommagé, conservez-le et restaurez (docs/runbooks.md). La base d'une "
+            "version plus récente demande cette version.",
         ),
         "pair-frozen": Wording(
             en="The operators of both nodes have to act: a log has two signed histories, and nothing is "

@@ -183,8 +183,7 @@ class SQLiteFile(Database):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            msg = f"the folder of the database cannot be written: {error.strerror}"
-            raise StoreError(msg) from error
+            raise _unwritable(error) from error
         deadline = time.monotonic() + wait_s
         while not _try_flock(lock):
             if time.monotonic() >= deadline:
@@ -196,11 +195,16 @@ class SQLiteFile(Database):
                 )
                 raise StoreError(msg)
             time.sleep(_LEASE_POLL_S)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            # The file exists with its mode before SQLite writes to it; -wal and -shm inherit it.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            # A disk without a byte of room: the lock file had none to begin with.
+            os.close(lock)
+            raise _unwritable(error) from error
         self._lock = lock
-        # The file exists with its mode before SQLite writes to it; -wal and -shm inherit it.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
 
     def release(self) -> None:
         """Close the lock file, which unlocks it; the file itself stays."""
@@ -476,6 +480,10 @@ def _postgresql_guard(table: str, action: str, level: str, condition: str = "") 
         f"CREATE TRIGGER {table}_no_{action.lower().replace(' ', '_')} BEFORE {action} ON {table} "
         f"FOR EACH {level}{condition} EXECUTE FUNCTION append_only()"
     )
+
+
+def _unwritable(error: OSError) -> StoreError:
+    return StoreError(f"the folder of the database cannot be written: {error.strerror}")
 
 
 def _try_flock(descriptor: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -125,6 +126,21 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be written"):
         SqlStore.open(f"sqlite:///{tmp_path}/file/gateway.db")
+
+
+def test_a_disk_without_a_byte_of_room_is_a_clear_error_and_leaves_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a node is started again on the disk that has ended it."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", refuse)
+        with pytest.raises(StoreError, match="cannot be written: No space left on device"):
+            SqlStore.open(f"sqlite:///{tmp_path}/gateway.db")
+    SqlStore.open(f"sqlite:///{tmp_path}/gateway.db")._stop()
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
