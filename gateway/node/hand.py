@@ -100,8 +100,7 @@ def serve(make: Callable[[Outfit], Hand], incoming: BinaryIO, outgoing: BinaryIO
         outgoing: What was standard output when the process started.
     """
     hand: Hand | None = None
-    while length := incoming.read(LENGTH.size):
-        frame: Any = pickle.loads(incoming.read(LENGTH.unpack(length)[0]))  # noqa: S301 - from the node itself
+    while (frame := _next_frame(incoming)) is not None:
         answer: tuple[bool, object] = (True, None)
         if hand is None:
             hand = make(frame)
@@ -117,6 +116,16 @@ def serve(make: Callable[[Outfit], Hand], incoming: BinaryIO, outgoing: BinaryIO
         outgoing.write(LENGTH.pack(len(data)))
         outgoing.write(data)
         outgoing.flush()
+
+
+def _next_frame(incoming: BinaryIO) -> Any | None:
+    """Return what the node asks; None if it has closed the pipe, or was killed in the middle of a frame."""
+    length = incoming.read(LENGTH.size)
+    if len(length) < LENGTH.size:
+        return None
+    (size,) = LENGTH.unpack(length)
+    data = incoming.read(size)
+    return None if len(data) < size else pickle.loads(data)  # noqa: S301 - from the node itself
 
 
 # --- posts -------------------------------------------------------------------------------

@@ -385,6 +385,17 @@ def test_a_member_ends_when_the_node_closes_the_pipe(side: Side) -> None:
     assert outgoing.getvalue() == b""
 
 
+@pytest.mark.parametrize("written", [1, LENGTH.size, LENGTH.size + 1, -1])
+def test_a_member_ends_without_a_word_when_the_node_is_killed_in_the_middle_of_a_frame(
+    side: Side, written: int
+) -> None:
+    """The log of a node takes lines of JSON; a traceback of each of its crew would be none."""
+    data = pickle.dumps((NO_LISTS, Announced()))
+    outgoing = io.BytesIO()
+    serve(lambda _: side.crew.hand, io.BytesIO((LENGTH.pack(len(data)) + data)[:written]), outgoing)
+    assert outgoing.getvalue() == b""
+
+
 def test_work_is_cut_by_number_and_by_size_and_keeps_its_order() -> None:
     assert [len(piece) for piece in pieces(range(2 * PIECE + 1), lambda _: 1)] == [PIECE, PIECE, 1]
     sizes = [PIECE_BYTES, 1, PIECE_BYTES - 1, 1, 2 * PIECE_BYTES, 1]
