@@ -33,9 +33,13 @@ def instant_ms(text: str) -> int:
     """Return the milliseconds from 1970-01-01T00:00:00Z to a time stamp that a schema accepted.
 
     Raises:
-        ValueError: The text is no RFC 3339 time stamp in UTC.
+        ValueError: The text is no RFC 3339 time stamp in UTC. A draft may hold one without a zone.
     """
-    since = datetime.fromisoformat(text) - _EPOCH
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not UTC:
+        msg = "a time stamp is in UTC"
+        raise ValueError(msg)
+    since = moment - _EPOCH
     return since.days * DAY_MS + since.seconds * SECOND_MS + since.microseconds // 1_000
 
 

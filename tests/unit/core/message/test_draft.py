@@ -562,6 +562,8 @@ def test_nonsense_in_a_header_stays_and_is_refused(field: str) -> None:
         "1000-01-01T00:00:00Z",
         "9999-12-31T23:59:59.999Z",
         "2101-01-01T00:00:00Z",
+        "2026-11-05T12:00:00",
+        "2026-11-05",
         "soon",
     ],
 )

@@ -35,6 +35,14 @@ def test_instants_are_milliseconds_since_1970(text: str, expected: int) -> None:
     assert instant_ms(text) == expected
 
 
+@pytest.mark.parametrize(
+    "text", ["2026-11-02T08:15:00", "2026-11-02", "20261102T081500", "2026-11-02T08:15:00+01:00", "soon", ""]
+)
+def test_what_is_no_time_in_utc_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"UTC|isoformat"):
+        instant_ms(text)
+
+
 def test_a_deadline_on_a_day_is_the_end_of_that_day() -> None:
     assert deadline_ms("2026-12-01") == instant_ms("2026-12-02T00:00:00Z")
     assert deadline_ms("2026-12-01T12:00:00Z") == instant_ms("2026-12-01T12:00:00Z")
