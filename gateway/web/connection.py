@@ -259,9 +259,11 @@ class WireReply:
     handlers here do.
     """
 
-    __slots__ = ("_close", "_connection", "_date", "_reply")
+    __slots__ = ("_close", "_connection", "_date", "_head_only", "_reply")
 
-    def __init__(self, connection: Connection, reply: Reply, *, date: str, close: bool) -> None:
+    def __init__(
+        self, connection: Connection, reply: Reply, *, date: str, close: bool, head_only: bool = False
+    ) -> None:
         """Take what is to be written.
 
         Args:
@@ -269,11 +271,13 @@ class WireReply:
             reply: What.
             date: Value of the Date header, or empty.
             close: End the connection even if the reply does not ask for it.
+            head_only: Leave the body out: whoever asked with HEAD would take it for the next answer.
         """
         self._connection = connection
         self._reply = reply
         self._date = date
         self._close = close or reply.close
+        self._head_only = head_only
 
     @property
     def keep_alive(self) -> bool:
@@ -303,7 +307,8 @@ class WireReply:
             lines.append("Connection: close\r\n")
             connection.abort_later()
         lines.append("\r\n")
-        transport.write(b"".join((head, "".join(lines).encode("ascii"), body)))
+        sent = b"" if self._head_only else body
+        transport.write(b"".join((head, "".join(lines).encode("ascii"), sent)))
         if not connection.writing_paused:
             return
         try:

@@ -21,7 +21,7 @@ from email.utils import formatdate
 from typing import Any, cast
 
 import structlog
-from aiohttp import http_parser, web
+from aiohttp import hdrs, http_parser, web
 
 from gateway.errors import ConfigError
 from gateway.ports import Clock
@@ -189,7 +189,10 @@ class Port(web.Server):
             or connection._close  # noqa: SLF001 - tell the client what aiohttp will do
             or asyncio.get_running_loop().time() - connection.opened_s > self._limits.age_s
         )
-        return cast("web.StreamResponse", WireReply(connection, reply, date=self._date, close=is_last))
+        written = WireReply(
+            connection, reply, date=self._date, close=is_last, head_only=raw.method == hdrs.METH_HEAD
+        )
+        return cast("web.StreamResponse", written)
 
 
 def cause_of_handshake(error: ssl.SSLError) -> str:

@@ -217,6 +217,18 @@ async def test_other_methods_are_refused_and_the_right_one_is_named(method: str)
         assert fields["allow"] == "get"
 
 
+@pytest.mark.parametrize("path", ["/get", "/nothing"])
+async def test_an_answer_to_head_has_no_body_which_would_be_taken_for_the_next_answer(path: str) -> None:
+    async with open_site(Site()) as port:
+        request = f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() + get("/get")
+        answer = await exchange(port, request)
+
+        refused, _, following = answer.partition(b"\r\n\r\n")
+        assert refused.split(b" ")[1] in {b"404", b"405"}
+        assert b"Content-Length: " in refused
+        assert following.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 @pytest.mark.parametrize(
     "query",
     [
