@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-from gateway.core.message.draft import Sender, complete
+from gateway.core.message.draft import Sender, complete, verify_size
 from gateway.core.message.examine import departs_from_schema, examine_document
 from gateway.core.message.instants import day_of_instant
 from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
@@ -31,7 +31,8 @@ ANSWERED: Final = "ID-OF-THE-MESSAGE-THAT-THIS-ANSWERS"
 """Stands in a new reply draft where its writer puts an id."""
 
 _TOO_LARGE: Final = Wording(
-    en="a message is at most {bytes} bytes long", fr="un message compte au plus {bytes} octets"
+    en="a message, with what a node fills in, is at most {bytes} bytes long",
+    fr="un message, avec ce que le nœud y complète, compte au plus {bytes} octets",
 )
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -101,20 +102,20 @@ def judge(
     """
     try:
         document = parse_json(body)
+        if at_ms is None:
+            at_ms = created_ms(document) or now_ms
+        violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
+        if draft and departs_from_schema(violations):
+            sender = _sender(document, catalogue, nation)
+            if sender is not None:
+                parent = _parent_of_draft(document, catalogue, sender)
+                document = _complete(document, sender, catalogue=catalogue, now_ms=at_ms, parent=parent)
+                violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
     except JsonRefusedError as error:
         return Judgement(document=None, violations=(error.violation,))
     except MessageTooLargeError as error:
         wording = _TOO_LARGE.fill(bytes=f"{error.max_bytes:,}")
         return Judgement(document=None, violations=(Violation(rule=RULE_JSON, pointer="/", wording=wording),))
-    if at_ms is None:
-        at_ms = created_ms(document) or now_ms
-    violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
-    if draft and departs_from_schema(violations):
-        sender = _sender(document, catalogue, nation)
-        if sender is not None:
-            parent = _parent_of_draft(document, catalogue, sender)
-            document = _complete(document, sender, catalogue=catalogue, now_ms=at_ms, parent=parent)
-            violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
     warnings = () if violations else warnings_of(document, catalogue.type(document["type"]), lists)
     return Judgement(document=document, violations=violations, warnings=warnings)
 
@@ -240,8 +241,13 @@ def _leave_out(document: Json, *, catalogue: Catalogue, now_ms: int, parent: Sto
 def _complete(
     document: Json, sender: Sender, *, catalogue: Catalogue, now_ms: int, parent: StoredMessage | None
 ) -> Json:
-    """Return a draft completed as the node of its sender would do it."""
-    return complete(
+    """Return a draft completed as the node of its sender would do it.
+
+    Raises:
+        MessageTooLargeError: What it became is longer than a message may be.
+        JsonRefusedError: What it became holds too many values.
+    """
+    completed = complete(
         document,
         catalogue=catalogue,
         sender=sender,
@@ -249,7 +255,9 @@ def _complete(
         now_ms=now_ms,
         new_id=lambda: _uuid7(now_ms),
         parent=parent,
-    ).document
+    )
+    verify_size(completed)
+    return completed.document
 
 
 def _assumed_parent(document: Json, message_type: MessageType) -> StoredMessage | None:

@@ -19,7 +19,7 @@ import orjson
 from gateway.core.digest import digest_of
 from gateway.core.entries import Role
 from gateway.core.envelope import Header, header_of
-from gateway.core.message.draft import Sender, complete
+from gateway.core.message.draft import Completed, Sender, complete, verify_size
 from gateway.core.message.examine import broken_rules, departs_from_schema, departures, is_accepted
 from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
@@ -336,6 +336,9 @@ class Preparation:
         )
         item.document, item.seq_missing = completed.document, completed.seq_missing
         item.as_posted = False
+        if not item.is_small:
+            # What is filled in is far less than a small body leaves free.
+            _verify_size(completed)
         item.violations = departures(item.document, catalogue=catalogue)
 
     def _check_rules(self, item: Posted) -> None:
@@ -418,6 +421,13 @@ def _digest(item: Posted) -> None:
 def _parse(item: Posted) -> None:
     try:
         item.document, item.as_posted = begin_json(item.body)
+    except JsonRefusedError as error:
+        raise UnreadableError((error.violation,)) from error
+
+
+def _verify_size(completed: Completed) -> None:
+    try:
+        verify_size(completed)
     except JsonRefusedError as error:
         raise UnreadableError((error.violation,)) from error
 

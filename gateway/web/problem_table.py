@@ -244,9 +244,9 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "message-too-large",
                 413,
                 "Message too large",
-                "A message is at most 1,048,576 bytes long.",
+                "A message, with what the node fills in, is at most 1,048,576 bytes long.",
                 "Message trop long",
-                "Un message compte au plus 1 048 576 octets.",
+                "Un message, avec ce que le nœud y complète, compte au plus 1 048 576 octets.",
             ),
             _problem(
                 "body-too-large",

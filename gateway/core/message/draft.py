@@ -19,11 +19,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
+
 from gateway.core.message.agreement import Agreement
 from gateway.core.message.instants import DAY_MS, HOUR_MS, MINUTE_MS, day_text, instant_ms, instant_text
 from gateway.core.message.personal_data import PersonalData, find_personal_data
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.schema_documents import HEADER_ID
+from gateway.core.message.strict_json import begin_json
 from gateway.core.message.threads import StoredMessage, uuid_text
 from gateway.core.quick import quick_value
 
@@ -48,6 +51,9 @@ _DATA_PROTECTION: Final = frozenset(
     {"contains_personal_data", "categories", "subjects", "special_categories", "minors", "safeguards"}
 )
 _PERSONAL_DATA: Final = _DATA_PROTECTION | {"delete_by"}
+
+_LONGEST_SEQ: Final = len("100000")
+"""Digits of the highest sequence number that the schema takes."""
 
 _Json = dict[str, Any]
 
@@ -137,6 +143,23 @@ def complete(
         # A reader expects the header before what it is about.
         document["payload"] = document.pop("payload")
     return Completed(document=document, seq_missing=seq_missing)
+
+
+def verify_size(completed: Completed) -> None:
+    """Verify that a completed draft is no longer than a message may be, and holds no more values.
+
+    Its draft was not; but the peer reads what was filled in as well, and would refuse a message
+    that its sender's node has accepted.
+
+    Raises:
+        MessageTooLargeError: It is too long.
+        JsonRefusedError: It holds too many values.
+
+    Spec: docs/spec/messages.md, "Completing drafts".
+    """
+    # Where the number is missing, 1 stands for one that may have more digits.
+    spare = _LONGEST_SEQ - len("1") if completed.seq_missing else 0
+    begin_json(orjson.dumps(completed.document) + b" " * spare)
 
 
 class _Completion:

@@ -165,6 +165,20 @@ def test_what_is_too_large_is_refused_like_anything_else(tmp_path: Path) -> None
     assert (result.exit_code, line["verdict"], line["errors"][0]["rule"]) == (1, "refused", "JSON")
 
 
+def test_a_draft_that_becomes_too_large_is_refused_as_its_node_would(tmp_path: Path) -> None:
+    draft = orjson.loads(VALID[0].read_bytes())
+    del draft["header"]["message_id"], draft["header"]["created_at"]
+    draft["payload"]["summary"] = "x" * (1_048_576 - len(orjson.dumps(draft)))
+    large = tmp_path / "large.json"
+    large.write_bytes(orjson.dumps(draft))
+
+    result = RUN.invoke(app, ["schema", "check", "--draft", "--json", str(large)])
+
+    (line,) = lines(result.stdout)
+    assert (result.exit_code, line["verdict"], line["errors"][0]["rule"]) == (1, "refused", "JSON")
+    assert "1,048,576" in line["errors"][0]["message"]
+
+
 def test_a_message_of_the_past_is_too_old_now_and_good_at_its_time() -> None:
     path = str(VALID[0])
     created = orjson.loads(VALID[0].read_bytes())["header"]["created_at"]

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from gateway.core.message.strict_json import MessageTooLargeError
+from gateway.core.message.strict_json import MAX_BODY_BYTES, MessageTooLargeError
 from gateway.core.states import State
 from gateway.errors import GatewayError, StoreError
 from gateway.node.admission import Admission, OverloadedError
@@ -24,7 +24,7 @@ from gateway.node.preparation import (
 )
 from gateway.node.second_stage import Acceptance, IdempotencyConflictError
 from gateway.ports import Step
-from tests.messages import INVESTIGATORS, answer, request
+from tests.messages import INVESTIGATORS, answer, intelligence, request
 from tests.world import World
 
 
@@ -80,6 +80,42 @@ async def test_a_body_that_is_too_large_is_refused_as_such_and_by_itself(world: 
 
     assert isinstance(outcomes[0], MessageTooLargeError)
     assert isinstance(outcomes[1], Acceptance)
+
+
+def long_draft(size: int, **header: Any) -> dict[str, Any]:
+    """Return a good draft of at most so many bytes, and hardly fewer."""
+    draft = intelligence("US", **header)
+    item = {"line": 1, "hs": "080390", "description": "\u00e9" * 240, "category": "LEGITIMATE"}
+    consignments = draft["payload"]["consignments"] = []
+    for _ in range(20):
+        documents = [{"kind": "BL", "number": "ZZZZ26LEH000417"}]
+        consignments.append({"documents": documents, "load": "ECGYE", "discharge": "FRLEH", "goods": []})
+        free = size - len(orjson.dumps(draft))
+        consignments[-1]["goods"] = [item] * min(99, free // (len(orjson.dumps(item)) + 1))
+    return draft
+
+
+@pytest.mark.parametrize(("conversation", "spare"), [({"seq": 1}, 0), ({}, 5)])
+async def test_what_is_filled_in_counts_for_the_size_of_a_message(
+    world: World, conversation: dict[str, int], spare: int
+) -> None:
+    draft = long_draft(MAX_BODY_BYTES - 2_000, conversation=conversation)
+    agency = INVESTIGATORS["US"]
+    principal = world.principal("US", agency)
+    checked = await admission(world).check(principal, orjson.dumps(draft), strict=False)
+    free = MAX_BODY_BYTES - spare - len(checked.message)
+    draft["payload"]["summary"] += "x" * (free + 1)
+
+    with pytest.raises(MessageTooLargeError):
+        await world.post("US", draft, agency=agency)
+    with pytest.raises(MessageTooLargeError):
+        await admission(world).check(principal, orjson.dumps(draft), strict=False)
+    draft["payload"]["summary"] = draft["payload"]["summary"][:-1]
+    accepted = await world.post("US", draft, agency=agency)
+
+    assert len(accepted.message) == MAX_BODY_BYTES - spare
+    state = await world.until_state("US", accepted.message_id, "received", "refused", agency=agency)
+    assert state == "received"
 
 
 # --- idempotency -----------------------------------------------------------------------------
