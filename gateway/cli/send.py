@@ -86,8 +86,8 @@ def _documents(files: list[str]) -> Iterator[tuple[str, bytes]]:
         if _is_one(content):
             yield source, content
         else:
-            lines = [line for line in content.split(b"\n") if line.strip()]
-            yield from ((f"{source}:{number}", line) for number, line in enumerate(lines, start=1))
+            lines = enumerate(content.split(b"\n"), start=1)
+            yield from ((f"{source}:{number}", line) for number, line in lines if line.strip())
 
 
 def _is_one(content: bytes) -> bool:

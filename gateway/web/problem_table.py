@@ -252,9 +252,9 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "body-too-large",
                 413,
                 "Body too large",
-                "The body is longer than this call takes.",
+                "The body is longer than this call takes, or a batch has too many lines.",
                 "Corps trop long",
-                "Le corps est plus long que ce que cet appel accepte.",
+                "Le corps est plus long que ce que cet appel accepte, ou un lot compte trop de lignes.",
             ),
             _problem(
                 "media-type",

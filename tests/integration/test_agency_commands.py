@@ -118,6 +118,18 @@ def test_a_message_is_sent_watched_read_stored_and_acknowledged(terminal: Termin
     assert terminal.run("ack", message_id, agency=NTC).stdout.startswith("collected")
 
 
+def test_a_line_of_a_file_is_named_by_its_number_there(terminal: Terminal) -> None:
+    draft = json.dumps(json.loads(Path(terminal.draft()).read_text(encoding="utf-8")))
+    lines = terminal.folder / "lines.ndjson"
+    lines.write_text(f'{draft}\n\n{{"type": "no.such/1"}}\r\n{draft}', encoding="utf-8")
+
+    result = terminal.run("send", str(lines))
+
+    assert result.exit_code == 1
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["accepted", "refused", "accepted"]
+    assert f"{lines}:3: message-refused" in result.stderr
+
+
 def test_one_line_a_message_and_no_for_any_refusal(terminal: Terminal) -> None:
     bad = terminal.folder / "bad.json"
     bad.write_text('{"type": "no.such/1"}')

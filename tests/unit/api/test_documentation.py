@@ -11,6 +11,7 @@ import gateway.client
 from gateway.api.messages import MAX_BATCH_LINES, MAX_WAIT_S
 from gateway.api.operations import OPERATIONS
 from gateway.cli import COMMANDS
+from gateway.web.limits import MAX_HEADER_LINE, MAX_HEADERS, MAX_REQUEST_LINE
 from gateway.web.problem_table import PROBLEMS
 
 
@@ -42,3 +43,4 @@ def test_every_agency_command_and_call_of_the_client_is_listed(page: str) -> Non
 def test_limits_are_those_of_the_code(page: str) -> None:
     assert f"{MAX_BATCH_LINES:,} lines" in page
     assert f"| `wait` | {MAX_WAIT_S} s |" in page
+    assert f"| {MAX_REQUEST_LINE:,} bytes; {MAX_HEADER_LINE:,} bytes; {MAX_HEADERS} (" in page
