@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.message.schedule import Schedule
-from gateway.core.message.threads import StoredMessage
+from gateway.core.message.threads import StoredMessage, is_known_to
 from gateway.errors import GatewayError
 from gateway.node.crew import Crew, pieces
 from gateway.node.hand import Made, Posts, examine_posts
@@ -122,11 +122,19 @@ class FirstStage:
         )
 
     async def _complete_from_parent(self, item: Posted, parent_id: bytes, *, sealing: bool) -> None:
-        """Complete a reply draft from the message that it answers."""
+        """Complete a reply draft from the message that it answers, if its agency may know that."""
+        agency, catalogue = item.principal.agency, self._schedule.at(item.now_ms)
+        message_type = catalogue.find(item.document.get("type"))
+        is_answer = message_type is not None and bool(message_type.terms.reply_to)
 
         def find(tx: Transaction) -> tuple[StoredMessage | None, dict[str, Any] | None]:
             memory = ThreadMemory(tx, open_content=self._vault.document)
-            return memory.find(parent_id), memory.content(parent_id)
+            parent = memory.find(parent_id)
+            # Who was not asked is refused an answer (RF-PARTY). A mere link to a message of others would
+            # be accepted, and what was filled in would show their purpose, areas and conversation.
+            if parent is None or not (is_answer or is_known_to(agency, parent, catalogue.agreement, memory)):
+                return None, None
+            return parent, memory.content(parent_id)
 
         parent, content = await self._store.read(find)
         now_ms = self._clock.now_ms()

@@ -118,6 +118,29 @@ async def test_what_is_filled_in_counts_for_the_size_of_a_message(
     assert state == "received"
 
 
+@pytest.mark.parametrize("type_name", ["alert.urgent", "assist.cancel", "sys.rejection"])
+async def test_a_draft_tells_strangers_nothing_of_the_message_that_it_is_linked_to(
+    world: World, type_name: str
+) -> None:
+    asked = await world.post("US", request("US", world.clock.now_ms()), agency=INVESTIGATORS["US"])
+    await world.until_state("US", asked.message_id, "received", agency=INVESTIGATORS["US"])
+
+    async def verdict(nation: str, parent: UUID) -> set[tuple[str, str]]:
+        draft = {
+            "type": f"{type_name}/1",
+            "header": {"language": "en", "conversation": {"in_reply_to": str(parent)}},
+            "payload": {},
+        }
+        with pytest.raises(RefusedError) as refusal:
+            await world.post(nation, draft)
+        return {(item.rule, item.pointer) for item in refusal.value.violations}
+
+    nobodys = UUID("01a20847-0135-7993-b063-b5d5cb27d3ff")
+    for nation in ("US", "FR"):
+        there, not_there = await verdict(nation, UUID(bytes=asked.message_id)), await verdict(nation, nobodys)
+        assert there == not_there == {("RF-OPEN", "/header/conversation/in_reply_to")}
+
+
 # --- idempotency -----------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ from gateway.core.message.threads.effects import closes, effects_of, subjects_of
 from gateway.core.message.threads.examination import examine_thread
 from gateway.core.message.threads.outline import outline_of
 from gateway.core.message.threads.progress import awaits
+from gateway.core.message.threads.targets import is_known_to
 from gateway.core.message.threads.view import (
     AppliedEffect,
     Flag,
@@ -58,6 +59,7 @@ __all__ = [
     "effects_of",
     "end_with_target",
     "examine_thread",
+    "is_known_to",
     "nation_of",
     "outline_of",
     "subjects_of",

@@ -98,6 +98,15 @@ def is_theirs(agency: str, message: StoredMessage, agreement: Agreement, threads
     return any(_speaks_for(agency, party, agreement) for party in parties_of(message, threads))
 
 
+def is_known_to(agency: str, message: StoredMessage, agreement: Agreement, threads: ThreadView) -> bool:
+    """Tell whether an agency, or one that is below it, sent a message, got it or was asked to answer it."""
+    return (
+        agency in message.to_agencies
+        or is_own(agency, message, agreement)
+        or is_theirs(agency, message, agreement, threads)
+    )
+
+
 def _speaks_for(agency: str, other: str, agreement: Agreement) -> bool:
     """Tell whether an agency is another one, or its superior at any distance."""
     below: str | None = other
