@@ -11,6 +11,7 @@ import sys
 from typing import Final
 
 import structlog
+from structlog.typing import EventDict
 
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -22,9 +23,15 @@ _LEVELS: Final = {
 
 def configure_logs(level: str, *, node: str) -> None:
     """Write events of at least ``level`` to standard error, each with the node's name."""
+
+    # Not a context variable: threads of the node log as well, and have a context of their own.
+    def named(_logger: object, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("node", node)
+        return event
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            named,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.dict_tracebacks,
@@ -34,7 +41,6 @@ def configure_logs(level: str, *, node: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(node=node)
     # Libraries that use the standard logger are quiet but for what goes wrong in them.
     logging.basicConfig(
         level=logging.ERROR,

@@ -77,7 +77,7 @@ def unexamined(message_id: bytes | None, error: Exception) -> UnexaminedError:
         "message.unexamined",
         message_id=None if message_id is None else message_id.hex(),
         kind=type(error).__name__,
-        at=places_of(error)[-1],
+        frames=places_of(error),
     )
     msg = "this node failed at examining the message"
     return UnexaminedError(msg)

@@ -89,6 +89,7 @@ def test_a_defect_of_a_step_concerns_its_message_and_its_text_stays_out_of_the_l
     assert good.failure is None
     (line,) = logs
     assert (line["event"], line["message_id"], line["kind"]) == ("message.unexamined", "bad0", "ValueError")
+    assert line["frames"][-1].startswith("test_steps.py:")
     assert "VALUE" not in repr(logs)
     assert "VALUE" not in str(bad.failure)
 
