@@ -33,6 +33,10 @@ _CLOCKS: Final = Wording(
 )
 
 
+_SET_CLOCK: Final = Wording(
+    en="compare this machine's clock with a time service: it is probably behind",
+    fr="comparez l'horloge de cette machine à un service de temps : elle retarde sans doute",
+)
 _SEE_PEER: Final = Wording(en="see peer above", fr="voir pair ci-dessus")
 
 
@@ -92,6 +96,13 @@ class PeerClock:
 
 def ending_finding(check: str, found: Sequence[Ending], *, now: datetime, does: Wording) -> Finding:
     """Return a finding about the file that runs out first."""
+    early = next((item for item in found if item.is_early(now)), None)
+    if early is not None:
+        says = Wording(
+            en="{file} is not valid before {at}: everybody is refused",
+            fr="{file} n'est pas valable avant {at} : tout le monde est refusé",
+        ).fill(file=early.file, at=f"{early.begins:%Y-%m-%d %H:%M}Z")
+        return Finding(check=check, state=State.FAIL, says=says, do=_SET_CLOCK)
     first = found[0]
     facts = {"file": first.file, "at": f"{first.ends:%Y-%m-%d %H:%M}Z"}
     stage = first.stage(now)

@@ -47,11 +47,17 @@ class Ending:
         file: Folder and name of its file in the trust folder, such as ``own/tls-peer.pem``.
         sort: Certificate or revocation list.
         ends: From then on it is worth nothing, UTC.
+        begins: Before then a certificate is worth nothing, UTC; None for a list.
     """
 
     file: str
     sort: Sort
     ends: datetime
+    begins: datetime | None = None
+
+    def is_early(self, now: datetime) -> bool:
+        """Return whether it is not valid yet: mostly it is this machine's clock that is wrong."""
+        return self.begins is not None and now < self.begins
 
     def stage(self, now: datetime) -> int | None:
         """Return the smallest number of warning days that is reached, 0 at the end; else None."""
@@ -80,13 +86,14 @@ def endings(home: NodeHome, *, sort: Sort | None = None) -> tuple[Ending, ...]:
         paths = [home.own.root, *(home.own.authority(kind.value) for kind in Authority)]
         paths += [home.own.peer_chain, home.own.server_chain]
         paths += _present((home.peer.root, home.peer.authority(Authority.NODES.value)))
-        found += [
-            _ending(path, Sort.CERTIFICATE, read_certificate(path).not_valid_after_utc) for path in paths
-        ]
+        found += [_ending_of(path) for path in paths]
     if sort is not Sort.CERTIFICATE:
         paths = [home.own.crl(kind.value) for kind in Authority]
         paths += _present((home.peer.crl(Authority.NODES.value),))
-        found += [_ending(path, Sort.REVOCATION_LIST, crl_next_update(read_public(path))) for path in paths]
+        found += [
+            Ending(file=_name(path), sort=Sort.REVOCATION_LIST, ends=crl_next_update(read_public(path)))
+            for path in paths
+        ]
     return tuple(sorted(found, key=lambda item: (item.ends, item.file)))
 
 
@@ -121,5 +128,15 @@ def _present(paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _ending(path: Path, sort: Sort, ends: datetime) -> Ending:
-    return Ending(file=f"{path.parent.name}/{path.name}", sort=sort, ends=ends)
+def _ending_of(path: Path) -> Ending:
+    certificate = read_certificate(path)
+    return Ending(
+        file=_name(path),
+        sort=Sort.CERTIFICATE,
+        ends=certificate.not_valid_after_utc,
+        begins=certificate.not_valid_before_utc,
+    )
+
+
+def _name(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"

@@ -212,6 +212,16 @@ def test_before_the_exchange_of_trust_it_is_said_that_the_peers_keys_are_missing
     assert "the keys of us.gateway.test are not imported yet: entente keys import-peer" in served.stderr
 
 
+def test_a_clock_that_is_behind_shows_in_certificates_that_are_not_valid_yet(tmp_path: Path) -> None:
+    make_demo_homes(tmp_path, now=datetime.now(UTC))
+
+    found = findings(tmp_path / "fr", later=timedelta(days=-1))["certificates"]
+
+    assert found.state is State.FAIL
+    assert "is not valid before" in found.says.en
+    assert "clock" in found.do.en
+
+
 def test_what_one_refusal_spoils_for_other_checks_is_not_told_again_as_another(tmp_path: Path) -> None:
     make_demo_homes(tmp_path, now=datetime.now(UTC))
     home = NodeHome(path=tmp_path / "fr")
