@@ -23,8 +23,11 @@ from gateway.core.message.schema_documents import Place, Schema, place_of
 from gateway.core.message.violation import RULE_SCHEMA, Violation, pointer_to
 from gateway.core.message.wording import Wording
 
-MAX_VIOLATIONS: Final = 1_000
-"""Most schema violations reported of one message: far more than anyone reads."""
+MAX_VIOLATIONS: Final = 100
+"""Most schema violations reported of one message: more than anyone reads.
+
+Three kilobytes can break a schema a thousand times, and a batch may have 5,000 such lines.
+"""
 
 WHOLE_MESSAGE: Final = "/"
 """Pointer of a field that the message itself lacks or holds, as the table of rules writes it."""

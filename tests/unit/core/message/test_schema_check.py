@@ -368,7 +368,7 @@ def test_no_value_and_no_unknown_name_is_repeated() -> None:
 def test_a_flood_of_violations_is_cut() -> None:
     violations = check(put("payload/reasons", [0] * 20_000))
 
-    assert len(violations) == MAX_VIOLATIONS
+    assert len(violations) == MAX_VIOLATIONS <= 100
 
 
 def test_an_unknown_type_is_told_with_the_types_there_are() -> None:
