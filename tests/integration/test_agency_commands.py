@@ -153,7 +153,7 @@ def test_standard_input_holds_one_document_or_one_a_line(terminal: Terminal) -> 
     assert one.exit_code == 0
     assert many.exit_code == 1
     found = [json.loads(line) for line in many.stdout.splitlines()]
-    assert [item["file"] for item in found] == [f"standard input:{number}" for number in (1, 2, 3)]
+    assert [item["file"] for item in found] == [f"standard input:{number}" for number in (1, 3, 4)]
     assert found[2]["problem"]["status"] == 422
 
 
