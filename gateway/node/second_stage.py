@@ -15,6 +15,7 @@ from typing import cast
 
 import orjson
 
+from gateway.core.message.draft import number
 from gateway.core.message.rule import rule_number, violation
 from gateway.core.message.threads import effects_of, end_with_target, examine_thread
 from gateway.core.message.violation import Violation
@@ -176,10 +177,10 @@ class SecondStage:
     def _settle(self, candidate: Candidate, memory: ThreadMemory) -> Sequence[Violation]:
         """Give the message its number if it has none, and check it against its conversation."""
         if candidate.message is None:
-            header = candidate.document["header"]
             conversation_id = candidate.derived.header.conversation_id
             last = memory.last_seq(conversation_id, candidate.principal.agency)
-            header["conversation"]["seq"] = last + 1
+            if full := number(candidate.document, last):
+                return full
         verdict = examine_thread(
             candidate.document, catalogue=candidate.catalogue, threads=memory, side="sender"
         )

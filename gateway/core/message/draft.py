@@ -28,6 +28,8 @@ from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.schema_documents import HEADER_ID
 from gateway.core.message.strict_json import begin_json
 from gateway.core.message.threads import StoredMessage, uuid_text
+from gateway.core.message.violation import RULE_SCHEMA, Violation
+from gateway.core.message.wording import Wording
 from gateway.core.quick import quick_value
 
 _NODE_OFFICER: Final = "000000000000"
@@ -52,8 +54,13 @@ _DATA_PROTECTION: Final = frozenset(
 )
 _PERSONAL_DATA: Final = _DATA_PROTECTION | {"delete_by"}
 
-_LONGEST_SEQ: Final = len("100000")
-"""Digits of the highest sequence number that the schema takes."""
+MAX_SEQ: Final = 100_000
+"""Highest sequence number that the schema of the header takes."""
+
+_CONVERSATION_FULL: Final = Wording(
+    en="a conversation takes at most {most} messages of one agency: open another one",
+    fr="une conversation compte au plus {most} messages d'un même service : ouvrez-en une autre",
+)
 
 _Json = dict[str, Any]
 
@@ -145,6 +152,23 @@ def complete(
     return Completed(document=document, seq_missing=seq_missing)
 
 
+def number(document: _Json, last: int) -> list[Violation]:
+    """Give a completed draft the number behind the last one of its sender in the conversation.
+
+    Args:
+        document: The draft, which is changed.
+        last: That number, 0 for none.
+
+    Returns:
+        What is wrong: no number is left that the schema takes, and the peer would refuse it.
+    """
+    if last >= MAX_SEQ:
+        wording = _CONVERSATION_FULL.fill(most=f"{MAX_SEQ:,}")
+        return [Violation(rule=RULE_SCHEMA, pointer="/header/conversation/seq", wording=wording)]
+    document["header"]["conversation"]["seq"] = last + 1
+    return []
+
+
 def verify_size(completed: Completed) -> None:
     """Verify that a completed draft is no longer than a message may be, and holds no more values.
 
@@ -158,7 +182,7 @@ def verify_size(completed: Completed) -> None:
     Spec: docs/spec/messages.md, "Completing drafts".
     """
     # Where the number is missing, 1 stands for one that may have more digits.
-    spare = _LONGEST_SEQ - len("1") if completed.seq_missing else 0
+    spare = len(str(MAX_SEQ)) - len("1") if completed.seq_missing else 0
     begin_json(orjson.dumps(completed.document) + b" " * spare)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 from gateway.catalogue import catalogue_folder, read_catalogue
-from gateway.core.message.draft import Completed, Sender, complete
+from gateway.core.message.draft import MAX_SEQ, Completed, Sender, complete, number
 from gateway.core.message.examine import examine_document
 from gateway.core.message.instants import instant_ms
 from gateway.core.message.threads import StoredMessage
@@ -65,6 +66,17 @@ def stored(document: dict[str, Any]) -> StoredMessage:
         purpose=header["purpose"]["code"],
         reply_by_ms=None,
     )
+
+
+def test_a_draft_gets_the_number_behind_the_last_one_as_far_as_the_schema_goes() -> None:
+    schema = json.loads((catalogue_folder() / "common" / "conversation.json").read_bytes())
+    document: dict[str, Any] = {"header": {"conversation": {"seq": 1}}}
+
+    assert schema["properties"]["seq"]["maximum"] == MAX_SEQ
+    assert number(document, MAX_SEQ - 1) == []
+    assert document["header"]["conversation"]["seq"] == MAX_SEQ
+    (full,) = number(document, MAX_SEQ)
+    assert (full.rule, full.pointer) == ("SCHEMA", "/header/conversation/seq")
 
 
 REFERRAL = next(d for d in EXAMPLES.values() if d["type"] == "target.cargo_referral/1")
