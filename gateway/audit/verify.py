@@ -239,6 +239,11 @@ def verify_note(note: bytes, trust: Trust) -> tuple[VerifiedNote, HybridVerifier
         # The origin is one that any log of this protocol could have: letters, digits, slashes.
         msg = f"no trusted keys for the log {origin}"
         raise SignatureInvalidError(msg)
+    lines = {(line.name, line.key_id) for line in parse_note(note).signatures}
+    if not any(lines & _labels(key, cosigner=False) for key in keys):
+        # Most often the keys were changed since the auditor got his.
+        msg = f"no line is by a trusted key of {origin}: other keys have signed, or newer ones than you have"
+        raise SignatureInvalidError(msg)
     signer = signing_key(note, keys)
     return verify_log_note(note, verifier=signer), signer
 

@@ -339,6 +339,13 @@ def test_a_key_statement_that_goes_back_is_reported(tmp_path: Path) -> None:
     refuses(verify(make_log(FR_US, entries).export(tmp_path)), "key statement", "version does not grow")
 
 
+def test_an_auditor_with_the_keys_of_before_a_change_is_told_so(tmp_path: Path) -> None:
+    entries = [*opening(FR), KeyStatementEntry(statement=statement(FR, 2, 2))]
+    folder = make_log(FR_US, entries, by=signer(FR_US, 2)).export(tmp_path)
+    refuses(verify(folder), "signatures", "newer ones than you have")
+    assert verify(folder, parse_trust([*vkeys(FR), *vkeys(FR, 2), *root_vkeys(FR)])).is_verified
+
+
 def test_a_later_key_statement_is_fine(tmp_path: Path) -> None:
     report = exchange(tmp_path, KeyStatementEntry(statement=statement(FR, 2)))
     assert report.is_verified
