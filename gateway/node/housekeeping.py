@@ -107,8 +107,14 @@ class Housekeeping:
         self._cosign_at_s = 0.0
         # False until our exchange log is known to be whole: until then nothing is signed.
         self.may_sign = False
+        # Number of the newest message that was here when the node started.
+        self._newest_at_start = 0
         # False from a signature that failed, such as of a token that was pulled, until one works.
         self.can_sign = True
+
+    async def open(self) -> None:
+        """Note what is here: before any message is accepted."""
+        self._newest_at_start = await self._store.read(lambda tx: tx.outbox.newest_number())
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -127,7 +133,7 @@ class Housekeeping:
         Raises:
             GatewayError: Something of it failed; it is due again with the next round.
         """
-        await self._expire()
+        await self.expire()
         await self._eraser.round()
         if not self.may_sign:
             return
@@ -152,15 +158,21 @@ class Housekeeping:
                 self._cosign_at_s = self._clock.monotonic_s() + COSIGN_AGAIN_S
                 log.info("audit.cosignature_missed", code=error.code)
 
-    async def _expire(self) -> None:
-        """End waiting messages whose delivery time is over: the sender's node decides that."""
+    async def expire(self) -> None:
+        """End waiting messages whose delivery time is over: the sender's node decides that.
+
+        Until our log is known to be whole, of those only that were accepted since the start. One that was
+        here before may have been sent after the backup that this database was restored from: to call it
+        *expired* would let its agency post anew what the peer holds.
+        """
         now_ms = self._clock.now_ms()
+        above = 0 if self.may_sign else self._newest_at_start
 
         def look(tx: Transaction) -> bool:
-            return tx.outbox.has_expired(now_ms)
+            return tx.outbox.has_expired(now_ms, above=above)
 
         def expire(tx: Transaction) -> int:
-            rows = tx.outbox.expire(now_ms, limit=EXPIRE_LIMIT)
+            rows = tx.outbox.expire(now_ms, limit=EXPIRE_LIMIT, above=above)
             if not rows:
                 return 0
             for row in rows:

@@ -189,6 +189,7 @@ class Node(Parts):
         await self._clock_watch.open()
         await self.maintenance.open()
         await self.quotas.open()
+        await self._housekeeping.open()
         # This opens the gate: from here on messages are accepted and shown.
         await self._eraser.open()
         await self._intake.open()
@@ -217,6 +218,8 @@ class Node(Parts):
             await self._take_up_keys()
             await self._open_log()
             self._settled()
+            # Before anything leaves: what was here before the start was not ended until now.
+            await self._housekeeping.expire()
             try:
                 await self._courier.run()
             except RollbackError:

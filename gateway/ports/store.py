@@ -224,12 +224,22 @@ class Outbox(Protocol):
         """Record that addressees acknowledged; *collected* once all of them have."""
         ...
 
-    def has_expired(self, now_ms: int) -> bool:
-        """Return whether a waiting message's delivery time is over."""
+    def newest_number(self) -> int:
+        """Return the number of the newest message of either direction, 0 for none."""
         ...
 
-    def expire(self, now_ms: int, *, limit: int) -> list[MessageRow]:
-        """Move waiting messages whose delivery time is over to *expired* and return them."""
+    def has_expired(self, now_ms: int, *, above: int = 0) -> bool:
+        """Return whether the delivery time of a waiting message with a higher number is over."""
+        ...
+
+    def expire(self, now_ms: int, *, limit: int, above: int = 0) -> list[MessageRow]:
+        """Move waiting messages whose delivery time is over to *expired* and return them.
+
+        Args:
+            now_ms: UTC milliseconds.
+            limit: At most so many, those first whose time was over first.
+            above: Only messages with a higher number.
+        """
         ...
 
     def withdraw(self, message_id: bytes, agency: str, *, at_ms: int | None = None) -> MessageRow | None:

@@ -294,14 +294,20 @@ class SqlOutbox:
             moved = self._session.change_listed(statement, whole)
             self._session.move(source, State.COLLECTED, moved)
 
-    def has_expired(self, now_ms: int) -> bool:
-        """Return whether a waiting message's delivery time is over."""
-        row = self._session.first(sql.HAS_EXPIRED)
-        return row is not None and row[0] <= now_ms
+    def newest_number(self) -> int:
+        """Return the number of the newest message of either direction, 0 for none."""
+        row = self._session.first(sql.NEWEST)
+        return 0 if row is None or row[0] is None else int(row[0])
 
-    def expire(self, now_ms: int, *, limit: int) -> list[MessageRow]:
+    def has_expired(self, now_ms: int, *, above: int = 0) -> bool:
+        """Return whether the delivery time of a waiting message with a higher number is over."""
+        return self._session.first(sql.HAS_EXPIRED, now=now_ms, above=above) is not None
+
+    def expire(self, now_ms: int, *, limit: int, above: int = 0) -> list[MessageRow]:
         """Move waiting messages whose delivery time is over to *expired* and return them."""
-        rows = [message_row(row) for row in self._session.all(sql.EXPIRED, now=now_ms, most=limit)]
+        rows = [
+            message_row(row) for row in self._session.all(sql.EXPIRED, now=now_ms, most=limit, above=above)
+        ]
         return self._end(rows, State.EXPIRED, now_ms)
 
     def withdraw(self, message_id: bytes, agency: str, *, at_ms: int | None = None) -> MessageRow | None:

@@ -69,11 +69,17 @@ CONTENTS: Final = ListStatement(
 MOST_URGENT: Final = Statement(sa.select(_m.rank).where(_is_accepted).order_by(_m.rank, _m.number).limit(1))
 EXPIRED: Final = Statement(
     sa.select(*MESSAGE)
-    .where(_is_accepted, _m.expires_ms <= _bind("now"))
+    .where(_is_accepted, _m.expires_ms <= _bind("now"), _m.number > _bind("above", type_=Big))
     .order_by(_m.expires_ms)
     .limit(_bind("most", type_=Big))
 )
-HAS_EXPIRED: Final = Statement(sa.select(_m.expires_ms).where(_is_accepted).order_by(_m.expires_ms).limit(1))
+HAS_EXPIRED: Final = Statement(
+    sa.select(_m.number)
+    .where(_is_accepted, _m.expires_ms <= _bind("now"), _m.number > _bind("above", type_=Big))
+    .order_by(_m.expires_ms)
+    .limit(1)
+)
+NEWEST: Final = Statement(sa.select(sa.func.max(_m.number)))
 END: Final = ListStatement(
     lambda items: (
         sa.update(messages)

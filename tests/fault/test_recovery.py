@@ -304,6 +304,46 @@ async def test_a_message_whose_time_is_over_expires_although_nothing_may_be_sign
     assert world.node("US").phase is Phase.STARTING
 
 
+async def test_a_message_from_before_the_start_ends_once_the_peer_has_answered_and_is_not_sent(
+    world: World,
+) -> None:
+    await world.settle()
+    await world.cut_off("US")
+    message_id = await world.send("US")
+    await world.restart("US")
+    world.clock.advance(31 * 86_400)
+    later = await world.send("US")
+    await world.until(lambda: _asked(world, "US"), lambda asked: asked >= 3)
+    assert await world.state("US", message_id) == "accepted"
+
+    world.reconnect("US")
+
+    await world.until_state("US", message_id, "expired")
+    await world.until_state("US", later, "received")
+    assert await world.received("FR") == [later]
+    await is_whole(world)
+
+
+async def test_a_message_that_was_sent_after_the_backup_is_not_called_expired(world: World) -> None:
+    await deliver(world, "US")
+    await world.cut_off("US")
+    message_id = await world.send("US")
+    copy = world.backup("US")
+    world.reconnect("US")
+    await world.until_state("US", message_id, "received")
+    await world.settle()
+    world.clock.advance(31 * 86_400)
+
+    await world.restore("US", copy)
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+    await deliver(world, "US")
+
+    assert await world.state("US", message_id) in {"delivered", "received"}
+    assert [entry for entry in await world.log("US") if isinstance(entry, VoidEntry)] == []
+    await is_whole(world)
+
+
 async def test_a_node_that_may_not_sign_takes_no_bundle_and_answers_questions(world: World) -> None:
     await deliver(world, "US")
     world.sides["FR"].faults.refuse_question = lambda _: UnavailableError("one-way")
