@@ -31,7 +31,7 @@ from gateway.core.message.threads.use_changes import TermsInForce, terms_in_forc
 from gateway.node.gate import Gate
 from gateway.node.inbox import NotFoundError
 from gateway.node.preparation import Principal
-from gateway.node.thread_memory import ThreadMemory, without_filled_gap
+from gateway.node.thread_memory import MissingNumbers, ThreadMemory
 from gateway.node.vault import Vault
 from gateway.ports import Clock, MessageRow, Store, Transaction
 
@@ -226,15 +226,16 @@ class Conversations:
             if not row.is_void
         }
         room = None if page is None else find_room(conversation_id, memory)
+        missing = MissingNumbers(tx)
         return Thread(
             conversation_id=conversation_id,
             state=state,
             messages=tuple(rows),
-            shown=tuple(without_filled_gap(tx, row) for row in shown),
+            shown=tuple(map(missing.without_filled_gap, shown)),
             following=shown[-1].number if shown and shown[-1] is not rows[-1] else None,
             open_until_ms=open_until_ms,
             overdue=state is RequestState.OVERDUE,
-            missing=tx.threads.missing_numbers(conversation_id),
+            missing=missing.of(conversation_id),
             requests=requests,
             deadlines=() if page is None else self._deadlines(valid, page, requests, room, memory, now_ms),
             changes={message_id: found for message_id, found in changes.items() if found},

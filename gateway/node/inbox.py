@@ -21,7 +21,7 @@ from gateway.node.gate import Gate
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
 from gateway.node.steps import SLICE
-from gateway.node.thread_memory import ThreadMemory, without_filled_gap
+from gateway.node.thread_memory import MissingNumbers, ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.waiting import wait_for
 from gateway.node.workers import Workers
@@ -178,7 +178,7 @@ class Inbox:
                 return None, None, {}
             origin, _ = located(self._pair.first_peer_origin, row.row.log_index or 0)
             note = tx.logs.newest_note(origin)
-            return _as_of_now(tx, row), note, self._changes(tx, agency, [message_id])
+            return _as_of_now(MissingNumbers(tx), row), note, self._changes(tx, agency, [message_id])
 
         found, note, changes = await self._store.read(find)
         if found is None or note is None:
@@ -293,11 +293,12 @@ def _page(
 ) -> list[InboxRow]:
     """Return the rows of a page, read in steps: however large the messages, few are in memory."""
     rows: list[InboxRow] = []
+    missing = MissingNumbers(tx)
     size, step = 0, FIRST_STEP
     while len(rows) < limit and size < MAX_PAGE_BYTES:
         wanted = min(step, limit - len(rows))
         part = tx.inbox.listing(agency, after=after, limit=wanted, collected=collected)
-        rows += [_as_of_now(tx, row) for row in part]
+        rows += [_as_of_now(missing, row) for row in part]
         if len(part) < wanted:
             break
         after = (part[-1].row.rank, part[-1].row.number)
@@ -307,6 +308,6 @@ def _page(
     return rows
 
 
-def _as_of_now(tx: Transaction, found: InboxRow) -> InboxRow:
-    row = without_filled_gap(tx, found.row)
+def _as_of_now(missing: MissingNumbers, found: InboxRow) -> InboxRow:
+    row = missing.without_filled_gap(found.row)
     return found if row is found.row else replace(found, row=row)

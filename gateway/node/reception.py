@@ -58,7 +58,7 @@ class Reception:
         memory.fetch(
             message_ids=named,
             answered=[m.derived.in_reply_to for m in opened if m.derived.in_reply_to is not None],
-            conversations=[message.derived.header.conversation_id for message in opened],
+            numbered=[(m.derived.header.conversation_id, m.derived.header.from_agency) for m in opened],
             subjects=[subject for message in opened for subject in message.derived.subjects],
         )
         known = tx.inbox.refused(named)

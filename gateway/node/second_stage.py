@@ -244,11 +244,14 @@ class SecondStage:
             return
         rows = [row for _, _, row, _ in accepted]
         tx.outbox.insert(rows)
+        # An urgent message may not overtake its own predecessors: they become as urgent.
+        ranks: dict[bytes, int] = {}
         for _, candidate, row, _ in accepted:
-            # An urgent message may not overtake its own predecessors: they become as urgent.
             if row.rank < Precedence.ROUTINE:
                 for conversation_id in self._before(candidate, row, memory):
-                    tx.outbox.raise_rank(conversation_id, row.rank)
+                    ranks[conversation_id] = min(row.rank, ranks.get(conversation_id, row.rank))
+        if ranks:
+            tx.outbox.raise_ranks(ranks)
         tx.facts.put_idempotent(
             [
                 (agency, key, candidate.digest, row.message_id, now_ms)
@@ -289,7 +292,7 @@ class SecondStage:
         memory.fetch(
             message_ids=[candidate.message_id for candidate in candidates],
             answered=[c.derived.in_reply_to for c in candidates if c.derived.in_reply_to is not None],
-            conversations=[candidate.derived.header.conversation_id for candidate in candidates],
+            numbered=[(c.derived.header.conversation_id, c.principal.agency) for c in candidates],
             subjects=[subject for candidate in candidates for subject in candidate.derived.subjects],
         )
         return memory

@@ -46,7 +46,7 @@ class ThreadMemory:
         *,
         message_ids: Iterable[bytes] = (),
         answered: Iterable[bytes] = (),
-        conversations: Iterable[bytes] = (),
+        numbered: Iterable[tuple[bytes, str]] = (),
         subjects: Iterable[bytes] = (),
     ) -> None:
         """Read what a group will ask for, in as many statements as there are kinds of questions.
@@ -54,7 +54,7 @@ class ThreadMemory:
         Args:
             message_ids: Messages to find.
             answered: Messages to find with their answers.
-            conversations: Conversations whose last numbers are asked.
+            numbered: Conversations, each with the agency whose last number in it is asked.
             subjects: Messages and rooms to find with their answers and what was done to them.
         """
         changed = set(subjects)
@@ -65,9 +65,9 @@ class ThreadMemory:
             self._rows.update({message_id: found.get(message_id) for message_id in wanted})
         if targets:
             self._fetch_replies(targets)
-        names = set(conversations)
-        if names:
-            self._numbers.update(self._tx.threads.last_numbers(names))
+        pairs = set(numbered)
+        if pairs:
+            self._fetch_numbers(pairs)
         if changed:
             self.fetch_effects(changed)
 
@@ -88,6 +88,10 @@ class ThreadMemory:
         for message_id in wanted:
             self._replies[message_id] = [row for row in found.get(message_id, ()) if not row.is_void]
 
+    def _fetch_numbers(self, pairs: Iterable[tuple[bytes, str]]) -> None:
+        self._numbers.update(dict.fromkeys(pairs, 0))
+        self._numbers.update(self._tx.threads.last_numbers(pairs))
+
     def holds(self, message_id: bytes) -> bool:
         """Return whether the database holds a message, in either direction."""
         return isinstance(self._row(message_id), MessageRow)
@@ -105,7 +109,7 @@ class ThreadMemory:
             self._effects_on(new.subject).append(applied)
             self._conversations[new.subject].add(message.conversation_id)
         key = (message.conversation_id, message.from_agency)
-        self._numbers[key] = max(self._numbers.get(key, 0), message.seq)
+        self._numbers[key] = max(self.last_seq(*key), message.seq)
 
     def find(self, message_id: bytes) -> StoredMessage | None:
         """Return what is known of a message, in either direction."""
@@ -127,7 +131,10 @@ class ThreadMemory:
 
     def last_seq(self, conversation_id: bytes, agency: str) -> int:
         """Return the highest number that an agency used in a conversation, 0 for none."""
-        return self._numbers.get((conversation_id, agency), 0)
+        key = (conversation_id, agency)
+        if key not in self._numbers:
+            self._fetch_numbers((key,))
+        return self._numbers[key]
 
     def replies(self, message_id: bytes) -> Sequence[MessageRow | NewMessage]:
         """Return the valid answers to a message, oldest first."""
@@ -181,18 +188,32 @@ class ThreadMemory:
         return self._replies[message_id]
 
 
-def without_filled_gap(tx: Transaction, row: MessageRow) -> MessageRow:
-    """Return a received message without the flag ``gap`` once no number before it is missing.
+class MissingNumbers:
+    """The numbers that conversations miss, as one transaction sees them; each conversation is read once."""
 
-    A missing message may still arrive, or its sender's node may declare its number void.
-    """
-    flags = row.flags.split()
-    if "gap" not in flags:
-        return row
-    missing = tx.threads.missing_numbers(row.conversation_id).get(row.from_agency, ())
-    if any(number < row.seq for number in missing):
-        return row
-    return replace(row, flags=" ".join(flag for flag in flags if flag != "gap"))
+    def __init__(self, tx: Transaction) -> None:
+        """Start empty."""
+        self._tx = tx
+        self._missing: dict[bytes, dict[str, list[int]]] = {}
+
+    def of(self, conversation_id: bytes) -> dict[str, list[int]]:
+        """Return, by agency, numbers of a conversation that are neither used nor void, the lowest first."""
+        if conversation_id not in self._missing:
+            self._missing[conversation_id] = self._tx.threads.missing_numbers(conversation_id)
+        return self._missing[conversation_id]
+
+    def without_filled_gap(self, row: MessageRow) -> MessageRow:
+        """Return a received message without the flag ``gap`` once no number before it is missing.
+
+        A missing message may still arrive, or its sender's node may declare its number void.
+        """
+        flags = row.flags.split()
+        if "gap" not in flags:
+            return row
+        missing = self.of(row.conversation_id).get(row.from_agency)
+        if missing and missing[0] < row.seq:
+            return row
+        return replace(row, flags=" ".join(flag for flag in flags if flag != "gap"))
 
 
 def applied_effects(rows: Iterable[EffectRow]) -> list[AppliedEffect]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from gateway.core.entries import Collection, ReceiptException
@@ -117,8 +117,8 @@ class Outbox(Protocol):
         """Store accepted messages with their content, in this order."""
         ...
 
-    def raise_rank(self, conversation_id: bytes, rank: int) -> None:
-        """Let waiting predecessors in one conversation inherit a precedence.
+    def raise_ranks(self, ranks: Mapping[bytes, int]) -> None:
+        """Let waiting predecessors inherit a precedence, by conversation.
 
         Of all agencies of the nation: one agency's answer may rest on another's, as after a
         request was transferred.
@@ -387,8 +387,11 @@ class Threads(Protocol):
         """Return, for each of these ids, the messages that answer it, oldest first."""
         ...
 
-    def last_numbers(self, conversations: Iterable[bytes]) -> dict[tuple[bytes, str], int]:
-        """Return the highest sequence number, used or void, by conversation and agency."""
+    def last_numbers(self, pairs: Iterable[tuple[bytes, str]]) -> dict[tuple[bytes, str], int]:
+        """Return the highest number, used or void, of these (conversation, agency).
+
+        Those that have none are not in the result.
+        """
         ...
 
     def missing_numbers(self, conversation_id: bytes) -> dict[str, list[int]]:

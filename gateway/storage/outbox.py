@@ -12,7 +12,8 @@ Spec: docs/spec/exchange.md, "Sending" and "States".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ from gateway.storage import outbox_sql as sql
 from gateway.storage.effects import undo_effects
 from gateway.storage.rows import HEADER_WIDTH, NO_LIMIT, header_from, insert_messages, message_row
 from gateway.storage.session import Row, Session
+
+FEW: Final = 64
+"""So many less urgent messages may wait for the predecessors of an urgent one to be looked for among them."""
 
 
 class SqlOutbox:
@@ -51,9 +55,22 @@ class SqlOutbox:
                 )
             )
 
-    def raise_rank(self, conversation_id: bytes, rank: int) -> None:
-        """Let waiting predecessors in one conversation inherit a precedence."""
-        self._session.change(sql.RAISE, conversation=conversation_id, to=rank)
+    def raise_ranks(self, ranks: Mapping[bytes, int]) -> None:
+        """Let waiting predecessors inherit a precedence, by conversation."""
+        # Mostly no or few messages that are less urgent wait; then it does not matter how long the
+        # conversations are.
+        found = self._session.all(sql.LESS_URGENT, than=min(ranks.values()), most=FEW + 1)
+        if len(found) > FEW:
+            for conversation_id, rank in ranks.items():
+                self._session.change(sql.RAISE, conversation=conversation_id, to=rank)
+            return
+        raised: defaultdict[int, list[int]] = defaultdict(list)
+        for number, conversation_id, rank in found:
+            inherited = ranks.get(conversation_id, rank)
+            if inherited < rank:
+                raised[inherited].append(number)
+        for rank, numbers in raised.items():
+            self._session.change_listed(sql.RAISE_THESE, numbers, to=rank)
 
     def waiting(self, *, limit: int, max_bytes: int) -> list[Waiting]:
         """Return accepted messages by rank, then age, until a limit is reached.

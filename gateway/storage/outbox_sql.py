@@ -38,7 +38,18 @@ def _literal(state: State) -> sa.ColumnElement[Any]:
 
 # --- waiting -------------------------------------------------------------------------
 
+LESS_URGENT: Final = Statement(
+    # However many wait, `most` of them are looked at, from the end of the index.
+    sa.select(_m.number, _m.conversation_id, _m.rank)
+    .where(_is_accepted, _m.rank > _bind("than"))
+    .order_by(_m.rank.desc(), _m.number.desc())
+    .limit(_bind("most", type_=Big))
+)
+RAISE_THESE: Final = ListStatement(
+    lambda items: sa.update(messages).where(_m.number.in_(items)).values(rank=_bind("to"))
+)
 RAISE: Final = Statement(
+    # Walks the whole conversation: there is no index of those that wait in it.
     sa.update(messages)
     .where(
         _m.conversation_id == _bind("conversation"),

@@ -132,7 +132,7 @@ class Session:
         return touched
 
     def listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> list[Row]:
-        """Return the rows for a list of values of any length."""
+        """Return the rows for a list of any length."""
         rows: list[Row] = []
         for chunk in _chunks(items):
             text, values_in_order, _ = self._with_list(statement, chunk, values)
@@ -141,7 +141,7 @@ class Session:
         return rows
 
     def change_listed(self, statement: ListStatement, items: Iterable[Any], **values: Any) -> int:
-        """Run a change for a list of values of any length; return how many rows it touched."""
+        """Run a change for a list of any length; return how many rows it touched."""
         touched = 0
         for chunk in _chunks(items):
             text, values_in_order, changes = self._with_list(statement, chunk, values)
@@ -176,7 +176,8 @@ class Session:
     ) -> tuple[str, Row, str | None]:
         text, before, after, constants, changes = statement.compiled(self._dialect, len(chunk))
         values |= constants
-        in_order = (*[values[name] for name in before], *chunk, *[values[name] for name in after])
+        items = chunk if statement.width == 1 else chain.from_iterable(chunk)
+        in_order = (*[values[name] for name in before], *items, *[values[name] for name in after])
         return text, in_order, changes
 
     def _execute(self, text: str, values: Row) -> int:

@@ -111,15 +111,25 @@ class CompiledList(NamedTuple):
 
 
 class ListStatement:
-    """A statement with one list of values, for ``column IN (…)``."""
+    """A statement with one list: of values for ``column IN (…)``, or of rows for ``VALUES (…), (…)``.
 
-    def __init__(self, build: Callable[[Sequence[sa.BindParameter[Any]]], sa.Executable]) -> None:
-        """Describe it as a function of the parameters that stand in the list."""
+    Attributes:
+        width: Values in an item of the list; items of more than one are tuples.
+    """
+
+    def __init__(self, build: Callable[[Sequence[Any]], sa.Executable], *, width: int = 1) -> None:
+        """Describe it as a function of the parameters that stand in the list.
+
+        Args:
+            build: From the items, each a parameter, or a tuple of ``width`` of them.
+            width: Values in an item.
+        """
         self._build = build
+        self.width = width
         self._compiled: dict[tuple[str, int], CompiledList] = {}
 
     def compiled(self, dialect: sa.Dialect, size: int) -> CompiledList:
-        """Return the statement for a list of ``size`` values."""
+        """Return the statement for a list of ``size`` items."""
         key = (dialect.name, size)
         found = self._compiled.get(key)
         if found is None:
@@ -127,12 +137,14 @@ class ListStatement:
         return found
 
     def _compile(self, dialect: sa.Dialect, size: int) -> CompiledList:
-        items = [f"item_{index}" for index in range(size)]
+        items = [f"item_{index}" for index in range(size * self.width)]
         # The type comes from the column that the list is compared with.
-        statement = self._build([sa.bindparam(item, required=True) for item in items])
+        binds: list[sa.BindParameter[Any]] = [sa.bindparam(item, required=True) for item in items]
+        rows = [tuple(binds[at : at + self.width]) for at in range(0, len(binds), self.width)]
+        statement = self._build(binds if self.width == 1 else rows)
         text, names, constants = _compile(statement, dialect)
         at = names.index(items[0])
-        before, after = names[:at], names[at + size :]
+        before, after = names[:at], names[at + len(items) :]
         if names != (*before, *items, *after):
             msg = "the values of a list do not stand together"
             raise TypeError(msg)

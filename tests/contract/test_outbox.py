@@ -13,6 +13,7 @@ from gateway.core.receipt import MAX_SENDINGS, ExceptionCode
 from gateway.core.states import State
 from gateway.errors import StoreError
 from gateway.ports import CollectionRow, MessageRow, NewMessage, Step, Transaction
+from gateway.storage.outbox import FEW
 from gateway.storage.store import SqlStore
 from tests.contract.builders import (
     BOSTON,
@@ -130,26 +131,58 @@ async def test_bytes_end_a_bundle_but_a_single_large_message_goes(store: SqlStor
     assert await waiting(store, max_bytes=1) == ids("a")
 
 
-async def test_predecessors_in_one_conversation_inherit_a_rank(store: SqlStore) -> None:
-    talk = identifier("talk")
-    await put(
-        store,
-        outgoing("other", rank=2),
-        outgoing("first", conversation_id=talk, rank=3),
-        outgoing("nice", conversation_id=talk, from_agency=NICE, rank=3),
-        outgoing("urgent", conversation_id=talk, rank=1),
-        outgoing("flash", conversation_id=talk, rank=0),
+# What a rank is inherited by is looked for among few that wait, and by conversation among many.
+LESS_URGENT = pytest.mark.parametrize("others", [0, 1, FEW, FEW + 1])
+
+
+# By name: conversation, agency, rank. The first is sent, the second withdrawn.
+TALKERS = {
+    "sent": ("talk", LYON, 3),
+    "gone": ("talk", LYON, 3),
+    "first": ("talk", LYON, 3),
+    "nice": ("talk", NICE, 3),
+    "urgent": ("talk", LYON, 1),
+    "flash": ("talk", LYON, 0),
+    "routine": ("second talk", LYON, 3),
+    "priority": ("second talk", LYON, 2),
+    "elsewhere": ("third talk", LYON, 3),
+}
+UNCHANGED = {name: rank for name, (_, _, rank) in TALKERS.items()}
+
+
+async def raise_ranks(store: SqlStore, ranks: dict[bytes, int], *, others: int) -> dict[str, int]:
+    """Raise ranks while so many others wait as well; return the ranks that the talkers have then."""
+    sent, *waiting_ = (
+        outgoing(name, conversation_id=identifier(talk), from_agency=agency, rank=rank)
+        for name, (talk, agency, rank) in TALKERS.items()
     )
-    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_rank(talk, 1))
-    assert await waiting(store) == ids("flash", "first", "nice", "urgent", "other")
-
-
-async def test_only_waiting_messages_inherit(store: SqlStore) -> None:
-    talk = identifier("talk")
-    await put(store, outgoing("sent", conversation_id=talk))
+    await put(store, sent)
     await store.write(Step.SEQUENCED, lambda tx: send(tx, 0))
-    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_rank(talk, 0))
-    assert (await row(store, "sent")).rank == 3
+    await put(store, *waiting_, *(outgoing(rank=3) for _ in range(others)))
+    await store.write(Step.WITHDRAWN, lambda tx: tx.outbox.withdraw(identifier("gone"), LYON))
+    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_ranks(ranks))
+    found = await store.read(lambda tx: tx.threads.rows(ids(*TALKERS)))
+    return {name: found[identifier(name)].rank for name in TALKERS}
+
+
+@LESS_URGENT
+async def test_waiting_predecessors_in_a_conversation_inherit_a_rank(store: SqlStore, others: int) -> None:
+    ranks = await raise_ranks(store, {identifier("talk"): 1}, others=others)
+    assert ranks == UNCHANGED | {"first": 1, "nice": 1}
+    order = await waiting(store, limit=200)
+    assert order[:5] == ids("flash", "first", "nice", "urgent", "priority")
+    assert len(order) == 7 + others
+
+
+@LESS_URGENT
+async def test_each_conversation_inherits_its_own_rank(store: SqlStore, others: int) -> None:
+    ranks = await raise_ranks(store, {identifier("talk"): 2, identifier("second talk"): 0}, others=others)
+    assert ranks == UNCHANGED | {"first": 2, "nice": 2, "routine": 0, "priority": 0}
+
+
+@LESS_URGENT
+async def test_nothing_inherits_from_a_conversation_that_nobody_knows(store: SqlStore, others: int) -> None:
+    assert await raise_ranks(store, {identifier("none"): 0}, others=others) == UNCHANGED
 
 
 # --- ends before sending -------------------------------------------------------------

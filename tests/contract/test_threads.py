@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from gateway.core.states import State
 from gateway.ports import MessageRow, NewMessage, Step, Transaction
+from gateway.storage.engine import Database
 from gateway.storage.store import SqlStore
-from gateway.storage.threads import MAX_MISSING
+from gateway.storage.threads import _LAST_NUMBERS, MAX_MISSING
 from tests.contract.builders import BOSTON, LYON, NEWARK, NICE, identifier, incoming, outgoing
 
 TALK = identifier("talk")
@@ -72,13 +74,41 @@ async def test_the_last_number_is_the_highest_that_was_used_or_void(store: SqlSt
     await store.write(Step.WITHDRAWN, lambda tx: tx.outbox.put_void(TALK, LYON, 3))
     await store.write(Step.WITHDRAWN, lambda tx: tx.outbox.put_void(TALK, NICE, 2))
     await store.write(Step.MIRRORED, lambda tx: tx.inbox.put_void(other, NEWARK, [5, 6]))
-    found = await store.read(lambda tx: tx.threads.last_numbers([TALK, other, identifier("none")]))
-    assert found == {
+    expected = {
         (TALK, LYON): 3,
         (TALK, NICE): 4,
         (TALK, NEWARK): 7,
         (other, NEWARK): 6,
     }
+    # Who has said nothing in it, and a conversation that nobody knows.
+    none = [(TALK, BOSTON), (other, LYON), (identifier("none"), LYON)]
+    assert await store.read(lambda tx: tx.threads.last_numbers([*none, *expected])) == expected
+    assert await store.read(lambda tx: tx.threads.last_numbers(none)) == {}
+    for pair, last in expected.items():
+        assert await store.read(lambda tx, p=pair: tx.threads.last_numbers([p])) == {pair: last}  # type: ignore[misc]
+    assert await store.read(lambda tx: tx.threads.last_numbers([])) == {}
+
+
+async def test_last_numbers_are_found_for_as_many_as_are_asked(store: SqlStore) -> None:
+    talks = [(identifier(("talk", n)), LYON) for n in range(300)]
+    await put(store, *(outgoing(n, conversation_id=talk, seq=n + 1) for n, (talk, _) in enumerate(talks)))
+    found = await store.read(lambda tx: tx.threads.last_numbers(talks))
+    assert found == {pair: n + 1 for n, pair in enumerate(talks)}
+
+
+@pytest.mark.parametrize("url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+async def test_postgresql_looks_for_last_numbers_at_the_ends_of_indexes(store: SqlStore, url: str) -> None:
+    await put(store, *(outgoing(n, conversation_id=TALK, seq=n) for n in range(1, 4_001)))
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.put_void(TALK, NEWARK, list(range(1, 4_001))))
+    text = _LAST_NUMBERS.compiled(Database.at(url, read_only=True).dialect, 64).text
+    with psycopg.connect(url, autocommit=True) as connection:
+        for prepare in ("SELECT 1", "ANALYZE"):
+            # As it is before the server has counted rows, and after.
+            connection.execute(prepare)
+            plan = " ".join(row[0] for row in connection.execute(f"EXPLAIN {text}", [TALK, LYON] * 64))
+            assert "Index Only Scan Backward using ix_messages_conversation" in plan
+            assert "Index Only Scan Backward using pk_voids" in plan
+            assert not any(walk in plan for walk in ("Seq Scan", "Hash", "Merge"))
 
 
 async def test_missing_numbers_are_those_below_the_highest_neither_used_nor_void(

@@ -214,9 +214,10 @@ async def test_an_incident_of_the_peer_is_kept_and_a_recovery_asks_for_a_look(be
 async def test_void_numbers_of_the_peer_are_remembered(bench: Bench) -> None:
     await bench.keep(VoidEntry(conversation_id=bytes(16), agency="US.CBP.NTC", numbers=(1, 3)))
 
-    last = await bench.store.read(lambda tx: tx.threads.last_numbers([bytes(16)]))
+    pair = (bytes(16), "US.CBP.NTC")
+    last = await bench.store.read(lambda tx: tx.threads.last_numbers([pair]))
     missing = await bench.store.read(lambda tx: tx.threads.missing_numbers(bytes(16)))
-    assert last == {(bytes(16), "US.CBP.NTC"): 3}
+    assert last == {pair: 3}
     assert missing == {"US.CBP.NTC": [2]}
 
 

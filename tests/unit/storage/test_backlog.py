@@ -12,10 +12,11 @@ import pytest
 from gateway.core.states import State
 from gateway.ports import Transaction
 from gateway.storage.engine import Database
+from gateway.storage.outbox import FEW
 from gateway.storage.schema import take_lease
 from gateway.storage.session import Session
 from gateway.storage.transaction import SqlTransaction
-from tests.contract.builders import outgoing
+from tests.contract.builders import LYON, NEWARK, NICE, identifier, outgoing, send
 
 STEPS = 100
 """Instructions of SQLite's machine between two ticks."""
@@ -110,4 +111,52 @@ def test_large_messages_that_wait_are_not_read_before_their_turn(path: Path) -> 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3_500_000
+    measured.close()
+
+
+ROOM = identifier("room")
+
+
+def talk(measured: Measured, numbers: range) -> None:
+    """Let two agencies speak in one room, and the second declare numbers void; what is posted is sent."""
+
+    def insert(tx: Transaction) -> None:
+        first = 2 * numbers.start
+        rows = [outgoing(conversation_id=ROOM, seq=n + 1, rank=2) for n in numbers]
+        rows += [outgoing(conversation_id=ROOM, seq=n + 1, rank=3, from_agency=NICE) for n in numbers]
+        tx.outbox.insert(rows)
+        send(tx, first, limit=len(rows))
+        tx.inbox.put_void(ROOM, NEWARK, list(numbers))
+
+    measured.write(insert)
+
+
+def _last_numbers(tx: Transaction) -> None:
+    found = tx.threads.last_numbers([(ROOM, LYON), (ROOM, NICE), (ROOM, NEWARK)])
+    assert min(found.values()) > 0
+
+
+def test_last_numbers_cost_the_same_however_long_the_conversation_is(path: Path) -> None:
+    measured = Measured(path)
+    talk(measured, range(10))
+    short = measured.steps(_last_numbers)
+    talk(measured, range(10, 2_000))
+    assert measured.steps(_last_numbers) <= short + STEPS
+    measured.close()
+
+
+@pytest.mark.parametrize("less_urgent", [0, FEW])
+def test_a_rank_costs_the_same_however_long_the_conversation_is(path: Path, less_urgent: int) -> None:
+    measured = Measured(path)
+
+    def raise_rank(tx: Transaction) -> None:
+        tx.outbox.insert([outgoing(rank=3) for _ in range(less_urgent)])
+        # Most that waits is as urgent.
+        tx.outbox.insert([outgoing(rank=2, conversation_id=ROOM, seq=10_000 + n) for n in range(100)])
+        tx.outbox.raise_ranks({ROOM: 2})
+
+    talk(measured, range(10))
+    short = measured.steps(raise_rank)
+    talk(measured, range(10, 2_000))
+    assert measured.steps(raise_rank) <= 1.3 * short + STEPS
     measured.close()

@@ -36,6 +36,10 @@ FIRST_ROWS = {
     "SCAN incidents",
     "SCAN logs",
     "SCAN alembic_version",
+    # What is asked for.
+    "SCAN asked",
+    "SCAN CONSTANT ROW",
+    *(f"SCAN {size} CONSTANT ROWS" for size in LIST_SIZES),
 }
 
 WIDE = {
@@ -44,6 +48,9 @@ WIDE = {
     "SEARCH messages USING COVERING INDEX ix_messages_waiting (rank>?)",
     "SEARCH idempotency USING PRIMARY KEY (agency=?)",
 }
+
+ENDED_BY_LIMIT = {"outbox_sql.LESS_URGENT[0]"}
+"""Statements whose limit ends such a search: all that they ask for stands in the index, in order."""
 
 
 def _all() -> Iterator[tuple[str, Statement | ListStatement]]:
@@ -67,7 +74,7 @@ def _compiled(
     if isinstance(statement, Statement):
         return statement.compiled(dialect)[:2]
     text, before, after, *_ = statement.compiled(dialect, size)
-    return text, (*before, *(f"item {n}" for n in range(size)), *after)
+    return text, (*before, *(f"item {n}" for n in range(size * statement.width)), *after)
 
 
 def test_there_are_statements_to_look_at() -> None:
@@ -120,7 +127,8 @@ def test_no_statement_walks_a_table_that_grows(name: str, path: Path) -> None:
         walks = [step for step in plan if step.startswith("SCAN") and "SUBQUERY" not in step]
         assert set(walks) <= FIRST_ROWS, plan
         # So is a search that uses too little of an index.
-        assert not WIDE & set(plan), plan
+        assert not WIDE & set(plan) or name in ENDED_BY_LIMIT, plan
+        assert not any("TEMP B-TREE" in step for step in plan) or name not in ENDED_BY_LIMIT, plan
     connection.close()
 
 
@@ -139,6 +147,12 @@ def test_a_list_whose_values_stand_apart_is_noticed_at_the_first_use() -> None:
     )
     with pytest.raises(TypeError):
         wrong.compiled(SQLITE, 4)
+
+
+def test_rows_of_a_list_stand_one_behind_the_other() -> None:
+    columns = (tables.settings.c.key, tables.settings.c.value)
+    rows = ListStatement(lambda items: sa.select(sa.values(*columns, name="v").data(items).cte()), width=2)
+    assert "(VALUES (?, ?), (?, ?), (?, ?), (?, ?))" in rows.compiled(SQLITE, 4).text
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 16, 17, 64, 65, 256])
