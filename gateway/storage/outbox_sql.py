@@ -180,12 +180,6 @@ FORGET_SHIPMENTS: Final = Statement(
 
 # --- answered ------------------------------------------------------------------------
 
-IN_RANGE: Final = _m.number.in_(
-    sa.select(sent_entries.c.number).where(
-        sent_entries.c.log_index >= _bind("first"), sent_entries.c.log_index < _bind("stop")
-    )
-)
-
 
 def _received(source: State) -> Statement:
     return Statement(
@@ -195,7 +189,6 @@ def _received(source: State) -> Statement:
             state_is(_m.state, source),
             _m.log_index >= _bind("first"),
             _m.log_index < _bind("stop"),
-            *(() if source is State.SENT else (IN_RANGE,)),
         )
         .values(
             state=_literal(State.RECEIVED),

@@ -36,7 +36,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0010"
+SCHEMA_REVISION: Final = "0011"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -217,6 +217,7 @@ _ACCEPTED: Final = state_is(messages.c.state, State.ACCEPTED)
 _partial("ix_messages_waiting", messages.c.rank, messages.c.number, where=_ACCEPTED)
 _partial("ix_messages_expiring", messages.c.expires_ms, where=_ACCEPTED)
 _partial("ix_messages_in_flight", messages.c.log_index, where=state_is(messages.c.state, State.SENT))
+_partial("ix_messages_delivered", messages.c.log_index, where=state_is(messages.c.state, State.DELIVERED))
 FAILED: Final = state_is(messages.c.state, State.REFUSED, State.EXPIRED)
 """Ended without having been received, by nobody's wish."""
 _partial("ix_messages_failed", messages.c.state, messages.c.number, where=FAILED)

@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 import gateway.storage
+from gateway.core.states import State
 from gateway.storage import tables
+from gateway.storage.outbox_sql import RECEIVED
 from gateway.storage.statements import LIST_SIZES, ListStatement, Statement, padded
 
 SQLITE = sqlite.dialect(paramstyle="qmark")
@@ -130,6 +132,20 @@ def test_no_statement_walks_a_table_that_grows(name: str, path: Path) -> None:
         assert not WIDE & set(plan) or name in ENDED_BY_LIMIT, plan
         assert not any("TEMP B-TREE" in step for step in plan) or name not in ENDED_BY_LIMIT, plan
     connection.close()
+
+
+@pytest.mark.parametrize("source", sorted(RECEIVED))
+def test_a_receipt_looks_at_messages_that_wait_for_one_and_not_at_its_whole_range(
+    source: State, path: Path
+) -> None:
+    text, names = _compiled(RECEIVED[source], SQLITE)
+    connection = sqlite3.connect(path)
+
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", [1] * len(names))]
+    connection.close()
+
+    index = {State.SENT: "ix_messages_in_flight", State.DELIVERED: "ix_messages_delivered"}[source]
+    assert plan == [f"SEARCH messages USING INDEX {index} (log_index>? AND log_index<?)"]
 
 
 def test_a_row_that_does_not_fit_its_statement_is_noticed_at_the_first_use() -> None:
