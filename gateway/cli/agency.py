@@ -113,12 +113,15 @@ def print_json(value: Any) -> None:
 
 
 def show(made: Table) -> None:
-    """Print a table: as wide as the terminal, or uncut into a file or a pipe."""
+    """Print a table: as wide as the terminal, or uncut into a file or a pipe.
+
+    What its cells say is text of other people: brackets and colons in it mean nothing.
+    """
     if sys.stdout.isatty():
-        Console().print(made)
+        Console(markup=False, emoji=False).print(made)
         return
     text = StringIO()
-    Console(file=text, width=PLAIN_WIDTH).print(made)
+    Console(file=text, width=PLAIN_WIDTH, markup=False, emoji=False).print(made)
     for line in text.getvalue().splitlines():
         typer.echo(line.rstrip())
 

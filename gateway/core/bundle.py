@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 from gateway.core.encoding import decode, encode
 from gateway.core.envelope import PROTOCOL_VERSION
+from gateway.core.tiles import MAX_BUNDLED_ENTRY_BYTES
 from gateway.errors import MalformedError
 
 MAX_BUNDLE_ENTRIES: Final = 1_024
@@ -30,7 +31,7 @@ class Bundle:
 
     Attributes:
         start: Index of the first entry in the sender's log.
-        entries: 1 to 1,024 encoded entries.
+        entries: 1 to 1,024 encoded entries, none longer than an exported log can hold.
         boxes: Key boxes; each message entry names its own by digest.
         ciphertexts: One for each message entry, in order; None for one that was erased.
         note: Signed note of the sender's log at ``start + len(entries)``.
@@ -73,6 +74,8 @@ def decode_bundle(data: bytes) -> Bundle:
         or type(note) is not bytes
         or len(note) > MAX_NOTE_BYTES
         or not _is_bytes_array(entries, least=1)
+        # What no auditor could be given a copy of gets into no mirror.
+        or max(map(len, entries)) > MAX_BUNDLED_ENTRY_BYTES
         or not _is_bytes_array(boxes)
         or type(ciphertexts) is not tuple
         or len(ciphertexts) > len(entries)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from gateway.core.checkpoint import is_origin
 from gateway.core.entries import (
     AgreementEntry,
     AnchorEntry,
@@ -188,15 +189,11 @@ class MirrorReader:
                     kem_key = entry
                 case AgreementEntry():
                     agreements.append(entry)
-                case IncidentEntry() if entry.incident == IncidentKind.ERASED:
-                    # For the record of both nations; what we hold goes by our own dates and orders.
-                    log.info("peer.erased", origin=entry.origin, size=entry.size)
-                case IncidentEntry():
-                    recovered = recovered or entry.incident == IncidentKind.RECOVERY
-                    self._incident(tx, entry.incident, entry.origin, entry.size, entry.root, now_ms)
+                case IncidentEntry() if is_origin(entry.origin):
+                    recovered = self._told(tx, entry, now_ms) or recovered
                 case VoidEntry():
                     tx.inbox.put_void(entry.conversation_id, entry.agency, entry.numbers)
-                case EventEntry() | CollectedEntry():
+                case EventEntry() | CollectedEntry() | IncidentEntry():
                     malformed = (*malformed, index)
                 case AnchorEntry():
                     self._anchor(tx, entry, now_ms)
@@ -251,6 +248,15 @@ class MirrorReader:
             return
         if self._own_root(tx, entry.size) != entry.root:
             self._incident(tx, IncidentKind.FORK, entry.origin, entry.size, entry.root, now_ms)
+
+    def _told(self, tx: Transaction, entry: IncidentEntry, now_ms: int) -> bool:
+        """Keep what the peer tells of itself; return whether it says that it was restored from a backup."""
+        if entry.incident == IncidentKind.ERASED:
+            # For the record of both nations; what we hold goes by our own dates and orders.
+            log.info("peer.erased", origin=entry.origin, size=entry.size)
+            return False
+        self._incident(tx, entry.incident, entry.origin, entry.size, entry.root, now_ms)
+        return entry.incident == IncidentKind.RECOVERY
 
     def _own_root(self, tx: Transaction, size: int) -> bytes | None:
         """Return the root that our exchange log had at a size, or None if it never had that size."""

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.bundle import Bundle
 from gateway.core.checkpoint import Checkpoint
-from gateway.core.entries import IncidentKind
+from gateway.core.entries import IncidentEntry, IncidentKind, encode_entry
 from gateway.core.envelope import Header
 from gateway.core.merkle import Hash, append, hash_leaf
 from gateway.core.note import format_note, parse_note
@@ -254,8 +254,8 @@ async def test_a_malformed_entry_under_a_valid_root_is_mirrored_without_effect(
 ) -> None:
     part = forger.message()
 
-    # The last one is longer than any entry may be; nothing but the bundle bounds it.
-    extra = [b"\x92\x63\x00", b"not an entry", bytes(1_000_000)]
+    # The last one is longer than any entry may be, and as long as an exported log can hold.
+    extra = [b"\x92\x63\x00", b"not an entry", bytes(65_535)]
 
     await forger.post(forger.bundle([part], extra=extra))
 
@@ -271,6 +271,35 @@ async def test_a_malformed_entry_under_a_valid_root_is_mirrored_without_effect(
         return list(tx.logs.entries(forger.origin, head.size - len(extra), head.size))
 
     assert await store.read(newest) == extra
+
+
+async def test_an_entry_that_no_exported_log_could_hold_is_not_mirrored(world: World, forger: Forger) -> None:
+    """Else one such entry would keep the auditors of this node from the copy of the peer's log for good."""
+    size = forger.size
+
+    with pytest.raises(MalformedError):
+        await forger.post(forger.bundle([forger.message()], extra=[bytes(65_536)]))
+
+    await forger.post(forger.bundle([forger.message()]))
+    assert forger.size == size + 1
+
+
+async def test_an_incident_whose_origin_is_no_name_is_malformed_and_shown_to_nobody(
+    world: World, forger: Forger
+) -> None:
+    said = "[/] \x1b[2J\nyour log is lost, call +33 1 00 00 00 00"
+    told = [
+        IncidentEntry(incident=kind, origin=said, size=2**53, root=bytes(32))
+        for kind in (IncidentKind.FORK, IncidentKind.ERASED, 2**53)
+    ]
+
+    with capture_logs() as logs:
+        await forger.post(forger.bundle([forger.message()], extra=[encode_entry(item) for item in told]))
+
+    found = await world.incidents("FR")
+    assert [item.kind for item in found] == [IncidentKind.MALFORMED_ENTRY] * 3
+    assert {item.origin for item in found} == {forger.origin}
+    assert not any("call" in str(item) for item in logs)
 
 
 # --- one message: its entry is mirrored and its receipt has an exception -------------------

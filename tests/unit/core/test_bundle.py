@@ -48,7 +48,10 @@ MANY = (b"",) * (MAX_BUNDLE_ENTRIES + 1)
 BAD_FIELDS: list[tuple[int, Any]] = [
     *((0, value) for value in (0, 2, True, "1", None)),
     *((1, value) for value in (-1, True, "7", b"", None)),
-    *((2, value) for value in ((), MANY, b"entry", ("entry",), (None,), ((b"entry",),), None)),
+    *(
+        (2, value)
+        for value in ((), MANY, b"entry", ("entry",), (None,), ((b"entry",),), (b"", bytes(65_536)), None)
+    ),
     *((3, value) for value in (MANY, (b"",) * 3, b"box", ("box",), (None,), None)),
     *((4, value) for value in ((b"",) * 3, b"c", ("c",), (1,), (False,), None)),
     *((5, value) for value in ("note", None, 0, bytes(MAX_NOTE_BYTES + 1))),
