@@ -67,3 +67,13 @@ def test_the_search_leaves_what_holds_every_word(
     page = drawn((folder / "fr/index.html").as_uri() + f"#q={words}", tmp_path)
 
     assert shown(page) == found
+
+
+def test_a_link_to_a_search_is_followed_on_the_page_itself(folder: Path, tmp_path: Path) -> None:
+    page = (folder / "fr/index.html").read_text(encoding="utf-8")
+    follow = '<script>addEventListener("load", () => { location.hash = "#q=retractation"; });</script>'
+    (folder / "fr/followed.html").write_text(page.replace("</body>", follow + "</body>"), encoding="utf-8")
+
+    followed = drawn((folder / "fr/followed.html").as_uri() + "#q=copies_notified", tmp_path)
+
+    assert shown(followed) == ["gov.retraction/1"]

@@ -33,9 +33,14 @@ if (field) {
       field.focus();
     }
   });
-  const asked = /^#q=(.+)$/.exec(location.hash);
-  if (asked) {
-    field.value = decodeURIComponent(asked[1]);
-    search();
-  }
+  // Also when a link to a search is followed on this very page, which then is not loaded anew.
+  const follow = () => {
+    const asked = /^#q=(.+)$/.exec(location.hash);
+    if (asked) {
+      field.value = decodeURIComponent(asked[1]);
+      search();
+    }
+  };
+  window.addEventListener("hashchange", follow);
+  follow();
 }
