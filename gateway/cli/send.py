@@ -107,7 +107,7 @@ def _is_one(content: bytes) -> bool:
 def _results(
     client: Client, documents: list[tuple[str, bytes]], *, check: bool
 ) -> Iterator[tuple[str, Accepted | Checked | ProblemError]]:
-    """Yield what the node says of each document; many go as batches."""
+    """Yield what the node says of each document; many go as batches, and what is too long for one alone."""
     if check:
         for source, document in documents:
             try:
@@ -115,14 +115,14 @@ def _results(
             except ProblemError as problem:
                 yield source, problem
         return
-    if len(documents) == 1:
-        source, document = documents[0]
-        try:
-            yield source, client.send(document)
-        except ProblemError as problem:
-            yield source, problem
-        return
     for batch in _batches(documents):
+        if len(batch) == 1:
+            source, document = batch[0]
+            try:
+                yield source, client.send(document)
+            except ProblemError as problem:
+                yield source, problem
+            continue
         results = client.send_batch([document for _, document in batch])
         yield from ((source, result) for (source, _), result in zip(batch, results, strict=True))
 

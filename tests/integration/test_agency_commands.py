@@ -95,6 +95,30 @@ def terminal(background: Background, tmp_path: Path) -> Terminal:
     return Terminal(site=background.site, folder=tmp_path)
 
 
+def test_lines_are_named_by_their_numbers_and_what_is_too_long_by_its_file(terminal: Terminal) -> None:
+    draft = Path(terminal.draft()).read_bytes()
+    lines, huge = terminal.folder / "lines.ndjson", terminal.folder / "huge.json"
+    lines.write_bytes(draft + b"\n\n\n" + draft + b"\n")
+    huge.write_bytes(b'{"type":"' + b"x" * 17_000_000 + b'"}')
+
+    result = terminal.run("send", str(lines), str(huge), terminal.draft("last.json"), "--json")
+
+    assert result.exit_code == 1
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Path(answer["file"]).name for answer in answers] == [
+        "lines.ndjson:1",
+        "lines.ndjson:4",
+        "huge.json",
+        "last.json",
+    ]
+    assert [answer.get("problem", {}).get("code") for answer in answers] == [
+        None,
+        None,
+        "body-too-large",
+        None,
+    ]
+
+
 def test_a_message_is_sent_watched_read_stored_and_acknowledged(terminal: Terminal) -> None:
     message_id = terminal.send()
     assert terminal.run("watch", message_id, "--until", "received").exit_code == 0
