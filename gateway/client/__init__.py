@@ -8,6 +8,7 @@ others; both make the same calls.
 from gateway.client.async_client import AsyncClient
 from gateway.client.errors import (
     AnswerUnreadableError,
+    ClientClosedError,
     ErrorItem,
     IdentityError,
     NotReachableError,
@@ -45,6 +46,7 @@ __all__ = [
     "Change",
     "Checked",
     "Client",
+    "ClientClosedError",
     "Conversation",
     "Deadline",
     "ErrorItem",

@@ -51,8 +51,9 @@ class AsyncClient:
     """An agency at its node. Use it as an async context manager.
 
     Every method raises `ProblemError` when the node refuses, `NotReachableError` when no
-    answer comes in spite of repeats, `IdentityError` when the TLS handshake fails, and
-    `AnswerUnreadableError` when something else than an Entente node answers.
+    answer comes in spite of repeats, `IdentityError` when the TLS handshake fails,
+    `AnswerUnreadableError` when something else than an Entente node answers, and
+    `ClientClosedError` once it is closed.
     """
 
     def __init__(

@@ -1,14 +1,14 @@
 """What can go wrong for an agency system, as exceptions.
 
-`ProblemError` is an answer of the node (RFC 9457), with every violation; the other two
-mean that no answer came, or that it cannot be read.
+`ProblemError` is an answer of the node (RFC 9457), with every violation; the others mean
+that no answer came, that it cannot be read, or that nothing could be asked.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from gateway.errors import GatewayError, UnavailableError
 
@@ -82,6 +82,20 @@ class IdentityError(GatewayError):
     code = "identity-unusable"
 
 
+class ClientClosedError(GatewayError):
+    """The client was closed, also while the call was under way, or was opened before a fork.
+
+    Whether a post under way has arrived is not known: repeat it with its key.
+    """
+
+    code = "client-closed"
+
+
+def is_code(value: object) -> TypeGuard[str]:
+    """Return whether this is a code as every problem document has one."""
+    return isinstance(value, str) and _CODE.fullmatch(value) is not None
+
+
 def problem_from(document: Any, *, status: int, retry_after_s: int | None = None) -> ProblemError:
     """Return the exception for a problem document; what it lacks stays empty."""
     fields = document if isinstance(document, dict) else {}
@@ -89,7 +103,7 @@ def problem_from(document: Any, *, status: int, retry_after_s: int | None = None
     items = fields.get("errors")
     return ProblemError(
         status=status,
-        problem=code if isinstance(code, str) and _CODE.fullmatch(code) else "unknown",
+        problem=code if is_code(code) else "unknown",
         title=str(fields.get("title", f"HTTP {status}")),
         detail=str(fields.get("detail", "")),
         errors=tuple(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gateway.client.errors import IdentityError
 
@@ -62,10 +63,33 @@ def known_url(folder: Path, url: str | None) -> str:
     return address
 
 
+def verify_address(address: str) -> None:
+    """Verify that an address is ``https://host:port`` and nothing more: the calls bring their paths.
+
+    Raises:
+        IdentityError: It is another. What is posted could leave in the clear, for somebody who shows no
+            certificate.
+    """
+    if not _is_base(address):
+        msg = "the address of the node is not of the form https://host:port; nothing was sent"
+        raise IdentityError(msg)
+
+
+def _is_base(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return False
+    bare = {f"https://{parts.netloc}", f"https://{parts.netloc}/"}
+    return parts.hostname is not None and port != 0 and "@" not in parts.netloc and address in bare
+
+
 def stored_url(folder: Path) -> str | None:
     """Return the address that the folder names, or None."""
     try:
-        return (folder / URL_FILE).read_text(encoding="ascii").strip() or None
+        # Editors of Windows put a byte order mark before what they save as UTF-8.
+        return (folder / URL_FILE).read_text(encoding="utf-8-sig").strip() or None
     except (OSError, ValueError):
         return None
 

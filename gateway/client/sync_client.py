@@ -1,12 +1,15 @@
 """The agency API for programs that do not run on asyncio.
 
 The same calls as `AsyncClient`, which does the work in an event loop of its own thread.
-Safe to use from several threads.
+Safe to use from several threads, each with iterators of its own, and in the process that opened
+it alone: a thread does not survive a fork.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import os
 import ssl
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -16,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from gateway.client.async_client import AsyncClient, Message
-from gateway.client.errors import ProblemError
+from gateway.client.errors import ClientClosedError, ProblemError
 from gateway.client.identity import known_url, open_context
 from gateway.client.model import (
     Accepted,
@@ -47,7 +50,11 @@ class Client:
     ) -> None:
         """Take what `AsyncClient` takes, and start the thread."""
         self._client = AsyncClient(url, context=context, language=language, retries=retries)
+        self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
+        # Between a call and `close`: what is handed to the loop has to be there before it stops.
+        self._lock = threading.Lock()
+        self._is_open = True
         self._thread = threading.Thread(target=self._loop.run_forever, name="entente-client", daemon=True)
         self._thread.start()
 
@@ -77,13 +84,29 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close every connection and end the thread."""
-        if self._loop.is_closed():
+        """Close every connection and end the thread.
+
+        Calls of other threads that are under way end with `ClientClosedError`.
+        """
+        if os.getpid() != self._process:
             return
-        self._run(self._client.close())
+        with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
+            ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        ending.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _end(self) -> None:
+        """End every call, so that no thread waits for a loop that has stopped."""
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self._client.close()
 
     def send(self, message: Message, *, key: str | None = None) -> Accepted:
         """Post a message or a draft."""
@@ -174,9 +197,22 @@ class Client:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop's thread; an interrupt of the caller cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        # Asked before the lock, which another thread may have held when this process was forked.
+        if os.getpid() != self._process:
+            work.close()
+            msg = "the client was opened in another process: open one after the fork"
+            raise ClientClosedError(msg)
+        with self._lock:
+            if not self._is_open:
+                work.close()
+                msg = "the client is closed"
+                raise ClientClosedError(msg)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except concurrent.futures.CancelledError as error:
+            msg = "the client was closed during the call"
+            raise ClientClosedError(msg) from error
         except BaseException:
             future.cancel()
             raise

@@ -15,18 +15,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
 from gateway.client.errors import (
     AnswerUnreadableError,
+    ClientClosedError,
     IdentityError,
     NotReachableError,
     ProblemError,
+    is_code,
     problem_from,
 )
+from gateway.client.identity import verify_address
 
 Language = Literal["en", "fr"]
 
@@ -98,17 +100,18 @@ class Transport:
             IdentityError: There is a context, and the address is not one of HTTPS: what is posted
                 would leave in the clear, for somebody who shows no certificate.
         """
-        if context is not None and not _is_https(url):
-            msg = "the address of a node is https://host:port, and this is another; nothing was sent"
-            raise IdentityError(msg)
+        if context is not None:
+            verify_address(url)
         self._url = url.rstrip("/")
         self._context = context
         self._language = language
         self._retries = retries
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; none is opened any more."""
+        self._is_closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -121,11 +124,13 @@ class Transport:
             NotReachableError: No answer, in spite of repeats.
             IdentityError: The TLS handshake failed: our certificate or theirs.
             AnswerUnreadableError: Not an answer of this API.
+            ClientClosedError: The client was closed, before or meanwhile.
         """
         retries = self._retries
         wait_s = retries.first_wait_s
         for attempt in range(1, retries.tries + 1):
             asked_s = 0.0
+            self._verify_open()
             try:
                 return await self._once(call)
             except ProblemError as problem:
@@ -134,6 +139,7 @@ class Transport:
                 if not is_later or attempt == retries.tries:
                     raise
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                self._verify_open()
                 if (refusal := _tls_refusal(error)) is not None:
                     raise IdentityError(refusal) from error
                 if attempt == retries.tries:
@@ -144,6 +150,11 @@ class Transport:
             await asyncio.sleep(min(retries.longest_wait_s, asked_s + wait_s * fraction))
             wait_s *= 2
         raise AssertionError  # pragma: no cover - the last try returns or raises
+
+    def _verify_open(self) -> None:
+        if self._is_closed:
+            msg = "the client is closed"
+            raise ClientClosedError(msg)
 
     async def _once(self, call: Call) -> bytes:
         if self._session is None:
@@ -182,15 +193,6 @@ class Transport:
             },
             skip_auto_headers={"User-Agent"},
         )
-
-
-def _is_https(url: str) -> bool:
-    """Return whether a URL is an address with a host, a port that exists, and TLS."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _payload(body: bytes | None) -> BytesIO | bytes | None:
@@ -243,11 +245,15 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _problem(response: aiohttp.ClientResponse, body: bytes) -> ProblemError:
+def _problem(response: aiohttp.ClientResponse, body: bytes) -> ProblemError | AnswerUnreadableError:
     try:
         document = orjson.loads(body)
     except ValueError:
         document = None
+    if not isinstance(document, dict) or not is_code(document.get("code")):
+        # Every refusal of a node names its problem.
+        msg = f"HTTP {response.status} without a problem document: is the URL that of an Entente node?"
+        return AnswerUnreadableError(msg)
     asked = response.headers.get("Retry-After", "")
     return problem_from(
         document,

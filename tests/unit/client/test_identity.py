@@ -72,6 +72,40 @@ def test_the_address_comes_from_the_caller_or_from_the_folder(folder: Path) -> N
     Client.from_folder(folder, url="https://127.0.0.1:1").close()
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:9441",
+        "127.0.0.1:9441",
+        "https://",
+        "https://:9441",
+        "https://127.0.0.1:99999",
+        "https://127.0.0.1:0",
+        "https://127.0.0.1:9441/v1",
+        "https://127.0.0.1:9441?x",
+        "https://agency@127.0.0.1:9441",
+        "https://127.0.0.1:9441\nhttps://127.0.0.1:9442",
+        "the node",
+    ],
+)
+def test_an_address_is_scheme_host_and_port(folder: Path, address: str) -> None:
+    with pytest.raises(IdentityError, match="https://host:port"):
+        Client.from_folder(folder, url=address)
+    (folder / "url").write_text(address)
+    with pytest.raises(IdentityError, match="https://host:port"):
+        AsyncClient.from_folder(folder)
+
+
+@pytest.mark.parametrize("address", ["https://127.0.0.1:9441/", "https://[::1]:9441", "https://node.example"])
+def test_a_slash_or_no_port_does_no_harm(folder: Path, address: str) -> None:
+    AsyncClient.from_folder(folder, url=address)
+
+
+def test_an_address_saved_by_an_editor_of_windows_is_read(folder: Path) -> None:
+    (folder / "url").write_bytes(b"\xef\xbb\xbfhttps://127.0.0.1:9441\r\n")
+    assert stored_url(folder) == "https://127.0.0.1:9441"
+
+
 def test_a_closed_client_can_be_closed_again(folder: Path) -> None:
     client = Client.from_folder(folder, url="https://127.0.0.1:1")
     client.close()
