@@ -31,8 +31,8 @@ ANSWERED: Final = "ID-OF-THE-MESSAGE-THAT-THIS-ANSWERS"
 """Stands in a new reply draft where its writer puts an id."""
 
 _TOO_LARGE: Final = Wording(
-    en="a message, with what a node fills in, is at most {bytes} bytes long",
-    fr="un message, avec ce que le nœud y complète, compte au plus {bytes} octets",
+    en="a message, with what a node fills in, is at most 1,048,576 bytes long",
+    fr="un message, avec ce que le nœud y complète, compte au plus 1 048 576 octets",
 )
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -113,9 +113,9 @@ def judge(
                 violations = examine_document(document, catalogue=catalogue, now_ms=at_ms)
     except JsonRefusedError as error:
         return Judgement(document=None, violations=(error.violation,))
-    except MessageTooLargeError as error:
-        wording = _TOO_LARGE.fill(bytes=f"{error.max_bytes:,}")
-        return Judgement(document=None, violations=(Violation(rule=RULE_JSON, pointer="/", wording=wording),))
+    except MessageTooLargeError:
+        too_large = Violation(rule=RULE_JSON, pointer="/", wording=_TOO_LARGE)
+        return Judgement(document=None, violations=(too_large,))
     warnings = () if violations else warnings_of(document, catalogue.type(document["type"]), lists)
     return Judgement(document=document, violations=violations, warnings=warnings)
 

@@ -250,8 +250,9 @@ def _problem(response: aiohttp.ClientResponse, body: bytes) -> ProblemError | An
         document = orjson.loads(body)
     except ValueError:
         document = None
-    if not isinstance(document, dict) or not is_code(document.get("code")):
-        # Every refusal of a node names its problem.
+    is_named = isinstance(document, dict) and is_code(document.get("code"))
+    if not is_named and response.status not in _LATER:
+        # Every refusal of a node names its problem; what stands before it may ask for patience without.
         msg = f"HTTP {response.status} without a problem document: is the URL that of an Entente node?"
         return AnswerUnreadableError(msg)
     asked = response.headers.get("Retry-After", "")

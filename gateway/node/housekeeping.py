@@ -21,6 +21,7 @@ from gateway.core.note import parse_note, parse_signatures
 from gateway.core.signature import HybridSigner
 from gateway.errors import GatewayError, PeerConflictError, PeerError, StoreError, UnavailableError
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.beginning import Beginning
 from gateway.node.eraser import Eraser
 from gateway.node.intake import Intake
 from gateway.node.log_writer import LogHashes, note_time_s
@@ -62,6 +63,7 @@ class Housekeeping:
         link: PeerLink,
         intake: Intake,
         eraser: Eraser,
+        beginning: Beginning,
         clock: Clock,
         workers: Workers,
         on_due: Callable[[], None],
@@ -79,6 +81,7 @@ class Housekeeping:
             link: Asks the peer for cosignatures of the audit log.
             intake: Cosigns the mirror.
             eraser: Destroys content whose time is over.
+            beginning: Says whether our log is known to be whole; until then nothing is signed.
             clock: Time.
             workers: Threads for signatures.
             on_due: Told when the exchange log has something to say.
@@ -93,6 +96,7 @@ class Housekeeping:
         self._link = link
         self._intake = intake
         self._eraser = eraser
+        self._beginning = beginning
         self._clock = clock
         self._workers = workers
         self._on_due = on_due
@@ -105,16 +109,8 @@ class Housekeeping:
         self._cosigned_size = 0
         self._mirror_size = 0
         self._cosign_at_s = 0.0
-        # False until our exchange log is known to be whole: until then nothing is signed.
-        self.may_sign = False
-        # Number of the newest message that was here when the node started.
-        self._newest_at_start = 0
         # False from a signature that failed, such as of a token that was pulled, until one works.
         self.can_sign = True
-
-    async def open(self) -> None:
-        """Note what is here: before any message is accepted."""
-        self._newest_at_start = await self._store.read(lambda tx: tx.outbox.newest_number())
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -135,7 +131,7 @@ class Housekeeping:
         """
         await self.expire()
         await self._eraser.round()
-        if not self.may_sign:
+        if not self._beginning.is_settled:
             return
         await self._sequencer.destroy_old_keys()
         if self._sequencer.rotate_kem():
@@ -161,15 +157,14 @@ class Housekeeping:
     async def expire(self) -> None:
         """End waiting messages whose delivery time is over: the sender's node decides that.
 
-        Until our log is known to be whole, of those only that were accepted since the start. One that was
-        here before may have been sent after the backup that this database was restored from: to call it
-        *expired* would let its agency post anew what the peer holds.
+        Of those only, until the peer has answered, that were accepted since the start (`Beginning`).
         """
         now_ms = self._clock.now_ms()
-        above = 0 if self.may_sign else self._newest_at_start
+        above = self._beginning.certain_above
 
         def look(tx: Transaction) -> bool:
-            return tx.outbox.has_expired(now_ms, above=above)
+            # What was here is not walked through once a second while the peer is away.
+            return tx.outbox.newest_number() > above and tx.outbox.has_expired(now_ms, above=above)
 
         def expire(tx: Transaction) -> int:
             rows = tx.outbox.expire(now_ms, limit=EXPIRE_LIMIT, above=above)
@@ -205,7 +200,7 @@ class Housekeeping:
         Not while it is unknown whether the exchange log and the audit log are whole.
         """
         origin = self._audit.origin
-        if not self.may_sign:
+        if not self._beginning.is_settled:
             return
 
         def load(tx: Transaction) -> tuple[LogHead | None, StoredNote | None, bytes]:

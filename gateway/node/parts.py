@@ -20,6 +20,7 @@ from gateway.node.agreements import AgreementState, agreement_state
 from gateway.node.approvals import ApprovalDesk, ApprovalRules
 from gateway.node.attestations import Attestations, ThirdParties
 from gateway.node.audit_log import AuditLog
+from gateway.node.beginning import Beginning
 from gateway.node.clock_watch import ClockWatch
 from gateway.node.conversations import Conversations
 from gateway.node.courier import Courier, CourierConfig
@@ -151,11 +152,13 @@ class Parts:
             workers=self._workers,
         )
         self._reader = MirrorReader(pair=pair, keyring=keyring, on_kem_key=self._sequencer.use_peer_key)
+        self._beginning = Beginning(store)
         self.tracking = Tracking(
             pair=pair,
             store=store,
             audit=self._audit,
             clock=clock,
+            beginning=self._beginning,
             on_void=self._due,
         )
         self.conversations = Conversations(
@@ -245,6 +248,7 @@ class Parts:
             audit=self._audit,
             clock=clock,
             line=self._line,
+            beginning=self._beginning,
             on_retry=self._patience.hasten,
             on_cancelled=self._ended,
         )
@@ -302,6 +306,7 @@ class Parts:
             link=link,
             intake=self._intake,
             eraser=self._eraser,
+            beginning=self._beginning,
             clock=clock,
             workers=self._workers,
             on_due=self._due,
@@ -317,7 +322,7 @@ class Parts:
                 keyring=keyring,
                 clock=clock,
                 parties=parties,
-                may_show=lambda: self._housekeeping.may_sign,
+                may_show=lambda: self._beginning.is_settled,
             )
             for parties in config.third_parties
         )

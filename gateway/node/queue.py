@@ -26,6 +26,7 @@ from gateway.core.signature import SigningAwayError
 from gateway.core.states import Precedence, State
 from gateway.errors import PairFrozenError, RejectedError
 from gateway.node.audit_log import Actor, AuditLog
+from gateway.node.beginning import Beginning
 from gateway.node.inbox import NotFoundError
 from gateway.node.tracking import TooLateError
 from gateway.ports import Clock, MessageRow, Step, Store, Transaction
@@ -133,6 +134,7 @@ class QueueDesk:
         audit: AuditLog,
         clock: Clock,
         line: Callable[[], Line],
+        beginning: Beginning,
         on_retry: Callable[[], None],
         on_cancelled: Callable[[], None],
     ) -> None:
@@ -143,6 +145,7 @@ class QueueDesk:
             audit: Writes events.
             clock: Time of a look or a decision.
             line: Says how the way to the peer is.
+            beginning: Says of which messages it is certain that they were not sent.
             on_retry: Lets the courier try at once.
             on_cancelled: Told that a message ended and that the log has to say so.
         """
@@ -150,6 +153,7 @@ class QueueDesk:
         self._audit = audit
         self._clock = clock
         self._line = line
+        self._beginning = beginning
         self._on_retry = on_retry
         self._on_cancelled = on_cancelled
 
@@ -229,6 +233,7 @@ class QueueDesk:
         Raises:
             NotFoundError: Unknown at this node, or the peer's.
             TooLateError: It was sent already, or ended otherwise.
+            SendingUnknownError: The node has started, and does not know yet whether it was sent.
         """
         now_ms = self._clock.now_ms()
 
@@ -238,6 +243,7 @@ class QueueDesk:
                 msg = "the message came from the peer"
                 raise NotFoundError(msg)
             if row.state is State.ACCEPTED:
+                self._beginning.verify_certain(row.number)
                 tx.outbox.withdraw(message_id, row.from_agency, at_ms=now_ms)
                 tx.outbox.put_void(row.conversation_id, row.from_agency, row.seq)
                 self._record(tx, actor, "queue.cancelled", message_id, reason, now_ms)

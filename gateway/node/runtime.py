@@ -189,7 +189,7 @@ class Node(Parts):
         await self._clock_watch.open()
         await self.maintenance.open()
         await self.quotas.open()
-        await self._housekeeping.open()
+        await self._beginning.open()
         # This opens the gate: from here on messages are accepted and shown.
         await self._eraser.open()
         await self._intake.open()
@@ -253,7 +253,7 @@ class Node(Parts):
     def _settled(self) -> None:
         """Let everything run that signs: our log is known to be whole."""
         self._intake.admit()
-        self._housekeeping.may_sign = True
+        self._beginning.is_settled = True
         self._admission.paused = False
         self.phase = Phase.FROZEN if self._intake.frozen else Phase.RUNNING
         self.started.set()
@@ -263,6 +263,6 @@ class Node(Parts):
     def _recovering(self) -> None:
         """Sign, cosign and accept nothing until our log is whole again."""
         self._intake.suspend()
-        self._housekeeping.may_sign = False
+        self._beginning.is_settled = False
         self._admission.paused = True
         self.phase = Phase.RECOVERING

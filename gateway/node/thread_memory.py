@@ -35,6 +35,8 @@ class ThreadMemory:
         # Answers that count, oldest first.
         self._replies: dict[bytes, list[MessageRow | NewMessage]] = {}
         self._closed: dict[bytes, str | None] = {}
+        # Messages of whose answers one does not count.
+        self._have_void: set[bytes] = set()
         self._numbers: dict[tuple[bytes, str], int] = {}
         self._documents: dict[bytes, dict[str, Any]] = {}
         self._effects: dict[bytes, list[AppliedEffect]] = {}
@@ -86,7 +88,10 @@ class ThreadMemory:
         wanted = set(answered)
         found = self._tx.threads.replies(wanted)
         for message_id in wanted:
-            self._replies[message_id] = [row for row in found.get(message_id, ()) if not row.is_void]
+            rows = found.get(message_id, [])
+            self._replies[message_id] = [row for row in rows if not row.is_void]
+            if len(rows) > len(self._replies[message_id]):
+                self._have_void.add(message_id)
 
     def _fetch_numbers(self, pairs: Iterable[tuple[bytes, str]]) -> None:
         self._numbers.update(dict.fromkeys(pairs, 0))
@@ -139,6 +144,11 @@ class ThreadMemory:
     def replies(self, message_id: bytes) -> Sequence[MessageRow | NewMessage]:
         """Return the valid answers to a message, oldest first."""
         return self._replies_to(message_id)
+
+    def has_void_replies(self, message_id: bytes) -> bool:
+        """Return whether a message has answers that do not count."""
+        self._replies_to(message_id)
+        return message_id in self._have_void
 
     def closed_by(self, message_id: bytes) -> str | None:
         """Return the nation whose message closed this one, or None while it is open."""

@@ -16,6 +16,7 @@ from gateway.core.receipt import ExceptionCode, state_after
 from gateway.core.states import State
 from gateway.errors import RejectedError
 from gateway.node.audit_log import AuditLog
+from gateway.node.beginning import Beginning
 from gateway.node.inbox import NotFoundError
 from gateway.node.pair import Pair
 from gateway.node.preparation import Principal
@@ -67,13 +68,24 @@ class Tracking:
         store: Store,
         audit: AuditLog,
         clock: Clock,
+        beginning: Beginning,
         on_void: Callable[[], None],
     ) -> None:
-        """Wire it; ``on_void`` is told when a number has to be declared void in the log."""
+        """Wire it.
+
+        Args:
+            pair: Names of the two nodes.
+            store: Where messages are kept.
+            audit: Gets an event for each withdrawal.
+            clock: Time of a withdrawal.
+            beginning: Says of which messages it is certain that they were not sent.
+            on_void: Told when a number has to be declared void in the log.
+        """
         self._pair = pair
         self._store = store
         self._audit = audit
         self._clock = clock
+        self._beginning = beginning
         self._on_void = on_void
         self._moved = asyncio.Event()
 
@@ -128,13 +140,16 @@ class Tracking:
         Raises:
             NotFoundError: Unknown, or another agency's.
             TooLateError: It was sent already.
+            SendingUnknownError: The node has started, and does not know yet whether it was sent.
         """
         now_ms = self._clock.now_ms()
 
         def withdraw(tx: Transaction) -> MessageRow | None:
-            row = tx.outbox.withdraw(message_id, principal.agency, at_ms=now_ms)
+            row = tx.outbox.find(message_id, principal.agency)
             if row is None or row.state is not State.ACCEPTED:
                 return row
+            self._beginning.verify_certain(row.number)
+            tx.outbox.withdraw(message_id, principal.agency, at_ms=now_ms)
             if row.seq > 0:
                 tx.outbox.put_void(row.conversation_id, row.from_agency, row.seq)
             event = self._audit.event(

@@ -518,6 +518,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "Réessayez comme l'indique Retry-After.",
             ),
             _problem(
+                "sending-unknown",
+                503,
+                "Sending unknown",
+                "The node has started, and does not know before the other node has answered whether the "
+                "message was sent. Nothing was changed. Retry as Retry-After says.",
+                "Envoi inconnu",
+                "Le nœud a démarré et ne sait pas, avant la réponse de l'autre nœud, si le message a été "
+                "envoyé. Rien n'a été changé. Réessayez comme l'indique Retry-After.",
+            ),
+            _problem(
                 "crew-lost",
                 503,
                 "Lost on the way",

@@ -274,6 +274,29 @@ async def test_an_agency_that_was_not_asked_may_not_answer(world: World) -> None
     assert ("RF-PARTY", "/header/from/agency") in rules(caught)
 
 
+async def test_a_transfer_that_was_taken_back_makes_nobody_a_party(world: World) -> None:
+    asked = await ask(world)
+    await world.cut_off("FR")
+    other_agency = "FR.DGDDI.SARC"
+    transfer = acknowledgement("FR", asked, world.clock.now_ms())
+    transfer["payload"] |= {"status": "TRANSFERRED", "handled_by": other_agency}
+    transferred = await post(world, "FR", transfer)
+    theirs = acknowledgement("FR", asked, world.clock.now_ms())
+    theirs["payload"]["handled_by"] = other_agency
+    await world.post("FR", theirs, agency=other_agency)
+
+    await world.node("FR").tracking.withdraw(world.principal("FR", ANSWERING), transferred)
+
+    for agency, broken in ((ANSWERING, None), (other_agency, [("RF-PARTY", "/header/from/agency")])):
+        again = acknowledgement("FR", asked, world.clock.now_ms())
+        if broken is None:
+            await world.post("FR", again, agency=agency)
+            continue
+        with pytest.raises(RefusedError) as caught:
+            await world.post("FR", again, agency=agency)
+        assert rules(caught) == broken
+
+
 async def test_an_answer_that_crosses_a_cancellation_is_accepted_and_flagged(world: World) -> None:
     asked = await ask(world)
     await world.settle()

@@ -277,6 +277,19 @@ async def test_a_room_lives_from_its_opening_to_its_close(world: World) -> None:
         assert await refused(world, nation, late) == [("RF-ROOM", "/header/operation/room")]
 
 
+async def test_a_members_draft_is_completed_from_the_opening_of_its_room(world: World) -> None:
+    opening = room_draft(world)
+    opening["payload"]["members"].append({"nation": "FR", "agency": "FR.DGDDI.SARC", "role": "PARTICIPANT"})
+    room = await delivered(world, "US", opening)
+    draft = in_room(world, room, "FR", "ops.sitrep")
+    del draft["header"]["purpose"]
+    draft["header"]["conversation"] = {"in_reply_to": message_uuid(room)}
+
+    sent = await world.post("FR", draft, agency="FR.DGDDI.SARC")
+
+    await world.until_state("FR", sent.message_id, "received", agency="FR.DGDDI.SARC")
+
+
 async def test_a_stranger_says_nothing_in_a_room(world: World) -> None:
     room = await delivered(world, "US", room_draft(world))
     document = in_room(world, room, "FR", "ops.sitrep")

@@ -19,11 +19,13 @@ import pytest
 
 from gateway.core.bundle import decode_bundle
 from gateway.core.checkpoint import parse_checkpoint
-from gateway.core.entries import IncidentEntry, IncidentKind, MessageEntry, VoidEntry
+from gateway.core.entries import IncidentEntry, IncidentKind, MessageEntry, Role, VoidEntry
 from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
 from gateway.errors import PairFrozenError, UnavailableError
 from gateway.node import owing, recovery, vouching
+from gateway.node.audit_log import Actor
+from gateway.node.beginning import SendingUnknownError
 from gateway.node.gate import RecoveringError
 from gateway.node.health import Phase
 from gateway.node.inbox import NotFoundError
@@ -312,9 +314,15 @@ async def test_a_message_from_before_the_start_ends_once_the_peer_has_answered_a
     message_id = await world.send("US")
     await world.restart("US")
     world.clock.advance(31 * 86_400)
-    later = await world.send("US")
+    later, taken_back = await world.send("US"), await world.send("US")
     await world.until(lambda: _asked(world, "US"), lambda asked: asked >= 3)
     assert await world.state("US", message_id) == "accepted"
+    node, principal = world.node("US"), world.principal("US")
+    with pytest.raises(SendingUnknownError):
+        await node.tracking.withdraw(principal, message_id)
+    with pytest.raises(SendingUnknownError):
+        await node.queue.cancel(Actor(role=Role.OPERATOR, spki=b"o" * 32), message_id, "no more wanted")
+    await node.tracking.withdraw(principal, taken_back)
 
     world.reconnect("US")
 

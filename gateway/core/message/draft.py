@@ -58,8 +58,8 @@ MAX_SEQ: Final = 100_000
 """Highest sequence number that the schema of the header takes."""
 
 _CONVERSATION_FULL: Final = Wording(
-    en="a conversation takes at most {most} messages of one agency: open another one",
-    fr="une conversation compte au plus {most} messages d'un même service : ouvrez-en une autre",
+    en="a conversation takes at most 100,000 messages of one agency: open another one",
+    fr="une conversation compte au plus 100 000 messages d'un même service : ouvrez-en une autre",
 )
 
 _Json = dict[str, Any]
@@ -163,8 +163,7 @@ def number(document: _Json, last: int) -> list[Violation]:
         What is wrong: no number is left that the schema takes, and the peer would refuse it.
     """
     if last >= MAX_SEQ:
-        wording = _CONVERSATION_FULL.fill(most=f"{MAX_SEQ:,}")
-        return [Violation(rule=RULE_SCHEMA, pointer="/header/conversation/seq", wording=wording)]
+        return [Violation(rule=RULE_SCHEMA, pointer="/header/conversation/seq", wording=_CONVERSATION_FULL)]
     document["header"]["conversation"]["seq"] = last + 1
     return []
 

@@ -120,6 +120,13 @@ async def test_later_means_later(status: int) -> None:
     assert len(script.requests) == 2
 
 
+async def test_what_stands_before_a_node_may_ask_for_patience_without_a_problem() -> None:
+    async with client_of(http(503, b"<html>busy</html>"), http(202, ACCEPTED)) as (client, script):
+        assert (await client.send({})).message_id == ACCEPTED["message_id"]
+
+    assert len(script.requests) == 2
+
+
 async def test_later_for_ever_is_a_problem_in_the_end() -> None:
     async with client_of(http(429, PROBLEM, "Retry-After: 1")) as (client, script):
         with pytest.raises(ProblemError) as raised:

@@ -93,8 +93,11 @@ def _may_answer(agency: str, request: StoredMessage, threads: ThreadView) -> boo
 
     From the newest acknowledgement on, as far as the agency's own one: it was a party when that was accepted,
     and only what came after can have changed it. So a request that somebody acknowledges again and again, as
-    systems do that repeat themselves, costs no more than others.
+    systems do that repeat themselves, costs no more than others. Where an answer was taken back later, it may
+    be the one that had made the agency a party.
     """
+    if threads.has_void_replies(request.message_id):
+        return agency in parties_of(request, threads)
     for reply in reversed(threads.replies(request.message_id)):
         if reply.type != ACKNOWLEDGEMENT:
             continue

@@ -19,6 +19,7 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.threads.corrections import examine_patches
 from gateway.core.message.threads.effects import TARGET_FIELDS
 from gateway.core.message.threads.replies import parties_of
+from gateway.core.message.threads.rooms import find_room
 from gateway.core.message.threads.use_changes import examine_use_change
 from gateway.core.message.threads.view import Broken, StoredMessage, ThreadView, uuid_bytes
 
@@ -99,12 +100,19 @@ def is_theirs(agency: str, message: StoredMessage, agreement: Agreement, threads
 
 
 def is_known_to(agency: str, message: StoredMessage, agreement: Agreement, threads: ThreadView) -> bool:
-    """Tell whether an agency, or one that is below it, sent a message, got it or was asked to answer it."""
-    return (
+    """Tell whether an agency may know a message.
+
+    It, or one that is below it, sent it, got it or was asked to answer it; or it is a member of the operation
+    room that the message opens.
+    """
+    if (
         agency in message.to_agencies
         or is_own(agency, message, agreement)
         or is_theirs(agency, message, agreement, threads)
-    )
+    ):
+        return True
+    room = find_room(message.message_id, threads)
+    return room is not None and room.is_member(agency)
 
 
 def _speaks_for(agency: str, other: str, agreement: Agreement) -> bool:

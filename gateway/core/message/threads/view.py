@@ -112,6 +112,10 @@ class ThreadView(Protocol):
         """
         ...
 
+    def has_void_replies(self, message_id: bytes) -> bool:
+        """Return whether one of them counts no more: refused, expired or withdrawn after it was accepted."""
+        ...
+
     def closed_by(self, message_id: bytes) -> str | None:
         """Return the nation whose message closed this one, or None while it is open."""
         ...
