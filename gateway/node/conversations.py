@@ -161,7 +161,7 @@ class Conversations:
     ) -> Thread:
         """Return one conversation with its deadlines, and a page of its messages.
 
-        An operation room gathers thousands of messages: to show one costs as much as to look at fifty.
+        An operation room gathers thousands of messages, and each that is shown is opened and written down.
 
         Args:
             principal: The agency.

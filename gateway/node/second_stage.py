@@ -15,7 +15,7 @@ from typing import cast
 
 import orjson
 
-from gateway.core.message.draft import number
+from gateway.core.message.draft import assign_number
 from gateway.core.message.rule import rule_number, violation
 from gateway.core.message.threads import effects_of, end_with_target, examine_thread
 from gateway.core.message.violation import Violation
@@ -179,7 +179,7 @@ class SecondStage:
         if candidate.message is None:
             conversation_id = candidate.derived.header.conversation_id
             last = memory.last_seq(conversation_id, candidate.principal.agency)
-            if full := number(candidate.document, last):
+            if full := assign_number(candidate.document, last):
                 return full
         verdict = examine_thread(
             candidate.document, catalogue=candidate.catalogue, threads=memory, side="sender"

@@ -85,7 +85,7 @@ async def test_the_last_number_is_the_highest_that_was_used_or_void(store: SqlSt
     assert await store.read(lambda tx: tx.threads.last_numbers([*none, *expected])) == expected
     assert await store.read(lambda tx: tx.threads.last_numbers(none)) == {}
     for pair, last in expected.items():
-        assert await store.read(lambda tx, p=pair: tx.threads.last_numbers([p])) == {pair: last}  # type: ignore[misc]
+        assert await store.read(lambda tx, p=pair: tx.threads.last_numbers([p])) == {pair: last}  # type: ignore[misc]  # a default gives a lambda no type
     assert await store.read(lambda tx: tx.threads.last_numbers([])) == {}
 
 

@@ -152,7 +152,7 @@ def complete(
     return Completed(document=document, seq_missing=seq_missing)
 
 
-def number(document: _Json, last: int) -> list[Violation]:
+def assign_number(document: _Json, last: int) -> list[Violation]:
     """Give a completed draft the number behind the last one of its sender in the conversation.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gateway.core.message.terms import TypeTerms
 from gateway.core.message.threads.owed import OWED
+from gateway.core.message.threads.rooms import ACKNOWLEDGEMENT
 from gateway.core.message.threads.view import (
     Broken,
     Flag,
@@ -20,7 +21,6 @@ from gateway.core.message.threads.view import (
 
 Json = dict[str, Any]
 
-ACKNOWLEDGEMENT: Final = "assist.ack/1"
 TRANSFERRED: Final = "TRANSFERRED"
 
 

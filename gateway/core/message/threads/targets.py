@@ -105,11 +105,7 @@ def is_known_to(agency: str, message: StoredMessage, agreement: Agreement, threa
     It, or one that is below it, sent it, got it or was asked to answer it; or it is a member of the operation
     room that the message opens.
     """
-    if (
-        agency in message.to_agencies
-        or is_own(agency, message, agreement)
-        or is_theirs(agency, message, agreement, threads)
-    ):
+    if is_own(agency, message, agreement) or is_theirs(agency, message, agreement, threads):
         return True
     room = find_room(message.message_id, threads)
     return room is not None and room.is_member(agency)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from gateway.catalogue import catalogue_folder, read_catalogue
-from gateway.core.message.draft import MAX_SEQ, Completed, Sender, complete, number
+from gateway.core.message.draft import MAX_SEQ, Completed, Sender, assign_number, complete
 from gateway.core.message.examine import examine_document
 from gateway.core.message.instants import instant_ms
 from gateway.core.message.threads import StoredMessage
@@ -73,9 +73,9 @@ def test_a_draft_gets_the_number_behind_the_last_one_as_far_as_the_schema_goes()
     document: dict[str, Any] = {"header": {"conversation": {"seq": 1}}}
 
     assert schema["properties"]["seq"]["maximum"] == MAX_SEQ
-    assert number(document, MAX_SEQ - 1) == []
+    assert assign_number(document, MAX_SEQ - 1) == []
     assert document["header"]["conversation"]["seq"] == MAX_SEQ
-    (full,) = number(document, MAX_SEQ)
+    (full,) = assign_number(document, MAX_SEQ)
     assert (full.rule, full.pointer) == ("SCHEMA", "/header/conversation/seq")
 
 
