@@ -8,8 +8,8 @@ Nothing is given up: while the peer is away messages wait in the outbox, on disk
 enter the log.
 
 One bundle leaves each 10 ms at most, so that a medium load is not spent on signatures; FLASH and
-IMMEDIATE do not wait (`gateway.node.pace`). How much is under way follows what the peer gets done
-(`gateway.node.window`), so that a FLASH behind a backlog finds a short queue.
+IMMEDIATE do not wait, and neither does a full one (`gateway.node.pace`). How much is under way follows
+what the peer gets done (`gateway.node.window`), so that a FLASH behind a backlog finds a short queue.
 
 Spec: docs/spec/exchange.md, "Sending".
 """
@@ -59,6 +59,11 @@ DELIVERED_S: Final = 1.0
 
 RIGHT_OF_WAY_S: Final = 0.04
 """How long what is urgent has right of way at most, once it is due: twice what making its bundle takes."""
+
+
+RECEIPTS_S: Final = 0.05
+"""How long a receipt waits at most for the next one while bundles overlap: a bundle for each would cost
+both nodes some 5 ms, which behind a backlog is a third of what 128 messages take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +202,19 @@ class Courier:
     def notify_later(self) -> None:
         """Say that something is due that can wait a little: the next bundle takes it along."""
         self._pace.later()
+
+    def receipt_due(self, rank: int | None, *, gathers: bool) -> None:
+        """Say that a receipt is about to be due.
+
+        Args:
+            rank: Most urgent precedence number of its messages, or None if none opened.
+            gathers: Whether it waits a moment for the next one, unless it is urgent: bundles overlap, as they
+                do behind a backlog.
+        """
+        if gathers and (rank is None or rank > Precedence.IMMEDIATE):
+            self._pace.later(RECEIPTS_S)
+        else:
+            self.notify(rank)
 
     async def caught_up(self, most_s: float) -> None:
         """Return once what is due now is signed, or ``most_s`` seconds are over; at once if the peer is away.
@@ -355,7 +373,7 @@ class Courier:
         stored = await self._stored()
         if stored is not None:
             return stored
-        urgent = await self._pace.until_due(lambda: len(self._flights))
+        urgent = await self._pace.until_due(lambda: len(self._flights), lambda: self._window.is_filled)
         if self._sequencer.statement_due:
             await self._land(cancel=False)
             self._raise_failure()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -91,6 +91,18 @@ class Arrival:
     effects: Effects
 
 
+class Taking(Protocol):
+    """Is told that a bundle with messages is about to be written."""
+
+    def __call__(self, rank: int | None, /, *, gathers: bool) -> None:
+        """Take note of it.
+
+        Args:
+            rank: Most urgent precedence number among the messages that opened, if any did.
+            gathers: Whether bundles overlap, so that their receipts may leave together.
+        """
+
+
 class Intake:
     """Receives bundles of one peer. Calls may overlap; the mirror grows one bundle at a time."""
 
@@ -109,7 +121,7 @@ class Intake:
         workers: Workers,
         crew: Crew,
         on_urgent: Callable[[], None],
-        on_taking: Callable[[int | None], None],
+        on_taking: Taking,
         receipt_made: Callable[[float], Awaitable[None]],
         urgent_answered: Callable[[], Awaitable[None]],
         on_arrival: Callable[[Effects], None],
@@ -132,9 +144,8 @@ class Intake:
             workers: Threads for signatures and opening.
             crew: Processes for opening; it may have none.
             on_urgent: Told of something urgent that was opened and perhaps has to wait for what is before it.
-            on_taking: Told right before a bundle with messages is written, with the most urgent precedence
-                number among those that opened: a write that is queued from then on finds the receipt due,
-                and may share the commit.
+            on_taking: Told right before a bundle with messages is written: a write that is queued from then
+                on finds the receipt due, and may share the commit.
             receipt_made: Returns once the bundle that takes a receipt along is signed, or so many seconds
                 are over, or at once if the peer is away.
             urgent_answered: Returns once the receipt of what is urgent has left, or soon in any case: the
@@ -175,6 +186,8 @@ class Intake:
         self._size = 0
         self._head: LogHead | None = None
         self._in_work = 0
+        # Of these, bundles that are verified and hold messages.
+        self._with_messages = 0
         self._ready = False
         # Keys of the peer's newest box: none that is older is left, so nobody looks for one.
         self._in_use: frozenset[bytes] = frozenset()
@@ -236,16 +249,19 @@ class Intake:
             msg = "too many bundles at once"
             raise UnavailableError(msg)
         self._in_work += 1
+        has_messages = False
         try:
             await self._holding.until(lambda: self._ready or self._forks.proven)
             self._check_open()
             checked, contents = await self._workers.sign(self._verify, data, now_ms=self._clock.now_ms())
-            if contents is None and checked.bundle.start >= self._size:
+            has_messages = bool(checked.bundle.ciphertexts)
+            self._with_messages += has_messages
+            start = checked.bundle.start
+            if contents is None and start >= self._size:
                 # The usual case: opened while the bundles before it are still being written.
                 contents = await self._open(checked.bundle, skip=0)
             if contents is not None and _is_urgent(contents):
                 self._on_urgent()
-            start = checked.bundle.start
             if not await self._holding.until(lambda: start <= self._size):
                 raise PeerConflictError(self._size)
             # A caller that goes away, or whose deadline is over, does not take the write
@@ -256,6 +272,7 @@ class Intake:
             return await self._answer(checked, await asyncio.shield(taking))
         finally:
             self._in_work -= 1
+            self._with_messages -= has_messages
 
     async def view(self) -> tuple[bytes | None, int]:
         """Return (cosigned newest note of the mirror, size of the mirror).
@@ -350,7 +367,7 @@ class Intake:
         new = bundle.entries[overlap:]
         retired = self._retired_keys(opened)
         if opened.messages:
-            self._on_taking(_highest(opened))
+            self._on_taking(_highest(opened), gathers=self._with_messages > 1)
         self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
             Step.MIRRORED,

@@ -2,10 +2,12 @@
 
 Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds. So the one
 after a bundle with messages gathers what comes meanwhile, for longer the more is under way: fewer,
-fuller bundles when the pair is busy, none of the wait when it is not. Receipts come at the pace of
+fuller bundles when the pair is busy, none of the wait when it is not, nor when what waits already
+fills the next one. Receipts come at the pace of
 the peer's bundles, so one that holds nothing else makes nobody wait. Whatever is urgent does not
 wait, and takes along what does: also what becomes due while it is only expected, because a bundle
-that is being made would hold it up. Acknowledgements wait for something to travel with.
+that is being made would hold it up. Acknowledgements wait for something to travel with, and so does
+a receipt while the next one is about to be due.
 
 Spec: docs/spec/exchange.md, "Sending".
 """
@@ -49,6 +51,7 @@ class Pace:
         self._urgent = asyncio.Event()
         self._nudge = asyncio.Event()
         self._gathering: asyncio.Task[None] | None = None
+        self._gathered_s = math.inf
 
     @property
     def is_urgent(self) -> bool:
@@ -68,15 +71,26 @@ class Pace:
         """Look anew how long to wait: fewer are in flight."""
         self._nudge.set()
 
-    def later(self) -> None:
-        """Let something wait for company: the next bundle takes it along."""
-        if self._gathering is None:
-            self._gathering = asyncio.create_task(self._gather())
+    def later(self, most_s: float = GATHER_S) -> None:
+        """Let something wait for company, so many seconds at most: the next bundle takes it along."""
+        until_s = self._clock.monotonic_s() + most_s
+        if self._gathering is not None:
+            if self._gathered_s <= until_s:
+                return
+            self._gathering.cancel()
+        self._gathered_s = until_s
+        self._gathering = asyncio.create_task(self._gather(most_s))
 
-    async def until_due(self, in_flight: Callable[[], int]) -> bool:
-        """Wait until the next bundle may be made, or something urgent comes; return whether it did."""
+    async def until_due(self, in_flight: Callable[[], int], is_filled: Callable[[], bool]) -> bool:
+        """Wait until the next bundle may be made, or something urgent comes; return whether it did.
+
+        Args:
+            in_flight: Says how many bundles are.
+            is_filled: Says whether what waits fills the next one: there is nothing to gather then.
+        """
         while not self._urgent.is_set():
-            due_s = max(self._made_s + self._pace_s * (1 + in_flight()), self._expected_until_s)
+            gathered_s = -math.inf if is_filled() else self._made_s + self._pace_s * (1 + in_flight())
+            due_s = max(gathered_s, self._expected_until_s)
             left = due_s - self._clock.monotonic_s()
             if left <= 0:
                 break
@@ -101,7 +115,7 @@ class Pace:
         """Let nothing be due any more."""
         self.making()
 
-    async def _gather(self) -> None:
-        await wait_for(self._clock, GATHER_S)
+    async def _gather(self, most_s: float) -> None:
+        await wait_for(self._clock, most_s)
         self._gathering = None
         self._on_due()

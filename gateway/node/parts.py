@@ -197,7 +197,7 @@ class Parts:
             workers=self._workers,
             crew=self._crew,
             on_urgent=self._courier.expect,
-            on_taking=self._courier.notify,
+            on_taking=self._courier.receipt_due,
             receipt_made=self._courier.caught_up,
             urgent_answered=self._courier.urgent_left,
             on_arrival=self._arrived,

@@ -6,6 +6,8 @@ time: as many messages as the peer gets done in its bare round trip and a little
 keeps it busy. What it gets done is read off each answer: of all that was under way when a
 bundle left, none is left when its answer comes. Small bundles cost rate, so the queue is short
 only as long as something urgent has come lately: the first that comes waits for the longer one.
+The bare round trip is that of a bundle of few messages that left alone, or of any that was quicker:
+behind a backlog none leaves alone, and the last one that did may have met a peer that was just starting.
 
 Without a backlog what waits is soon gone, and larger bundles cost both nodes fewer signatures. But
 no bundle is larger than its share of all that may be under way: a line of 90 ms carries the next
@@ -16,6 +18,7 @@ Spec: docs/spec/exchange.md, "Sending"; docs/adr/0040-a-window-of-time.md.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
@@ -48,7 +51,7 @@ class Queue:
 
 CALM: Final = Queue(longest_s=0.1, least_bundle=192)
 
-PRESSED: Final = Queue(longest_s=0.04, least_bundle=128)
+PRESSED: Final = Queue(longest_s=0.02, least_bundle=128)
 """While something urgent has come lately."""
 
 LATELY_S: Final = 3.0
@@ -66,6 +69,9 @@ FEW_MESSAGES: Final = 32
 ROUND_TRIPS: Final = 16
 """Newest bare round trips, the quickest of which counts."""
 
+QUICKEST_S: Final = 60.0
+"""How long the quickest flight counts as one, for a line may become longer."""
+
 SUPPOSED_ROUND_TRIP_S: Final = 0.025
 """Until one was seen."""
 
@@ -79,8 +85,11 @@ class Window:
         self._pressed_s = -LATELY_S
         self._backlog = True
         self._is_known = False
+        self._waiting = 0
         self._behind_backlog = 2 * CALM.least
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
+        self._quickest_s = math.inf
+        self._quickest_at_s = -math.inf
 
     @property
     def messages(self) -> int:
@@ -100,6 +109,11 @@ class Window:
         share = max(1 / MAX_IN_FLIGHT, queue.longest_s / (2 * self._allowed_s))
         return min(max(int(self._behind_backlog * share), queue.least_bundle), MAX_BUNDLE_ENTRIES)
 
+    @property
+    def is_filled(self) -> bool:
+        """Return whether what waited when the last bundle was made fills the next one."""
+        return self._waiting >= self.bundle
+
     def admits(self, flying: int) -> bool:
         """Return whether another bundle may leave while so many messages are under way.
 
@@ -117,6 +131,7 @@ class Window:
         """Take note of how many messages wait outside the log."""
         lasts = self._is_known and self._backlog
         self._backlog = messages > (self.bundle if lasts else BACKLOG_MESSAGES)
+        self._waiting = messages
         self._is_known = True
 
     def landed(self, elapsed_s: float, *, messages: int, flying: int, alone: bool) -> None:
@@ -130,6 +145,9 @@ class Window:
         """
         if alone and messages <= FEW_MESSAGES:
             self._round_trips.append(elapsed_s)
+        now_s = self._clock.monotonic_s()
+        if elapsed_s < self._quickest_s or now_s - self._quickest_at_s > QUICKEST_S:
+            self._quickest_s, self._quickest_at_s = elapsed_s, now_s
         if not self._backlog:
             return
         share = self._allowed_s / max(elapsed_s, 0.001)
@@ -147,4 +165,5 @@ class Window:
 
     @property
     def _allowed_s(self) -> float:
-        return min(self._round_trips, default=SUPPOSED_ROUND_TRIP_S) + self._queue.longest_s
+        bare_s = min(self._round_trips, default=SUPPOSED_ROUND_TRIP_S)
+        return min(bare_s, self._quickest_s) + self._queue.longest_s

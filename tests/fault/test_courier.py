@@ -44,6 +44,10 @@ async def posted(world: World, nation: str) -> int:
     return len(world.sides[nation].faults.posted)
 
 
+async def ready(value: int) -> int:
+    return value
+
+
 async def count(world: World, nation: str, state: State) -> int:
     store = world.sides[nation].store
     assert store is not None
@@ -71,12 +75,12 @@ async def post_many(world: World, nation: str, number: int, **header: Any) -> li
     return ids
 
 
-async def one_by_one(world: World, nation: str, number: int) -> list[bytes]:
+async def one_by_one(world: World, nation: str, number: int, *, urgent: bool = True) -> list[bytes]:
     """Send messages so that each leaves in a bundle of its own."""
     ids = []
     for _ in range(number):
         before = await posted(world, nation)
-        ids.append(await world.send(nation))
+        ids += [await world.send(nation)] if urgent else await post_many(world, nation, 1)
         await world.until(lambda: posted(world, nation), lambda found, more=before: found > more)  # type: ignore[misc]
     return ids
 
@@ -548,6 +552,73 @@ async def test_a_bundle_with_messages_makes_the_next_one_wait_and_one_of_receipt
 
         await world.until_state("FR", there, "sent", "delivered", agency=INVESTIGATORS["FR"])
         assert await world.state("US", here, INVESTIGATORS["US"]) == "accepted"
+
+
+async def test_a_bundle_that_is_full_waits_for_no_company(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.node.window.MOST_MESSAGES", 2 * URGENT_BUNDLE * MAX_IN_FLIGHT)
+    config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
+    async with World(tmp_path, config=config) as world:
+        await begin_to_gather(world)
+        full = 2 * URGENT_BUNDLE
+        routine = await post_many(world, "US", URGENT_BUNDLE - 1 + 2 * full + 1)
+
+        # Takes a few along, and leaves two full bundles and one message.
+        await world.send("US", precedence="FLASH")
+
+        await world.until_state("US", routine[-2], "received", agency=INVESTIGATORS["US"])
+        assert await count(world, "US", State.ACCEPTED) == 1
+
+
+async def test_receipts_of_bundles_that_are_here_together_leave_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.node.courier.RECEIPTS_S", 600.0)
+    await world.settle()
+    faults = world.sides["US"].faults
+    intake = world.node("FR")._intake
+    before = await posted(world, "FR")
+    faults.gate = asyncio.Event()
+    flying = await one_by_one(world, "US", MAX_IN_FLIGHT, urgent=False)
+
+    async with intake._turn:
+        faults.gate.set()
+        await world.until(lambda: ready(intake._with_messages), lambda number: number == MAX_IN_FLIGHT)
+
+    for message_id in flying:
+        await world.until_state("US", message_id, "received", agency=INVESTIGATORS["US"])
+    assert await posted(world, "FR") == before + 1
+
+
+async def test_a_receipt_waits_no_longer_for_that_of_a_bundle_that_does_not_get_taken(world: World) -> None:
+    await world.settle()
+    intake = world.node("FR")._intake
+    intake._with_messages += 1
+
+    (routine,) = await post_many(world, "US", 1)
+
+    await world.until_state("US", routine, "received", agency=INVESTIGATORS["US"])
+    intake._with_messages -= 1
+
+
+async def test_the_receipt_of_what_is_urgent_does_not_wait_for_another_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.node.courier.RECEIPTS_S", 600.0)
+    await world.settle()
+    intake = world.node("FR")._intake
+    intake._with_messages += 1
+    (routine,) = await post_many(world, "US", 1)
+    await world.until(lambda: inbox(world, "FR"), bool)
+    await asyncio.sleep(0.2)
+    assert await world.state("US", routine, INVESTIGATORS["US"]) in {"sent", "delivered"}
+
+    flash = await world.send("US", precedence="FLASH")
+
+    await world.until_state("US", flash, "received")
+    await world.until_state("US", routine, "received", agency=INVESTIGATORS["US"])
+    intake._with_messages -= 1
 
 
 async def test_a_flash_closes_the_bundle_that_is_being_gathered(tmp_path: Path) -> None:

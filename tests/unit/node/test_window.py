@@ -15,6 +15,8 @@ from gateway.node.window import (
     MAX_IN_FLIGHT,
     MOST_MESSAGES,
     PRESSED,
+    QUICKEST_S,
+    ROUND_TRIPS,
     Window,
 )
 from tests.clocks import StillClock
@@ -51,14 +53,24 @@ class Drained:
     largest: int
 
 
-def drain(window: Window, *, rate: float, way_s: float, backlog: int) -> Drained:
-    """Drain a backlog to a peer that opens one bundle after the other, on a clock of our own."""
+def pressed_s(rate: float) -> float:
+    """Return how long a peer that gets so many messages done a second may have the queue while pressed."""
+    return max(PRESSED.longest_s, PRESSED.least / rate + 2 * BUNDLE_S)
+
+
+def drain(
+    window: Window, *, rate: float, way_s: float, backlog: int, first_s: float | None = None
+) -> Drained:
+    """Drain a backlog to a peer that opens one bundle after the other, on a clock of our own.
+
+    The first, alone, took ``first_s`` seconds, usually what the way takes.
+    """
     now_s = free_s = half_s = 0.0
     left, half = backlog, backlog // 2
     flights: list[Flight] = []
     elapsed: list[float] = []
     largest = 0
-    window.landed(way_s + MAKING_S, messages=0, flying=0, alone=True)
+    window.landed(way_s + MAKING_S if first_s is None else first_s, messages=0, flying=0, alone=True)
     while left or flights:
         flying = sum(flight.messages for flight in flights)
         if left and len(flights) < MAX_IN_FLIGHT and window.admits(flying):
@@ -114,7 +126,7 @@ def test_once_something_urgent_has_come_the_queue_is_shorter_at_a_price_in_rate(
     drained = drain(window, rate=8_000, way_s=way_s, backlog=100_000)
 
     median = sorted(drained.flights_s)[len(drained.flights_s) // 2]
-    assert median <= way_s + MAKING_S + PRESSED.longest_s * 1.25
+    assert median <= way_s + MAKING_S + pressed_s(8_000)
     assert drained.per_s >= 8_000 * (0.6 if way_s < 0.01 else 0.3)
 
 
@@ -174,6 +186,43 @@ def test_without_a_backlog_bundles_are_larger(window: Window, clock: StillClock)
     bulk = drain(without, rate=4_000, way_s=0.001, backlog=BACKLOG_MESSAGES - 1)
 
     assert bulk.largest > 1.5 * backlog.largest
+
+
+@pytest.mark.parametrize("way_s", [0.001, 0.09])
+def test_a_first_round_trip_that_met_a_peer_at_its_start_makes_no_longer_queue(
+    window: Window, way_s: float
+) -> None:
+    window.pressed()
+    drained = drain(window, rate=8_000, way_s=way_s, backlog=100_000, first_s=2.0)
+
+    median = sorted(drained.flights_s)[len(drained.flights_s) // 2]
+    assert median <= way_s + MAKING_S + pressed_s(8_000)
+
+
+def test_a_line_that_becomes_longer_is_noticed_within_a_minute_or_two(
+    window: Window, clock: StillClock
+) -> None:
+    for _ in range(ROUND_TRIPS):
+        window.landed(0.01, messages=1, flying=1, alone=True)
+    window.waits(BACKLOG_MESSAGES + 1)
+    for _ in range(20):
+        window.landed(0.3, messages=window.bundle, flying=window.messages, alone=False)
+    assert window.messages == CALM.least
+    clock.advance(QUICKEST_S + 1)
+    for _ in range(ROUND_TRIPS):
+        window.landed(0.3, messages=1, flying=1, alone=True)
+    for _ in range(20):
+        window.landed(0.3, messages=window.bundle, flying=window.messages, alone=False)
+
+    assert window.messages == MOST_MESSAGES
+
+
+def test_the_next_bundle_is_filled_once_as_much_waits(window: Window) -> None:
+    assert not window.is_filled
+    window.waits(MOST_MESSAGES // MAX_IN_FLIGHT - 1)
+    assert not window.is_filled
+    window.waits(MOST_MESSAGES // MAX_IN_FLIGHT)
+    assert window.is_filled
 
 
 def test_a_backlog_ends_when_one_bundle_takes_the_rest(window: Window) -> None:
