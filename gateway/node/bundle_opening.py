@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from gateway.core.bundle import Bundle
 from gateway.core.message.schedule import Announced, Schedule
@@ -19,6 +20,11 @@ from gateway.node.hand import Checked, Parcel, check_messages
 from gateway.node.opening import Contents, Opened, Opener, Refused, Sealed, Unpacked
 from gateway.node.steps import given
 from gateway.node.workers import Workers
+
+FEW: Final = 16
+FEW_BYTES: Final = 65_536
+"""Messages, and bytes of them, that are opened where their bundle's note is verified. More would keep
+signatures waiting; so few cost as much as waking another thread, and do not stand behind large bundles."""
 
 
 class BundleOpening:
@@ -48,9 +54,16 @@ class BundleOpening:
         self._crew = crew
         self._announced = announced
 
-    def open_here(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
-        """Open a bundle where this is called; see `Opener.open`."""
-        return self._opener.open(bundle, skip=skip, now_ms=now_ms, announced=self._announced())
+    def open_few(self, bundle: Bundle, *, now_ms: int) -> Contents | None:
+        """Return the contents of a bundle that holds few messages or none, opened where this is called.
+
+        Raises:
+            MalformedError: As `open`.
+        """
+        ciphertexts = bundle.ciphertexts
+        if len(ciphertexts) > FEW or sum(len(item or b"") for item in ciphertexts) > FEW_BYTES:
+            return None
+        return self._open_here(bundle, skip=0, now_ms=now_ms)
 
     async def open(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
         """Return the contents of a bundle whose root was checked.
@@ -60,7 +73,7 @@ class BundleOpening:
             UnavailableError: The node is stopping, or a member of the crew was lost over it.
         """
         if not self._crew.takes(len(bundle.ciphertexts)):
-            return await self._workers.compute(self.open_here, bundle, skip=skip, now_ms=now_ms)
+            return await self._workers.compute(self._open_here, bundle, skip=skip, now_ms=now_ms)
         unpacked, boxes = await self._workers.compute(self._unpack, bundle, skip=skip)
         parcels = [
             Parcel(
@@ -77,6 +90,9 @@ class BundleOpening:
         return unpacked.contents(
             [self._opened(item, found) for item, found in zip(unpacked.sealed, checked, strict=True)]
         )
+
+    def _open_here(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
+        return self._opener.open(bundle, skip=skip, now_ms=now_ms, announced=self._announced())
 
     def _unpack(self, bundle: Bundle, *, skip: int) -> tuple[Unpacked, dict[BoxName, Slots]]:
         unpacked = self._opener.unpack(bundle, skip=skip)

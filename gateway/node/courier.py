@@ -25,7 +25,6 @@ from typing import Final
 from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.generation import base_of, generation_of
 from gateway.core.note import parse_note
-from gateway.core.states import Precedence
 from gateway.errors import (
     GatewayError,
     PairFrozenError,
@@ -34,12 +33,12 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.node.deliveries import Deliveries, RollbackError
+from gateway.node.due import Due
 from gateway.node.owing import Owing
-from gateway.node.pace import Pace
 from gateway.node.pair import Pair
 from gateway.node.patience import Breaker, Patience
 from gateway.node.sequencer import Sequencer, Shipment
-from gateway.node.waiting import Change, wait_for
+from gateway.node.waiting import wait_for
 from gateway.node.window import MAX_IN_FLIGHT, Window
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -56,14 +55,6 @@ COSIGN_EVERY_S: Final = 60.0
 
 DELIVERED_S: Final = 1.0
 """How long the cosignature of a message whose receipt is here is waited for."""
-
-RIGHT_OF_WAY_S: Final = 0.04
-"""How long what is urgent has right of way at most, once it is due: twice what making its bundle takes."""
-
-
-RECEIPTS_S: Final = 0.05
-"""How long a receipt waits at most for the next one while bundles overlap: a bundle for each would cost
-both nodes some 5 ms, which behind a backlog is a third of what 128 messages take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +113,19 @@ class Courier:
         self._clock = clock
         self._on_moved = on_moved
         self._on_peer_rollback = on_peer_rollback
-        self._work = asyncio.Event()
         self._cursor = 0
         # True while the cursor is known to stand at the end of the log, which grows here only.
         self._at_end = False
-        # False while all that may be due are acknowledgements that still wait for company.
-        self._due = True
         self._patience = patience
-        self._pace = Pace(clock=clock, pace_ms=pace_ms, on_due=self._set_due)
+        self._window = Window(clock=clock)
+        self._landed = asyncio.Event()
+        self._due = Due(
+            clock=clock,
+            pace_ms=pace_ms,
+            patience=patience,
+            window=self._window,
+            on_hurry=self._landed.set,
+        )
         self._deliveries = Deliveries(
             pair=pair,
             store=store,
@@ -146,19 +142,15 @@ class Courier:
         self._flights: set[asyncio.Task[None]] = set()
         self._failure: GatewayError | None = None
         self._cosigned_at_s = 0.0
-        self._window = Window(clock=clock)
         self._flying = 0
-        self._landed = asyncio.Event()
         self._in_doubt = False
         self._may_ship = asyncio.Event()
         self._may_ship.set()
-        # Whether a bundle is being made, how often one was, and who waits for the end of that.
-        self._is_making = False
-        self._makings = 0
-        self._making = Change()
-        # Cleared from something urgent on until a bundle left that took it along.
-        self._urgent_left = asyncio.Event()
-        self._urgent_left.set()
+
+    @property
+    def due(self) -> Due:
+        """Return where to say that something is due for the peer."""
+        return self._due
 
     @property
     def breaker(self) -> Breaker:
@@ -185,47 +177,6 @@ class Courier:
         """Return how much of our log the peer has said that it holds."""
         return self._peer_size
 
-    def notify(self, rank: int | None = None) -> None:
-        """Say that something is due; ``rank`` is the precedence number of a message."""
-        if rank is not None and rank <= Precedence.IMMEDIATE:
-            self._patience.pressed()
-            self._window.pressed()
-            self._urgent_left.clear()
-            self._hurry()
-        else:
-            self._set_due()
-
-    def _set_due(self) -> None:
-        self._due = True
-        self._work.set()
-
-    def notify_later(self) -> None:
-        """Say that something is due that can wait a little: the next bundle takes it along."""
-        self._pace.later()
-
-    def receipt_due(self, rank: int | None, *, gathers: bool) -> None:
-        """Say that a receipt is about to be due.
-
-        Args:
-            rank: Most urgent precedence number of its messages, or None if none opened.
-            gathers: Whether it waits a moment for the next one, unless it is urgent: bundles overlap, as they
-                do behind a backlog.
-        """
-        if gathers and (rank is None or rank > Precedence.IMMEDIATE):
-            self._pace.later(RECEIPTS_S)
-        else:
-            self.notify(rank)
-
-    async def caught_up(self, most_s: float) -> None:
-        """Return once what is due now is signed, or ``most_s`` seconds are over; at once if the peer is away.
-
-        A bundle that is being made may have begun too early for what is due: then the next one takes it.
-        """
-        last = self._makings + self._is_making + self._due
-        until_s = self._clock.monotonic_s() + most_s
-        while self._makings < last and self.reachable and (left := until_s - self._clock.monotonic_s()) > 0:
-            await wait_for(self._clock, left, self._making.next)
-
     async def delivered(self, place: int) -> None:
         """Return once the entry at a place of our log is recorded as cosigned, or soon in any case.
 
@@ -234,32 +185,17 @@ class Courier:
         size = place - base_of(self._pair.exchange_origin) + 1
         await self._deliveries.until(size, most_s=DELIVERED_S)
 
-    def expect(self) -> None:
-        """Make way: something urgent is here, whose receipt will be due in a moment."""
-        self._pace.expect()
-
-    async def urgent_left(self) -> None:
-        """Return once everything urgent has left; after 40 ms in any case, at once if the peer is away."""
-        if self.reachable:
-            await wait_for(self._clock, RIGHT_OF_WAY_S, self._urgent_left)
-
-    def _hurry(self) -> None:
-        """Let the loop go on at once, wherever it waits."""
-        self._set_due()
-        self._pace.hurry()
-        self._landed.set()
-
     def freeze(self) -> None:
         """Ship nothing any more: this node has proof of a fork, and people have to decide."""
         self._may_ship.clear()
         self._patience.freeze()
         self._failure = PairFrozenError("the pair is frozen")
-        self._hurry()
+        self._due.hurry()
 
     def doubt(self) -> None:
         """Ask anew what the peer holds: it says that it was restored from a backup."""
         self._in_doubt = True
-        self._work.set()
+        self._due.look.set()
 
     async def run(self) -> None:
         """Ship until cancelled."""
@@ -273,7 +209,7 @@ class Courier:
                     await self._land(cancel=True)
                     await self._patience.wait(error)
         finally:
-            self._pace.close()
+            self._due.close()
             self._owing.close()
             await self._land(cancel=True)
 
@@ -304,7 +240,7 @@ class Courier:
         self._in_doubt = False
         self._cursor = view.mirrored_size
         self._at_end = False
-        self._due = True
+        self._due.set()
         self._peer_size = view.mirrored_size
         await self._take_view(view)
 
@@ -353,8 +289,7 @@ class Courier:
             # Counted where it ends, however it does: one that is cancelled before its first
             # step runs no line of its own.
             flight.add_done_callback(partial(self._done, shipment.messages))
-            if not self._pace.is_urgent:
-                self._urgent_left.set()
+            self._due.left()
             if shipment.states_keys or self.breaker is not Breaker.CLOSED:
                 # What follows is signed by keys that the peer knows once it holds this bundle. And a
                 # peer that refused what it got is tried with one bundle: until it takes that,
@@ -365,37 +300,29 @@ class Courier:
         """Return whether another bundle may be made: something urgent waits for none that is full."""
         if len(self._flights) >= MAX_IN_FLIGHT:
             return False
-        return self._pace.is_urgent or self._window.admits(self._flying)
+        return self._due.is_urgent or self._window.admits(self._flying)
 
     async def _next(self) -> Shipment | None:
         """Return the bundle behind the cursor, from the log or newly made."""
-        self._work.clear()
+        self._due.look.clear()
         stored = await self._stored()
         if stored is not None:
             return stored
-        urgent = await self._pace.until_due(lambda: len(self._flights), lambda: self._window.is_filled)
+        urgent = await self._due.until_time(lambda: len(self._flights))
         if self._sequencer.statement_due:
             await self._land(cancel=False)
             self._raise_failure()
             return await self._sequencer.next_statement()
         self._raise_failure()
-        if not self._due:
+        if not self._due.is_due:
             return None
         limit = 0 if self._sequencer.peer_key is None else self._window.bundle
-        self._due = False
-        self._pace.making()
-        self._is_making = True
-        try:
+        with self._due.making():
             shipment = await self._sequencer.next_shipment(max_messages=limit, urgent=urgent)
-        finally:
-            self._is_making = False
-            self._makings += 1
-            self._making.happened()
         if shipment is not None:
             self._window.waits(shipment.waiting)
-            self._due |= shipment.more
+            self._due.made(messages=bool(shipment.messages), more=shipment.more)
             if shipment.messages:
-                self._pace.made()
                 self._on_moved()
         return shipment
 
@@ -420,7 +347,7 @@ class Courier:
             # restored from a backup and does not say so.
             await self._agree()
             return
-        await wait_for(self._clock, max(left, 0.05) if uncosigned else COSIGN_EVERY_S, self._work)
+        await wait_for(self._clock, max(left, 0.05) if uncosigned else COSIGN_EVERY_S, self._due.look)
 
     async def _fly(self, shipment: Shipment, *, flying: int, alone: bool) -> None:
         began_s = self._clock.monotonic_s()
@@ -461,7 +388,7 @@ class Courier:
         self._flights.discard(flight)
         self._flying -= messages
         self._landed.set()
-        self._pace.nudge()
+        self._due.landed()
         if not flight.cancelled() and (error := flight.exception()) is not None:
             self._fail(error)
 
@@ -472,7 +399,7 @@ class Courier:
             self._defect = error
         elif self._failure is None or isinstance(error, PairFrozenError):
             self._failure = error
-        self._hurry()
+        self._due.hurry()
 
     _defect: BaseException | None = None
 

@@ -72,11 +72,6 @@ RECEIPT_FIRST_S: Final = 0.02
 """How long a cosignature, and who waits for an inbox, wait for the bundle that takes the receipt along: the
 sender waits for that one, and together they would share a processor for 1 to 4 ms."""
 
-FEW: Final = 16
-FEW_BYTES: Final = 65_536
-"""Messages, and bytes of them, that are opened where their bundle's note is verified. More would keep
-signatures waiting; so few cost as much as waking another thread, and do not stand behind large bundles."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
@@ -332,9 +327,7 @@ class Intake:
             raise MalformedError(msg)
         leaves = tuple(hash_leaf(entry) for entry in bundle.entries)
         checked = Checked(bundle=bundle, verified=verified, leaves=leaves)
-        if not _has_few(bundle):
-            return checked, None
-        return checked, self._opening.open_here(bundle, skip=0, now_ms=now_ms)
+        return checked, self._opening.open_few(bundle, now_ms=now_ms)
 
     async def _open(self, bundle: Bundle, *, skip: int) -> Contents:
         return await self._opening.open(bundle, skip=skip, now_ms=self._clock.now_ms())
@@ -493,11 +486,6 @@ def _highest(contents: Contents) -> int | None:
 def _is_urgent(contents: Contents) -> bool:
     rank = _highest(contents)
     return rank is not None and rank <= Precedence.IMMEDIATE
-
-
-def _has_few(bundle: Bundle) -> bool:
-    ciphertexts = bundle.ciphertexts
-    return len(ciphertexts) <= FEW and sum(len(item or b"") for item in ciphertexts) <= FEW_BYTES
 
 
 _CONTROL_KINDS: Final = frozenset({Kind.KEM_KEY, Kind.KEY_STATEMENT, Kind.AGREEMENT})

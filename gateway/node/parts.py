@@ -196,10 +196,10 @@ class Parts:
             clock=clock,
             workers=self._workers,
             crew=self._crew,
-            on_urgent=self._courier.expect,
-            on_taking=self._courier.receipt_due,
-            receipt_made=self._courier.caught_up,
-            urgent_answered=self._courier.urgent_left,
+            on_urgent=self._courier.due.expect,
+            on_taking=self._courier.due.receipt,
+            receipt_made=self._courier.due.caught_up,
+            urgent_answered=self._courier.due.urgent_left,
             on_arrival=self._arrived,
             on_messages=self._let_see,
             on_frozen=self._frozen,
@@ -219,7 +219,7 @@ class Parts:
             peer=lambda: self._reader.announced,
             lists=config.lists,
             max_waiting=config.max_waiting,
-            on_deciding=self._courier.notify,
+            on_deciding=self._courier.due.notify,
         )
         self._writer = WriterWatch()
         self._room = Room(disk, reserve_bytes=config.reserve_bytes)
@@ -272,7 +272,7 @@ class Parts:
             clock=clock,
             workers=self._workers,
             gate=gate,
-            on_collected=self._courier.notify_later,
+            on_collected=self._courier.due.notify_later,
         )
         self.peer_service = PeerService(
             pair=pair,
@@ -357,7 +357,7 @@ class Parts:
         return agreement_state(self._schedule, self._reader.announced, now_ms=self._clock.now_ms())
 
     def _due(self) -> None:
-        self._courier.notify()
+        self._courier.due.notify()
 
     def _ended(self) -> None:
         """A waiting message has ended: the log has to say so, and whoever watches it learns it."""
@@ -377,7 +377,7 @@ class Parts:
         if effects.peer_recovered:
             self._courier.doubt()
         if effects.sending_due or effects.kem_key is not None:
-            self._courier.notify()
+            self._courier.due.notify()
         if effects.messages_moved:
             self.tracking.moved()
         if effects.agreements:

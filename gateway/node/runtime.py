@@ -142,7 +142,7 @@ class Node(Parts):
         await self._store.write(Step.AUDITED, lambda tx: self._audit.open(tx, statement))
         await self.own_events.record("keys.changed")
         self._sequencer.statement_due = True
-        self._courier.notify()
+        self._courier.due.notify()
 
     async def close_books(self) -> None:
         """Record that the node stops, and sign the audit log up to and with that event.

@@ -338,17 +338,17 @@ async def test_what_is_urgent_has_right_of_way_until_it_has_left_and_for_a_momen
     world: World,
 ) -> None:
     await world.settle()
-    courier = world.node("US")._courier
+    due = world.node("US")._courier.due
 
-    courier.notify(Precedence.FLASH)  # and nothing is due
+    due.notify(Precedence.FLASH)  # and nothing is due
     async with asyncio.timeout(20):
-        await courier.urgent_left()
+        await due.urgent_left()
 
     flash = await world.send("US", precedence="FLASH")
     await world.until_state("US", flash, "received")
-    assert courier._urgent_left.is_set()
+    assert due._urgent_left.is_set()
     # So has the receipt, which is as urgent as what it answers.
-    assert world.node("FR")._courier._urgent_left.is_set()
+    assert world.node("FR")._courier.due._urgent_left.is_set()
 
 
 # --- order -------------------------------------------------------------------------------
@@ -574,7 +574,7 @@ async def test_a_bundle_that_is_full_waits_for_no_company(
 async def test_receipts_of_bundles_that_are_here_together_leave_together(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.node.courier.RECEIPTS_S", 600.0)
+    monkeypatch.setattr("gateway.node.due.RECEIPTS_S", 600.0)
     await world.settle()
     faults = world.sides["US"].faults
     intake = world.node("FR")._intake
@@ -605,7 +605,7 @@ async def test_a_receipt_waits_no_longer_for_that_of_a_bundle_that_does_not_get_
 async def test_the_receipt_of_what_is_urgent_does_not_wait_for_another_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.node.courier.RECEIPTS_S", 600.0)
+    monkeypatch.setattr("gateway.node.due.RECEIPTS_S", 600.0)
     await world.settle()
     intake = world.node("FR")._intake
     intake._with_messages += 1
