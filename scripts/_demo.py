@@ -354,7 +354,8 @@ def _verify(demo: Demo) -> bool:
                 report = found.report
                 word = "[green]VERIFIED[/]" if report.is_verified else "[bold red]NOT VERIFIED[/]"
                 demo.console.print(f"{word}  {nation} {name:12} {_short(folder)}", highlight=False)
-    together = compare_logs(verified, title="both nations")
+    everybody = read_trust(*(home.trust for home in demo.homes.values()))
+    together = compare_logs(verified, title="both nations", trust=everybody)
     word = "[green]VERIFIED[/]" if together.is_verified else "[bold red]NOT VERIFIED[/]"
     demo.console.print(f"{word}  logs, mirrors and receipts of both nations agree", highlight=False)
     return together.is_verified and all(item.report.is_verified for item in verified)

@@ -13,41 +13,27 @@ Spec: docs/auditing.md, "Two logs side by side".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 
 from gateway.audit.completeness import check_anchored, check_answered
-from gateway.audit.contents import Answers, Claims, LogContents
-from gateway.audit.keyhistory import KeyHistory
-from gateway.audit.log import AuditedLog
+from gateway.audit.contents import Answers, Claims
+from gateway.audit.cosigners import CosignerPeriods, HeldLog, read_cosignatures
 from gateway.audit.problems import Problems
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import succession_check
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
-from gateway.core.checkpoint import Checkpoint
-from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
+from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
 from gateway.core.generation import first_of, generation_of
 from gateway.core.merkle import Hash, edge_at
-from gateway.core.signature import HybridVerifier
-from gateway.errors import GatewayError, SignatureInvalidError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
-    """A log that was verified by itself."""
-
-    log: AuditedLog
-    contents: LogContents
-    keys: KeyHistory
-    checkpoint: Checkpoint
+from gateway.errors import GatewayError
 
 
 def compare_logs(
-    verifications: Sequence[Verification], *, title: str, checks: Sequence[Check] = ()
+    verifications: Sequence[Verification], *, title: str, trust: Trust, checks: Sequence[Check] = ()
 ) -> SetReport:
     """Return the reports of logs together with what they say about each other.
 
@@ -55,8 +41,11 @@ def compare_logs(
         verifications: Logs, each verified by itself. Two copies of one log (the writer's and the
             mirror's) have to lie on one history.
         title: Whose logs they are.
+        trust: Keys that the auditor trusts.
         checks: What the caller has compared already.
     """
+    periods = cosigner_periods(verifications, trust)
+    verifications = [replace(item, report=periods.judged(item.report)) for item in verifications]
     copies = _copies(verifications)
     largest = _largest(copies)
     compared = [_copies_check(largest[origin], logs) for origin, logs in copies.items() if len(logs) > 1]
@@ -68,6 +57,12 @@ def compare_logs(
     return SetReport(title=title, logs=logs, checks=(*checks, *compared))
 
 
+def cosigner_periods(verifications: Sequence[Verification], trust: Trust) -> CosignerPeriods:
+    """Return what these logs, and trusted keys, say of when keys of cosigners were replaced."""
+    held = [item.held for item in verifications]
+    return CosignerPeriods([log for log in held if log is not None], trust)
+
+
 def compare_claims(verifications: Sequence[Verification]) -> list[Check]:
     """Return whether what logs say of each other's sizes, roots and keys is so.
 
@@ -77,20 +72,20 @@ def compare_claims(verifications: Sequence[Verification]) -> list[Check]:
     return [check for speaker in largest.values() for check in _claim_checks(speaker, largest)]
 
 
-def _copies(verifications: Sequence[Verification]) -> dict[str, list[_Known]]:
-    copies: dict[str, list[_Known]] = {}
+def _copies(verifications: Sequence[Verification]) -> dict[str, list[HeldLog]]:
+    copies: dict[str, list[HeldLog]] = {}
     for item in verifications:
-        known = _known(item)
+        known = item.held
         if known is not None:
             copies.setdefault(known.checkpoint.origin, []).append(known)
     return copies
 
 
-def _largest(copies: Mapping[str, Sequence[_Known]]) -> dict[str, _Known]:
+def _largest(copies: Mapping[str, Sequence[HeldLog]]) -> dict[str, HeldLog]:
     return {origin: max(logs, key=lambda log: log.checkpoint.size) for origin, logs in copies.items()}
 
 
-def _claim_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
+def _claim_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
     """Check what a log says of the sizes, roots and keys of the logs at hand, and that it leaves none out."""
     checks: list[Check] = []
     if speaker.contents.citation is not None:
@@ -103,7 +98,7 @@ def _claim_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
     return checks
 
 
-def _keys_checks(successor: _Known, logs: Mapping[str, _Known]) -> list[Check]:
+def _keys_checks(successor: HeldLog, logs: Mapping[str, HeldLog]) -> list[Check]:
     """Return whether the keys of a successor are not older than those of the log before it.
 
     Keys are replaced because they may be stolen: whoever has an old one must not be able to
@@ -125,7 +120,9 @@ def _keys_checks(successor: _Known, logs: Mapping[str, _Known]) -> list[Check]:
     return [Check(name=name, outcome=Outcome.HELD, detail=detail)]
 
 
-def check_cosigned_note(verification: Verification, note: bytes, *, trust: Trust) -> Check | None:
+def check_cosigned_note(
+    verification: Verification, note: bytes, *, trust: Trust, periods: CosignerPeriods
+) -> Check | None:
     """Check an earlier note of a verified log that the other node has cosigned.
 
     The newest note of a log is often not cosigned yet. The newest cosigned one vouches for
@@ -135,57 +132,47 @@ def check_cosigned_note(verification: Verification, note: bytes, *, trust: Trust
         verification: The log, verified by itself.
         note: A note of the same log, of its size or a smaller one.
         trust: Keys that the auditor trusts.
+        periods: When keys of cosigners were replaced.
 
     Returns:
         The check, or None if the log was not verified.
     """
-    known = _known(verification)
+    known = verification.held
     if known is None:
         return None
-    origin = known.checkpoint.origin
+    origin, size = known.checkpoint.origin, known.checkpoint.size
     name = f"cosigned part of {origin}"
     keys = trust.log_keys(origin)
-    cosigners = trust.foreign_cosigners(origin)
-    if not keys or not cosigners:
+    if not keys or not trust.foreign_cosigners(origin):
         return Check(name=name, outcome=Outcome.NOT_CHECKED, detail="no key of another node is trusted")
     try:
         signer = signing_key(note, keys)
-        checkpoint = verify_log_note(note, verifier=signer).checkpoint
-        by = _verify_any(note, cosigners)
+        verified = verify_log_note(note, verifier=signer)
+        checkpoint = verified.checkpoint
+        found, check = read_cosignatures(verified, trust)
+        if found:
+            found, check = periods.judge(found, checkpoint)
         problem = known.keys.problem(signer, checkpoint.size, trust)
         if problem:
             return Check(name=name, outcome=Outcome.FAILED, detail=problem)
-        if checkpoint.size > known.checkpoint.size:
+        if checkpoint.size > size:
             return Check(name=name, outcome=Outcome.FAILED, detail="it is larger than the log")
-        root = edge_at(checkpoint.size, reader=LogReader(known.log, known.contents.size)).root()
+        if not known.had(checkpoint.size, checkpoint.root):
+            detail = f"another root was cosigned for size {checkpoint.size}: a fork"
+            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
     except GatewayError as error:
         return Check(name=name, outcome=Outcome.FAILED, detail=str(error))
-    if root != checkpoint.root:
-        detail = f"another root was cosigned for size {checkpoint.size}: a fork"
-        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
-    detail = f"{by} vouches for the first {checkpoint.size} of {known.checkpoint.size} entries"
+    if check.outcome is not Outcome.HELD:
+        # Kept as cosigned, so without a line of a trusted cosigner it is not what it is kept for.
+        outcome = check.outcome if found else Outcome.FAILED
+        detail = check.detail if found else "no trusted cosigner has signed it with both keys"
+        return Check(name=name, outcome=outcome, detail=detail)
+    by = next(item.name for item in found if item.counts)
+    detail = f"{by} vouches for the first {checkpoint.size} of {size} entries"
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
-def _verify_any(note: bytes, cosigners: Sequence[HybridVerifier]) -> str:
-    """Return the name of the first cosigner whose lines verify."""
-    for cosigner in cosigners:
-        with suppress(SignatureInvalidError):
-            verify_cosignature(note, cosigner=cosigner)
-            return cosigner.name
-    msg = "no trusted cosigner has signed it with both keys"
-    raise SignatureInvalidError(msg)
-
-
-def _known(verification: Verification) -> _Known | None:
-    checkpoint = verification.report.checkpoint
-    log, contents, keys = verification.log, verification.contents, verification.keys
-    if not (verification.report.is_verified and log and contents and keys and checkpoint):
-        return None
-    return _Known(log=log, contents=contents, keys=keys, checkpoint=checkpoint)
-
-
-def _copies_check(largest: _Known, copies: Sequence[_Known]) -> Check:
+def _copies_check(largest: HeldLog, copies: Sequence[HeldLog]) -> Check:
     """Check that all copies of one log lie on one history: the smaller are beginnings of the largest."""
     name = f"copies of {largest.checkpoint.origin}"
     reader = LogReader(largest.log, largest.contents.size)
@@ -203,7 +190,7 @@ def _copies_check(largest: _Known, copies: Sequence[_Known]) -> Check:
 
 
 def _root_checks(
-    what: str, claimed: Mapping[str, Claims], speaker: _Known, known: Mapping[str, _Known]
+    what: str, claimed: Mapping[str, Claims], speaker: HeldLog, known: Mapping[str, HeldLog]
 ) -> list[Check]:
     checks: list[Check] = []
     for origin, claims in sorted(claimed.items()):
@@ -223,7 +210,7 @@ def _root_checks(
     return checks
 
 
-def _compare_roots(claims: Claims, subject: _Known, problems: Problems) -> int:
+def _compare_roots(claims: Claims, subject: HeldLog, problems: Problems) -> int:
     """Compare claimed roots with recomputed ones; return how many lie beyond the log."""
     reader = LogReader(subject.log, subject.contents.size)
     later = 0
@@ -239,7 +226,7 @@ def _compare_roots(claims: Claims, subject: _Known, problems: Problems) -> int:
     return later
 
 
-def _answer_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
+def _answer_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
     """Check that exceptions and collections name messages, and collectors are addressees."""
     checks: list[Check] = []
     for origin, answers in sorted(speaker.contents.answers.items()):
@@ -260,7 +247,7 @@ def _answer_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
     return checks
 
 
-def _compare_answers(answers: Answers, subject: _Known, problems: Problems) -> int:
+def _compare_answers(answers: Answers, subject: HeldLog, problems: Problems) -> int:
     size = subject.contents.size
     reader = LogReader(subject.log, subject.contents.size)
     refused = frozenset(answers.excepted)
@@ -285,7 +272,7 @@ def _compare_answers(answers: Answers, subject: _Known, problems: Problems) -> i
     return later
 
 
-def _answered_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
+def _answered_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
     """Check that receipts leave no message out of the logs that are at hand."""
     checks: list[Check] = []
     for origin, answers in sorted(speaker.contents.answers.items()):
@@ -300,7 +287,7 @@ def _answered_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check
     return checks
 
 
-def _anchored_checks(speaker: _Known, known: Mapping[str, _Known]) -> list[Check]:
+def _anchored_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
     """Check that an audit log leaves out no bundle of the logs that are at hand."""
     if not speaker.contents.is_audit:
         return []

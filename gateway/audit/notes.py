@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gateway.audit.cosigners import CosignerPeriods, read_cosignatures
+from gateway.audit.crosscheck import cosigner_periods
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome, SetReport, time_text
 from gateway.audit.trust import Trust
-from gateway.audit.verify import Verification, verify_cosignatures
+from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.merkle import edge_at
@@ -55,8 +57,9 @@ def check_notes(saved: Sequence[SavedNote], logs: Sequence[Verification], *, tru
     """
     checks: list[Check] = []
     by_origin: dict[str, list[_Signed]] = {}
+    periods = cosigner_periods(logs, trust)
     for item in saved:
-        signed, check = _signed(item, trust)
+        signed, check = _signed(item, trust, periods)
         checks.append(check)
         if signed is not None:
             by_origin.setdefault(signed.checkpoint.origin, []).append(signed)
@@ -72,10 +75,12 @@ def check_notes(saved: Sequence[SavedNote], logs: Sequence[Verification], *, tru
     )
 
 
-def check_since(verification: Verification, saved: SavedNote, *, trust: Trust) -> Check:
+def check_since(
+    verification: Verification, saved: SavedNote, *, trust: Trust, periods: CosignerPeriods
+) -> Check:
     """Check that a log begins with what a saved checkpoint of it says."""
     name = "since"
-    signed, check = _signed(saved, trust)
+    signed, check = _signed(saved, trust, periods)
     if signed is None:
         return Check(name=name, outcome=Outcome.FAILED, detail=check.detail)
     size = signed.checkpoint.size
@@ -97,7 +102,7 @@ def check_since(verification: Verification, saved: SavedNote, *, trust: Trust) -
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
-def _signed(saved: SavedNote, trust: Trust) -> tuple[_Signed | None, Check]:
+def _signed(saved: SavedNote, trust: Trust, periods: CosignerPeriods) -> tuple[_Signed | None, Check]:
     """Verify the signatures of a saved note."""
     name = f"note {saved.label}"
     try:
@@ -109,9 +114,11 @@ def _signed(saved: SavedNote, trust: Trust) -> tuple[_Signed | None, Check]:
         signer = signing_key(saved.note, keys)
         verified = verify_log_note(saved.note, verifier=signer)
         # A line of a known key that does not verify refuses the whole note, whose line it ever is.
-        _, cosigned = verify_cosignatures(verified, trust)
+        found, cosigned = read_cosignatures(verified, trust)
     except GatewayError as error:
         return None, Check(name=name, outcome=Outcome.FAILED, detail=str(error))
+    if found:
+        cosigned = periods.judge(found, verified.checkpoint)[1]
     if cosigned.outcome is Outcome.FAILED:
         return None, Check(name=name, outcome=Outcome.FAILED, detail=cosigned.detail)
     checkpoint = verified.checkpoint

@@ -22,7 +22,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from gateway.audit.contents import Answers
-from gateway.audit.crosscheck import compare_claims
+from gateway.audit.crosscheck import compare_claims, cosigner_periods
 from gateway.audit.folder import LogFolder
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader
@@ -247,7 +247,8 @@ class _Reconciling:
         for named in logs:
             if id(named) not in found:
                 found[id(named)] = self._verify_copy(named)
-        return found
+        periods = cosigner_periods(list(self._fullest.values()), self.trust)
+        return {key: periods.judged(report) for key, report in found.items()}
 
     def _read_fully(self, named: NamedLog) -> LogReport:
         """Verify with every check a copy that answers for all of its log."""

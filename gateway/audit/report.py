@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.core.checkpoint import Checkpoint
+from gateway.core.signature import HybridVerifier
 
 
 class Outcome(StrEnum):
@@ -47,15 +48,22 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cosigned:
-    """Another node vouches that it has seen this checkpoint.
+    """Another node has signed this checkpoint: both its lines verify.
 
     Attributes:
-        name: Name of the cosigner.
-        time_s: When it signed, POSIX seconds.
+        key: The cosigner, with the key that signed.
+        time_s: When it signed, POSIX seconds, as the lines say.
+        counts: Whether the node vouches by it: that was its key then (`gateway.audit.cosigners`).
     """
 
-    name: str
+    key: HybridVerifier
     time_s: int
+    counts: bool
+
+    @property
+    def name(self) -> str:
+        """Return the name of the cosigner."""
+        return self.key.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +74,7 @@ class LogReport:
         title: The origin if it is known, else what was given.
         checkpoint: Origin, size and root that the log signed; None if nothing signed was found.
         signed_s: When the log signed it, POSIX seconds.
-        cosigned: Who else did.
+        cosignatures: Who else did, whether or not that counts.
         kinds: Number of entries by the name of their kind.
         checks: Everything that was looked at, in order.
     """
@@ -74,7 +82,7 @@ class LogReport:
     title: str
     checkpoint: Checkpoint | None
     signed_s: int | None
-    cosigned: tuple[Cosigned, ...]
+    cosignatures: tuple[Cosigned, ...]
     kinds: Mapping[str, int]
     checks: tuple[Check, ...]
 
@@ -87,6 +95,11 @@ class LogReport:
     def is_verified(self) -> bool:
         """Return whether everything that could be checked held."""
         return self.checkpoint is not None and self.reason is None
+
+    @property
+    def cosigned(self) -> tuple[Cosigned, ...]:
+        """Return the cosignatures that count."""
+        return tuple(item for item in self.cosignatures if item.counts)
 
     @property
     def headline(self) -> str:

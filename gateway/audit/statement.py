@@ -1,7 +1,7 @@
 """Key statements as an auditor reads them: which keys a nation says its node has.
 
 A statement is a note whose text is lines of a word and a value. The auditor needs few of
-them: whose node, which version, the keys of the logs. Who may write statements, and the
+them: whose node, which version, the keys of the logs and of the cosigner. Who may write statements, and the
 form of every line, is the business of the nodes; here the signature of the root stands for
 that.
 
@@ -44,6 +44,7 @@ class Statement:
         version: From 1; only grows.
         is_test: Whether it calls its keys test keys.
         log_keys: The verifier keys of all logs, one a line, as they stand there.
+        cosigner_keys: The verifier keys of the node as cosigner, likewise.
     """
 
     note: bytes
@@ -52,6 +53,7 @@ class Statement:
     version: int
     is_test: bool
     log_keys: frozenset[str]
+    cosigner_keys: frozenset[str]
 
     def names(self, verifier: HybridVerifier) -> bool:
         """Return whether it gives exactly these keys to a log."""
@@ -59,6 +61,10 @@ class Statement:
         first = HybridVerifier(name=origin, ed25519=verifier.ed25519, mldsa87=verifier.mldsa87)
         stated = {line for line in self.log_keys if line.startswith(f"{origin}+")}
         return stated == {key.encode() for key in first.verifier_keys(cosigner=False)}
+
+    def names_cosigner(self, verifier: HybridVerifier) -> bool:
+        """Return whether it gives exactly these keys to its node as cosigner."""
+        return self.cosigner_keys == {key.encode() for key in verifier.verifier_keys(cosigner=True)}
 
     def speaks_for(self, agencies: Iterable[str]) -> bool:
         """Return whether all these agencies are of its nation, with which the code of an agency begins.
@@ -103,5 +109,10 @@ def read_statement(note: bytes) -> Statement:
         node=head["node"],
         version=int(head["version"]),
         is_test=head["mode"] == "test",
-        log_keys=frozenset(line.removeprefix("log ") for line in lines if line.startswith("log ")),
+        log_keys=_keys(lines, "log "),
+        cosigner_keys=_keys(lines, "cosigner "),
     )
+
+
+def _keys(lines: Iterable[str], word: str) -> frozenset[str]:
+    return frozenset(line.removeprefix(word) for line in lines if line.startswith(word))

@@ -11,8 +11,9 @@ How the files reached the auditor is what everything rests on: they are compared
 fingerprint with the record of the ceremony, not taken from those who are audited.
 
 Keys are changed now and then, and what was signed before stays signed: a file holds the keys
-of one name in the order in which they came into use. Which of them a checkpoint may bear is
-decided by the key statements in the log itself (`gateway.audit.verify`).
+of one name in the order in which they came into use, and several files say together which came
+first. Which of them a checkpoint may bear is decided by the key statements in the log itself
+(`gateway.audit.keyhistory`), and which cosignature counts by logs (`gateway.audit.cosigners`).
 
 Spec: C2SP signed-note, "Verifier keys"; docs/auditing.md, "Keys".
 """
@@ -20,7 +21,7 @@ Spec: C2SP signed-note, "Verifier keys"; docs/auditing.md, "Keys".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -120,7 +121,7 @@ def read_trust(*paths: Path) -> Trust:
         TrustUnreadableError: No such file, too many or too long ones, a line that is no
             verifier key, a key without its other half, or keys of one name for two purposes.
     """
-    lines: list[str] = []
+    texts: list[list[str]] = []
     files = [file for path in paths for file in _files(path)]
     if len(files) > MAX_FILES:
         msg = f"more than {MAX_FILES} files with verifier keys"
@@ -136,16 +137,35 @@ def read_trust(*paths: Path) -> Trust:
         if len(data) > MAX_FILE_BYTES:
             msg = f"{file.name} is longer than {MAX_FILE_BYTES} bytes"
             raise TrustUnreadableError(msg)
-        lines += text.split("\n")
-    return parse_trust(lines)
+        texts.append(text.split("\n"))
+    return parse_trust(*texts)
 
 
-def parse_trust(lines: Iterable[str]) -> Trust:
+def parse_trust(*texts: Iterable[str]) -> Trust:
     """Return the verifiers of verifier keys; empty lines are skipped, repeated ones count once.
+
+    Args:
+        texts: The lines of each file.
 
     Raises:
         TrustUnreadableError: As for `read_trust`.
     """
+    keys: dict[str, list[list[VerifierKey]]] = {}
+    for text in texts:
+        for name, in_order in _by_name(text).items():
+            keys.setdefault(name, []).append(in_order)
+    by_use: dict[tuple[int, bytes], dict[str, HybridVerifier]] = {_LOG: {}, _COSIGNER: {}, _ROOT: {}}
+    earlier: dict[str, tuple[HybridVerifier, ...]] = {}
+    for name, orders in keys.items():
+        use, pairs = _pairs(_merged(name, orders))
+        by_use[use][name] = pairs[-1]
+        if len(pairs) > 1:
+            earlier[name] = tuple(reversed(pairs[:-1]))
+    return Trust(logs=by_use[_LOG], cosigners=by_use[_COSIGNER], roots=by_use[_ROOT], earlier=earlier)
+
+
+def _by_name(lines: Iterable[str]) -> dict[str, list[VerifierKey]]:
+    """Return the keys of a file by name, as they stand in it."""
     keys: dict[str, dict[VerifierKey, None]] = {}
     for line in lines:
         if not line:
@@ -156,14 +176,25 @@ def parse_trust(lines: Iterable[str]) -> Trust:
             msg = "a line of the trusted keys is not a verifier key"
             raise TrustUnreadableError(msg) from error
         keys.setdefault(key.name, {})[key] = None
-    by_use: dict[tuple[int, bytes], dict[str, HybridVerifier]] = {_LOG: {}, _COSIGNER: {}, _ROOT: {}}
-    earlier: dict[str, tuple[HybridVerifier, ...]] = {}
-    for name, found in keys.items():
-        use, pairs = _pairs(list(found))
-        by_use[use][name] = pairs[-1]
-        if len(pairs) > 1:
-            earlier[name] = tuple(reversed(pairs[:-1]))
-    return Trust(logs=by_use[_LOG], cosigners=by_use[_COSIGNER], roots=by_use[_ROOT], earlier=earlier)
+    return {name: list(found) for name, found in keys.items()}
+
+
+def _merged(name: str, orders: Sequence[Sequence[VerifierKey]]) -> list[VerifierKey]:
+    """Return the keys that several files hold of one name, either half in the order that all files have.
+
+    One file may hold the newest alone, another one all of them: the order of files says nothing.
+    """
+    merged: list[VerifierKey] = []
+    for is_other in (False, True):
+        left = [[key for key in order if (key.algorithm == ALGORITHM_OTHER) is is_other] for order in orders]
+        while left := [order for order in left if order]:
+            first = next((o[0] for o in left if not any(o[0] in other[1:] for other in left)), None)
+            if first is None:
+                msg = f"files give the keys of {name} in different orders; the newest stands last"
+                raise TrustUnreadableError(msg)
+            merged.append(first)
+            left = [[key for key in order if key != first] for order in left]
+    return merged
 
 
 def _pairs(keys: list[VerifierKey]) -> tuple[tuple[int, bytes], list[HybridVerifier]]:

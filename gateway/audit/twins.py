@@ -9,11 +9,12 @@ Spec: docs/auditing.md, "Two nations side by side".
 
 from __future__ import annotations
 
+from gateway.audit.cosigners import read_cosignatures
 from gateway.audit.folder import LogFolder
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, LogReport, Outcome
 from gateway.audit.trust import Trust
-from gateway.audit.verify import Progress, Verification, verify_cosignatures, verify_note
+from gateway.audit.verify import Progress, Verification, verify_note
 from gateway.core.merkle import edge_at
 from gateway.core.tiles import TILE_WIDTH, entries_path, tile_path
 from gateway.errors import GatewayError
@@ -50,7 +51,7 @@ def verify_twin(
             return None
     except GatewayError:
         return None
-    cosigned, cosignature = verify_cosignatures(note, trust)
+    cosignatures, cosignature = read_cosignatures(note, trust)
     checks = [
         _held("signatures", f"Ed25519 and ML-DSA-87 of {checkpoint.origin}"),
         cosignature,
@@ -63,7 +64,7 @@ def verify_twin(
         title=checkpoint.origin,
         checkpoint=checkpoint,
         signed_s=note.time_s,
-        cosigned=cosigned,
+        cosignatures=cosignatures,
         kinds={},
         checks=tuple(checks),
     )

@@ -4,7 +4,8 @@ In this order, because each step decides what the next may believe:
 
 1. **signatures** - the checkpoint bears both signatures of the log, under trusted keys;
    origin, size and root are taken from there and from nowhere else;
-2. **cosignature** - both of the peer's, if the peer has signed at all;
+2. **cosignature** - both of the peer's, if the peer has signed at all; by other logs it is judged
+   whether that was its key then (`gateway.audit.cosigners`);
 3. **files** - the folder holds the files of a log of this size and no other;
 4. **tree** - the entries lead to the signed root;
 5. **tiles** - every stored hash is the one that follows from the entries;
@@ -27,16 +28,17 @@ from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
 from gateway.audit.contents import LogContents
+from gateway.audit.cosigners import HeldLog, labels, read_cosignatures
 from gateway.audit.folder import LogFolder, shown
 from gateway.audit.keyhistory import KeyHistory
 from gateway.audit.log import AuditedLog
 from gateway.audit.numbers import check_numbers
 from gateway.audit.problems import Problems
-from gateway.audit.report import Check, Cosigned, LogReport, Outcome
+from gateway.audit.report import Check, LogReport, Outcome
 from gateway.audit.stack import Tile, TileStack
 from gateway.audit.trust import Trust
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.cosignature import VerifiedNote, signing_key, verify_cosignature, verify_log_note
+from gateway.core.cosignature import VerifiedNote, signing_key, verify_log_note
 from gateway.core.entries import Kind
 from gateway.core.merkle import hash_leaf
 from gateway.core.note import parse_note
@@ -65,6 +67,14 @@ class Verification:
     log: AuditedLog | None = None
     contents: LogContents | None = None
     keys: KeyHistory | None = None
+
+    @property
+    def held(self) -> HeldLog | None:
+        """Return the log for comparing it with others, or None if it was not verified."""
+        checkpoint = self.report.checkpoint
+        if not (self.report.is_verified and self.log and self.contents and self.keys and checkpoint):
+            return None
+        return HeldLog(log=self.log, contents=self.contents, keys=self.keys, checkpoint=checkpoint)
 
 
 class EntryReader(Protocol):
@@ -159,13 +169,13 @@ def verify_tree(
         return TreeVerification(report=_unbelieved(title, str(error)))
     checkpoint = verified.checkpoint
     checks = [_held("signatures", f"Ed25519 and ML-DSA-87 of {checkpoint.origin}")]
-    cosigned, check = verify_cosignatures(verified, trust)
+    cosignatures, check = read_cosignatures(verified, trust)
     checks.append(check)
     report = LogReport(
         title=checkpoint.origin,
         checkpoint=checkpoint,
         signed_s=verified.time_s,
-        cosigned=cosigned,
+        cosignatures=cosignatures,
         kinds={},
         checks=tuple(checks),
     )
@@ -240,45 +250,12 @@ def verify_note(note: bytes, trust: Trust) -> tuple[VerifiedNote, HybridVerifier
         msg = f"no trusted keys for the log {origin}"
         raise SignatureInvalidError(msg)
     lines = {(line.name, line.key_id) for line in parse_note(note).signatures}
-    if not any(lines & _labels(key, cosigner=False) for key in keys):
+    if not any(lines & labels(key, cosigner=False) for key in keys):
         # Most often the keys were changed since the auditor got his.
         msg = f"no line is by a trusted key of {origin}: other keys have signed, or newer ones than you have"
         raise SignatureInvalidError(msg)
     signer = signing_key(note, keys)
     return verify_log_note(note, verifier=signer), signer
-
-
-def verify_cosignatures(verified: VerifiedNote, trust: Trust) -> tuple[tuple[Cosigned, ...], Check]:
-    """Verify every trusted cosigner that has a line in the note; both its lines are required."""
-    origin = verified.checkpoint.origin
-    lines = {(line.name, line.key_id) for line in parse_note(verified.note).signatures}
-    known = {label for key in trust.log_keys(origin) for label in _labels(key, cosigner=False)}
-    cosigned: list[Cosigned] = []
-    candidates = trust.foreign_cosigners(origin)
-    for cosigner in candidates:
-        labels = _labels(cosigner, cosigner=True)
-        known |= labels
-        if not lines & labels:
-            continue
-        try:
-            time_s = verify_cosignature(verified.note, cosigner=cosigner)
-        except GatewayError as error:
-            return (), _failed("cosignature", f"of {cosigner.name}: {error}")
-        cosigned.append(Cosigned(name=cosigner.name, time_s=time_s))
-    if cosigned:
-        names = ", ".join(dict.fromkeys(item.name for item in cosigned))
-        return tuple(cosigned), _held("cosignature", f"Ed25519 and ML-DSA-87 of {names}")
-    if not candidates:
-        what = "no key of another node is trusted"
-    elif lines - known:
-        what = "absent; lines of unknown keys are ignored"
-    else:
-        what = "absent: no other node vouches for this checkpoint"
-    return (), _not_checked("cosignature", what)
-
-
-def _labels(verifier: HybridVerifier, *, cosigner: bool) -> set[tuple[str, bytes]]:
-    return {(key.name, key.key_id) for key in verifier.verifier_keys(cosigner=cosigner)}
 
 
 def _content_checks(contents: LogContents) -> list[Check]:
@@ -330,7 +307,7 @@ def _unbelieved(title: str, why: str) -> LogReport:
         title=title,
         checkpoint=None,
         signed_s=None,
-        cosigned=(),
+        cosignatures=(),
         kinds={},
         checks=(_failed("signatures", why), _not_checked("tree", "nothing says which root is right")),
     )

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.audit.crosscheck import check_cosigned_note, compare_logs
+from gateway.audit.crosscheck import check_cosigned_note, compare_logs, cosigner_periods
 from gateway.audit.folder import LogFolder, shown
 from gateway.audit.log import AuditedLog
 from gateway.audit.notes import SavedNote, check_notes, check_since
@@ -226,7 +226,7 @@ def _verify(
     if len(found) == 1:
         report = found[0].report
         return replace(report, checks=(*report.checks, *checks))
-    return compare_logs(found, title=f"{len(found)} exported logs", checks=checks)
+    return compare_logs(found, title=f"{len(found)} exported logs", trust=keys, checks=checks)
 
 
 def _verify_node(
@@ -251,7 +251,7 @@ def _verify_node(
             for claim in _served_claims(node, name, item, checks)
         ]
         checks += outside.checks(found, keys, keys_in=keys_in, served=served)
-        return compare_logs(found, title=f"the node at {shown(url)[1:-1]}", checks=checks)
+        return compare_logs(found, title=f"the node at {shown(url)[1:-1]}", trust=keys, checks=checks)
     finally:
         node.close()
 
@@ -273,9 +273,10 @@ def _served_claims(node: NodePort, name: str, log: Verification, checks: list[Ch
 def _since_checks(saved: list[SavedNote], found: Sequence[Verification], keys: Trust) -> list[Check]:
     """Compare each saved checkpoint with every copy of its log; if there is one log, it has to be that."""
     checks: list[Check] = []
+    periods = cosigner_periods(found, keys)
     for note in saved:
         of_log = [item for item in found if item.report.title == _origin_of(note)]
-        checks += [check_since(item, note, trust=keys) for item in of_log or found[:1]]
+        checks += [check_since(item, note, trust=keys, periods=periods) for item in of_log or found[:1]]
     return checks
 
 
@@ -296,6 +297,7 @@ def _verify_home(home: Path, saved: list[SavedNote], outside: Outside) -> SetRep
     with open_home(home) as logs:
         found: list[Verification] = []
         checks: list[Check] = []
+        cosigned: list[tuple[Verification, bytes]] = []
         known = logs.stored()
         for stored in known:
             if stored.newest is None or stored.newest.note is None:
@@ -304,14 +306,17 @@ def _verify_home(home: Path, saved: list[SavedNote], outside: Outside) -> SetRep
             log = logs.open(stored)
             found.append(_verify_one(log, stored.head.origin, trust))
             if stored.cosigned is not None and stored.cosigned.note is not None:
-                check = check_cosigned_note(found[-1], stored.cosigned.note, trust=trust)
-                checks += [] if check is None else [check]
+                cosigned.append((found[-1], stored.cosigned.note))
             if log.unsigned:
                 checks.append(_unsigned(stored.name, log.unsigned))
+        periods = cosigner_periods(found, trust)
+        for item, note in cosigned:
+            check = check_cosigned_note(item, note, trust=trust, periods=periods)
+            checks += [] if check is None else [check]
         checks += _high_water_checks(logs.marks, known, _lost(found))
         checks += _since_checks(saved, found, trust)
         checks += outside.checks(found, trust, keys_in=_trust_of(home), home=logs)
-        return compare_logs(found, title=logs.config.node.name, checks=checks)
+        return compare_logs(found, title=logs.config.node.name, trust=trust, checks=checks)
 
 
 def _verify_one(log: AuditedLog, title: str, trust: Trust) -> Verification:

@@ -242,6 +242,7 @@ class Courier:
         self._at_end = False
         self._due.set()
         self._peer_size = view.mirrored_size
+        await self._sequencer.peer_took(view.mirrored_size)
         await self._take_view(view)
 
     def _is_of_another_generation(self, note: bytes) -> bool:
@@ -368,6 +369,7 @@ class Courier:
             raise PeerConflictError(answer.size)
         self._peer_size = max(self._peer_size, answer.size)
         self._patience.reached(self._peer_size)
+        await self._sequencer.peer_took(shipment.bundle.end)
         if answer.note is not None:
             proof = await self._deliveries.verify(answer.note, signed=shipment.bundle.note)
             self._deliveries.record_soon(proof)

@@ -174,8 +174,18 @@ class Sequencer:
         await self._announcements.destroy_old_keys(self._store)
 
     def peer_holds(self, size: int) -> None:
-        """Note that the peer holds our log up to a size, and with it the keys that are stated there."""
+        """Note that the peer is recorded to hold our log up to a size, and with it the keys stated there."""
         self._keys.peer_holds(size)
+
+    async def peer_took(self, size: int) -> None:
+        """Note that the peer says that it holds our log up to a size, before anything behind that leaves.
+
+        If another cosigner comes into use by that, it is durable when this returns: a restart must not
+        go back to the one before.
+        """
+        if self._keys.changes_with(size):
+            await self._store.write(Step.DELIVERED, lambda tx: self._keys.remember(tx, size))
+            self._keys.peer_holds(size)
 
     async def next_statement(self) -> Shipment | None:
         """Append, sign and return the bundle of a key statement that is due, or None.

@@ -3,7 +3,9 @@
 The keys of a statement are valid for checkpoints of sizes above its entry's index, so the
 checkpoint that a statement's bundle closes with is the first one under the new keys, and a
 bundle below it that has to be signed once more is signed under the old ones. The cosigner
-key changes when the peer is known to hold the statement: before that it could not verify.
+key changes when the peer is known to hold the statement, by whatever it answers: before that it
+could not verify. From the next bundle on there is no way back, which is what auditors judge
+cosignatures by; so that the peer was heard to hold the statement is remembered.
 
 A successor (`gateway.core.generation`) states keys of its own, never older ones than the log
 before it did: a key that was replaced must not come back by opening another generation.
@@ -21,6 +23,9 @@ from gateway.core.generation import first_of, generation_of
 from gateway.core.signature import HybridSigner
 from gateway.ports import Keyring, Transaction
 
+_HELD: Final = "held:"
+"""Fact, before the origin: up to where the peer was heard to hold a log when keys last changed by that."""
+
 MAX_STATEMENTS: Final = 1_000
 """Newest statements of a log that are read; six a year are usual."""
 
@@ -36,13 +41,14 @@ class SigningKeys:
         # What the peer holds of the generations before this one states last.
         self._before: bytes | None = None
         self._held = 0
+        # The statement whose cosigner is in use.
+        self._in_use: bytes | None = None
 
     def load(self, tx: Transaction) -> None:
         """Read what the log states, and how far the peer is known to hold it."""
         self._stated = statements_in(tx, self._origin)
-        self._before = _cosigned_before(tx, self._origin)
-        cosigned = tx.logs.newest_note(self._origin, cosigned=True)
-        self.peer_holds(0 if cosigned is None else cosigned.size)
+        self._before = _held_before(tx, self._origin)
+        self.peer_holds(_held(tx, self._origin))
 
     def signer(self, size: int) -> HybridSigner:
         """Return the key that signs the log's checkpoint of a size."""
@@ -51,8 +57,21 @@ class SigningKeys:
     def peer_holds(self, size: int) -> None:
         """Note that the peer mirrors the log up to ``size``: its keys up to there may be used."""
         self._held = max(self._held, size)
-        found = statement_at(self._stated, self._held) or self._before
-        self._keyring.use_cosigner_of(self._at(0) if found is None else found)
+        self._in_use = self._cosigner_statement(self._held)
+        self._keyring.use_cosigner_of(self._in_use)
+
+    def changes_with(self, size: int) -> bool:
+        """Return whether another cosigner comes into use once the peer holds the log up to ``size``."""
+        return self._in_use is not None and self._cosigner_statement(max(self._held, size)) != self._in_use
+
+    def remember(self, tx: Transaction, size: int) -> None:
+        """Keep over a restart that the peer holds the log up to ``size``, whatever it has cosigned."""
+        tx.facts.put(f"{_HELD}{self._origin}", str(size))
+
+    def _cosigner_statement(self, held: int) -> bytes:
+        """Return the statement that names the cosigner, as far as the peer holds the log."""
+        found = statement_at(self._stated, held) or self._before
+        return self._at(0) if found is None else found
 
     def _at(self, size: int) -> bytes:
         """Return the statement in force at a size; before any of the log, the first one."""
@@ -104,10 +123,17 @@ def _generations_before(tx: Transaction, origin: str) -> list[str]:
     ]
 
 
-def _cosigned_before(tx: Transaction, origin: str) -> bytes | None:
+def _held_before(tx: Transaction, origin: str) -> bytes | None:
     """Return the newest statement that the peer holds of the generations before, or None."""
     for before in reversed(_generations_before(tx, origin)):
-        cosigned = tx.logs.newest_note(before, cosigned=True)
-        if cosigned is not None:
-            return statement_at(statements_in(tx, before), cosigned.size)
+        held = _held(tx, before)
+        if held:
+            return statement_at(statements_in(tx, before), held)
     return None
+
+
+def _held(tx: Transaction, origin: str) -> int:
+    """Return up to where the peer is known to hold a log: it cosigned it, or was heard to hold it."""
+    cosigned = tx.logs.newest_note(origin, cosigned=True)
+    heard = int(tx.facts.get(f"{_HELD}{origin}") or 0)
+    return max(heard, 0 if cosigned is None else cosigned.size)

@@ -68,7 +68,8 @@ def verify_logs(stack: Stack, folder: Path) -> None:
             found = verify_log(exported, title=f"{nation} {log}", trust=read_trust(home.trust))
             assert found.report.is_verified, found.report
             verified.append(found)
-    together = compare_logs(verified, title="both nations")
+    everybody = read_trust(*(home.trust for home in stack.homes.values()))
+    together = compare_logs(verified, title="both nations", trust=everybody)
     assert together.is_verified, together
 
 

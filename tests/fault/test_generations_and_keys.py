@@ -81,7 +81,7 @@ def audited(folder: Path, trust: Trust, *logs: MadeLog) -> SetReport:
         verify_log(LogFolder(log.export(folder / str(number))), title=log.origin, trust=trust)
         for number, log in enumerate(logs)
     ]
-    return compare_logs(found, title="copies")
+    return compare_logs(found, title="copies", trust=trust)
 
 
 def outcome(report: SetReport, name: str) -> Outcome:

@@ -78,7 +78,8 @@ def verify_everything(processes: Processes, folder: Path) -> None:
                 found = verify_log(LogFolder(target), title=f"{nation} {name}", trust=trust)
                 assert found.report.is_verified, found.report
                 verified.append(found)
-    together = compare_logs(verified, title="both nations")
+    everybody = read_trust(*(home.trust for home in processes.homes.values()))
+    together = compare_logs(verified, title="both nations", trust=everybody)
     assert together.is_verified, together
 
 

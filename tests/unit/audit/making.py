@@ -63,8 +63,13 @@ def _signer(name: str, seed: str) -> SoftwareSigner:
 
 
 @cache
-def statement(node: str, version: int = 1, keys: int = 1, *, nation: str = "") -> bytes:
-    """Return a node's key statement, signed by the root of its nation or of one that claims the node."""
+def statement(
+    node: str, version: int = 1, keys: int = 1, *, nation: str = "", cosigner_keys: int = 0
+) -> bytes:
+    """Return a node's key statement, signed by the root of its nation or of one that claims the node.
+
+    Its cosigner is that of the same change of keys as its logs, if nothing else is said.
+    """
     nation = nation or NATION[node]
     origins = sorted((f"{node}/audit", FR_US if node == FR else US_FR))
     value = KeyStatement(
@@ -75,7 +80,7 @@ def statement(node: str, version: int = 1, keys: int = 1, *, nation: str = "") -
         test=True,
         root_certificate=b"\x03" * 48,
         logs=tuple(signer(origin, keys).verifier for origin in origins),
-        cosigner=signer(node, keys).verifier,
+        cosigner=signer(node, cosigner_keys or keys).verifier,
         tls_spki=(b"\x01" * 32, b"\x02" * 32),
     )
     return sign_statement(value, root=signer(root_name(nation)))

@@ -49,7 +49,7 @@ def compare(tmp_path: Path, *logs: MadeLog) -> SetReport:
         folder = LogFolder(log.export(tmp_path / str(number)))
         found.append(verify_log(folder, title="log", trust=full_trust()))
         assert found[-1].report.is_verified, found[-1].report.reason
-    return compare_logs(found, title="both")
+    return compare_logs(found, title="both", trust=full_trust())
 
 
 def only(checks: Sequence[Check], name: str) -> Check:

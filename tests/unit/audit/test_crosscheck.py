@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit.crosscheck import check_cosigned_note, compare_logs
+from gateway.audit.crosscheck import check_cosigned_note, compare_logs, cosigner_periods
 from gateway.audit.folder import LogFolder
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.trust import Trust, parse_trust
@@ -45,7 +45,7 @@ def compare(tmp_path: Path, *logs: MadeLog) -> SetReport:
         folder = LogFolder(log.export(tmp_path / str(number)))
         found.append(verify_log(folder, title="log", trust=full_trust()))
         assert found[-1].report.is_verified
-    return compare_logs(found, title="both")
+    return compare_logs(found, title="both", trust=full_trust())
 
 
 def own_log(*entries: Entry) -> MadeLog:
@@ -166,13 +166,13 @@ def test_a_log_that_is_not_verified_makes_the_whole_not_verified(tmp_path: Path)
     (folder / "tile/0/000").write_bytes(bytes(8_192))
     own = LogFolder(own_log(receipt(peer_log(), 3, 600)).export(tmp_path / "own"))
     found = [verify_log(log, title="x", trust=full_trust()) for log in (own, LogFolder(folder))]
-    report = compare_logs(found, title="both")
+    report = compare_logs(found, title="both", trust=full_trust())
     assert not report.is_verified
     assert report.headline.startswith(f"NOT VERIFIED both: {US_FR}: tiles: ")
 
 
 def test_no_log_at_all_is_not_verified() -> None:
-    report = compare_logs([], title="nothing")
+    report = compare_logs([], title="nothing", trust=full_trust())
     assert not report.is_verified
     assert report.headline == "NOT VERIFIED nothing: there is no signed log"
 
@@ -185,7 +185,7 @@ def test_files_that_vanish_meanwhile_are_said(tmp_path: Path) -> None:
     for path in folder.rglob("0*"):
         if path.is_file():
             path.unlink()
-    report = compare_logs(found, title="both")
+    report = compare_logs(found, title="both", trust=full_trust())
     assert not report.is_verified
     assert all("cannot be compared" in detail for detail in failed(report))
 
@@ -195,7 +195,8 @@ def test_files_that_vanish_meanwhile_are_said(tmp_path: Path) -> None:
 
 def cosigned_check(tmp_path: Path, log: MadeLog, note: bytes, trust: Trust | None = None) -> Check | None:
     found = verify_log(LogFolder(log.export(tmp_path / "log")), title="log", trust=full_trust())
-    return check_cosigned_note(found, note, trust=trust or full_trust())
+    trust = trust or full_trust()
+    return check_cosigned_note(found, note, trust=trust, periods=cosigner_periods([found], trust))
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 300, 600])
@@ -241,7 +242,8 @@ def test_without_the_cosigners_key_its_note_is_not_checked(tmp_path: Path) -> No
 
 def test_a_note_of_a_log_that_is_not_verified_says_nothing(tmp_path: Path) -> None:
     found = verify_log(LogFolder(tmp_path), title="log", trust=full_trust())
-    assert check_cosigned_note(found, peer_log(300).signed, trust=full_trust()) is None
+    periods = cosigner_periods([found], full_trust())
+    assert check_cosigned_note(found, peer_log(300).signed, trust=full_trust(), periods=periods) is None
 
 
 def test_a_report_is_plain_data_for_machines(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit.crosscheck import cosigner_periods
 from gateway.audit.folder import LogFolder
 from gateway.audit.notes import SavedNote, check_notes, check_since
-from gateway.audit.report import Outcome, SetReport
+from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.trust import parse_trust
 from gateway.audit.verify import Verification, verify_log
 from gateway.core.checkpoint import Checkpoint
@@ -50,6 +51,10 @@ def forked(size: int) -> MadeLog:
 
 def verified(made: MadeLog, folder: Path) -> Verification:
     return verify_log(LogFolder(made.export(folder)), title="log", trust=full_trust())
+
+
+def since(log: Verification, note: SavedNote) -> Check:
+    return check_since(log, note, trust=full_trust(), periods=cosigner_periods([log], full_trust()))
 
 
 def judge(notes: list[SavedNote], *logs: Verification) -> SetReport:
@@ -131,7 +136,7 @@ def test_a_log_that_is_not_verified_is_no_witness(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 256, 299, 300])
 def test_a_log_begins_with_what_a_saved_checkpoint_of_it_says(tmp_path: Path, size: int) -> None:
-    check = check_since(verified(audit_log(300), tmp_path), saved(audit_log(size)), trust=full_trust())
+    check = since(verified(audit_log(300), tmp_path), saved(audit_log(size)))
     assert check.outcome is Outcome.HELD
     assert check.detail == f"begins with the {size} entries of kept; {300 - size} were added"
 
@@ -143,7 +148,7 @@ def test_a_log_that_was_rewritten_or_shortened_since_is_found(tmp_path: Path) ->
         (audit_log(301), "the log at hand only 300: the rest is withheld"),
         (exchange_log(8), "another log"),
     ):
-        check = check_since(log, saved(made), trust=full_trust())
+        check = since(log, saved(made))
         assert check.outcome is Outcome.FAILED
         assert why in check.detail
 

@@ -95,6 +95,24 @@ def test_keys_that_were_replaced_are_kept_behind_the_newest() -> None:
     assert trust.log_keys(US_FR) == ()
 
 
+def test_the_newest_key_is_the_same_in_whatever_order_files_are_read() -> None:
+    first, second, third = vkeys(FR), vkeys(FR, 2), vkeys(FR, 3)
+    for files in (
+        ([*first, *second, *third],),
+        (third, [*first, *second, *third]),
+        ([*first, *second, *third], first, second),
+        ([*second, *third], [*first, *second]),
+    ):
+        trust = parse_trust(*files)
+        assert trust.log_keys(FR_US) == tuple(signer(FR_US, keys).verifier for keys in (3, 2, 1))
+        assert trust.cosigner_keys(FR) == tuple(signer(FR, keys).verifier for keys in (3, 2, 1))
+
+
+def test_files_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(TrustUnreadableError, match="in different orders"):
+        parse_trust([*vkeys(FR), *vkeys(FR, 2)], [*vkeys(FR, 2), *vkeys(FR)])
+
+
 def test_two_roots_of_one_nation_are_refused() -> None:
     other = other_pair("entente/root/fr").statement_keys()
     with pytest.raises(TrustUnreadableError, match="two roots of the name entente/root/fr"):
