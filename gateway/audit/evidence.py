@@ -15,6 +15,7 @@ from hashlib import sha384
 from typing import Any, Final
 from uuid import UUID
 
+from gateway.audit.cosigners import CosignerPeriods, labels
 from gateway.audit.report import Check, Outcome, first_failure, time_text, verdict
 from gateway.audit.statement import read_statement
 from gateway.audit.trust import Trust
@@ -24,7 +25,7 @@ from gateway.core.entries import MessageEntry, ReceiptEntry, decode_entry
 from gateway.core.envelope import Header, decode_header, header_of
 from gateway.core.envelope import time_text as ms_text
 from gateway.core.evidence import Evidence, LoggedEntry, parse_evidence, stated_keys
-from gateway.core.merkle import hash_leaf, verify_inclusion
+from gateway.core.merkle import Hash, hash_leaf, verify_inclusion
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.note import parse_note
 from gateway.core.receipt import exception_label
@@ -114,6 +115,10 @@ class _Checking:
         self._entry = entry
         self._header = decode_header(entry.header)
         self._message: bytes | None = None
+        # Once they are proven: the receipt, and whether it, or a cosignature, is about this very entry.
+        self._answer: ReceiptEntry | None = None
+        self._is_tied = False
+        self._no_receipt: GatewayError | None = None
         self._held("file", "in the one form that evidence has")
 
     def report(self) -> EvidenceReport:
@@ -128,6 +133,7 @@ class _Checking:
         ]
         self._try("statements", self._statements)
         self._try("origin", self._prove_origin)
+        self._read_receipt()
         self._try("delivery", self._prove_delivery)
         self._try("acceptance", self._prove_acceptance)
         self._try("schema", self._compare_schema)
@@ -206,39 +212,82 @@ class _Checking:
         self._facts.append(("signed", time_text(time_s)))
         self._held("origin", f"entry {index} of {checkpoint.origin}, signed by {self._header.from_node}")
 
-    def _prove_delivery(self) -> None:
-        node = self._header.to_node
-        note = self._evidence.message.proof.note
-        stated = self._evidence.receiver_keys[1]
-        labels = {(key.name, key.key_id) for key in stated.verifier_keys(cosigner=True)}
-        if not labels & {(line.name, line.key_id) for line in parse_note(note).signatures}:
-            self._not_checked("delivery", f"{node} has not cosigned this state of the log")
-            return
-        if stated not in self._trust.cosigner_keys(node):
-            msg = f"no trusted keys for the cosigner {node}, or others than those in the file"
-            raise SignatureInvalidError(msg)
-        time_s = verify_cosignature(note, cosigner=stated)
-        self._facts.append(("delivered", f"not later than {time_text(time_s)}"))
-        self._held("delivery", f"{node} holds every entry and ciphertext up to it")
+    def _read_receipt(self) -> None:
+        """Look at the receipt before delivery, which it may bear out; what is wrong with it is told later."""
+        if self._evidence.receipt is not None:
+            try:
+                self._verify_receipt(self._evidence.receipt)
+            except GatewayError as error:
+                self._no_receipt = error
 
-    def _prove_acceptance(self) -> None:
-        receipt = self._evidence.receipt
-        if receipt is None:
-            self._not_checked("acceptance", "the file holds no receipt")
-            return
+    def _verify_receipt(self, receipt: LoggedEntry) -> None:
+        """Verify the receipt, and by its path that the state that it names holds this very entry."""
         checkpoint, _ = self._logged(receipt)
         entry = decode_entry(receipt.entry)
         index = self._evidence.message.proof.index
-        receiver = checkpoint.origin.partition("/")[0]
         if (
             not isinstance(entry, ReceiptEntry)
-            or receiver != self._header.to_node
+            or checkpoint.origin.partition("/")[0] != self._header.to_node
             or checkpoint.origin != self._evidence.receiver_origin
             or entry.origin != self._origin
             or not entry.start <= index < entry.start + entry.count
         ):
             msg = "the receipt is not one for this message"
             raise MalformedError(msg)
+        path = self._evidence.receipt_path
+        if path is not None:
+            verify_inclusion(
+                leaf_hash=hash_leaf(self._evidence.message.entry),
+                leaf_index=index,
+                tree_size=entry.start + entry.count,
+                proof=path,
+                root_hash=Hash(entry.root),
+            )
+        self._answer, self._is_tied = entry, path is not None
+
+    def _prove_delivery(self) -> None:
+        node = self._header.to_node
+        note = self._evidence.message.proof.note
+        stated = self._evidence.receiver_keys[1]
+        if not labels(stated, cosigner=True) & {
+            (line.name, line.key_id) for line in parse_note(note).signatures
+        }:
+            self._not_checked("delivery", f"{node} has not cosigned this state of the log")
+            return
+        if stated not in self._trust.cosigner_keys(node):
+            msg = f"no trusted keys for the cosigner {node}, or others than those in the file"
+            raise SignatureInvalidError(msg)
+        time_s = verify_cosignature(note, cosigner=stated)
+        delivered = time_text(time_s)
+        if self._is_replaced(stated):
+            # Whoever has the old key can have signed, under any time: the receipt has to say it.
+            if self._answer is None or not self._is_tied:
+                what = f"{node} has replaced the key of its cosignature, and no receipt bears it out"
+                self._not_checked("delivery", what)
+                return
+            delivered = _moment(self._answer.decided_ms)
+        # A cosigner holds one entry at an index: its receipt for that is about this very one.
+        self._is_tied = True
+        self._facts.append(("delivered", f"not later than {delivered}"))
+        self._held("delivery", f"{node} holds every entry and ciphertext up to it")
+
+    def _is_replaced(self, cosigner: HybridVerifier) -> bool:
+        """Return whether a later key of the receiver as cosigner is trusted, or stated in the file."""
+        notes = (self._evidence.receiver_statement, self._evidence.cosigner_statement)
+        stated = [read_statement(note) for note in notes if note is not None]
+        return CosignerPeriods((), self._trust, stated=stated).is_replaced(cosigner)
+
+    def _prove_acceptance(self) -> None:
+        if self._no_receipt is not None:
+            raise self._no_receipt
+        entry, receiver = self._answer, self._header.to_node
+        if entry is None:
+            self._not_checked("acceptance", "the file holds no receipt")
+            return
+        if not self._is_tied:
+            self._not_checked("acceptance", "nothing in the file shows that the receipt is about this entry")
+            return
+        index = self._evidence.message.proof.index
         refused = next((item for item in entry.exceptions if item.index == index), None)
         decided = _moment(entry.decided_ms)
         if refused is None:

@@ -22,6 +22,7 @@ from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.entries import MAX_ENTRY_BYTES
 from gateway.core.evidence_text import LISEZMOI, README
 from gateway.core.log_proof import MAX_LOG_PROOF_BYTES, LogProof, parse_log_proof
+from gateway.core.merkle import HASH_BYTES, MAX_PROOF_HASHES, Hash
 from gateway.core.note import MAX_NOTE_BYTES, parse_note, parse_verifier_key
 from gateway.core.sealing import CONTENT_KEY_BYTES, MAX_CONTENT_BYTES
 from gateway.core.signature import HybridVerifier
@@ -38,6 +39,7 @@ _LIMITS: Final = {
     "entry.tlog-proof": MAX_LOG_PROOF_BYTES,
     "receipt": MAX_ENTRY_BYTES,
     "receipt.tlog-proof": MAX_LOG_PROOF_BYTES,
+    "receipt.path": MAX_PROOF_HASHES * HASH_BYTES,
     "ciphertext": MAX_CONTENT_BYTES + MAX_CONTENT_BYTES // 512,
     "content-key": CONTENT_KEY_BYTES,
     "keys/sender.vkeys": MAX_NOTE_BYTES,
@@ -77,6 +79,8 @@ class Evidence:
         receiver_origin: The receiver's log, whose keys are among the keys.
         sender_statement: Signed statement of the sender's root: which keys its node has.
         receiver_statement: The same for the receiver; names the keys of its log.
+        receipt_path: Inclusion proof of the message's entry in the state of the sender's log that the receipt
+            names: it ties the two together. None without a receipt, and in files of earlier releases.
         cosigner_statement: An earlier or later one of the receiver, if the keys of its cosignature were
             others than those that stand beside the keys of its log; None if one names both.
         schema: Files that decide about the type, by path; empty if they have changed since.
@@ -92,6 +96,7 @@ class Evidence:
     schema: Mapping[str, bytes]
     ciphertext: bytes | None
     content_key: bytes | None
+    receipt_path: tuple[Hash, ...] | None = None
     cosigner_statement: bytes | None = None
 
     @property
@@ -130,6 +135,8 @@ class Evidence:
                 ("receipt", self.receipt.entry),
                 ("receipt.tlog-proof", self.receipt.proof.encode()),
             ]
+            if self.receipt_path is not None:
+                members.append(("receipt.path", b"".join(self.receipt_path)))
         if self.ciphertext is not None:
             members.append(("ciphertext", self.ciphertext))
         if self.content_key is not None:
@@ -169,6 +176,7 @@ def parse_evidence(data: bytes) -> Evidence:
             receipt=_logged(members["receipt"], members["receipt.tlog-proof"])
             if "receipt" in members
             else None,
+            receipt_path=_path(members.get("receipt.path")),
             receiver_origin=_origin_of(members["keys/receiver.vkeys"]),
             sender_statement=members["keys/sender-statement.note"],
             receiver_statement=members["keys/receiver-statement.note"],
@@ -239,6 +247,14 @@ def _policy(
 
 def _logged(entry: bytes, proof: bytes) -> LoggedEntry:
     return LoggedEntry(entry=entry, proof=parse_log_proof(proof))
+
+
+def _path(content: bytes | None) -> tuple[Hash, ...] | None:
+    """Return the hashes of a path; what stands behind the last whole one is seen when it is written again."""
+    if content is None:
+        return None
+    whole = range(0, len(content) - HASH_BYTES + 1, HASH_BYTES)
+    return tuple(Hash(content[at : at + HASH_BYTES]) for at in whole)
 
 
 def _origin_of(vkeys: bytes) -> str:

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from gateway.core.entries import MessageEntry, decode_entry
+from gateway.core.entries import MessageEntry, ReceiptEntry, decode_entry
 from gateway.core.envelope import decode_header
 from gateway.core.evidence import Evidence, LoggedEntry, stated_keys
 from gateway.core.generation import located
 from gateway.core.log_proof import LogProof
-from gateway.core.merkle import inclusion_proof
+from gateway.core.merkle import Hash, inclusion_proof
 from gateway.core.message.schedule import Schedule
 from gateway.core.note import parse_note
 from gateway.errors import RejectedError
@@ -161,6 +161,7 @@ def gather(
     return Evidence(
         message=message,
         receipt=receipt,
+        receipt_path=None if receipt is None else _receipt_path(tx, sender, index, receipt.entry),
         receiver_origin=receiver,
         sender_statement=_statement(tx, sender, signed=message_lines, cosigned=frozenset()),
         receiver_statement=receiver_statement,
@@ -196,6 +197,15 @@ def _prove(tx: Transaction, origin: str, index: int, *, note: bytes, size: int) 
     path = inclusion_proof(leaf_index=index, tree_size=size, reader=LogHashes(tx.logs, origin))
     proof = LogProof(index=index, hashes=path, note=note)
     return LoggedEntry(entry=tx.logs.entries(origin, index, index + 1)[0], proof=proof)
+
+
+def _receipt_path(tx: Transaction, origin: str, index: int, answer: bytes) -> tuple[Hash, ...] | None:
+    """Return the proof that an entry is in the state of its log that a receipt for it names."""
+    entry = decode_entry(answer)
+    if not isinstance(entry, ReceiptEntry) or entry.origin != origin:
+        return None
+    size = entry.start + entry.count
+    return tuple(inclusion_proof(leaf_index=index, tree_size=size, reader=LogHashes(tx.logs, origin)))
 
 
 def _statement(tx: Transaction, origin: str, *, signed: frozenset[Line], cosigned: frozenset[Line]) -> bytes:

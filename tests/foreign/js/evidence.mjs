@@ -223,7 +223,7 @@ function readProof(bytes) {
 }
 
 function checkInclusion(entry, proof, checkpoint) {
-  require_(proof.index < checkpoint.size, 'index');
+  require_(proof.index < checkpoint.size && proof.hashes.length <= 63, 'index');
   let fn = proof.index, sn = checkpoint.size - 1n, r = sha256('\0', entry);
   for (const p of proof.hashes) {
     require_(sn > 0n, 'length of a proof');
@@ -375,6 +375,17 @@ function checkStatement(statement, node, agencies, trust) {
   return true;
 }
 
+const versionOf = (statement) => Number(/^version (\d+)$/m.exec(readNote(statement).text)[1]);
+
+// Whether a later key of the cosigner is stated in the file, or trusted: then nobody knows who has the old one.
+function isReplaced(keys, statements, origin, trusted) {
+  const last = (pair) => Math.max(0, ...statements
+    .filter((statement) => text(statedKeys(statement, origin).cosigner) === text(pair)).map(versionOf));
+  const own = last(keys), at = trusted.findIndex((pair) => text(pair) === text(keys));
+  return statements.some((statement) => versionOf(statement) > own)
+    || trusted.slice(at + 1).some((pair) => !(last(pair) > 0 && last(pair) < own));
+}
+
 // --- the whole ------------------------------------------------------------------------------------------
 
 const text = (keys) => keys.map((key) => `${key.line}\n`).join('');
@@ -405,7 +416,7 @@ function checkMembers(members) {
   const schema = [...files.keys()].filter((name) => name.startsWith('schema/')).sort();
   const optional = (...names) => (names.some((name) => files.has(name)) ? names : []);
   const expected = ['README.txt', 'LISEZMOI.txt', 'policy', 'entry', 'entry.tlog-proof',
-    ...optional('receipt', 'receipt.tlog-proof'), ...optional('ciphertext'), ...optional('content-key'),
+    ...optional('receipt', 'receipt.tlog-proof'), ...optional('receipt.path'), ...optional('ciphertext'), ...optional('content-key'),
     'keys/sender.vkeys', 'keys/receiver.vkeys', 'keys/sender-statement.note', 'keys/receiver-statement.note',
     ...optional('keys/receiver-cosigner-statement.note'), ...schema];
   require_(JSON.stringify(members.map(([name]) => name)) === JSON.stringify(expected), 'members');
@@ -442,20 +453,34 @@ function verify(data, trust) {
   }
   checkInclusion(entry, message, checkLogNote(message.note, needed(sender.log)));
   proven.push('origin');
-  const lines = readNote(message.note).signatures;
-  if (receiver.cosigner.some((key) => lines.some((line) => line.name === key.name && same(line.id, key.id)))) {
-    checkCosignature(message.note, needed(receiver.cosigner));
-    proven.push('delivery');
-  }
+  let answer = null, isTied = false;
+  require_(files.has('receipt') || !files.has('receipt.path'), 'a path without a receipt');
   if (files.has('receipt')) {
     const proof = readProof(files.get('receipt.tlog-proof'));
     const checkpoint = checkLogNote(proof.note, needed(receiver.log));
     checkInclusion(files.get('receipt'), proof, checkpoint);
-    const [what, about, start, count] = unpack(files.get('receipt'));
+    answer = unpack(files.get('receipt'));
+    const [what, about, start, count, root] = answer;
     require_(what === 2 && about === origin && BigInt(start) <= message.index
       && message.index < BigInt(start + count), 'a receipt for this message');
-    proven.push('acceptance');
+    const path = files.get('receipt.path');
+    if (path) {
+      require_(path.length % 32 === 0, 'a path');
+      const hashes = Array.from({ length: path.length / 32 }, (_, n) => path.subarray(32 * n, 32 * n + 32));
+      checkInclusion(entry, { index: message.index, hashes }, { size: BigInt(start + count), root });
+      isTied = true;
+    }
   }
+  const lines = readNote(message.note).signatures;
+  if (receiver.cosigner.some((key) => lines.some((line) => line.name === key.name && same(line.id, key.id)))) {
+    checkCosignature(message.note, needed(receiver.cosigner));
+    const statements = ['keys/receiver-statement.note', apart].filter((name) => files.has(name)).map((name) => files.get(name));
+    if (isTied || !isReplaced(receiver.cosigner, statements, receiverOrigin, pairsOf(known, fields[6]) ?? [])) {
+      proven.push('delivery');
+      isTied = true;
+    }
+  }
+  if (answer && isTied) proven.push('acceptance');
   if (schema.length) {
     const list = schema.map((name) => `${sha384(files.get(name)).toString('hex')}  ${name.slice(7)}\n`).join('');
     require_(same(sha384(list), fields[10]), 'digest of the schema');

@@ -134,10 +134,15 @@ def make_evidence(
         found = replace(found, exceptions=(ReceiptException(index=INDEX, code=12, rule=7),))
     answers = [*opening(US), found if answer is None else answer]
     receiver = make_log(us_fr, answers, by=of_receiver, cosigner=FR)
+    path = None
+    if answer is None:
+        size = found.start + found.count
+        path = tuple(inclusion_proof(leaf_index=INDEX, tree_size=size, reader=LogHashes(sender)))
     is_apart = cosigned and cosigner_keys != receiver_keys
     return Evidence(
         message=logged(sender, INDEX),
         receipt=logged(receiver, 3),
+        receipt_path=path,
         receiver_origin=us_fr,
         sender_statement=statement(FR, sender_keys, sender_keys),
         receiver_statement=statement(US, receiver_keys, receiver_keys),
@@ -171,6 +176,9 @@ def variants() -> dict[str, Evidence]:
         "new keys between receipt and cosignature": make_evidence(receiver_keys=2, cosigner_keys=1),
         "new keys between cosignature and receipt": make_evidence(receiver_keys=1, cosigner_keys=2),
         "second generation": make_evidence(generation=2),
+        "of an earlier release": replace(whole, receipt_path=None),
+        "of an earlier release, not cosigned": replace(make_evidence(cosigned=False), receipt_path=None),
+        "a rewritten log and a true receipt": rewritten(),
     }
 
 
@@ -221,12 +229,22 @@ def forgeries() -> dict[str, Evidence]:
         "addressees of the sender's nation": replace(
             make_evidence(stated=inland, sealed=inland), receiver_statement=statement(US, nation="FR")
         ),
+        "a rewritten log and the path of the true one": replace(rewritten(), receipt_path=whole.receipt_path),
+        "a path of another length": replace(whole, receipt_path=(whole.receipt_path or ())[:-1]),
         "a receipt of another generation": replace(
             whole,
             receipt=make_evidence(generation=2).receipt,
             receiver_origin=f"{US_FR}/2",
         ),
     }
+
+
+def rewritten() -> Evidence:
+    """Return a message that was put into a rewritten log, beside the receipt for the one that stood there.
+
+    The sender's node signs it, and somebody who kept the receiver's first cosigner key.
+    """
+    return replace(make_evidence(log_size=12), receipt=make_evidence(refused=True).receipt, receipt_path=None)
 
 
 def flipped(note: bytes) -> bytes:
