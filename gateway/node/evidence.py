@@ -205,6 +205,8 @@ def _receipt_path(tx: Transaction, origin: str, index: int, answer: bytes) -> tu
     if not isinstance(entry, ReceiptEntry) or entry.origin != origin:
         return None
     size = entry.start + entry.count
+    if not entry.start <= index < size:
+        return None
     return tuple(inclusion_proof(leaf_index=index, tree_size=size, reader=LogHashes(tx.logs, origin)))
 
 
