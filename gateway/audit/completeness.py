@@ -3,7 +3,8 @@
 A log that is as it was signed can still leave something out. What another log says of it shows
 that: the receiver's receipts follow each other, so a message below the last one has to be in
 one of them; and a node's audit log anchors every bundle that the node sent or mirrored, in
-the transaction that did so, so between two bundles there has to be an anchor.
+the transaction that did so, so between two bundles there has to be an anchor. And what was received
+was opened with a key that the receiver's log announced before.
 
 Spec: docs/spec/log.md, "Audit log"; docs/auditing.md, "Two logs side by side".
 """
@@ -11,7 +12,7 @@ Spec: docs/spec/log.md, "Audit log"; docs/auditing.md, "Two logs side by side".
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from gateway.audit.contents import Answers, Claims, LogContents
 from gateway.audit.log import AuditedLog
@@ -79,6 +80,39 @@ def check_anchored(name: str, audit: LogContents, subject: LogContents) -> Check
             anchored += 1
     later = f"; {beyond} lie beyond the copy at hand" if beyond else ""
     detail = f"each of {anchored} bundles of {subject.origin} since size {sizes[0]}{later}"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def check_sealed(
+    name: str, answers: Answers, announced: Container[bytes], *, log: AuditedLog, contents: LogContents
+) -> Check:
+    """Check that messages which were received are sealed for keys that their receiver has announced.
+
+    Nobody can have opened another one: the receiver says *kem-key-gone* of it.
+
+    Args:
+        name: Name of the check.
+        answers: What the receiver's log says of the sender's.
+        announced: KEM keys of the receiver's log.
+        log: The sender's log.
+        contents: What its entries say.
+
+    Raises:
+        GatewayError: The sender's log cannot be read.
+    """
+    reader = LogReader(log, contents.size)
+    starts = [index for index, _ in contents.sealed_for]
+    excepted = frozenset(answers.excepted)
+    received = list(zip(answers.ranges[::2], answers.ranges[1::2], strict=True))
+    for (start, key_id), end in zip(contents.sealed_for, [*starts[1:], contents.size], strict=True):
+        if key_id in announced:
+            continue
+        for first, last in received:
+            for index in range(max(start, first), min(end, last)):
+                if index not in excepted and kind_of(reader.entry(index)) == Kind.MESSAGE:
+                    detail = f"message {index} of {contents.origin} was received under a KEM key that is none"
+                    return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+    detail = f"what was received of {contents.origin} is sealed for keys that are announced there"
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 

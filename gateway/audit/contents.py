@@ -30,13 +30,14 @@ from gateway.core.entries import (
     EventEntry,
     IncidentEntry,
     IncidentKind,
+    KemKeyEntry,
     Kind,
     MessageEntry,
     ReceiptEntry,
     VoidEntry,
     decode_entries,
 )
-from gateway.core.envelope import FROM_NODE, TO_NODE, batch_header_fields
+from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, TO_NODE, batch_header_fields
 from gateway.core.generation import predecessor_of
 from gateway.core.merkle import HASH_BYTES, Hash
 
@@ -143,6 +144,9 @@ class LogContents:
         self.run_ends = array("Q")
         self.run_starts = array("Q")
         self.refilled: list[tuple[int, int]] = []
+        # From which message on which KEM key is used, and which keys are announced.
+        self.sealed_for: list[tuple[int, bytes]] = []
+        self.announced: set[bytes] = set()
         self.message_end = 0
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
         self._rewound = False
@@ -219,12 +223,14 @@ class LogContents:
                 self._claim(index, claims, entry.size, entry.root, self.anchors)
             case IncidentEntry():
                 self._rewound = self._rewound or entry.incident in _REWINDING
+            case KemKeyEntry():
+                self.announced.add(entry.key_id)
             case VoidEntry():
                 self.voided.add(index, entry, rewound=self._rewound)
             case EventEntry():
                 self._event(entry)
             case _:
-                pass  # KEM keys and agreements stand by themselves, key statements are read by `KeyHistory`
+                pass  # agreements stand by themselves, key statements are read by `KeyHistory`
 
     def _message(self, index: int, entry: MessageEntry, header: tuple[Any, ...] | None) -> None:
         if header is None:
@@ -234,6 +240,10 @@ class LogContents:
             self.malformed.add(index, "has a header with a name that is none")
         if header[FROM_NODE] != self.node or header[TO_NODE] == self.node:
             self.messages.add(index, "is a message that this log's node did not send")
+        if header[EXPIRES] <= header[CREATED]:
+            self.messages.add(index, "is a message that expired before it was created")
+        if not self.sealed_for or self.sealed_for[-1][1] != entry.kem_key_id:
+            self.sealed_for.append((index, entry.kem_key_id))
         box = (entry.bundle_id, entry.box_digest, entry.kem_key_id)
         if self._box is not None and self._box[0] == entry.bundle_id:
             self._slot += 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from gateway.audit.completeness import check_anchored, check_answered
+from gateway.audit.completeness import check_anchored, check_answered, check_sealed
 from gateway.audit.contents import Answers, Claims
 from gateway.audit.cosigners import CosignerPeriods, HeldLog, read_cosignatures
 from gateway.audit.problems import Problems
@@ -95,6 +95,7 @@ def _claim_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
     checks += _root_checks("receipts", speaker.contents.receipted, speaker, known)
     checks += _root_checks("anchors", speaker.contents.anchored, speaker, known)
     checks += _anchored_checks(speaker, known)
+    checks += _sealed_checks(speaker, known)
     return checks
 
 
@@ -284,6 +285,23 @@ def _answered_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Che
             checks.append(check_answered(name, answers, log=subject.log, contents=subject.contents))
         except GatewayError as error:
             checks.append(Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}"))
+    return checks
+
+
+def _sealed_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
+    """Check that a log says *received* of messages alone that are sealed for keys that it announces."""
+    checks: list[Check] = []
+    for origin, answers in sorted(speaker.contents.answers.items()):
+        subject = known.get(origin)
+        if subject is None or not answers.ranges:
+            continue
+        name = f"KEM keys announced in {speaker.contents.origin}"
+        announced = speaker.contents.announced
+        try:
+            check = check_sealed(name, answers, announced, log=subject.log, contents=subject.contents)
+        except GatewayError as error:
+            check = Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}")
+        checks.append(check)
     return checks
 
 

@@ -22,11 +22,14 @@ from gateway.core.entries import (
     EventEntry,
     IncidentEntry,
     IncidentKind,
+    KemKeyEntry,
     ReceiptEntry,
     Role,
     VoidEntry,
 )
 from gateway.core.envelope import FROM_AGENCY, FROM_NODE, TO_AGENCIES, TO_NODE, TYPE
+from gateway.core.keybox import is_usable
+from gateway.core.receipt import ExceptionCode
 
 _NODE: Final = re.compile(r"[a-z0-9.-]{1,253}")
 _AGENCY: Final = re.compile(r"[A-Z0-9]+([.-][A-Z0-9]+)*")
@@ -35,6 +38,7 @@ _OUTCOME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MOST_AGENCY: Final = 64
 
 _INCIDENTS: Final = frozenset(map(int, IncidentKind))
+_EXCEPTIONS: Final = frozenset(map(int, ExceptionCode))
 _ROLES: Final = frozenset(map(int, Role))
 _UNKNOWN: Final = "that this release does not know: verify with a release as new as the log"
 """Behind what stands in a closed list, which later releases may lengthen."""
@@ -52,6 +56,11 @@ def strange_name(entry: Entry) -> str:
     Headers of messages are not looked at: `HeaderNames`.
     """
     match entry:
+        case ReceiptEntry() if any(item.code not in _EXCEPTIONS for item in entry.exceptions):
+            return f"names an exception {_UNKNOWN}"
+        case KemKeyEntry():
+            usable = is_usable(suite=entry.suite, key_id=entry.key_id, public_key=entry.public_key)
+            return "" if usable else "announces a KEM key that is none, or under an id that is not its own"
         case ReceiptEntry() | AnchorEntry():
             return "" if is_origin(entry.origin) else "names a log in no form of an origin"
         case IncidentEntry():

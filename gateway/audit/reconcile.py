@@ -7,7 +7,10 @@ need not be read twice; where they do not, halving finds the first entry that di
 say of each other's sizes and roots is recomputed. Receipts and collections in one direction's log
 then say what became of the messages of the other.
 
-Three bytes of memory are kept for each entry, and a few numbers for each answer, so months of
+A message that was sent again, or anew in the next generation of the logs, is one message: the entry
+that stands for it is counted, the others as sendings (`gateway.audit.again`).
+
+Seven bytes of memory are kept for each entry, and a few numbers for each answer, so months of
 traffic fit.
 
 Spec: docs/auditing.md, "Two nations side by side".
@@ -15,14 +18,13 @@ Spec: docs/auditing.md, "Two nations side by side".
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-from uuid import UUID
+from typing import Any
 
-from gateway.audit.contents import Answers
+from gateway.audit.again import Sent, earlier_sendings
 from gateway.audit.crosscheck import compare_claims, cosigner_periods
+from gateway.audit.fates import MAX_NAMED, Copy, Direction, Fates, ReadLog
 from gateway.audit.folder import LogFolder
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader
@@ -32,18 +34,10 @@ from gateway.audit.trust import Trust
 from gateway.audit.twins import verify_twin
 from gateway.audit.verify import Progress, Verification, verify_log, verify_tree
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.entries import Kind, MessageEntry, decode_entry
-from gateway.core.envelope import decode_header
+from gateway.core.generation import first_of, generation_of
 from gateway.core.merkle import edge_at
 from gateway.core.note import parse_note
-from gateway.core.receipt import exception_label
-from gateway.errors import GatewayError, MalformedError
-
-MAX_NAMED: Final = 20
-"""Differences of one sort that are named one by one; the rest is counted."""
-
-_MESSAGE: Final = int(Kind.MESSAGE)
-_NOTHING, _RECEIVED, _REFUSED, _COLLECTED = 0, 1, 2, 3
+from gateway.errors import GatewayError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,44 +46,6 @@ class NamedLog:
 
     title: str
     log: AuditedLog
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Direction:
-    """What became of the messages of one exchange log.
-
-    Attributes:
-        origin: The log.
-        entries: Its entries.
-        mirrored: How many of them the other nation's copy holds.
-        messages: Message entries.
-        received: Messages that the receiver took, the collected ones among them.
-        refused: Messages that it did not, by code.
-        unanswered: Messages without a receipt in the logs at hand.
-        collected: Messages that at least one addressee acknowledged.
-    """
-
-    origin: str
-    entries: int
-    mirrored: int
-    messages: int
-    received: int
-    refused: Mapping[str, int]
-    unanswered: int
-    collected: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the direction for ``--json``."""
-        return {
-            "origin": self.origin,
-            "entries": self.entries,
-            "mirrored": self.mirrored,
-            "messages": self.messages,
-            "received": self.received,
-            "refused": dict(self.refused),
-            "unanswered": self.unanswered,
-            "collected": self.collected,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,55 +110,6 @@ def reconcile(
     return _Reconciling(trust, progress).run(first, second)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Copy:
-    """A verified copy of a log; the fullest one was read."""
-
-    title: str
-    log: AuditedLog
-    size: int
-
-    def reader(self) -> LogReader:
-        return LogReader(self.log, self.size)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    """The fullest copy of a log, and what its entries say."""
-
-    copy: _Copy
-    scan: Scan
-
-
-class _Named:
-    """Entries of one log that do not fit: the first few named, the rest counted."""
-
-    def __init__(self, origin: str, copy: _Copy) -> None:
-        self._origin = origin
-        self._copy = copy
-        self._lines: list[str] = []
-        self._more = 0
-
-    def add(self, index: int, what: str) -> None:
-        if len(self._lines) == MAX_NAMED:
-            self._more += 1
-            return
-        self._lines.append(f"{self._origin} entry {index}: {what}{self._message(index)}")
-
-    def lines(self) -> list[str]:
-        more = f"{self._origin}: {self._more} further entries of this sort"
-        return [*self._lines, more] if self._more else self._lines
-
-    def _message(self, index: int) -> str:
-        try:
-            entry = decode_entry(self._copy.reader().entry(index))
-            if isinstance(entry, MessageEntry):
-                return f" (message {UUID(bytes=decode_header(entry.header).message_id)})"
-        except MalformedError:
-            return " (its entry cannot be read)"
-        return ""
-
-
 @dataclass(slots=True)
 class _Reconciling:
     """The work on one pair of exports."""
@@ -212,7 +119,7 @@ class _Reconciling:
     reports: list[LogReport] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     open_ends: list[str] = field(default_factory=list)
-    _read: dict[str, _Read] = field(default_factory=dict)
+    _read: dict[str, ReadLog] = field(default_factory=dict)
     _fullest: dict[str, Verification] = field(default_factory=dict)
 
     def run(self, first: Sequence[NamedLog], second: Sequence[NamedLog]) -> Reconciliation:
@@ -221,16 +128,15 @@ class _Reconciling:
         for check in compare_claims(list(self._fullest.values())):
             if check.outcome is Outcome.FAILED:
                 self.differences.append(f"{check.name}: {check.detail}")
-        directions = []
+        mirrored: dict[str, int] = {}
         for origin in sorted({*sides[0], *sides[1]}):
             held = [side[origin] for side in sides if origin in side]
             if not _is_exchange(origin):
                 if len(held) > 1:  # an audit log is its own nation's; who else has one got it from there
                     self._compare(origin, held)
                 continue
-            mirrored = self._compare(origin, held)
-            if origin in self._read:
-                directions.append(self._direction(self._read[origin], mirrored))
+            mirrored[origin] = self._compare(origin, held)
+        directions = self._directions(mirrored)
         if not directions and not self.differences:
             self.differences.append("neither export holds an exchange log")
         return Reconciliation(
@@ -257,8 +163,8 @@ class _Reconciling:
         )
         report, scan = verification.report, verification.contents
         if report.is_verified and report.checkpoint is not None and isinstance(scan, Scan):
-            copy = _Copy(title=named.title, log=named.log, size=report.checkpoint.size)
-            self._read[scan.origin] = _Read(copy=copy, scan=scan)
+            copy = Copy(title=named.title, log=named.log, size=report.checkpoint.size)
+            self._read[scan.origin] = ReadLog(copy=copy, scan=scan)
             self._fullest[scan.origin] = verification
         return report
 
@@ -275,9 +181,9 @@ class _Reconciling:
             named.log, title=named.title, trust=self.trust, reader=Unread, progress=progress
         ).report
 
-    def _verified(self, logs: Sequence[NamedLog], reports: Mapping[int, LogReport]) -> dict[str, _Copy]:
+    def _verified(self, logs: Sequence[NamedLog], reports: Mapping[int, LogReport]) -> dict[str, Copy]:
         """Return the copies that a nation brings; one that is not verified is a difference."""
-        found: dict[str, _Copy] = {}
+        found: dict[str, Copy] = {}
         for named in logs:
             report = reports[id(named)]
             self.reports.append(report)
@@ -287,10 +193,10 @@ class _Reconciling:
             origin = report.checkpoint.origin
             if origin in found:
                 self.differences.append(f"{named.title} is a second copy of {origin} from the same nation")
-            found[origin] = _Copy(title=named.title, log=named.log, size=report.checkpoint.size)
+            found[origin] = Copy(title=named.title, log=named.log, size=report.checkpoint.size)
         return found
 
-    def _compare(self, origin: str, copies: Sequence[_Copy]) -> int:
+    def _compare(self, origin: str, copies: Sequence[Copy]) -> int:
         """Compare both nations' copies of one log; return how many entries both hold alike."""
         if len(copies) < 2:
             self.differences.append(f"only one nation brings {origin}")
@@ -310,7 +216,7 @@ class _Reconciling:
             )
         return common
 
-    def _name_differing(self, origin: str, start: int, small: _Copy, large: _Copy) -> None:
+    def _name_differing(self, origin: str, start: int, small: Copy, large: Copy) -> None:
         readers = (small.reader(), large.reader())
         count = 0
         for index in range(start + 1, small.size):
@@ -321,88 +227,33 @@ class _Reconciling:
         if count >= MAX_NAMED:
             self.differences.append(f"{origin}: {count - MAX_NAMED + 1} further entries differ")
 
-    def _direction(self, read: _Read, mirrored: int) -> Direction:
-        origin, size = read.scan.origin, read.copy.size
-        states = bytearray(size)
-        refused: Counter[str] = Counter()
-        for speaker, other in self._read.items():
-            if origin in other.scan.answers:
-                self._apply(read, speaker, other.scan.answers[origin], states, refused)
-        counted = Counter(zip(read.scan.entry_kinds, states, strict=True))
-        messages = {state: counted[_MESSAGE, state] for state in range(4)}
-        unanswered = messages[_NOTHING]
-        if unanswered:
-            self._name_unanswered(read, states)
-        return Direction(
-            origin=origin,
-            entries=size,
-            mirrored=mirrored,
-            messages=sum(messages.values()),
-            received=messages[_RECEIVED] + messages[_COLLECTED],
-            refused=dict(sorted(refused.items())),
-            unanswered=unanswered,
-            collected=messages[_COLLECTED],
-        )
+    def _directions(self, mirrored: Mapping[str, int]) -> list[Direction]:
+        """Return what became of the messages of each exchange log that was read."""
+        fates: dict[str, Fates] = {}
+        for origin in mirrored:
+            if origin in self._read:
+                said = {speaker: other.scan.answers for speaker, other in self._read.items()}
+                answers = {speaker: found[origin] for speaker, found in said.items() if origin in found}
+                fates[origin] = Fates(self._read[origin], answers)
+        _find_sendings(fates)
+        directions = [fate.direction(mirrored[origin]) for origin, fate in fates.items()]
+        for fate in fates.values():
+            self.differences += fate.differences
+            self.open_ends += fate.open_ends
+        return directions
 
-    def _apply(
-        self, read: _Read, speaker: str, answers: Answers, states: bytearray, refused: Counter[str]
-    ) -> None:
-        """Write what another log says of the messages of this one into their states."""
-        origin, size, kinds = read.scan.origin, read.copy.size, read.scan.entry_kinds
-        beyond = 0
-        for first, last in zip(answers.ranges[::2], answers.ranges[1::2], strict=True):
-            end = min(last, size)
-            beyond += last > size
-            if first < end:
-                states[first:end] = bytes((_RECEIVED,)) * (end - first)
-        wrong = _Named(origin, read.copy)
-        for index, code in zip(answers.excepted, answers.codes, strict=True):
-            if index >= size:
-                continue
-            if kinds[index] != _MESSAGE:
-                wrong.add(index, f"{speaker} refuses it, but it is no message")
-            states[index] = _REFUSED
-            refused[exception_label(code)] += 1
-        beyond += self._collect(read, answers, states, wrong)
-        self.differences += wrong.lines()
-        if beyond:
-            self.open_ends.append(f"{speaker}: {beyond} answers are about entries of {origin} beyond {size}")
 
-    def _collect(self, read: _Read, answers: Answers, states: bytearray, wrong: _Named) -> int:
-        """Write collections into the states of messages; return how many lie beyond the copy."""
-        size, kinds = read.copy.size, read.scan.entry_kinds
-        addressees, reader = read.scan.addressees(), read.copy.reader()
-        agencies = list(answers.agencies)
-        beyond = 0
-        for index, collector in zip(answers.collected, answers.collectors, strict=True):
-            if index >= size:
-                beyond += 1
-            elif kinds[index] != _MESSAGE:
-                wrong.add(index, "collected, but it is no message")
-            elif states[index] == _REFUSED:
-                wrong.add(index, "collected although it was refused")
-            elif states[index] == _NOTHING:
-                wrong.add(index, "collected without a receipt")
-            elif not addressees.include(agencies[collector], index, reader):
-                wrong.add(index, "collected by an agency that it is not addressed to")
-            else:
-                states[index] = _COLLECTED
-        return beyond
-
-    def _name_unanswered(self, read: _Read, states: bytearray) -> None:
-        """Messages before the last answered one should have an answer; those behind wait for it."""
-        origin, kinds = read.scan.origin, read.scan.entry_kinds
-        last = max(states.rfind(bytes((state,))) for state in (_RECEIVED, _REFUSED, _COLLECTED))
-        skipped, waiting = _Named(origin, read.copy), 0
-        for index, (kind, state) in enumerate(zip(kinds, states, strict=True)):
-            if kind == _MESSAGE and state == _NOTHING:
-                if index < last:
-                    skipped.add(index, "no receipt, though later ones exist")
-                else:
-                    waiting += 1
-        self.differences += skipped.lines()
-        if waiting:
-            self.open_ends.append(f"{origin}: {waiting} messages at its end wait for their receipts")
+def _find_sendings(fates: Mapping[str, Fates]) -> None:
+    """Find the entries of messages for which another one stands, over all generations of each log."""
+    logs: dict[str, list[Fates]] = {}
+    for origin in sorted(fates, key=lambda name: generation_of(first_of(name), name) or 1):
+        logs.setdefault(first_of(origin), []).append(fates[origin])
+    for of_log in logs.values():
+        sent = [
+            Sent(scan=item.read.scan, reader=item.read.copy.reader(), codes=item.codes) for item in of_log
+        ]
+        for item, earlier in zip(of_log, earlier_sendings(sent), strict=True):
+            item.earlier = earlier
 
 
 def _fullest(logs: Sequence[NamedLog]) -> list[NamedLog]:

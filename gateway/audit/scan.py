@@ -1,7 +1,8 @@
-"""What laying two exports side by side keeps of each entry: three bytes.
+"""What laying two exports side by side keeps of each entry: seven bytes.
 
 Answers name messages by their places. So of each entry the kind is kept, and of each message
-to whom it is addressed, as the number of a list of agencies: there are few of those.
+to whom it is addressed, as the number of a list of agencies: there are few of those. Of its id four
+bytes are kept, by which entries of one message are found (`gateway.audit.again`).
 
 Spec: docs/auditing.md, "Two nations side by side".
 """
@@ -15,7 +16,7 @@ from typing import Any, Final
 from gateway.audit.contents import LogContents
 from gateway.audit.reader import LogReader
 from gateway.core.entries import Entry, MessageEntry, decode_entry, kind_of
-from gateway.core.envelope import TO_AGENCIES, decode_header
+from gateway.core.envelope import MESSAGE_ID, TO_AGENCIES, decode_header
 
 MAX_LISTS: Final = 65_535
 """Different lists of addressees that are told apart; the messages of further ones are looked up."""
@@ -26,6 +27,7 @@ class Scan(LogContents):
 
     Attributes:
         entry_kinds: The kind of each entry, a byte.
+        tags: Four bytes of the id of each message; 0 for other entries.
     """
 
     def __init__(self, origin: str) -> None:
@@ -34,11 +36,13 @@ class Scan(LogContents):
         self.entry_kinds = bytearray()
         self._lists: dict[tuple[str, ...], int] = {}
         self._list_of = array("H")
+        self.tags = array("I")
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
         self.entry_kinds += bytes(map(kind_of, entries))
         self._list_of.frombytes(bytes(self._list_of.itemsize * len(entries)))
+        self.tags.frombytes(bytes(self.tags.itemsize * len(entries)))
         super().read(entries)
 
     def read_headers(
@@ -51,6 +55,8 @@ class Scan(LogContents):
             if type(entry) is not MessageEntry:
                 continue
             header = next(of_messages)
+            if header is not None:
+                self.tags[index] = int.from_bytes(header[MESSAGE_ID][-4:], "big")
             if header is not None and len(lists) < MAX_LISTS:
                 # 0 stands for a list that has no number.
                 list_of[index] = lists.setdefault(header[TO_AGENCIES], len(lists) + 1)

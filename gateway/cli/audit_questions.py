@@ -220,7 +220,7 @@ def _print_reconciliation(found: Reconciliation) -> None:
         refused = sum(direction.refused.values())
         facts = [
             ("entries", f"{direction.entries}, of which both nations hold {direction.mirrored} alike"),
-            ("messages", str(direction.messages)),
+            ("messages", f"{direction.messages}{_again(direction.sent_again)}"),
             ("received", f"{direction.received}, of which {direction.collected} were collected"),
             ("refused", str(refused) if not refused else f"{refused}: {_counts(direction.refused)}"),
             ("no receipt", str(direction.unanswered)),
@@ -299,3 +299,7 @@ def _text(at_ms: int) -> str:
         return time_text(at_ms)
     except (OverflowError, OSError, ValueError):
         return f"millisecond {at_ms}"
+
+
+def _again(count: int) -> str:
+    return f", in {count} further entries sent again" if count else ""

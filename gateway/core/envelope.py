@@ -42,6 +42,9 @@ MARKING_LEVELS: Final = (
 )
 """Marking levels by number (position from 0); appended to, never reordered."""
 
+MESSAGE_ID: Final = 2
+CREATED: Final = 3
+EXPIRES: Final = 4
 FROM_NODE: Final = 5
 TO_NODE: Final = 6
 FROM_AGENCY: Final = 7

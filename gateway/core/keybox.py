@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.hpke import (
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.core.encoding import encode
+from gateway.core.envelope import SUITE
 from gateway.core.sealing import CONTENT_KEY_BYTES, ContentKey
 from gateway.errors import MalformedError, PeerError
 
@@ -214,6 +215,21 @@ def p384_scalar(data: bytes) -> int:
         msg = "the seed does not expand to a private key"
         raise MalformedError(msg)
     return scalar
+
+
+def is_usable(*, suite: int, key_id: bytes, public_key: bytes) -> bool:
+    """Return whether content keys can be sealed for a key that a log announces.
+
+    Args:
+        suite: Suite number that it is announced for.
+        key_id: 8 bytes.
+        public_key: 1,665 bytes.
+    """
+    try:
+        key = KemPublicKey.from_bytes(public_key)
+    except MalformedError:
+        return False
+    return suite == SUITE and key_id == key.key_id
 
 
 def seal_box(content_keys: Sequence[ContentKey], *, public_key: KemPublicKey, binding: BoxBinding) -> bytes:

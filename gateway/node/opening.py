@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar
 from gateway.core.bundle import Bundle
 from gateway.core.digest import digest_of
 from gateway.core.entries import Entry, KemKeyEntry, MessageEntry, decode_entries
-from gateway.core.envelope import SUITE, Header, decode_headers, is_header_of
-from gateway.core.keybox import KemPrivateKey, KemPublicKey
+from gateway.core.envelope import Header, decode_headers, is_header_of
+from gateway.core.keybox import KemPrivateKey, is_usable
 from gateway.core.message.examine import broken_rules, departures, is_accepted
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
@@ -200,7 +200,7 @@ class Opener:
         for index, entry in enumerate(_in_batches(decode_entries, bundle.entries), start=bundle.start):
             if isinstance(entry, MessageEntry):
                 pending.append((index, entry))
-            elif entry is None or (isinstance(entry, KemKeyEntry) and not _is_usable(entry)):
+            elif entry is None or (isinstance(entry, KemKeyEntry) and not _announces_key(entry)):
                 malformed.append(index)
             else:
                 others.append((index, entry))
@@ -427,19 +427,6 @@ class _ExceptedError(Exception):
         self.rule = rule
 
 
-def _is_usable(entry: KemKeyEntry) -> bool:
-    """Return whether content keys can be sealed for an announced key.
-
-    One that cannot be used has no effect, like any malformed entry: the key before it stays
-    the newest one.
-    """
-    try:
-        public_key = KemPublicKey.from_bytes(entry.public_key)
-    except MalformedError:
-        return False
-    return entry.suite == SUITE and entry.key_id == public_key.key_id
-
-
 def _in_batches(
     decode: Callable[[Sequence[bytes]], list[Decoded | None]], items: Sequence[bytes]
 ) -> list[Decoded | None]:
@@ -447,3 +434,11 @@ def _in_batches(
     return [
         decoded for start in range(0, len(items), _BATCH) for decoded in decode(items[start : start + _BATCH])
     ]
+
+
+def _announces_key(entry: KemKeyEntry) -> bool:
+    """Return whether an entry announces a key that can be used.
+
+    One that cannot be has no effect, like any malformed entry: the key before it stays the newest one.
+    """
+    return is_usable(suite=entry.suite, key_id=entry.key_id, public_key=entry.public_key)

@@ -28,6 +28,7 @@ from gateway.core.entries import (
     encode_entry,
 )
 from gateway.core.envelope import Header
+from gateway.core.keybox import KemPrivateKey
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.signature import SoftwareSigner
 from gateway.core.states import Precedence
@@ -39,6 +40,7 @@ FR_AUDIT, US_AUDIT = f"{FR}/audit", f"{US}/audit"
 NATION = {FR: "FR", US: "US"}
 AGENCY = {FR: "FR.DGDDI.SARC", US: "US.CBP.NTC"}
 TIME_S = 1_795_000_000
+KEM_KEY = KemPrivateKey.from_seed(bytes(32)).public_key
 SIZES = (0, 1, 2, 255, 256, 257, 259, 511, 515)
 LARGE_SIZES = (65_535, 65_536, 65_537)
 
@@ -131,7 +133,7 @@ def message(node: str, number: int, *, bundle: int = 0, slot: int = 0) -> Messag
     """Return the entry of a message."""
     return MessageEntry(
         header=header(node, number).encode(),
-        kem_key_id=b"kem key ",
+        kem_key_id=KEM_KEY.key_id,
         bundle_id=bundle.to_bytes(16, "big"),
         slot=slot,
         box_digest=hashlib.sha384(bundle.to_bytes(16, "big")).digest(),
@@ -145,9 +147,9 @@ def opening(node: str) -> list[Entry]:
     return [
         KeyStatementEntry(statement=statement(node)),
         KemKeyEntry(
-            key_id=b"kem key ",
+            key_id=KEM_KEY.key_id,
             suite=1,
-            public_key=bytes(1_665),
+            public_key=KEM_KEY.data,
             not_before_ms=TIME_S * 1_000,
             not_after_ms=TIME_S * 1_000 + 1,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ def test_logs_that_agree_are_verified_together(tmp_path: Path) -> None:
     assert details == [
         f"3 agree with {US_FR}",
         f"2 agree with {US_FR}",
+        f"what was received of {US_FR} is sealed for keys that are announced there",
         f"2 exceptions and 3 collections name messages of {US_FR}",
         f"every message of {US_FR} below 600 has a receipt",
         "it holds no anchor of fr.gateway.test/exchange/us",
@@ -112,6 +114,7 @@ def test_what_lies_beyond_the_copy_at_hand_is_counted(tmp_path: Path) -> None:
     assert report.is_verified
     assert [check.detail for check in report.checks] == [
         f"1 agree with {US_FR}; 1 lie beyond the copy at hand",
+        f"what was received of {US_FR} is sealed for keys that are announced there",
         f"1 exceptions and 2 collections name messages of {US_FR}; 2 lie beyond the copy at hand",
         f"every message of {US_FR} below 300 has a receipt",
     ]
@@ -188,6 +191,16 @@ def test_files_that_vanish_meanwhile_are_said(tmp_path: Path) -> None:
     report = compare_logs(found, title="both", trust=full_trust())
     assert not report.is_verified
     assert all("cannot be compared" in detail for detail in failed(report))
+
+
+def test_a_message_that_was_received_under_a_key_that_nobody_announced_is_found(tmp_path: Path) -> None:
+    strange = replace(message(US, 2, bundle=2), kem_key_id=b"no such!")
+    peer = make_log(US_FR, [*opening(US), message(US, 1, bundle=1), strange, message(US, 3, bundle=3)])
+    for refused, verdict in (((4,), True), ((), False), ((5,), False)):
+        report = compare(tmp_path / str(refused), own_log(receipt(peer, 3, 6, refused=refused)), peer)
+        assert report.is_verified is verdict
+        if not verdict:
+            assert f"message 4 of {US_FR} was received under a KEM key that is none" in str(report.reason)
 
 
 # --- an earlier note that the other node cosigned ---------------------------------------

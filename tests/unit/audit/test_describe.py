@@ -17,7 +17,7 @@ from gateway.core.entries import (
     VoidEntry,
     encode_entry,
 )
-from tests.unit.audit.making import FR, event, message, opening
+from tests.unit.audit.making import FR, KEM_KEY, event, message, opening
 
 ROOT = bytes(31) + b"\x01"
 ENTRIES: list[tuple[Entry, str, str]] = [
@@ -43,7 +43,7 @@ ENTRIES: list[tuple[Entry, str, str]] = [
         "x 9 by FR.A",
     ),
     (opening(FR)[0], "key-statement", "bytes"),
-    (opening(FR)[1], "kem-key", "key 6b656d206b657920 from 2026-"),
+    (opening(FR)[1], "kem-key", f"key {KEM_KEY.key_id.hex()} from 2026-"),
     (opening(FR)[2], "agreement", "1 types from 2026-"),
     (AnchorEntry(origin="a/b", size=7, root=ROOT), "anchor", "a/b size 7 root 0000"),
     (IncidentEntry(incident=1, origin="a/b", size=7, root=ROOT), "incident", "fork a/b size 7"),

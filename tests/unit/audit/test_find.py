@@ -15,6 +15,7 @@ from tests.unit.audit.making import (
     AGENCY,
     FR,
     FR_AUDIT,
+    KEM_KEY,
     TIME_S,
     US,
     US_FR,
@@ -119,7 +120,7 @@ def test_what_was_done_with_a_key_after_it_was_reported_stolen(tmp_path: Path) -
 
 
 def test_what_was_sealed_for_a_kem_key(tmp_path: Path) -> None:
-    answers = ask(tmp_path, Question(kem_key=b"kem key ", until_ms=START_MS + 3), LOG)
+    answers = ask(tmp_path, Question(kem_key=KEM_KEY.key_id, until_ms=START_MS + 3), LOG)
     assert [answer.kind for answer in answers] == ["kem-key", "message", "message", "message"]
     assert ask(tmp_path, Question(kem_key=b"another "), LOG) == []
 

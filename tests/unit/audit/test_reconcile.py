@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.audit import scan
+from gateway.audit.fates import MAX_NAMED
 from gateway.audit.folder import LogFolder
-from gateway.audit.reconcile import MAX_NAMED, NamedLog, Reconciliation, reconcile
+from gateway.audit.reconcile import NamedLog, Reconciliation, reconcile
 from gateway.audit.trust import Trust, parse_trust
 from gateway.core.entries import (
     Entry,
@@ -18,6 +19,7 @@ from gateway.core.entries import (
     IncidentKind,
     KeyStatementEntry,
     ReceiptEntry,
+    ReceiptException,
     encode_entry,
 )
 from gateway.core.merkle import Hash
@@ -33,6 +35,7 @@ from tests.unit.audit.making import (
     event,
     exchange_log,
     full_trust,
+    header,
     make_log,
     message,
     opening,
@@ -40,6 +43,7 @@ from tests.unit.audit.making import (
     root_vkeys,
     signer,
     statement,
+    successor_signer,
     vkeys,
 )
 
@@ -266,3 +270,71 @@ def test_a_collection_of_a_refused_message_is_no_effect_of_a_restore(tmp_path: P
     restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
     answers = answering(log, restored, receipt(log, 3, 12, refused=[4]), collected(log, 4))
     assert not compare(tmp_path, [log, answers], [answers, log]).is_reconciled
+
+
+# --- messages that were sent again ----------------------------------------------------------
+
+
+def log_of(*numbers: int) -> MadeLog:
+    """Return a French log whose messages have these ids, each in a box of its own."""
+    messages = []
+    for at, number in enumerate(numbers):
+        named = replace(header(FR, 1), message_id=number.to_bytes(16, "big"))
+        messages.append(replace(message(FR, 1, bundle=at), header=named.encode()))
+    return make_log(FR_US, [*opening(FR), *messages], cosigner=US)
+
+
+def excepted(log: MadeLog, start: int, end: int, codes: dict[int, int]) -> ReceiptEntry:
+    """Return a receipt with these exceptions."""
+    items = tuple(ReceiptException(index=at, code=code, rule=None) for at, code in codes.items())
+    return replace(receipt(log, start, end), exceptions=items)
+
+
+def test_a_message_that_was_sent_again_is_one_message(tmp_path: Path) -> None:
+    log = log_of(1, 2, 1, 3, 1)
+    answers = answering(log, excepted(log, 3, 8, {3: 14, 5: 3}), collected(log, 7))
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.is_reconciled
+    assert found.headline.startswith("RECONCILED: 3 messages in ")
+    french = found.directions[0]
+    assert (french.messages, french.sent_again) == (3, 2)
+    assert (french.received, french.collected, french.refused, french.unanswered) == (3, 1, {}, 0)
+    assert french.as_json()["sent_again"] == 2
+
+
+def test_a_message_that_was_sent_again_in_vain_was_refused_once(tmp_path: Path) -> None:
+    log = log_of(1, 1, 1, 1)
+    answers = answering(log, excepted(log, 3, 7, dict.fromkeys(range(3, 7), 14)))
+    french = compare(tmp_path, [log, answers], [answers, log]).directions[0]
+    assert (french.messages, french.sent_again, french.refused) == (1, 3, {"content-lost": 1})
+
+
+def test_a_duplicate_takes_nothing_from_the_message_that_was_received(tmp_path: Path) -> None:
+    log = log_of(1, 2, 1)
+    answers = answering(log, excepted(log, 3, 6, {5: 5}))
+    french = compare(tmp_path, [log, answers], [answers, log]).directions[0]
+    assert (french.messages, french.sent_again, french.received, french.refused) == (2, 1, 2, {})
+
+
+def test_messages_that_end_alike_are_still_two(tmp_path: Path) -> None:
+    log = log_of(1, 1 + 2**32, 1 + 2**64)
+    answers = answering(log, receipt(log, 3, 6))
+    french = compare(tmp_path, [log, answers], [answers, log]).directions[0]
+    assert (french.messages, french.sent_again, french.received) == (3, 0, 3)
+
+
+def test_a_message_that_was_sent_anew_in_the_next_generation_is_one_message(tmp_path: Path) -> None:
+    first = log_of(1, 2, 3)
+    first_answers = answering(first, receipt(first, 3, 5))
+    opened = [anchor(first, 6), *opening(FR), message(FR, 3, bundle=8), message(FR, 4, bundle=9)]
+    second = make_log(f"{FR_US}/2", opened, by=successor_signer(FR_US, 2), cosigner=US)
+    answered = [anchor(first_answers, 4), *opening(US), receipt(second, 4, 6)]
+    second_answers = make_log(f"{US_FR}/2", answered, by=successor_signer(US_FR, 2), cosigner=FR)
+    logs = [first, first_answers, second, second_answers]
+    found = compare(tmp_path, logs, logs)
+    assert found.is_reconciled, found.differences
+    assert found.headline.startswith("RECONCILED: 4 messages in ")
+    assert not [line for line in found.open_ends if "wait for their receipts" in line]
+    figures = {item.origin: (item.messages, item.sent_again, item.received) for item in found.directions}
+    assert figures[FR_US] == (2, 1, 2)
+    assert figures[f"{FR_US}/2"] == (2, 0, 2)

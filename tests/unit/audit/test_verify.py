@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,10 @@ from gateway.core.entries import (
     AnchorEntry,
     IncidentEntry,
     IncidentKind,
+    KemKeyEntry,
     KeyStatementEntry,
     ReceiptEntry,
+    ReceiptException,
     VoidEntry,
     encode_entry,
 )
@@ -48,6 +51,7 @@ from tests.unit.audit.making import (
     statement,
     vkeys,
 )
+from tests.unit.audit.making import header as header_of
 
 
 def verify(folder: Path, trust: Trust | None = None) -> LogReport:
@@ -313,6 +317,35 @@ def test_a_message_that_another_node_sent_is_reported(tmp_path: Path) -> None:
 def test_a_slot_that_is_left_out_is_reported(tmp_path: Path) -> None:
     report = exchange(tmp_path, message(FR, 0, slot=0), message(FR, 1, slot=2))
     refuses(report, "messages", "entry 4 does not stand at the next slot")
+
+
+@pytest.mark.parametrize("expires_ms", [0, 1_000, 999])
+def test_a_message_that_expired_before_it_was_created_is_reported(tmp_path: Path, expires_ms: int) -> None:
+    header = replace(header_of(FR, 0), created_ms=1_000, expires_ms=expires_ms)
+    entry = replace(message(FR, 0), header=header.encode())
+    refuses(exchange(tmp_path, entry), "messages", "entry 3 is a message that expired before it was created")
+
+
+@pytest.mark.parametrize("code", [0, 18, 99, 2**53])
+def test_an_exception_that_is_not_in_the_table_is_reported(tmp_path: Path, code: int) -> None:
+    peer = make_log(US_FR, [*opening(US), message(US, 1)])
+    said = replace(receipt(peer, 3, 4), exceptions=(ReceiptException(index=3, code=code, rule=None),))
+    refuses(exchange(tmp_path, said), "entries", "entry 3 names an exception that this release does not know")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"key_id": b"\x07" * 8}, {"suite": 2}, {"public_key": bytes(1_665)}],
+    ids=lambda item: next(iter(item)),
+)
+def test_a_kem_key_that_is_none_is_reported(tmp_path: Path, change: dict[str, Any]) -> None:
+    announced = opening(FR)[1]
+    assert isinstance(announced, KemKeyEntry)
+    refuses(
+        exchange(tmp_path, replace(announced, **change)),
+        "entries",
+        "entry 3 announces a KEM key that is none",
+    )
 
 
 def test_the_number_of_problems_is_said(tmp_path: Path) -> None:

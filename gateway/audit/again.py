@@ -1,0 +1,94 @@
+"""Messages that stand in several entries: sent again after some exceptions, or anew in the next generation.
+
+A message is its id, whatever it takes to deliver it. One entry stands for it, and says what became of
+it: the last one, but none that was refused as a duplicate of another. The others are sendings of the
+same message.
+
+Two entries of one id are found without keeping ids: four bytes of each are compared first, and the
+few entries in which those are alike are read once more.
+
+Spec: docs/spec/exchange.md, "Exceptions", "Frozen pair"; docs/auditing.md, "Two nations side by side".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Final
+
+from gateway.audit.reader import LogReader
+from gateway.audit.scan import Scan
+from gateway.core.entries import Kind, MessageEntry, decode_entry
+from gateway.core.envelope import decode_header
+from gateway.core.receipt import ExceptionCode
+
+_MESSAGE: Final = int(Kind.MESSAGE)
+_DUPLICATE: Final = int(ExceptionCode.DUPLICATE)
+_LEAST_BITS: Final = 1 << 16
+
+Place = tuple[int, int]
+"""Which of the generations, and an index in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One generation of a log.
+
+    Attributes:
+        scan: What was kept of its entries.
+        reader: Reads single ones.
+        codes: Exceptions that they got, by index.
+    """
+
+    scan: Scan
+    reader: LogReader
+    codes: Mapping[int, int]
+
+    def tags(self) -> Iterator[int]:
+        """Yield four bytes of the id of each message."""
+        return compress(self.scan.tags, (kind == _MESSAGE for kind in self.scan.entry_kinds))
+
+
+def earlier_sendings(generations: Sequence[Sent]) -> list[set[int]]:
+    """Return, for each generation of a log, the message entries for which another entry stands.
+
+    Args:
+        generations: The oldest first.
+    """
+    alike: dict[int, list[Place]] = {tag: [] for tag in _repeated(generations)}
+    for number, sent in enumerate(generations) if alike else ():
+        for index, (tag, kind) in enumerate(zip(sent.scan.tags, sent.scan.entry_kinds, strict=True)):
+            if kind == _MESSAGE and tag in alike:
+                alike[tag].append((number, index))
+    earlier: list[set[int]] = [set() for _ in generations]
+    for places in alike.values():
+        by_id: dict[bytes, list[Place]] = {}
+        for number, index in places if len(places) > 1 else ():
+            entry = decode_entry(generations[number].reader.entry(index))
+            if isinstance(entry, MessageEntry):
+                by_id.setdefault(decode_header(entry.header).message_id, []).append((number, index))
+        for sendings in by_id.values():
+            others = [at for at in sendings if generations[at[0]].codes.get(at[1]) != _DUPLICATE]
+            stands = (others or sendings)[-1]
+            for number, index in sendings:
+                if (number, index) != stands:
+                    earlier[number].add(index)
+    return earlier
+
+
+def _repeated(generations: Sequence[Sent]) -> set[int]:
+    """Return the tags that may be there more than once, and few of the others: two to four bytes an entry."""
+    bits = max(_LEAST_BITS, 1 << (16 * sum(len(sent.scan.tags) for sent in generations)).bit_length())
+    seen, mask = bytearray(bits // 8), bits - 1
+    marks: set[int] = set()
+    for sent in generations:
+        for tag in sent.tags():
+            at, bit = (tag & mask) >> 3, 1 << (tag & 7)
+            if seen[at] & bit:
+                marks.add(tag & mask)
+            else:
+                seen[at] |= bit
+    if not marks:
+        return set()
+    return {tag for sent in generations for tag in sent.tags() if tag & mask in marks}
