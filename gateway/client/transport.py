@@ -108,10 +108,17 @@ class Transport:
         self._retries = retries
         self._session: aiohttp.ClientSession | None = None
         self._is_closed = False
+        # Each call under way has a deadline of its own, at no time until `close` sets it.
+        self._calls: set[asyncio.Timeout] = set()
 
     async def close(self) -> None:
-        """Close every connection; none is opened any more."""
+        """Close every connection, and end every call that is under way; nothing is opened any more."""
         self._is_closed = True
+        # Closing the session ends only calls that wait for an answer, not those that wait for a
+        # handshake, a connection of the pool, or their next try.
+        calls, self._calls = self._calls, set()
+        for deadline in calls:
+            deadline.reschedule(asyncio.get_running_loop().time())
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -126,6 +133,19 @@ class Transport:
             AnswerUnreadableError: Not an answer of this API.
             ClientClosedError: The client was closed, before or meanwhile.
         """
+        deadline = asyncio.timeout(None)
+        self._calls.add(deadline)
+        try:
+            async with deadline:
+                return await self._repeated(call)
+        except TimeoutError as error:  # of this deadline: one of the node's is repeated, or told otherwise
+            msg = "the client was closed during the call"
+            raise ClientClosedError(msg) from error
+        finally:
+            self._calls.discard(deadline)
+
+    async def _repeated(self, call: Call) -> bytes:
+        """Make a call, and make it again as often as it is worth it."""
         retries = self._retries
         wait_s = retries.first_wait_s
         for attempt in range(1, retries.tries + 1):

@@ -21,6 +21,7 @@ from gateway.client import (
     ProblemError,
     Retries,
 )
+from gateway.client.transport import POOL
 from tests.certificates import Authority, Leaf
 
 FAST = Retries(tries=3, first_wait_s=0.01, longest_wait_s=0.05, connect_s=1.0, answer_s=1.0)
@@ -76,11 +77,13 @@ class Script:
 
 
 @asynccontextmanager
-async def client_of(*answers: bytes | None) -> AsyncIterator[tuple[AsyncClient, Script]]:
+async def client_of(
+    *answers: bytes | None, retries: Retries = FAST
+) -> AsyncIterator[tuple[AsyncClient, Script]]:
     script = Script(list(answers))
     server = await asyncio.start_server(script.handle, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with AsyncClient(url, context=None, language="fr", retries=FAST) as client:
+    async with AsyncClient(url, context=None, language="fr", retries=retries) as client:
         yield client, script
     server.close()
 
@@ -304,3 +307,52 @@ async def test_a_closed_client_opens_nothing() -> None:
         with pytest.raises(ClientClosedError):
             await client.send({})
     assert script.requests == []
+
+
+async def silence(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take the connection and say nothing, as a node that is stopped does."""
+    await asyncio.sleep(60)
+    writer.close()
+
+
+@pytest.mark.parametrize("calls", [1, POOL + 2], ids=["answer", "connection"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "handshake"])
+async def test_calls_end_when_another_task_closes_the_client(calls: int, *, tls: bool) -> None:
+    server = await asyncio.start_server(silence, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    address = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
+    client = AsyncClient(address, context=ssl.create_default_context() if tls else None)
+    waiting = [asyncio.create_task(client.whoami()) for _ in range(calls)]
+    await asyncio.sleep(0.2)
+
+    await client.close()
+
+    async with asyncio.timeout(5):
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [ClientClosedError] * calls
+    server.close()
+
+
+async def test_a_call_that_waits_to_be_repeated_ends_when_the_client_is_closed() -> None:
+    async with client_of(http(503, PROBLEM, "Retry-After: 9"), retries=Retries()) as (client, script):
+        waiting = asyncio.create_task(client.whoami())
+        await asyncio.sleep(0.3)
+        assert len(script.requests) == 1
+
+        await asyncio.gather(client.close(), client.close())
+
+        async with asyncio.timeout(5):
+            with pytest.raises(ClientClosedError, match="closed"):
+                await waiting
+
+
+async def test_a_call_that_its_caller_cancels_stays_cancelled() -> None:
+    server = await asyncio.start_server(silence, "127.0.0.1", 0)
+    client = AsyncClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", context=None)
+    waiting = asyncio.create_task(client.whoami())
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await client.close()
+    server.close()
