@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Final
@@ -26,6 +27,7 @@ from gateway.client import Accepted, Checked, Client, ProblemError
 
 BATCH: Final = 500
 BATCH_BYTES: Final = 8 * 1_048_576
+_KEY: Final = re.compile(r"[!-~]{1,128}")
 
 FilesArgument = Annotated[
     list[str],
@@ -38,6 +40,15 @@ def send_command(
     folder: AsOption,
     url: UrlOption = None,
     check: Annotated[bool, typer.Option("--check", help="Ask what posting would say; keep nothing.")] = False,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            metavar="KEY",
+            help="Idempotency key: the same command again, with the same files, sends nothing twice.",
+            show_default=False,
+        ),
+    ] = None,
     language: LanguageOption = "en",
     as_json: JsonOption = False,
 ) -> None:
@@ -46,12 +57,16 @@ def send_command(
     A file holds one JSON document, or one a line. Below an accepted message stand warnings of
     values that are in no reference list of the node. Exit status 1 if any is refused.
 
+    Without --key a draft that is sent again is another message. One document has the key KEY, of several the
+    second has KEY:2, and so on.
+
     Example: entente send draft.json --as agencies/FR.DGDDI.SARC --url https://127.0.0.1:9441
     """
     documents = list(_documents(files))
+    _verify_key(key, documents, check=check)
     refused = 0
     with client_of(folder, url, language) as client:
-        for source, result in _results(client, documents, check=check):
+        for source, result in _results(client, documents, check=check, key=key):
             refused += isinstance(result, ProblemError)
             _print(source, result, as_json=as_json)
     if refused:
@@ -104,8 +119,24 @@ def _is_one(content: bytes) -> bool:
     return True
 
 
+def _verify_key(key: str | None, documents: list[tuple[str, bytes]], *, check: bool) -> None:
+    """Refuse a key that cannot do what it is given for."""
+    if key is None:
+        return
+    why = None
+    if check:
+        why = "only for posting: --check keeps nothing that could be repeated"
+    elif _KEY.fullmatch(key) is None:
+        why = "1 to 128 visible ASCII characters without spaces"
+    elif sum(1 for _ in _batches(documents)) > 1:
+        # Keys of a second call would depend on where the first one ends: on every length before it.
+        why = f"for {BATCH} documents and 8 MiB at most: send fewer at once, each part with a key of its own"
+    if why is not None:
+        raise typer.BadParameter(why, param_hint="--key")
+
+
 def _results(
-    client: Client, documents: list[tuple[str, bytes]], *, check: bool
+    client: Client, documents: list[tuple[str, bytes]], *, check: bool, key: str | None
 ) -> Iterator[tuple[str, Accepted | Checked | ProblemError]]:
     """Yield what the node says of each document; many go as batches, and what is too long for one alone."""
     if check:
@@ -119,11 +150,11 @@ def _results(
         if len(batch) == 1:
             source, document = batch[0]
             try:
-                yield source, client.send(document)
+                yield source, client.send(document, key=key)
             except ProblemError as problem:
                 yield source, problem
             continue
-        results = client.send_batch([document for _, document in batch])
+        results = client.send_batch([document for _, document in batch], key=key)
         yield from ((source, result) for (source, _), result in zip(batch, results, strict=True))
 
 

@@ -181,6 +181,33 @@ def test_standard_input_holds_one_document_or_one_a_line(terminal: Terminal) -> 
     assert found[2]["problem"]["status"] == 422
 
 
+def test_with_its_key_a_command_that_is_repeated_sends_nothing_twice(terminal: Terminal) -> None:
+    draft = terminal.draft()
+    (one,) = terminal.json("send", draft, "--key", "report-7")
+    (again,) = terminal.json("send", draft, "--key", "report-7")
+    assert again["message_id"] == one["message_id"]
+    assert terminal.json("send", draft)[0]["message_id"] != one["message_id"]
+
+    files = (draft, terminal.draft("b.json"))
+    many = terminal.json("send", *files, "--key", "report-8")
+    repeated = terminal.json("send", *files, "--key", "report-8")
+    assert [item["message_id"] for item in repeated] == [item["message_id"] for item in many]
+    assert terminal.json("send", files[1], "--key", "report-8:2")[0]["message_id"] == many[1]["message_id"]
+
+
+def test_a_key_is_refused_where_it_could_not_keep_what_it_promises(terminal: Terminal) -> None:
+    draft = terminal.draft()
+    lines = terminal.folder / "lines.ndjson"
+    lines.write_bytes((Path(draft).read_bytes() + b"\n") * 501)
+    before = len(terminal.json("sent", "--limit", "1000"))
+
+    for arguments in ((draft, "--key", "a b"), (draft, "--key", "k", "--check"), (str(lines), "--key", "k")):
+        result = terminal.run("send", *arguments)
+        assert result.exit_code == 2
+        assert "--key" in result.stderr
+    assert len(terminal.json("sent", "--limit", "1000")) == before
+
+
 def test_checking_sends_nothing(terminal: Terminal) -> None:
     before = len(terminal.json("sent", "--limit", "1000"))
     checked = terminal.run("send", terminal.draft(), "--check")
