@@ -30,6 +30,10 @@ Json = dict[str, Any]
 ANSWERED: Final = "ID-OF-THE-MESSAGE-THAT-THIS-ANSWERS"
 """Stands in a new reply draft where its writer puts an id."""
 
+_ASSUMED_PURPOSE: Final = "CUSTOMS_ENFORCEMENT"
+_ASSUMED_AREAS: Final = ("NARCOTICS",)
+"""Stand for those of the message that a reply draft answers: a reply without any takes them from there."""
+
 _TOO_LARGE: Final = Wording(
     en="a message, with what a node fills in, is at most 1,048,576 bytes long",
     fr="un message, avec ce que le nœud y complète, compte au plus 1 048 576 octets",
@@ -255,6 +259,7 @@ def _complete(
         now_ms=now_ms,
         new_id=lambda: _uuid7(now_ms),
         parent=parent,
+        parent_content=None if parent is None else {"header": {"purpose": {"areas": list(_ASSUMED_AREAS)}}},
     )
     verify_size(completed)
     return completed.document
@@ -290,12 +295,13 @@ def _parent_of_draft(document: Json, catalogue: Catalogue, sender: Sender) -> St
     if not agencies:
         return None
     addressee = next(_addressees(header.get("to")), min(agencies))
+    named = message_type.terms.purposes - {"*", "="}
     return _parent(
         message_type,
         answered=answered,
         sender=(sender.nation, sender.agency),
         addressee=(nation, addressee),
-        purpose=code if isinstance(code, str) else min(message_type.terms.purposes),
+        purpose=code if isinstance(code, str) else min(named, default=_ASSUMED_PURPOSE),
     )
 
 

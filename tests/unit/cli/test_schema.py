@@ -263,6 +263,13 @@ def test_a_new_reply_says_where_the_id_of_what_it_answers_goes(type_id: str) -> 
         assert "to" not in draft["header"]
 
 
+@pytest.mark.parametrize("type_id", [*REPLIES, "assist.cancel/1"])
+def test_a_new_reply_leaves_the_purpose_to_the_message_that_it_answers(type_id: str) -> None:
+    draft = json.loads(RUN.invoke(app, ["schema", "new", type_id, "--reply-to", ID]).stdout)
+
+    assert "purpose" not in draft["header"]
+
+
 def test_a_new_withdrawal_says_where_the_id_of_what_it_withdraws_goes() -> None:
     draft = json.loads(RUN.invoke(app, ["schema", "new", "assist.cancel/1"]).stdout)
 
