@@ -23,12 +23,12 @@ from gateway.core.message.draft import Completed, Sender, complete, verify_size
 from gateway.core.message.examine import broken_rules, departs_from_schema, departures, is_accepted
 from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
-from gateway.core.message.rule import violation
 from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.strict_json import JsonRefusedError, begin_json, finish_json, read_json
 from gateway.core.message.threads import StoredMessage, outline_of
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning, warnings_of
+from gateway.core.message.wording import Wording
 from gateway.core.quick import quick_value
 from gateway.core.sealing import CONTENT_KEY_BYTES, ContentKey
 from gateway.errors import GatewayError, RejectedError
@@ -51,6 +51,17 @@ _WHOLE: Final = frozenset(
     {"message_id", "created_at", "from", "conversation", "marking", "handling", "data_protection"}
 )
 """Header fields that a draft would leave to the node."""
+
+_NO_PARENT: Final = Wording(
+    en="A draft is completed only from a message that your agency, or one below it, sent, got or was asked "
+    "to answer, and from the opening of a room of which it is a member; this id names none. Check the id; if "
+    "you may link to a message of others, write out to, purpose and, but for seq, conversation.",
+    fr="Un projet n'est complété que d'après un message que votre service, ou un service qui en relève, a "
+    "envoyé ou reçu, ou auquel il a été chargé de répondre, et d'après l'ouverture d'une salle dont il est "
+    "membre ; cet identifiant n'en désigne aucun. Vérifiez-le ; si vous pouvez vous rattacher au message "
+    "d'un autre service, écrivez vous-même to, purpose et, sauf seq, conversation.",
+)
+"""Says the same of a message that is not there and of one of others: neither is known from the answer."""
 
 
 class RefusedError(RejectedError):
@@ -288,7 +299,8 @@ class Preparation:
             sealing: Whether to seal it as well.
         """
         if parent is None:
-            item.failure = RefusedError((violation("RF-OPEN", "/header/conversation/in_reply_to"),))
+            pointer = "/header/conversation/in_reply_to"
+            item.failure = RefusedError((Violation(rule="RF-OPEN", pointer=pointer, wording=_NO_PARENT),))
             return
         item.parent = (parent, content)
         item.now_ms = now_ms

@@ -125,7 +125,7 @@ async def test_a_draft_tells_strangers_nothing_of_the_message_that_it_is_linked_
     asked = await world.post("US", request("US", world.clock.now_ms()), agency=INVESTIGATORS["US"])
     await world.until_state("US", asked.message_id, "received", agency=INVESTIGATORS["US"])
 
-    async def verdict(nation: str, parent: UUID) -> set[tuple[str, str]]:
+    async def verdict(nation: str, parent: UUID) -> list[tuple[str, str, str]]:
         draft = {
             "type": f"{type_name}/1",
             "header": {"language": "en", "conversation": {"in_reply_to": str(parent)}},
@@ -133,12 +133,15 @@ async def test_a_draft_tells_strangers_nothing_of_the_message_that_it_is_linked_
         }
         with pytest.raises(RefusedError) as refusal:
             await world.post(nation, draft)
-        return {(item.rule, item.pointer) for item in refusal.value.violations}
+        return [(item.rule, item.pointer, item.wording.text("en")) for item in refusal.value.violations]
 
     nobodys = UUID("01a20847-0135-7993-b063-b5d5cb27d3ff")
     for nation in ("US", "FR"):
         there, not_there = await verdict(nation, UUID(bytes=asked.message_id)), await verdict(nation, nobodys)
-        assert there == not_there == {("RF-OPEN", "/header/conversation/in_reply_to")}
+        assert there == not_there
+        ((rule, pointer, text),) = there
+        assert (rule, pointer) == ("RF-OPEN", "/header/conversation/in_reply_to")
+        assert "write out to, purpose and, but for seq, conversation" in text
 
 
 # --- idempotency -----------------------------------------------------------------------------
