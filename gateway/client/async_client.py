@@ -124,7 +124,7 @@ class AsyncClient:
                 one for a draft that has none.
         """
         body = _json(message)
-        headers = _key_header(key or _new_key(message))
+        headers = _key_header(_new_key(message) if key is None else key)
         answer = await self._transport.call(
             Call(method="POST", path="/v1/messages", body=body, headers=headers)
         )
@@ -137,12 +137,15 @@ class AsyncClient:
 
         Args:
             messages: Messages or drafts; at most 5,000 and 16 MiB.
-            key: Idempotency key of the whole batch; a new random one if None.
+            key: Idempotency key of the whole batch; without it, each message's id is its key, or a
+                new random one stands for the whole batch if there is a draft without id among them.
         """
         if not messages:
             return []
         body = b"".join(_json(message).replace(b"\n", b" ") + b"\n" for message in messages)
-        headers = _key_header(key or secrets.token_hex(16))
+        if key is None:
+            key = next(filter(None, map(_new_key, messages)), None)
+        headers = _key_header(key)
         answer = await self._transport.call(
             Call(method="POST", path="/v1/messages:batch", body=body, media_type=NDJSON, headers=headers)
         )

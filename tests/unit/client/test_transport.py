@@ -115,6 +115,26 @@ async def test_a_message_with_an_id_needs_no_other_key() -> None:
     assert script.key(1) == b"Idempotency-Key: mine"
 
 
+async def test_a_batch_of_messages_with_ids_needs_no_other_key() -> None:
+    whole = {"header": {"message_id": "01a20847-0135-7993-b063-b5d5cb27d3ff"}}
+    line = orjson.dumps({"status": 202, "result": ACCEPTED}) + b"\n"
+    async with client_of(http(200, line), http(200, line + line), http(200, line)) as (client, script):
+        await client.send_batch([whole])
+        await client.send_batch([whole, {"header": {}}])
+        await client.send_batch([whole], key="mine")
+
+    assert script.key(0) == b""
+    assert script.key(1)
+    assert script.key(2) == b"Idempotency-Key: mine"
+
+
+async def test_an_empty_key_is_the_nodes_to_refuse_and_never_another_one() -> None:
+    async with client_of(http(202, ACCEPTED)) as (client, script):
+        await client.send({}, key="")
+
+    assert script.key(0).strip() == b"Idempotency-Key:"
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_later_means_later(status: int) -> None:
     busy = http(status, PROBLEM, "Retry-After: 1")
