@@ -33,6 +33,7 @@ def drawn(address: str, profile: Path) -> str:
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
+        "--allow-file-access-from-files",
         f"--user-data-dir={profile}",
         "--dump-dom",
     ]
@@ -77,3 +78,24 @@ def test_a_link_to_a_search_is_followed_on_the_page_itself(folder: Path, tmp_pat
     followed = drawn((folder / "fr/followed.html").as_uri() + "#q=copies_notified", tmp_path)
 
     assert shown(followed) == ["gov.retraction/1"]
+
+
+def test_no_page_scrolls_sideways_on_a_telephone(folder: Path, tmp_path: Path) -> None:
+    pages = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.html"))
+    frames = "".join(f'<iframe width="320" height="640" src="{page}"></iframe>' for page in pages)
+    measure = """<script>onload = () => {
+        for (const frame of document.querySelectorAll("iframe")) {
+            const page = frame.contentDocument.documentElement;
+            frame.replaceWith(`${frame.getAttribute("src")} ${page.scrollWidth} of ${page.clientWidth}; `);
+        }
+    }</script>"""
+    # Frames without a border, and as wide as said: whatever lies in them sees a narrow screen.
+    style = "<style>iframe { border: 0; width: 320px }</style>"
+    (folder / "telephones.htm").write_text(f"<!doctype html>{style}{frames}{measure}", encoding="utf-8")
+
+    measured = re.findall(
+        r"((?:\w\w/)?[\w.-]+\.html) (\d+) of (\d+);", drawn((folder / "telephones.htm").as_uri(), tmp_path)
+    )
+
+    assert len(measured) == len(pages) > 100
+    assert [page for page, needed, there in measured if int(needed) > int(there)] == []
