@@ -2,8 +2,8 @@
 
 The only reader of settings. Values come from `<home>/gateway.toml`, overridden by
 ``ENTENTE_<SECTION>__<KEY>``; secrets are named by ``*_file`` keys and never stand in the
-configuration itself. Keys it does not know are refused, and every error is reported at
-once, by the name of its key.
+configuration itself. Keys and variables it does not know are refused, and every error is
+reported at once, by the name of its key.
 
 Spec: docs/operating.md, "Configuration".
 """
@@ -28,11 +28,28 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from gateway.errors import ConfigError
 
 PREFIX: Final = "ENTENTE_"
+OTHER_VARIABLES: Final = frozenset(
+    PREFIX + name
+    for name in (
+        # Options of commands.
+        *("AS", "URL", "OPS_AS", "OPS_URL", "LANGUAGE"),
+        # docker-compose.yml and the Dockerfile.
+        *("IMAGE", "BASE", "UID", "GID", "HOMES", "MEMORY", "CPUS"),
+        *("FR_PASSPHRASE_FILE", "FR_AGENCY_PORT", "FR_OPERATOR_PORT"),
+        *("US_PASSPHRASE_FILE", "US_AGENCY_PORT", "US_OPERATOR_PORT"),
+    )
+)
+"""Variables that begin like settings of a node and are none."""
+_SERVICE_LINK: Final = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
+)
+"""What Kubernetes puts into the environment for each service, also one named entente or entente-fr."""
+_FORM: Final = f"{PREFIX}<SECTION>__<KEY>, with two underscores"
 TOKEN_TIMEOUT_S: Final = 10.0
 
 _EXPECTED: Final = {
@@ -446,16 +463,19 @@ def parse_config(text: str, *, path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         msg = f"{path} is not TOML: {error}"
         raise ConfigError(msg) from error
-    unknown = _unknown_variables()
+    unknown = [f"  {line}" for line in _unknown_variables()]
+    first = f"{path}: the configuration cannot be used"
     try:
         config = Config(**values)
     except ValidationError as error:
-        raise ConfigError(_text(path, error, unknown)) from error
+        raise ConfigError("\n".join([first, *_errors(error), *unknown])) from error
+    except SettingsError as error:
+        # A variable for a whole section: pydantic reads it as JSON, here it is an unknown setting.
+        raise ConfigError("\n".join([first, f"  {error}", *unknown])) from error
     if unknown:
-        msg = f"unknown settings in the environment: {', '.join(unknown)}"
-        raise ConfigError(msg)
+        raise ConfigError("\n".join([first, *unknown]))
     if contradictions := list(_contradictions(config)):
-        raise ConfigError("\n".join([f"{path}: the configuration cannot be used", *contradictions]))
+        raise ConfigError("\n".join([first, *contradictions]))
     return config
 
 
@@ -481,16 +501,18 @@ def resolve(home: Path, path: Path) -> Path:
     return path if path.is_absolute() else home / path
 
 
-def _unknown_variables() -> list[str]:
-    """Return names in the environment that look like settings of a section nobody knows."""
-    known = {name.upper() for name in Config.model_fields}
-    return sorted(
-        name
-        for name in os.environ
-        if name.startswith(PREFIX)
-        and "__" in name
-        and name.removeprefix(PREFIX).split("__", 1)[0].upper() not in known
-    )
+def _unknown_variables() -> Iterator[str]:
+    """Yield a line for each variable that begins like a setting and is none; never its value."""
+    known = set(Config.model_fields)
+    for name in sorted(os.environ):
+        if not name.upper().startswith(PREFIX) or name.upper() in OTHER_VARIABLES:
+            continue
+        section, separator, _ = name[len(PREFIX) :].lower().partition("__")
+        if (section in known and separator) or _SERVICE_LINK.fullmatch(name):
+            continue
+        meant = max((one for one in known if section.startswith(one)), key=len, default="")
+        form = f"{PREFIX}{meant.upper()}__<KEY>" if meant else _FORM
+        yield f"{name}: unknown setting in the environment; expected {form}"
 
 
 def _hint(key: str, kind: str, message: str) -> str:
@@ -504,12 +526,8 @@ def _hint(key: str, kind: str, message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def _text(path: Path, error: ValidationError, unknown: list[str]) -> str:
-    """Return all errors, a line each, by the name of the key; never a value."""
-    lines = [f"{path}: the configuration cannot be used"]
+def _errors(error: ValidationError) -> Iterator[str]:
+    """Yield a line for each error, by the name of the key; never a value."""
     for item in error.errors(include_input=False, include_url=False, include_context=False):
         key = ".".join(str(part) for part in item["loc"])
-        hint = _hint(str(item["loc"][-1]), item["type"], item["msg"])
-        lines.append(f"  {key}: {hint}")
-    lines += [f"  {name}: unknown setting in the environment" for name in unknown]
-    return "\n".join(lines)
+        yield f"  {key}: {_hint(str(item['loc'][-1]), item['type'], item['msg'])}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from typer.testing import CliRunner
 
 from gateway.app import make_folder
 from gateway.cli import app
-from gateway.config import load_config
+from gateway.config import OTHER_VARIABLES, load_config
 from gateway.errors import ConfigError
 from tests.unit.test_store_config import HOME
 
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = HOME.format(url="sqlite:///data/gateway.db")
 
 
@@ -95,3 +97,53 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_setting(tmp_path: Path) 
         make_folder(tmp_path / "data", "store.url")
     make_folder(tmp_path / "new" / "data", "store.url")
     make_folder(tmp_path / "new" / "data", "store.url")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ENTENTE_LOG_LEVEL", "ENTENTE_LOG__<KEY>"),
+        ("ENTENTE_AGENCY_API_LISTEN", "ENTENTE_AGENCY_API__<KEY>"),
+        ("ENTENTE_APPROVALS", "ENTENTE_APPROVALS__<KEY>"),
+        ("entente_log_level", "ENTENTE_LOG__<KEY>"),
+        ("ENTENTE_COLOUR", "ENTENTE_<SECTION>__<KEY>, with two underscores"),
+        ("ENTENTE_COLOUR__DARK", "ENTENTE_<SECTION>__<KEY>, with two underscores"),
+        ("ENTENTE_PEERS", "ENTENTE_PEERS__<KEY>"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_by_its_name_and_never_by_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, expected: str
+) -> None:
+    monkeypatch.setenv(name, "some-value")
+    text = refusal(tmp_path, "127.0.0.1:1", "127.0.0.1:1")
+
+    assert expected in text
+    assert "some-value" not in text
+    assert name in text
+
+
+def test_every_misspelt_variable_is_named_beside_what_the_file_has_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENTENTE_LOG_LEVEL", "debug")
+    monkeypatch.setenv("ENTENTE_LOGS__LEVEL", "debug")
+    text = refusal(tmp_path, 'nation = "FR"\n', "")
+
+    for line in ("node.nation: is missing", "ENTENTE_LOG_LEVEL: unknown", "ENTENTE_LOGS__LEVEL: unknown"):
+        assert line in text
+
+
+def test_variables_of_commands_and_containers_stop_no_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = set(re.findall(r"\bENTENTE_[A-Z_]+[A-Z]\b", (ROOT / "docker-compose.yml").read_text()))
+    used |= set(re.findall(r"\bENTENTE_[A-Z_]+[A-Z]\b", (ROOT / "Dockerfile").read_text()))
+    for source in (ROOT / "gateway").rglob("*.py"):
+        used |= set(re.findall(r'envvar="(ENTENTE_[A-Z_]+)"', source.read_text()))
+    assert {name for name in used if "__" not in name} == OTHER_VARIABLES
+    kubernetes = {"ENTENTE_PORT", "ENTENTE_FR_SERVICE_HOST", "ENTENTE_FR_PORT_9442_TCP_ADDR"}
+    for name in OTHER_VARIABLES | kubernetes:
+        monkeypatch.setenv(name, "x")
+    (tmp_path / "gateway.toml").write_text(GOOD)
+
+    assert load_config(tmp_path).node.nation == "FR"
