@@ -38,9 +38,9 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
     {
         "starting": advice(
             "The node compares its database with what it has signed and with what the peer holds.",
-            "Wait; if it lasts, the peer does not answer: see peer.",
+            "Wait; if it lasts, the peer does not answer: `entente doctor` says more.",
             "Le nœud compare sa base avec ce qu'il a signé et avec ce que détient le pair.",
-            "Attendez ; si cela dure, le pair ne répond pas : voir peer.",
+            "Attendez ; si cela dure, le pair ne répond pas : `entente doctor` en dit plus.",
         ),
         "recovering": advice(
             "The node gets back from the peer what its own log lacks; it accepts nothing meanwhile.",

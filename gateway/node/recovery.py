@@ -236,10 +236,18 @@ class Recovery:
         self._patience.hasten()
 
     async def _standing(self) -> Standing:
-        """Return what the peer knows of generations: nothing, if it is of an earlier release."""
+        """Return what the peer knows of generations: nothing, if it is of an earlier release.
+
+        Raises:
+            UnavailableError: It does not answer.
+            PeerError: Somebody else does, or what it answers cannot be read.
+        """
         try:
             return await self._link.standing()
         except PeerError as error:
+            # An earlier release refuses the call. Nothing else is a reason to go on without an answer.
+            if error.code != PeerError.code:
+                raise
             log.warning("recovery.view_refused", peer=self._pair.peer_node, code=error.code)
             return Standing()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.entries import (
@@ -24,6 +25,7 @@ from gateway.core.entries import (
 from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
 from gateway.errors import PeerError
+from gateway.link.pinning import NotThePeerError
 from gateway.node.health import Phase
 from gateway.node.peer_service import LogClosedError
 from gateway.node.succession import SUCCEEDED
@@ -301,6 +303,27 @@ async def test_a_peer_of_an_earlier_release_does_not_hold_the_node_up(world: Wor
 
     await deliver(world, "US")
     await is_whole(world)
+
+
+async def test_who_is_not_the_peer_is_asked_again_and_told_of_once(world: World) -> None:
+    await deliver(world, "US")
+    faults = world.sides["US"].faults
+    faults.refuse_question = lambda _: NotThePeerError("no pinned key")
+    with capture_logs() as said:
+        await world.restart("US")
+        asked = faults.asked.count("standing")
+        await world.until(lambda: count_of(faults.asked, "standing"), lambda count: count > asked + 3)
+    faults.refuse_question = lambda _: None
+
+    told = [(line["event"], line["code"]) for line in said if line["event"].startswith("recovery.")]
+    assert told == [("recovery.waiting", "peer-identity")]
+    await deliver(world, "US")
+    await is_whole(world)
+
+
+async def count_of(asked: list[str], question: str) -> int:
+    """Return how often a question was asked."""
+    return asked.count(question)
 
 
 async def test_a_restored_peer_does_not_call_an_earlier_state_the_largest(world: World) -> None:
