@@ -23,7 +23,7 @@ from gateway.audit.report import Check, LogReport, Outcome
 from gateway.audit.trust import read_trust
 from gateway.audit.verify import Progress
 from gateway.catalogue import read_catalogue
-from gateway.cli.agency import answering
+from gateway.cli.agency import LanguageOption, answering, language_of
 from gateway.cli.auditing import HomeOption, JsonOption, TrustOption, print_table, trusted
 from gateway.cli.log import progress_bar
 from gateway.core.envelope import time_text
@@ -158,7 +158,7 @@ def report_command(
     until: Annotated[str, typer.Option("--to", help="Before this time or day (UTC).")],
     trust: TrustOption = None,
     home: HomeOption = None,
-    language: Annotated[str, typer.Option("--language", help="en or fr.")] = "en",
+    language: LanguageOption = "en",
     schemas: Annotated[
         Path | None,
         typer.Option(
@@ -177,9 +177,7 @@ def report_command(
     Example: entente audit report /case/fr --from 2026-11-01 --to 2026-12-01 -o november.html --trust keys
     """
     keys_in = trusted(trust, home)
-    if language not in {"en", "fr"}:
-        msg = "en or fr"
-        raise typer.BadParameter(msg, param_hint="--language")
+    spoken = language_of(language)
     period = Period(from_ms=_moment(since, "--from"), until_ms=_moment(until, "--to"))
     with answering(), _bars() as progress:
         keys = read_trust(keys_in)
@@ -187,7 +185,7 @@ def report_command(
         terms = reply_terms(read_catalogue(schemas))
         figures = count_logs(logs, period, trust=keys, progress=progress, terms=terms)
     try:
-        out.write_text(render_html(figures, language=language), encoding="utf-8")
+        out.write_text(render_html(figures, language=spoken), encoding="utf-8")
     except OSError as error:
         typer.echo(f"{shown(out.name)} cannot be written: {error.strerror}", err=True)
         raise typer.Exit(1) from error

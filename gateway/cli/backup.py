@@ -19,9 +19,12 @@ import typer
 from gateway.backup.making import leave_notice_of_backup, make_backup
 from gateway.backup.manifest import Manifest
 from gateway.backup.restoring import restore_backup
-from gateway.cli.init import ask_passphrase, now, reporting
+from gateway.cli.agency import LanguageOption, language_of
+from gateway.cli.init import ask_passphrase, now
 from gateway.cli.log import progress_bar
+from gateway.cli.refusals import reporting
 from gateway.config import load_config, resolve
+from gateway.core.message.wording import Language, Wording
 from gateway.keyring.backupkey import make_backup_key, open_backup_key
 from gateway.keyring.files import fsync_folder
 from gateway.keyring.home import NodeHome
@@ -30,6 +33,28 @@ from gateway.keyring.passphrase import Passphrase, check_new_passphrase, read_pa
 from gateway.keyring.sealedfile import BackupError
 
 MAX_REASON_CHARACTERS = 500
+
+_BACKUP_KEY = Wording(en="the backup key", fr="la clé de sauvegarde")
+_BACKING_UP = Wording(en="backing up", fr="sauvegarde")
+_RESTORING = Wording(en="restoring", fr="restauration")
+_KEY_MADE = Wording(
+    en="backup key {key_id} of {node}: private half in {folder}. Take it away, make a copy,\n"
+    "and try `entente restore --check` with the first backup.",
+    fr="clé de sauvegarde {key_id} de {node} : moitié privée dans {folder}. Emportez-la, copiez-la,\n"
+    "et essayez `entente restore --check` avec la première sauvegarde.",
+)
+_MADE = Wording(
+    en="{node}, {created}, by release {release}", fr="{node}, {created}, par la version {release}"
+)
+_LOG = Wording(
+    en="{origin}: {size} entries, root {root}", fr="{origin} : {size} entrées, racine de hachage {root}"
+)
+_SOUND = Wording(
+    en="whole and sound; nothing was put in place", fr="entière et saine ; rien n'a été mis en place"
+)
+_KEPT = Wording(en="kept", fr="gardé")
+_RESTORED = Wording(en="restored", fr="restauré")
+_COLUMN = 10
 
 HomeOption = Annotated[Path, typer.Option("--home", help="Node home.", show_default=False)]
 FileArgument = Annotated[
@@ -51,6 +76,7 @@ def backup_key_command(
     replace: Annotated[
         bool, typer.Option("--replace", help="Though there is one; keep the old one.")
     ] = False,
+    language: LanguageOption = "en",
     as_json: JsonOption = False,
 ) -> None:
     """Make the key that backups are sealed for: the private half into DIR, the public one into the home.
@@ -59,11 +85,13 @@ def backup_key_command(
 
     Example: entente backup-key /media/backup-key --home var/demo/fr --passphrase-file /run/phrases/backup
     """
-    with reporting():
+    spoken = language_of(language)
+    with reporting(spoken):
         config = load_config(home)
-        what = "the backup key"
         passphrase = (
-            read_passphrase_file(passphrase_file) if passphrase_file else ask_passphrase(what, confirm=True)
+            read_passphrase_file(passphrase_file)
+            if passphrase_file
+            else ask_passphrase(_BACKUP_KEY, confirm=True)
         )
         check_new_passphrase(passphrase, source=passphrase_file or Path("your input"))
         node_home = NodeHome(path=home)
@@ -81,26 +109,28 @@ def backup_key_command(
     if as_json:
         typer.echo(json.dumps({"node": recipient.node, "key_id": key_id, "folder": str(folder)}, indent=2))
         return
-    typer.echo(
-        f"backup key {key_id} of {recipient.node}: private half in {folder}. Take it away, make a copy,"
-    )
-    typer.echo("and try `entente restore --check` with the first backup.")
+    typer.echo(_KEY_MADE.fill(key_id=key_id, node=recipient.node, folder=str(folder)).text(spoken))
 
 
 def backup_command(
-    file: FileArgument, home: HomeOption, reason: ReasonOption, as_json: JsonOption = False
+    file: FileArgument,
+    home: HomeOption,
+    reason: ReasonOption,
+    language: LanguageOption = "en",
+    as_json: JsonOption = False,
 ) -> None:
     """Write a sealed backup of a node, beside the running node. It holds no private key.
 
     Example: entente backup /backup/fr-2026-11-28 --home var/demo/fr --reason "daily"
     """
+    spoken = language_of(language)
     _check_reason(reason)
-    with reporting(), progress_bar("backing up") as progress:
+    with reporting(spoken), progress_bar(_BACKING_UP.text(spoken)) as progress:
         with _target(file) as target:
             manifest = make_backup(home, target, reason=reason, now=now(), progress=progress)
         leave_notice_of_backup(home, manifest)
     # Standard output may be the backup itself.
-    _print(manifest, as_json=as_json, to_stderr=str(file) == "-")
+    _print(manifest, spoken, as_json=as_json, to_stderr=str(file) == "-")
 
 
 def restore_command(
@@ -112,6 +142,7 @@ def restore_command(
     check: Annotated[
         bool, typer.Option("--check", help="Check the whole backup and put nothing in place.")
     ] = False,
+    language: LanguageOption = "en",
     as_json: JsonOption = False,
 ) -> None:
     """Restore a backup into a home that has no database. The node refills the rest when it starts.
@@ -120,26 +151,27 @@ def restore_command(
 
     Example: entente restore /backup/fr-2026-11-28 --home /srv/fr --key /media/backup-key --reason "disk lost"
     """
+    spoken = language_of(language)
     if not check:
         _check_reason(reason)
-    with reporting(), progress_bar("restoring") as progress:
+    with reporting(spoken), progress_bar(_RESTORING.text(spoken)) as progress:
         # A production node refuses what is sealed for a test key; that is checked with the file.
         opened = open_backup_key(key, passphrase=_passphrase(passphrase_file), allow_test=True)
         with _source(file) as source:
             done = restore_backup(home, source, opened, reason=reason, only_check=check, progress=progress)
-    _print(done.manifest, as_json=as_json)
+    _print(done.manifest, spoken, as_json=as_json)
     if as_json:
         return
     if check:
-        typer.echo("whole and sound; nothing was put in place")
+        typer.echo(_SOUND.text(spoken))
     for path in done.kept:
-        typer.echo(f"kept      {path}")
+        typer.echo(f"{_KEPT.text(spoken):<{_COLUMN}}{path}")
     for path in done.written:
-        typer.echo(f"restored  {path}")
+        typer.echo(f"{_RESTORED.text(spoken):<{_COLUMN}}{path}")
 
 
 def _passphrase(file: Path | None) -> Passphrase:
-    return read_passphrase_file(file) if file else ask_passphrase("the backup key")
+    return read_passphrase_file(file) if file else ask_passphrase(_BACKUP_KEY)
 
 
 def _check_reason(reason: str) -> None:
@@ -195,7 +227,7 @@ def _source(file: Path) -> Iterator[BinaryIO]:
         yield source
 
 
-def _print(manifest: Manifest, *, as_json: bool, to_stderr: bool = False) -> None:
+def _print(manifest: Manifest, spoken: Language, *, as_json: bool, to_stderr: bool = False) -> None:
     if as_json:
         document: dict[str, Any] = {
             "node": manifest.node,
@@ -209,6 +241,8 @@ def _print(manifest: Manifest, *, as_json: bool, to_stderr: bool = False) -> Non
         typer.echo(json.dumps(document, indent=2), err=to_stderr)
         return
     created = manifest.created.strftime("%Y-%m-%dT%H:%M:%SZ")
-    typer.echo(f"{manifest.node}, {created}, by release {manifest.program}", err=to_stderr)
+    made = _MADE.fill(node=manifest.node, created=created, release=manifest.program)
+    typer.echo(made.text(spoken), err=to_stderr)
     for log in manifest.logs:
-        typer.echo(f"  {log.origin}: {log.size} entries, root {log.root.hex()}", err=to_stderr)
+        line = _LOG.fill(origin=log.origin, size=str(log.size), root=log.root.hex())
+        typer.echo(f"  {line.text(spoken)}", err=to_stderr)

@@ -150,7 +150,8 @@ def disk_finding(left: RoomLeft) -> Finding:
     says = Wording(
         en="{free} MiB free, {reserve} MiB of it in reserve",
         fr="{free} Mio libres, dont {reserve} Mio en réserve",
-    ).fill(free=f"{left.free_bytes / MIB:,.0f}", reserve=f"{left.reserve_bytes / MIB:,.0f}")
+    )
+    says = _counted(says, free=left.free_bytes / MIB, reserve=left.reserve_bytes / MIB)
     if left.free_bytes < left.reserve_bytes:
         does = Wording(
             en="make room: agencies are refused until there is (docs/operating.md, A disk that fills up)",
@@ -174,7 +175,8 @@ def clock_finding(ahead: timedelta, *, now: datetime) -> Finding:
         says = Wording(
             en="{seconds} s behind the newest note in the logs",
             fr="en retard de {seconds} s sur la note la plus récente des journaux",
-        ).fill(seconds=f"{ahead.total_seconds():,.0f}")
+        )
+        says = _counted(says, seconds=ahead.total_seconds())
         return Finding(check="clock", state=State.FAIL, says=says, do=_CLOCKS)
     says = Wording(en="{now}, not behind any signed note", fr="{now}, en retard sur aucune note signée").fill(
         now=f"{now:%Y-%m-%d %H:%M:%S}Z"
@@ -201,16 +203,22 @@ def peer_clock_finding(clock: PeerClock) -> Finding:
             fr="donne la même heure que celle-ci, à 3 s près",
         )
         return Finding(check=check, state=State.OK, says=says)
+    side_en, side_fr = ("ahead of", "avance") if seconds > 0 else ("behind", "retarde")
     says = Wording(
-        en="this clock is {seconds} s {side_en} the peer's",
-        fr="cette horloge {side_fr} de {seconds} s sur le pair",
-    ).fill(
-        seconds=f"{abs(seconds):,.0f}",
-        side_en="ahead of" if seconds > 0 else "behind",
-        side_fr="avance" if seconds > 0 else "retarde",
+        en=f"this clock is {{seconds}} s {side_en} the peer's",
+        fr=f"cette horloge {side_fr} de {{seconds}} s sur le pair",
     )
+    says = _counted(says, seconds=abs(seconds))
     state = State.FAIL if abs(clock.ahead) > REFUSED_TOLERANCE else State.WARN
     return Finding(check=check, state=state, says=says, do=_CLOCKS)
+
+
+def _counted(says: Wording, **numbers: float) -> Wording:
+    """Put whole numbers into a text, with the separator of thousands of each language."""
+    english = {name: f"{number:,.0f}" for name, number in numbers.items()}
+    # A comma would be read as a decimal comma.
+    french = {name: text.replace(",", "\N{NARROW NO-BREAK SPACE}") for name, text in english.items()}
+    return Wording(en=says.en.format(**english), fr=says.fr.format(**french))
 
 
 def node_finding(answer: Mapping[str, Any]) -> Finding:

@@ -16,7 +16,10 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.cli.agency import LanguageOption, language_of
+from gateway.cli.refusals import reporting
 from gateway.config import TOKEN_TIMEOUT_S, parse_config
+from gateway.core.message.wording import Wording
 from gateway.errors import GatewayError
 from gateway.keyring.ceremony import NodePlan, Passphrases, ServerNames, hold_ceremony
 from gateway.keyring.config_file import (
@@ -45,7 +48,14 @@ from gateway.system import SystemClock
 app = typer.Typer(no_args_is_help=True)
 
 _PROMPT = Path("your input")
-_CUSTODIANS = ("first", "second")
+_CUSTODIANS = (
+    Wording(en="the first custodian", fr="le premier dépositaire"),
+    Wording(en="the second custodian", fr="le second dépositaire"),
+)
+NODE_KEYS = Wording(en="the node's keys", fr="les clés du nœud")
+NEW_NODE_KEYS = Wording(en="the node's keys from now on", fr="les clés du nœud, désormais")
+ISSUING_KEYS = Wording(en="the issuing authorities", fr="les autorités d'émission")
+_ROOT = Wording(en="the root", fr="la racine")
 _WALK = (
     "Each custodian types one half of the root's passphrase; the other one looks away.\n"
     "Chaque dépositaire saisit une moitié de la phrase secrète de la racine ; l'autre détourne le regard."
@@ -105,6 +115,7 @@ def init(
     token_label: Annotated[str, typer.Option(help="Label of that token.")] = "",
     token_pin_file: Annotated[Path | None, typer.Option(help="File with the token's user PIN.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Make both test homes below --home.")] = False,
+    language: LanguageOption = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Hold the key ceremony of a node: root, authorities, keys, certificates, statement, transcript.
@@ -112,7 +123,8 @@ def init(
     It needs no network: hold it on a machine without one. In production two custodians each give one half of
     the root's passphrase, in a file of their own or at the terminal, and neither sees the other's.
     """
-    with reporting():
+    spoken = language_of(language)
+    with reporting(spoken):
         if demo:
             homes = make_demo_homes(home, now=now(), port_base=port_base)
             _print_made(homes, as_json=as_json)
@@ -147,9 +159,9 @@ def init(
             offline = _offline(node_home, authority)
             people = _people(custodian or [], witness)
             passphrases = Passphrases(
-                node=_new_passphrase("the node's keys", passphrase_file),
+                node=_new_passphrase(NODE_KEYS, passphrase_file),
                 root=_new_root_passphrase(root_passphrase_file or []),
-                issuing=_new_passphrase("the issuing authorities", issuing_passphrase_file),
+                issuing=_new_passphrase(ISSUING_KEYS, issuing_passphrase_file),
             )
             with _from_nothing(node_home, offline):
                 hold_ceremony(node_home, offline, plan, passphrases, now=now(), people=people, token=token)
@@ -160,16 +172,6 @@ def init(
 def now() -> datetime:
     """Return the present, UTC."""
     return datetime.fromtimestamp(SystemClock().now_ms() / 1_000, UTC)
-
-
-@contextmanager
-def reporting() -> Iterator[None]:
-    """Turn a refusal into one line on standard error and exit status 1."""
-    try:
-        yield
-    except GatewayError as error:
-        typer.echo(f"{error.code}: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 @contextmanager
@@ -190,17 +192,18 @@ def _from_nothing(home: NodeHome, authority: AuthorityHome) -> Iterator[None]:
         raise CeremonyError(msg) from error
 
 
-def ask_passphrase(what: str, *, confirm: bool = False) -> Passphrase:
-    """Ask a person for a passphrase without showing it.
+def ask_passphrase(what: Wording, *, confirm: bool = False) -> Passphrase:
+    """Ask a person for a passphrase without showing it, in both languages: who holds one may read either.
 
     Raises:
         CeremonyError: No terminal is attached.
         KeyFileError: What was typed is no passphrase.
     """
     if not sys.stdin.isatty():
-        msg = f"a passphrase for {what} is needed: give a file, or run this at a terminal"
+        msg = f"a passphrase for {what.en} is needed: give a file, or run this at a terminal"
         raise CeremonyError(msg)
-    text: str = typer.prompt(f"Passphrase for {what}", hide_input=True, confirmation_prompt=confirm, err=True)
+    prompt = f"Passphrase for {what.en} / Phrase secrète pour {what.fr}"
+    text: str = typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
     return parse_passphrase(text.encode(), source=_PROMPT)
 
 
@@ -220,8 +223,12 @@ def read_root_passphrase(files: Sequence[Path]) -> Passphrase:
 
 def ask_root_passphrase(*, confirm: bool = False) -> Passphrase:
     """Ask both custodians, one after the other, for their half of the root's passphrase."""
-    first, second = (ask_passphrase(f"the root, {which} custodian", confirm=confirm) for which in _CUSTODIANS)
+    first, second = (ask_passphrase(_half(which), confirm=confirm) for which in _CUSTODIANS)
     return join_halves(first, second)
+
+
+def _half(custodian: Wording) -> Wording:
+    return Wording(en=f"{_ROOT.en}, {custodian.en}", fr=f"{_ROOT.fr}, {custodian.fr}")
 
 
 def _people(custodians: list[str], witness: str) -> People:
@@ -229,8 +236,10 @@ def _people(custodians: list[str], witness: str) -> People:
         msg = "a root has two custodians: give --custodian twice"
         raise CeremonyError(msg)
     if not custodians and sys.stdin.isatty():
-        custodians = [typer.prompt(f"Name of the {which} custodian", err=True) for which in _CUSTODIANS]
-        witness = witness or typer.prompt("Name of the witness", err=True)
+        custodians = [
+            typer.prompt(f"Name of {which.en} / Nom : {which.fr}", err=True) for which in _CUSTODIANS
+        ]
+        witness = witness or typer.prompt("Name of the witness / Nom du témoin", err=True)
     return People(custodians=tuple(custodians), witness=witness)
 
 
@@ -240,17 +249,17 @@ def _new_root_passphrase(files: list[Path]) -> Passphrase:
         msg = "in production two custodians each give a half: --root-passphrase-file twice"
         raise CeremonyError(msg)
     if files:
-        halves = [_new_passphrase("the root", file) for file in files]
+        halves = [_new_passphrase(_ROOT, file) for file in files]
         if halves[0] == halves[1]:
             msg = "both custodians gave the same half"
             raise CeremonyError(msg)
         return join_halves(halves[0], halves[1])
     typer.echo(_WALK, err=True)
-    first, second = (_new_passphrase(f"the root, {which} custodian", None) for which in _CUSTODIANS)
+    first, second = (_new_passphrase(_half(which), None) for which in _CUSTODIANS)
     return join_halves(first, second)
 
 
-def _new_passphrase(what: str, file: Path | None) -> Passphrase:
+def _new_passphrase(what: Wording, file: Path | None) -> Passphrase:
     passphrase = read_passphrase_file(file) if file else ask_passphrase(what, confirm=True)
     check_new_passphrase(passphrase, source=file or _PROMPT)
     return passphrase

@@ -17,7 +17,7 @@ from gateway.cli import key_words as words
 from gateway.cli.agency import LanguageOption, language_of
 from gateway.cli.asking import is_confirmed
 from gateway.cli.carry import carry_in_command, carry_out_command, sign_statement_command
-from gateway.cli.init import ask_passphrase, now
+from gateway.cli.init import NEW_NODE_KEYS, ask_passphrase, now
 from gateway.cli.opening import (
     AuthorityOption,
     Home,
@@ -293,7 +293,7 @@ def _say_approval(node: NodeHome, what: Wording, spoken: Language) -> None:
 def _change_passphrase(node: NodeHome, file: Path | None, descriptor: int | None, spoken: Language) -> None:
     folder = open_node(node, file)
     if descriptor is None:
-        passphrase = ask_passphrase("the node's keys from now on", confirm=True)
+        passphrase = ask_passphrase(NEW_NODE_KEYS, confirm=True)
     else:
         passphrase = read_passphrase_descriptor(descriptor)
     check_new_passphrase(passphrase, source=Path("the new passphrase"))

@@ -7,8 +7,15 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.init import ask_passphrase, ask_root_passphrase, read_root_passphrase
+from gateway.cli.init import (
+    ISSUING_KEYS,
+    NODE_KEYS,
+    ask_passphrase,
+    ask_root_passphrase,
+    read_root_passphrase,
+)
 from gateway.config import load_config, resolve
+from gateway.core.message.wording import Wording
 from gateway.core.signature import HybridSigner
 from gateway.keyring.ceremony import open_authorities, open_root_signer
 from gateway.keyring.home import AuthorityHome, NodeHome
@@ -40,7 +47,7 @@ def open_issuing(
     """Return the three issuing authorities, opened."""
     _need_folder(offline.issuing)
     nation = read_published_as_stated(node.own).statement.nation
-    passphrase = _passphrase("the issuing authorities", file, offline.issuing_passphrase)
+    passphrase = _passphrase(ISSUING_KEYS, file, offline.issuing_passphrase)
     return open_authorities(node, offline, passphrase, nation=nation)
 
 
@@ -60,7 +67,7 @@ def open_root(node: NodeHome, offline: AuthorityHome, files: list[Path] | None) 
 def open_node(node: NodeHome, file: Path | None) -> KeyFolder:
     """Return the node's keys, opened with the passphrase that the configuration names, or another."""
     config = load_config(node.path)
-    passphrase = _passphrase("the node's keys", file, resolve(node.path, config.keys.passphrase_file))
+    passphrase = _passphrase(NODE_KEYS, file, resolve(node.path, config.keys.passphrase_file))
     return KeyFolder.open(
         node.keys, passphrase=passphrase, allow_test=True, token=token_settings(node.path, config)
     )
@@ -77,7 +84,7 @@ def _need_folder(folder: Path) -> None:
         raise CeremonyError(msg)
 
 
-def _passphrase(what: str, file: Path | None, default: Path) -> Passphrase:
+def _passphrase(what: Wording, file: Path | None, default: Path) -> Passphrase:
     """Return a passphrase from the file that was named, the usual one, or a person."""
     if file is not None:
         return read_passphrase_file(file)

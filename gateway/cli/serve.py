@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from gateway.app import serve_node, unusable
+from gateway.cli.agency import LanguageOption, language_of
+from gateway.cli.refusals import told
 from gateway.config import load_config
 from gateway.errors import GatewayError
 from gateway.keyring.token import look_at_token, token_settings
@@ -25,16 +27,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def serve_command(home: Home) -> None:
     """Run a node until SIGTERM or Ctrl-C. One JSON line an event on standard error.
 
+    Why it stopped is said in English and French, whoever is on duty: its lines are read where no option
+    could choose a language.
+
     Example: entente serve --home var/demo/fr
     """
     try:
         asyncio.run(_serve(home))
     except GatewayError as error:
-        typer.echo(f"entente serve: {error} [{error.code}]", err=True)
-        advice = ADVICE.get(error.code)
+        said, advice = told(error), ADVICE.get(error.code)
+        typer.echo(f"entente serve: {said.en} [{error.code}]", err=True)
         if advice is not None:
-            # Whoever is on duty reads one of the two.
-            typer.echo(f"{advice.en}\n{advice.fr}", err=True)
+            typer.echo(advice.en, err=True)
+        if said.fr != said.en:
+            typer.echo(f"entente serve : {said.fr} [{error.code}]", err=True)
+        if advice is not None:
+            typer.echo(advice.fr, err=True)
         raise typer.Exit(1) from error
 
 
@@ -53,12 +61,13 @@ def _stop(loop: asyncio.AbstractEventLoop, number: signal.Signals, stop: asyncio
 
 
 @config_app.command("check", epilog="Example: entente config check --home var/demo/fr")
-def check_command(home: Home, *, as_json: AsJson = False) -> None:
+def check_command(home: Home, *, language: LanguageOption = "en", as_json: AsJson = False) -> None:
     """Print the effective configuration, or every error in it at once.
 
     The files that it names are read, but for keys. A token that it names is looked at without its
     PIN; `entente doctor` opens the keys, logs in and signs.
     """
+    spoken = language_of(language)
     try:
         config = load_config(home)
         refused = list(unusable(home, config))
@@ -66,10 +75,10 @@ def check_command(home: Home, *, as_json: AsJson = False) -> None:
         if token is not None:
             look_at_token(token)
     except GatewayError as error:
-        typer.echo(f"{error} [{error.code}]", err=True)
+        typer.echo(f"{told(error).text(spoken)} [{error.code}]", err=True)
         raise typer.Exit(1) from error
     for refusal in refused:
-        typer.echo(f"{refusal} [{refusal.code}]", err=True)
+        typer.echo(f"{told(refusal).text(spoken)} [{refusal.code}]", err=True)
     if refused:
         raise typer.Exit(1)
     values = config.model_dump(mode="json")
