@@ -21,7 +21,7 @@ from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.message.wording import Wording
 from gateway.errors import GatewayError
 from gateway.node.inbox import Delivery, NotFoundError
-from gateway.node.preparation import UnreadableError
+from gateway.node.refusal import UnreadableError
 from gateway.node.second_stage import ErasedError
 from gateway.web import routing
 from gateway.web.exchange import Reply, Request

@@ -12,12 +12,15 @@ from typing import Any, Final
 
 from gateway.api.conversation_answers import CHANGES
 from gateway.core.message.retention import Ground
+from gateway.core.message.schema_check import MAX_VALUES
 from gateway.core.message.threads.deadlines import DeadlineKind
 from gateway.core.message.threads.progress import RequestState
+from gateway.core.message.violation import MAX_VIOLATIONS
 from gateway.core.message.warning import KINDS
 from gateway.core.message.wording import Language, Wording
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import Precedence, State
+from gateway.node.refusal import MAX_TOLD
 from gateway.web.problem_table import PROBLEMS
 from gateway.web.problems import URN
 from gateway.web.routing import UUID
@@ -204,6 +207,18 @@ def component_schemas(types: Sequence[str], language: Language) -> Schema:
     }
 
 
+_TRUNCATED: Final = Wording(
+    en=f"There if the message may break more than `errors` names: `message`, because it names "
+    f"{MAX_VIOLATIONS} violations of one at most, in its first {MAX_VALUES} values but for the very first; "
+    f"`call`, because a call is told the first violation only of further messages once it has been told "
+    f"{MAX_TOLD:,}.",
+    fr=f"Présent si le message peut enfreindre plus que `errors` n'en nomme : `message`, car au plus "
+    f"{MAX_VIOLATIONS} violations sont nommées, dans ses {MAX_VALUES} premières valeurs sauf la toute "
+    f"première ; `call`, car un appel qui en a reçu {MAX_TOLD} ne reçoit que la première des messages "
+    "suivants.",
+)
+
+
 def problem_schema(language: Language) -> Schema:
     """Return the schema of RFC 9457 problem details as this API fills them."""
     text = Wording(
@@ -223,8 +238,13 @@ def problem_schema(language: Language) -> Schema:
                 "type": "array",
                 "items": _closed({"pointer": _TEXT, "rule": _TEXT, "message": _TEXT}),
             },
+            "truncated": {
+                "type": "string",
+                "enum": ["message", "call"],
+                "description": _TRUNCATED.text(language),
+            },
         },
-        optional=("errors",),
+        optional=("errors", "truncated"),
     )
     schema["description"] = text.text(language)
     return schema

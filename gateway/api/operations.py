@@ -18,6 +18,7 @@ from gateway.api.messages import MAX_BATCH_LINES, MAX_PAGE, MAX_WAIT_S, NDJSON, 
 from gateway.core.message.strict_json import MAX_BODY_BYTES
 from gateway.core.message.wording import Wording
 from gateway.node.conversations import SHOWN
+from gateway.node.refusal import MAX_TOLD
 from gateway.web.exchange import JSON_MEDIA_TYPE
 from gateway.web.limits import MIB
 from gateway.web.routing import UUID
@@ -167,9 +168,12 @@ OPERATIONS: Final = (
         title=Wording(en="Post many messages", fr="Déposer plusieurs messages"),
         text=Wording(
             en=f"One message or draft a line, at most {MAX_BATCH_LINES:,} lines and 16 MiB. The answer "
-            "has one line for each, in order; each line stands alone.",
+            "has one line for each, in order; each line stands alone. Once the call has been told "
+            f"{MAX_TOLD:,} violations, further lines are told their first one only (`truncated`).",
             fr=f"Un message ou brouillon par ligne, au plus {MAX_BATCH_LINES} lignes et 16 Mio. La "
-            "réponse a une ligne pour chacun, dans l'ordre ; chaque ligne est indépendante.",
+            "réponse a une ligne pour chacun, dans l'ordre ; chaque ligne est indépendante. Une fois que "
+            f"l'appel a reçu {MAX_TOLD} violations, seule la première est dite des lignes suivantes "
+            "(`truncated`).",
         ),
         parameters=(_KEY,),
         media_type=NDJSON,

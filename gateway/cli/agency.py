@@ -98,6 +98,7 @@ def problem_document(problem: ProblemError) -> dict[str, Any]:
         "errors": [
             {"rule": item.rule, "pointer": item.pointer, "message": item.message} for item in problem.errors
         ],
+        **({} if problem.truncated is None else {"truncated": problem.truncated}),
     }
 
 

@@ -38,7 +38,8 @@ class ProblemError(GatewayError):
         problem: Stable code, such as ``message-refused``; see docs/api.md.
         title: What happened.
         detail: What it means and what to do.
-        errors: Every violation, for messages that are refused.
+        errors: The violations, for messages that are refused.
+        truncated: Why there may be more of them: ``message`` or ``call``; see docs/api.md. Else None.
         retry_after_s: Seconds after which a repeat makes sense, or None.
     """
 
@@ -52,6 +53,7 @@ class ProblemError(GatewayError):
         title: str,
         detail: str,
         errors: tuple[ErrorItem, ...] = (),
+        truncated: str | None = None,
         retry_after_s: int | None = None,
     ) -> None:
         """Keep what the node said."""
@@ -61,6 +63,7 @@ class ProblemError(GatewayError):
         self.title = title
         self.detail = detail
         self.errors = errors
+        self.truncated = truncated
         self.retry_after_s = retry_after_s
 
 
@@ -115,5 +118,6 @@ def problem_from(document: Any, *, status: int, retry_after_s: int | None = None
             for item in (items if isinstance(items, list) else [])
             if isinstance(item, dict)
         ),
+        truncated=str(fields["truncated"]) if "truncated" in fields else None,
         retry_after_s=retry_after_s,
     )

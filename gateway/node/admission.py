@@ -35,13 +35,11 @@ from gateway.node.preparation import (
     Candidate,
     Preparation,
     Principal,
-    RefusedError,
     Submission,
-    TypeNotAgreedError,
-    UnreadableError,
     is_same_post,
     name_of,
 )
+from gateway.node.refusal import RefusedError, TypeNotAgreedError, UnreadableError
 from gateway.node.second_stage import Outcome, SecondStage
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers

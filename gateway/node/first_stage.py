@@ -19,6 +19,7 @@ from gateway.errors import GatewayError
 from gateway.node.crew import Crew, pieces
 from gateway.node.hand import Made, Posts, examine_posts
 from gateway.node.preparation import Candidate, Posted, Preparation, Principal, Submission
+from gateway.node.refusal import RefusedError
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
@@ -74,6 +75,8 @@ class FirstStage:
         for item in posted:
             if item.parent_id is not None and item.failure is None and item.candidate is None:
                 await self._complete_from_parent(item, item.parent_id, sealing=True)
+        if any(isinstance(item.failure, RefusedError) for item in posted):
+            await self._workers.compute(self._preparation.tell, posted, sealing=True)
         return [item.result() for item in posted]
 
     async def examine(self, principal: Principal, body: bytes, *, strict: bool) -> Candidate:
@@ -86,6 +89,7 @@ class FirstStage:
         await self._workers.compute(self._preparation.examine, [item], sealing=False)
         if item.parent_id is not None and item.failure is None:
             await self._complete_from_parent(item, item.parent_id, sealing=False)
+        await self._workers.compute(self._preparation.tell, [item], sealing=False)
         result = item.result()
         if isinstance(result, GatewayError):
             raise result

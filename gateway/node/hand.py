@@ -25,6 +25,7 @@ from gateway.node.message_rows import Derived
 from gateway.node.opening import Opener, Refused, Sealed
 from gateway.node.pair import Pair
 from gateway.node.preparation import Posted, Preparation, Principal
+from gateway.node.refusal import RefusedError
 from gateway.node.vault import Vault
 from gateway.ports import Entropy, PostName
 
@@ -172,9 +173,12 @@ def examine_posts(hand: Hand, given_posts: Posts) -> list[Examined]:
 
 
 def _made(item: Posted) -> Made | Exception | None:
-    candidate = item.candidate
-    if item.failure is not None or candidate is None:
-        return item.failure
+    candidate, failure = item.candidate, item.failure
+    if isinstance(failure, RefusedError) and failure.may_leave_out:
+        # How much of it the call is told, the node knows.
+        return failure.first()
+    if failure is not None or candidate is None:
+        return failure
     as_posted = candidate.message is item.body
     return Made(
         name=candidate.name,

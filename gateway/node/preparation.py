@@ -20,11 +20,18 @@ from gateway.core.digest import digest_of
 from gateway.core.entries import Role
 from gateway.core.envelope import Header, header_of
 from gateway.core.message.draft import Completed, Sender, complete, verify_size
-from gateway.core.message.examine import broken_rules, departs_from_schema, departures, is_accepted
+from gateway.core.message.examine import broken_rules, departures, is_accepted
 from gateway.core.message.reference_lists import ReferenceLists
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Announced, Schedule
-from gateway.core.message.strict_json import JsonRefusedError, begin_json, finish_json, read_json
+from gateway.core.message.schema_check import MAX_VALUES
+from gateway.core.message.strict_json import (
+    JsonRefusedError,
+    begin_json,
+    finish_json,
+    has_more_values,
+    read_json,
+)
 from gateway.core.message.threads import StoredMessage, outline_of
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning, warnings_of
@@ -37,6 +44,13 @@ from gateway.node.defects import UnexaminedError
 from gateway.node.identifiers import new_uuid7
 from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
+from gateway.node.refusal import (
+    MAX_TOLD,
+    NotAllowedError,
+    RefusedError,
+    TypeNotAgreedError,
+    UnreadableError,
+)
 from gateway.node.steps import given, run_steps
 from gateway.node.vault import Vault
 from gateway.ports import Entropy, PostName
@@ -62,48 +76,6 @@ _NO_PARENT: Final = Wording(
     "d'un autre service, écrivez vous-même to, purpose et, sauf seq, conversation.",
 )
 """Says the same of a message that is not there and of one of others: neither is known from the answer."""
-
-
-class RefusedError(RejectedError):
-    """The message does not satisfy JSON, schema, rules or agreement.
-
-    Attributes:
-        violations: Every one of them.
-    """
-
-    code = "message-refused"
-
-    def __init__(self, violations: Sequence[Violation]) -> None:
-        """Keep the violations for whoever puts them into words."""
-        super().__init__(f"{len(violations)} violations")
-        self.violations = tuple(violations)
-
-
-class UnreadableError(RefusedError):
-    """The body is not strict JSON, so nothing else was checked."""
-
-    code = "message-unreadable"
-
-
-class TypeNotAgreedError(RejectedError):
-    """The two nodes do not hold the same version of this type: their operators have to act.
-
-    Attributes:
-        type: Type id, one of this node's catalogue.
-    """
-
-    code = "type-not-agreed"
-
-    def __init__(self, type_id: str) -> None:
-        """Keep the type for whoever puts it into words."""
-        super().__init__("the two nodes do not hold the same version of this message type")
-        self.type = type_id
-
-
-class NotAllowedError(RejectedError):
-    """The message names a sender that the caller is not."""
-
-    code = "wrong-sender"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +140,7 @@ class Posted:
         "body",
         "candidate",
         "catalogue",
+        "departure",
         "digest",
         "document",
         "failure",
@@ -179,11 +152,16 @@ class Posted:
         "principal",
         "seq_missing",
         "strict",
-        "violations",
     )
 
     def __init__(
-        self, principal: Principal, body: bytes, key: str | None, *, now_ms: int, strict: bool
+        self,
+        principal: Principal,
+        body: bytes,
+        key: str | None,
+        *,
+        now_ms: int,
+        strict: bool,
     ) -> None:
         self.principal = principal
         self.body = body
@@ -199,7 +177,8 @@ class Posted:
         self.parent_id: bytes | None = None
         self.parent: tuple[StoredMessage, dict[str, Any] | None] | None = None
         self.seq_missing = False
-        self.violations: Sequence[Violation] = ()
+        # Where it departs from its schema: the first place.
+        self.departure: Sequence[Violation] = ()
         # Whose schemas have accepted the document as it was posted.
         self.accepted_by: Catalogue | None = None
         self.catalogue: Catalogue | None = None
@@ -271,6 +250,7 @@ class Preparation:
     def examine(self, posted: Sequence[Posted], *, sealing: bool) -> None:
         """Take posts as far as they come without the database; with ``sealing``, seal them as well.
 
+        Of what departs from its schema the first place is found, which `tell` adds to.
         Those that need another message first stay without candidate and without failure.
         """
         # Those of a type one after the other, as far as their first bytes show it: its schema
@@ -306,6 +286,31 @@ class Preparation:
         item.now_ms = now_ms
         run_steps([item], self._steps_to_send if sealing else self._steps)
 
+    def tell(self, posted: Sequence[Posted], *, sealing: bool) -> None:
+        """Say of the refused posts of one call what else is wrong with them, until it was told enough.
+
+        Args:
+            posted: All posts of the call, in its order.
+            sealing: As in `examine`.
+        """
+        left = MAX_TOLD
+        for item in posted:
+            error = item.failure
+            if not isinstance(error, RefusedError) or not error.may_leave_out:
+                continue
+            if left <= 0:
+                item.failure = error.first()
+                continue
+            if not item.document:
+                # A member of the crew examined it.
+                item.failure = None
+                self.examine([item], sealing=sealing)
+            if item.departure:
+                item.failure = None
+                run_steps([item], (_refuse_departures,))
+            if isinstance(item.failure, RefusedError):
+                left -= len(item.failure.violations)
+
     # --- the steps of one post, each raising what its agency is answered -----------------
 
     def _finish_parsing(self, item: Posted) -> None:
@@ -325,10 +330,10 @@ class Preparation:
             return
         # A whole message that passes needs nothing: completing costs half a validation.
         if item.strict or _is_whole(item.document):
-            item.violations = departures(item.document, catalogue=item.catalogue)
+            item.departure = departures(item.document, catalogue=item.catalogue, most=1)
             # What its schema accepts is no draft: its agency hears of every rule that it breaks, as
             # from the check without a node, also where the node could have filled something in.
-            if item.strict or not item.violations or not departs_from_schema(item.violations):
+            if item.strict or not item.departure:
                 return
         self._complete(item)
 
@@ -351,14 +356,14 @@ class Preparation:
         if not item.is_small:
             # What is filled in is far less than a small body leaves free.
             _verify_size(completed)
-        item.violations = departures(item.document, catalogue=catalogue)
+        item.departure = departures(item.document, catalogue=catalogue, most=1)
 
     def _check_rules(self, item: Posted) -> None:
-        violations = item.violations or broken_rules(
+        violations = item.departure or broken_rules(
             item.document, catalogue=given(item.catalogue), now_ms=item.now_ms
         )
         if violations:
-            raise RefusedError(violations)
+            raise RefusedError(violations, "call" if item.departure else None)
 
     def _check_agreed(self, item: Posted) -> None:
         """Refuse a type that the peer holds in another version, or not at all."""
@@ -469,6 +474,13 @@ def _check_sender(item: Posted) -> None:
     if isinstance(sender, dict) and sender.get("agency", agency) != agency:
         msg = "header.from.agency is not the agency of the certificate"
         raise NotAllowedError(msg)
+
+
+def _refuse_departures(item: Posted) -> None:
+    """Name all departures from the schema, of which one is known."""
+    found = departures(item.document, catalogue=given(item.catalogue))
+    # In a document that long not all values are looked at.
+    raise RefusedError(found, "message" if has_more_values(item.document, MAX_VALUES) else None)
 
 
 def _find_parent(item: Posted) -> None:

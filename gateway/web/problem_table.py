@@ -363,10 +363,10 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 422,
                 "Message refused",
                 "The message does not satisfy its schema, the rules or the agreement. "
-                "Nothing of it was kept; `errors` names every violation.",
+                "Nothing of it was kept; `errors` names the violations.",
                 "Message refusé",
                 "Le message ne respecte pas son schéma, les règles ou l'accord. "
-                "Rien n'en a été conservé ; `errors` nomme chaque violation.",
+                "Rien n'en a été conservé ; `errors` nomme les violations.",
             ),
             _problem(
                 "type-not-agreed",

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.core.message.violation import MAX_VIOLATIONS
 from gateway.core.message.wording import Language, Wording
 from gateway.errors import GatewayError, OperatorError, PeerError, RejectedError, UnavailableError
-from gateway.node.preparation import RefusedError, TypeNotAgreedError
+from gateway.node.refusal import MAX_TOLD, Cut, RefusedError, TypeNotAgreedError
 from gateway.web.problem_table import PROBLEMS, Problem
 from gateway.web.refusals import MethodNotAllowedError, ParameterError
 
@@ -35,6 +36,26 @@ AGREEMENT_DIFFERS: Final = Wording(
     fr="{type} : les deux nœuds n'ont pas la même version. Les exploitants des deux nœuds doivent "
     "s'accorder ; `GET /v1/agreement` montre quand c'est fait.",
 )
+
+_TRUNCATED: Final[dict[Cut, Wording]] = {
+    "message": Wording(
+        en="The message does not satisfy its schema or the rules. Nothing of it was kept; it may break more "
+        f"than `errors` names, which is {MAX_VIOLATIONS} violations at most, and those of a long message "
+        "where it begins.",
+        fr="Le message ne respecte pas son schéma ou les règles. Rien n'en a été conservé ; il peut en "
+        f"enfreindre plus que `errors` n'en nomme, qui en compte au plus {MAX_VIOLATIONS}, et ceux d'un "
+        "long message là où il commence.",
+    ),
+    "call": Wording(
+        en="The message does not satisfy its schema or the rules. Nothing of it was kept; `errors` names its "
+        f"first violation only, because this call has been told {MAX_TOLD:,} of earlier messages. Mend what "
+        "is wrong there, or ask `POST /v1/messages:check` about this one.",
+        fr="Le message ne respecte pas son schéma ou les règles. Rien n'en a été conservé ; `errors` ne "
+        f"nomme que sa première violation, car cet appel en a déjà reçu {MAX_TOLD} pour les messages "
+        "précédents. Corrigez ceux-ci, ou soumettez celui-ci à `POST /v1/messages:check`.",
+    ),
+}
+"""Details of a refused message that may break more than is told."""
 
 _MAX_ACCEPT_LANGUAGE: Final = 256
 _RANGE: Final = re.compile(
@@ -82,6 +103,9 @@ def document_of(error: BaseException, language: Language) -> dict[str, Any]:
             }
             for violation in error.violations
         ]
+        if error.truncated is not None:
+            document["detail"] = _TRUNCATED[error.truncated].text(language)
+            document["truncated"] = error.truncated
     elif isinstance(error, TypeNotAgreedError):
         wording = AGREEMENT_DIFFERS.fill(type=error.type)
         document["errors"] = [{"pointer": "/type", "rule": RULE_AGREEMENT, "message": wording.text(language)}]

@@ -9,7 +9,7 @@ from gateway.core.entries import AgreementEntry, MessageEntry
 from gateway.core.envelope import decode_header
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule, digests_of
-from gateway.node.preparation import RefusedError, TypeNotAgreedError
+from gateway.node.refusal import RefusedError, TypeNotAgreedError
 from tests.catalogues import ADDED, CHANGED, changed_catalogue, minor_catalogue
 from tests.messages import intelligence
 from tests.world import World, other

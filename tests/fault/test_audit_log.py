@@ -29,7 +29,8 @@ from gateway.errors import (
     UnavailableError,
 )
 from gateway.node.peer_service import ProofRefusedError, UnknownLogError
-from gateway.node.preparation import NotAllowedError, RefusedError, Submission, UnreadableError
+from gateway.node.preparation import Submission
+from gateway.node.refusal import NotAllowedError, RefusedError, UnreadableError
 from gateway.ports import StoredNote
 from tests.messages import INVESTIGATORS, answer, intelligence, request
 from tests.world import World

@@ -16,7 +16,7 @@ from gateway.core.bundle import decode_bundle
 from gateway.core.entries import VoidEntry
 from gateway.core.message.threads.deadlines import DeadlineKind
 from gateway.node.conversations import Thread
-from gateway.node.preparation import RefusedError
+from gateway.node.refusal import RefusedError
 from gateway.ports import InboxRow, MessageRow, Transaction
 from tests.messages import (
     DAY_MS,

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from gateway.core.envelope import time_text
-from gateway.node.preparation import RefusedError
+from gateway.node.refusal import RefusedError
 from tests.messages import INVESTIGATORS, intelligence
 from tests.world import World
 

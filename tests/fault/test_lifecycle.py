@@ -11,7 +11,7 @@ from gateway.core.message.threads.deadlines import DeadlineKind
 from gateway.core.message.threads.in_force import InForce
 from gateway.core.message.threads.progress import RequestState
 from gateway.node.conversations import Thread
-from gateway.node.preparation import RefusedError
+from gateway.node.refusal import RefusedError
 from tests.messages import (
     DAY_MS,
     INVESTIGATORS,

@@ -16,7 +16,7 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import stateless_violations
 from gateway.core.message.schema_check import schema_violations, unknown_type
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
-from gateway.core.message.violation import RULE_SCHEMA, Violation
+from gateway.core.message.violation import MAX_VIOLATIONS, RULE_SCHEMA, Violation
 from gateway.core.quick import quick_value
 
 
@@ -80,19 +80,22 @@ def is_accepted(document: dict[str, Any], *, catalogue: Catalogue) -> bool:
     return message_type is not None and catalogue.shared.accepts(message_type.id, document)
 
 
-def departures(document: dict[str, Any], *, catalogue: Catalogue) -> tuple[Violation, ...]:
+def departures(
+    document: dict[str, Any], *, catalogue: Catalogue, most: int = MAX_VIOLATIONS
+) -> tuple[Violation, ...]:
     """Return where a document departs from the schema of its type, or that it has no such type.
 
     Args:
         document: A message as ``parse_json`` gives it, or a completed draft.
         catalogue: The catalogue to judge by.
+        most: Most violations that are returned.
     """
     message_type = catalogue.find(document.get("type"))
     if message_type is None:
         return (unknown_type(catalogue, document.get("type")),)
     if catalogue.shared.accepts(message_type.id, document):
         return ()
-    return schema_violations(document, message_type, catalogue.agreement)
+    return schema_violations(document, message_type, catalogue.agreement, most=most)
 
 
 def broken_rules(document: dict[str, Any], *, catalogue: Catalogue, now_ms: int) -> tuple[Violation, ...]:

@@ -29,7 +29,7 @@ from gateway.core.message.rules.definition import Facts, Json, MessageCheck, Par
 from gateway.core.message.rules.frame import Frame, write_frame
 from gateway.core.message.schema_documents import Held, Schema, held_by
 from gateway.core.message.terms import TypeTerms
-from gateway.core.message.violation import Violation
+from gateway.core.message.violation import MAX_VIOLATIONS, Violation
 from gateway.core.message.wording import Wording
 
 _RULE_BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
@@ -42,7 +42,7 @@ _ID_BY_NUMBER: Final[Mapping[int, str]] = {number: rule_id for rule_id, number i
 def stateless_violations(
     document: dict[str, Any], message_type: MessageType, agreement: Agreement, now_ms: int
 ) -> list[Violation]:
-    """Return everything about a message that breaks a rule which needs no other message.
+    """Return what about a message breaks a rule which needs no other message.
 
     Args:
         document: A message that the schema of its type accepts.
@@ -51,7 +51,7 @@ def stateless_violations(
         now_ms: Clock of the examining node, milliseconds since 1970.
 
     Returns:
-        Every violation at once, by rule number and then by place; empty for a good message.
+        The violations, by rule number and then by place, `MAX_VIOLATIONS` at most; empty for a good message.
 
     Spec: docs/spec/rules.md.
     """
@@ -73,7 +73,7 @@ def all_violations(
     for rule, check in plan.message_checks:
         found.extend((rule, pointer) for pointer in check(facts))
     # Two conditions of one rule may break at one place; the reader is told once.
-    once = sorted({(rule.number, pointer) for rule, pointer in found})
+    once = sorted({(rule.number, pointer) for rule, pointer in found})[:MAX_VIOLATIONS]
     return [violation(_ID_BY_NUMBER[number], pointer, message_type.terms) for number, pointer in once]
 
 

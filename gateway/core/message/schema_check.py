@@ -13,21 +13,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import islice
 from typing import Any, Final
 
 import jsonschema_rs
 
 from gateway.core.message.registry import Agreement, Catalogue, MessageType
 from gateway.core.message.schema_documents import Place, Schema, place_of
-from gateway.core.message.violation import RULE_SCHEMA, Violation, pointer_to
+from gateway.core.message.strict_json import has_more_values
+from gateway.core.message.violation import MAX_VIOLATIONS, RULE_SCHEMA, Violation, pointer_to
 from gateway.core.message.wording import Wording
 
-MAX_VIOLATIONS: Final = 100
-"""Most schema violations reported of one message: more than anyone reads.
+MAX_VALUES: Final = 500
+"""Values of a message in which violations are looked for, beside the first one.
 
-Three kilobytes can break a schema a thousand times, and a batch may have 5,000 such lines.
+The validator looks for all of them or for one, and a message can hold 50,000 wrong values: half a second.
 """
+
+MAX_GUESSES: Final = 5
+"""Unknown fields of one object for which the field that was meant is guessed; each takes 20 microseconds."""
 
 WHOLE_MESSAGE: Final = "/"
 """Pointer of a field that the message itself lacks or holds, as the table of rules writes it."""
@@ -63,11 +66,16 @@ _NOT_A_DAY: Final = Wording(
 
 
 def schema_violations(
-    document: Mapping[str, Any], message_type: MessageType, agreement: Agreement
+    document: Mapping[str, Any],
+    message_type: MessageType,
+    agreement: Agreement,
+    *,
+    most: int = MAX_VIOLATIONS,
 ) -> tuple[Violation, ...]:
-    """Return everything in which ``document`` departs from the schema of its type.
+    """Return in what ``document`` departs from the schema of its type.
 
-    Empty means that the schema accepts it. At most ``MAX_VIOLATIONS`` are returned.
+    Empty means that the schema accepts it. Beside the very first violation, those in the first
+    `MAX_VALUES` values are found.
 
     Unknown fields are let through only if the message says a later minor version that the
     agreement has announced.
@@ -76,14 +84,28 @@ def schema_violations(
         document: A message, as ``parse_json`` gives it.
         message_type: The type that ``document`` names.
         agreement: The agreement.
+        most: Most violations that are returned; one costs what a good message costs.
 
     Spec: docs/spec/messages.md, "Schema".
     """
-    if message_type.validator.is_valid(document):
+    validator = message_type.validator
+    try:
+        validator.validate(document)
+    except jsonschema_rs.ValidationError as error:
+        first = error
+    else:
         return ()
-    errors = list(islice(message_type.validator.iter_errors(document), MAX_VIOLATIONS))
-    malformed = {tuple(error.instance_path) for error in errors if error.kind.name == "pattern"}
     lenient = _is_announced(document, agreement)
+    if most == 1 and not (lenient and first.kind.name == "additionalProperties"):
+        return (_describe(first, message_type, document),)
+    head = _Head(document)
+    errors = [
+        first,
+        # A list that was cut may be too short for its schema: that is no fault of the message.
+        *(error for error in validator.iter_errors(head.document) if not (head.is_cut and _is_short(error))),
+    ]
+    del errors[most + 1 :]
+    malformed = {tuple(error.instance_path) for error in errors if error.kind.name == "pattern"}
     violations = [
         _describe(error, message_type, document)
         for error in errors
@@ -92,7 +114,41 @@ def schema_violations(
         and not (error.kind.name == "additionalProperties" and lenient)
     ]
     # A text may be too long and hold forbidden characters: what is expected is told once.
-    return tuple(dict.fromkeys(violations))
+    return tuple(dict.fromkeys(violations))[:most]
+
+
+class _Head:
+    """A document of which only the first `MAX_VALUES` values are kept, in lists that are cut there.
+
+    Attributes:
+        document: The document itself if it has no more.
+        is_cut: Whether something is missing.
+    """
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._left = MAX_VALUES
+        self.is_cut = False
+        self.document = document
+        if has_more_values(document, MAX_VALUES):
+            self.document = self._copy(document)
+
+    def _copy(self, value: Any) -> Any:
+        self._left -= 1
+        if isinstance(value, dict):
+            return {name: self._copy(member) for name, member in value.items()}
+        if isinstance(value, list):
+            kept: list[Any] = []
+            for item in value:
+                if self._left <= 0:
+                    self.is_cut = True
+                    break
+                kept.append(self._copy(item))
+            return kept
+        return value
+
+
+def _is_short(error: jsonschema_rs.ValidationError) -> bool:
+    return error.kind.name == "minItems"
 
 
 def unknown_type(catalogue: Catalogue, named: object = None) -> Violation:
@@ -180,7 +236,7 @@ def _describe_unknown(unexpected: Sequence[str], place: _Place) -> Wording:
     """List the fields the object may have; guess which one was meant, and name only that."""
     known = list(place.fact("properties") or ())
     close = dict.fromkeys(
-        match for name in unexpected[:10] for match in get_close_matches(name[:100], known, n=1)
+        match for name in unexpected[:MAX_GUESSES] for match in get_close_matches(name[:100], known, n=1)
     )
     wording = _UNKNOWN_FIELD.fill(count=str(len(unexpected)), fields=", ".join(known))
     return _with_guess(wording, list(close))

@@ -8,6 +8,7 @@ sent in an answer without a thought about what the message holds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.core.message.wording import Language, Wording
 
@@ -16,6 +17,12 @@ RULE_JSON = "JSON"
 
 RULE_SCHEMA = "SCHEMA"
 """Rule id of a message that its schema refuses. Reported before every other rule."""
+
+MAX_VIOLATIONS: Final = 100
+"""Most violations reported of one message: more than anyone reads.
+
+Three kilobytes can break a schema a thousand times, and a batch may have 5,000 such lines.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from gateway.node.access import (
 from gateway.node.audit_log import AuditLog
 from gateway.node.inbox import NotFoundError
 from gateway.node.pair import Pair
-from gateway.node.preparation import NotAllowedError
+from gateway.node.refusal import NotAllowedError
 from gateway.ports import Step, Transaction
 from gateway.storage.store import SqlStore
 from gateway.web.identity import RoleNotAllowedError, UnknownCertificateError

@@ -14,14 +14,8 @@ from gateway.core.states import State
 from gateway.errors import GatewayError, StoreError
 from gateway.node.admission import Admission, OverloadedError
 from gateway.node.gate import RecoveringError
-from gateway.node.preparation import (
-    NotAllowedError,
-    RefusedError,
-    Submission,
-    UnreadableError,
-    _is_whole,
-    _parent_needed,
-)
+from gateway.node.preparation import Submission, _is_whole, _parent_needed
+from gateway.node.refusal import NotAllowedError, RefusedError, UnreadableError
 from gateway.node.second_stage import Acceptance, IdempotencyConflictError
 from gateway.ports import Step
 from tests.messages import INVESTIGATORS, answer, intelligence, request

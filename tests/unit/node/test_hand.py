@@ -20,6 +20,7 @@ from gateway.core.entries import AgreementEntry
 from gateway.core.message.reference_lists import NO_LISTS
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Announced, Schedule, digests_of
+from gateway.core.message.violation import MAX_VIOLATIONS
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey
 from gateway.errors import GatewayError, PeerConflictError, RejectedError, UnavailableError
@@ -29,17 +30,8 @@ from gateway.node.first_stage import FirstStage
 from gateway.node.hand import Hand, Outfit, serve
 from gateway.node.opening import Contents, Opened, Opener
 from gateway.node.pair import Pair
-from gateway.node.preparation import (
-    Candidate,
-    NotAllowedError,
-    Posted,
-    Preparation,
-    Principal,
-    RefusedError,
-    TypeNotAgreedError,
-    UnreadableError,
-    agency_actor,
-)
+from gateway.node.preparation import Candidate, Posted, Preparation, Principal, agency_actor
+from gateway.node.refusal import MAX_TOLD, NotAllowedError, RefusedError, TypeNotAgreedError, UnreadableError
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
 from gateway.storage.store import SqlStore
@@ -211,6 +203,32 @@ async def test_what_is_refused_is_refused_for_the_same_reasons(side: Side) -> No
     refused = pairs[2][0]
     assert isinstance(refused, RefusedError)
     assert refused.violations
+
+
+async def test_a_call_is_told_so_many_violations_and_then_the_first_of_each_message(side: Side) -> None:
+    ((_, _, good),) = stamped(
+        [item for item in make_templates("FR", now=datetime.now(UTC)) if item.agency == AGENCIES["FR"]], 1
+    )
+    document = orjson.loads(good)
+    flooded = orjson.dumps({**document, "header": {**document["header"], "to": [0] * 300}})
+    single = orjson.dumps({**document, "payload": {}})
+    bodies = [flooded, b"{", single, good] * 12
+
+    both = await side.both(bodies)
+
+    assert all(is_same(there, here) for there, here in both)
+    heres = [here for _, here in both]
+    told = [(len(item.violations), item.truncated) for item in heres[::4] if isinstance(item, RefusedError)]
+    full = told.index((1, "call"))
+    assert told == [(MAX_VIOLATIONS, "message")] * full + [(1, "call")] * (12 - full)
+    # What the small ones between them are told counts as well.
+    assert full * MAX_VIOLATIONS <= MAX_TOLD < (full + 1) * MAX_VIOLATIONS + full * 12
+    for unreadable, last in zip(heres[1::4], heres[3::4], strict=True):
+        assert isinstance(unreadable, UnreadableError)
+        assert unreadable.truncated is None
+        assert isinstance(last, Candidate)
+    assert heres[2].violations[0] == heres[-2].violations[0]  # type: ignore[union-attr]
+    assert heres[-2].truncated == "call"  # type: ignore[union-attr]
 
 
 async def test_values_in_no_list_are_warned_of_and_types_that_are_not_agreed_refused(

@@ -10,14 +10,8 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.node.line import GATHERED, GATHERED_BYTES, MAX_GROUP, Line, NoCandidateError
-from gateway.node.preparation import (
-    NotAllowedError,
-    Posted,
-    Preparation,
-    RefusedError,
-    Submission,
-    UnreadableError,
-)
+from gateway.node.preparation import Posted, Preparation, Submission
+from gateway.node.refusal import NotAllowedError, RefusedError, UnreadableError
 from gateway.node.second_stage import Acceptance
 from tests.messages import INVESTIGATORS, answer, request
 from tests.world import World

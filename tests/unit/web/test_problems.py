@@ -19,7 +19,7 @@ from gateway.errors import (
     StoreError,
     UnavailableError,
 )
-from gateway.node.preparation import RefusedError
+from gateway.node.refusal import RefusedError
 from gateway.web.problem_table import PROBLEMS, Problem
 from gateway.web.problems import body_of, document_of, headers_of, language_of, problem_of
 from gateway.web.refusals import BadParameter, MethodNotAllowedError, ParameterError

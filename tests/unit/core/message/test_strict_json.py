@@ -161,6 +161,21 @@ def test_the_second_of_two_equal_keys_is_the_place_of_the_defect() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'{"a":{},"b":[1.5],"a":2e3}', "line 1, column 14"),
+        (b'{"a":{"b":1,\n"b" :2},"c":1.5}', "line 2, column 1"),
+        (b'{"a":9007199254740991,"b":9007199254740992,"a":1}', "line 1, column 27"),
+        (b'{"1.5":"1e3, \\"","b":[-9007199254740991,-9007199254740992]}', "line 1, column 41"),
+        (b'{"a":{"k":1},"b":{"k":{"k":1},"\\u006b":1}}', "line 1, column 31"),
+    ],
+)
+def test_the_first_of_several_defects_is_told(body: bytes, place: str) -> None:
+    with pytest.raises(JsonRefusedError, match=f"{place}\\."):
+        parse_json(body)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b'{"Dupont":1,"Dupont":"Dupont"}',
