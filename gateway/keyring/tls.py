@@ -30,7 +30,6 @@ import ssl
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hmac import compare_digest
 from pathlib import Path
 from typing import Final, NewType
 
@@ -41,28 +40,19 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from gateway.errors import PeerError
 from gateway.keyring.files import read_public, write_private
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.refusals import TrustError
-from gateway.keyring.registry import SpkiDigest, spki_of_key, spki_sha256
+from gateway.keyring.registry import spki_of_key
 from gateway.keyring.trust import need_import, read_anchor, read_certificate, read_pin, verify_crl
 from gateway.keyring.x509_profile import Authority
 
 TrustStamp = NewType("TrustStamp", tuple[tuple[int, int, int], ...])
 """Changes when one of the files changes that a context was built from."""
 
-PEER_CIPHER: Final = "TLS_AES_256_GCM_SHA384"
-
 _HYBRID_BY_DEFAULT: Final = (3, 5)
 _CLASSICAL_GROUP: Final = "secp384r1"
 _PROTOCOL: Final = "http/1.1"
-
-
-class PeerIdentityError(PeerError):
-    """Whoever is at the other end of the connection does not hold a pinned key."""
-
-    code = "peer-identity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +95,7 @@ def operator_server(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
 
 
 def peer_server(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
-    """Return the context of the peer port. `verify_peer` comes after the handshake.
+    """Return the context of the peer port. The pins come after the handshake: `gateway.link.pinning`.
 
     Raises:
         TrustError: The peer's keys are not imported yet.
@@ -115,7 +105,7 @@ def peer_server(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
 
 
 def peer_client(home: NodeHome, identity: TlsIdentity) -> ssl.SSLContext:
-    """Return the context that connects to the peer. `verify_peer` comes after the handshake.
+    """Return the context that connects to the peer. The pins come after: `gateway.link.pinning`.
 
     The certificate bears the node's name, so the caller gives that as ``server_hostname``,
     whatever address the configuration has for the peer.
@@ -140,31 +130,6 @@ def agency_client(folder: Path) -> ssl.SSLContext:
     context.load_cert_chain(folder / "client.pem", folder / "client.key")
     context.load_verify_locations(cafile=folder / "ca.pem")
     return context
-
-
-def verify_peer(connection: ssl.SSLObject | ssl.SSLSocket, *, pins: Iterable[SpkiDigest]) -> SpkiDigest:
-    """Verify after the handshake that the other end holds a key that the statement names.
-
-    Args:
-        connection: The connection, after its handshake.
-        pins: Digests of the peer's key statement: current and next.
-
-    Returns:
-        The digest of the key in use.
-
-    Raises:
-        PeerIdentityError: No certificate, another key, or a cipher below AES-256.
-    """
-    certificate = connection.getpeercert(binary_form=True)
-    cipher = connection.cipher()
-    if not certificate or cipher is None or cipher[0] != PEER_CIPHER:
-        msg = f"the peer link asks for a certificate and for {PEER_CIPHER}"
-        raise PeerIdentityError(msg)
-    spki = spki_sha256(certificate)
-    if not any(compare_digest(spki, pin) for pin in pins):
-        msg = "the key at the other end is not one that the peer's key statement names"
-        raise PeerIdentityError(msg)
-    return spki
 
 
 def trust_stamp(paths: Iterable[Path]) -> TrustStamp:

@@ -26,6 +26,8 @@ from gateway.keyring.rotation import (
 from gateway.keyring.statement import KeyStatement, StatementRefusedError
 from gateway.keyring.trust import import_peer, read_certificate, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
+from gateway.link.pinning import NotThePeerError, verify_pinned
+from gateway.web.identity import certificate_of
 from tests.unit.keyring.helpers import (
     Pair,
     authorities,
@@ -56,8 +58,8 @@ def link(pair: Pair) -> bool:
     server = tls.peer_server(pair.us, american.peer_identity())
     server_end, _ = shake_hands(server, tls.peer_client(pair.fr, french.peer_identity()), name=US)
     try:
-        tls.verify_peer(server_end, pins=american.peer_pins())
-    except tls.PeerIdentityError:
+        verify_pinned(certificate_of(server_end), american.peer_pins())
+    except NotThePeerError:
         return False
     return True
 

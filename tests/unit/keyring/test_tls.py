@@ -18,6 +18,8 @@ from gateway.keyring.registry import SpkiDigest
 from gateway.keyring.rotation import REASONS, revoke
 from gateway.keyring.trust import import_peer, read_published_as_stated
 from gateway.keyring.x509_profile import Authority, Leaf
+from gateway.link.pinning import NotThePeerError, verify_pinned
+from gateway.web.identity import certificate_of
 from tests.unit.keyring.helpers import Pair, authorities, folder, keyring, present, shake_hands
 
 US = "us.gateway.test"
@@ -127,8 +129,8 @@ def test_both_ends_of_the_peer_link_find_the_pinned_key(pair: Pair) -> None:
     french, american = keyring(pair.fr), keyring(pair.us)
     server_end, client_end = shake_hands(peer_server(pair.us), peer_client(pair.fr), name=US)
 
-    assert tls.verify_peer(client_end, pins=french.peer_pins()) == french.peer_pins()[0]
-    assert tls.verify_peer(server_end, pins=american.peer_pins()) == american.peer_pins()[0]
+    verify_pinned(certificate_of(client_end), french.peer_pins()[:1])
+    verify_pinned(certificate_of(server_end), american.peer_pins()[:1])
 
 
 def test_another_key_under_the_right_name_is_refused(pair: Pair) -> None:
@@ -136,8 +138,8 @@ def test_another_key_under_the_right_name_is_refused(pair: Pair) -> None:
 
     for pins in ((), (SpkiDigest(bytes(32)), SpkiDigest(b"\1" * 32))):
         for end in (server_end, client_end):
-            with pytest.raises(tls.PeerIdentityError):
-                tls.verify_peer(end, pins=pins)
+            with pytest.raises(NotThePeerError):
+                verify_pinned(certificate_of(end), pins)
 
 
 def test_who_shows_no_certificate_is_not_the_peer(pair: Pair) -> None:
@@ -145,8 +147,8 @@ def test_who_shows_no_certificate_is_not_the_peer(pair: Pair) -> None:
     server.verify_mode = ssl.CERT_NONE
     server_end, _ = shake_hands(server, no_certificate(pair.us), name=US)
 
-    with pytest.raises(tls.PeerIdentityError):
-        tls.verify_peer(server_end, pins=keyring(pair.us).peer_pins())
+    with pytest.raises(NotThePeerError):
+        verify_pinned(certificate_of(server_end), keyring(pair.us).peer_pins())
 
 
 @pytest.mark.parametrize("name", ["fr.gateway.test", "gateway.test", "127.0.0.1", "localhost"])
@@ -165,8 +167,8 @@ def test_the_agency_port_cannot_pose_as_the_peer(pair: Pair) -> None:
     server = tls.peer_server(pair.us, keyring(pair.us).server_identity())
     _, client_end = shake_hands(server, peer_client(pair.fr), name=US)
 
-    with pytest.raises(tls.PeerIdentityError):
-        tls.verify_peer(client_end, pins=keyring(pair.fr).peer_pins())
+    with pytest.raises(NotThePeerError):
+        verify_pinned(certificate_of(client_end), keyring(pair.fr).peer_pins())
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2])
