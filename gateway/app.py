@@ -24,6 +24,7 @@ from gateway.api.app import agency_app
 from gateway.audit.stamps import read_authority
 from gateway.catalogue import read_catalogue, read_lists
 from gateway.config import Config, load_config, resolve
+from gateway.configured import make_folder, open_store, pair_of, store_url, written_folders
 from gateway.console.app import ops_app
 from gateway.console.approvals import approval_routes
 from gateway.console.custody import custody_routes
@@ -55,7 +56,6 @@ from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
 from gateway.node.crew import CrewConfig
 from gateway.node.enrolment import Enrolled
-from gateway.node.pair import Pair
 from gateway.node.parts import NodeConfig
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
@@ -64,8 +64,6 @@ from gateway.node.runtime import Node
 from gateway.storage import notices
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.orders import FileOrders
-from gateway.storage.snapshot import remove_leftovers
-from gateway.storage.store import SqlStore
 from gateway.system import SystemClock, SystemDisk, SystemEntropy, tune_collector
 from gateway.trust_watch import ContextMaker, TlsEnds, TrustWatch, end_times, revocation_check
 from gateway.web.limits import Limits
@@ -79,8 +77,6 @@ NOTICES_S: Final = 1.0
 SWITCH_S: Final = 0.002
 """Seconds that a thread waits for the interpreter lock before it asks for it. With 0.5 ms the sender took
 6 % more CPU in bulk than with 5; with 2 ms as much, and something urgent waits as short as with 0.5."""
-
-DRAIN_S: Final = 10.0
 
 MEMBER: Final = (sys.executable, "-P", "-m", "gateway.member")
 """Starts a process of the crew, with modules of the installation alone."""
@@ -141,50 +137,6 @@ def open_home(home: Path) -> Opened:
     return Opened(home=NodeHome(path=home), config=config, keyring=keyring)
 
 
-def open_store(home: Path, config: Config, *, read_only: bool = False) -> SqlStore:
-    """Open the database of a node home."""
-    url = config.store.url
-    if url.startswith("sqlite:///"):
-        path = resolve(home, Path(url.removeprefix("sqlite:///")))
-        if not read_only:
-            make_folder(path.parent, "store.url")
-            remove_leftovers(path)
-        url = f"sqlite:///{path}"
-    elif config.store.password_file is not None:
-        secret = resolve(home, config.store.password_file).read_text(encoding="utf-8").strip()
-        url = with_password(url, secret)
-    return SqlStore.open(url, read_only=read_only)
-
-
-def make_folder(folder: Path, setting: str) -> None:
-    """Make a folder that a setting names, unless it is there.
-
-    Raises:
-        ConfigError: It cannot be made: a file has its name, or the rights or the room are missing.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"{setting}: the folder {folder} cannot be made ({error.strerror})"
-        raise ConfigError(msg) from error
-
-
-def written_folders(home: Path, config: Config) -> list[Path]:
-    """Return the folders of a home that a node writes to, each perhaps a disk of its own."""
-    files = [config.store.high_water_file, config.store.orders_file]
-    if config.store.url.startswith("sqlite:///"):
-        files.append(Path(config.store.url.removeprefix("sqlite:///")))
-    folders = [resolve(home, file).parent for file in files]
-    return [folder for folder in dict.fromkeys([NodeHome(path=home).data, *folders]) if folder.is_dir()]
-
-
-def with_password(url: str, secret: str) -> str:
-    """Return a database URL with a password, which the configuration itself never holds."""
-    from sqlalchemy.engine import make_url  # noqa: PLC0415 - only PostgreSQL needs it
-
-    return make_url(url).set(password=secret).render_as_string(hide_password=False)
-
-
 def read_schedule(home: Path, config: Config) -> Schedule:
     """Return the catalogues of a node, as its configuration plans them.
 
@@ -237,6 +189,7 @@ def third_parties(home: Path, config: Config) -> tuple[ThirdParties, ...]:
 def unusable(home: Path, config: Config) -> Iterator[GatewayError]:
     """Yield why a node could not start with the files that its configuration names, keys apart."""
     looks: tuple[Callable[[], object], ...] = (
+        lambda: store_url(home, config),
         lambda: read_schedule(home, config),
         lambda: third_parties(home, config),
         lambda: FileOrders(resolve(home, config.store.orders_file)),
@@ -317,16 +270,6 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
             # Comes back without `stop` when the pair goes on in another generation of its logs:
             # then the same process runs a node on those.
             await _run(opened, node, link, clock, stop)
-
-
-def pair_of(config: Config) -> Pair:
-    """Return the two nodes that a configuration names, with the first generation of their logs."""
-    return Pair(
-        nation=config.node.nation,
-        node=config.node.name,
-        peer_nation=config.peer_nation,
-        peer_node=config.peer.name,
-    )
 
 
 def _node_config(home: Path, config: Config) -> NodeConfig:

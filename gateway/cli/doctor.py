@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from gateway.app import Opened, unusable, written_folders
+from gateway.app import Opened, unusable
 from gateway.app import open_home as open_node
 from gateway.catalogue import read_lists
 from gateway.cli.agency import LanguageOption, language_of
@@ -41,6 +41,7 @@ from gateway.cli.home_logs import open_home as open_logs
 from gateway.cli.init import now
 from gateway.cli.refusals import told
 from gateway.config import load_config, resolve
+from gateway.configured import written_folders
 from gateway.core.entries import AgreementEntry, Kind, decode_entry
 from gateway.core.generation import first_of, generation_of
 from gateway.core.message.wording import Language, Wording

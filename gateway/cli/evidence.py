@@ -20,7 +20,8 @@ from gateway.audit.folder import shown
 from gateway.audit.trust import read_trust
 from gateway.cli.agency import UrlOption, answering, client_of
 from gateway.cli.auditing import HomeOption, JsonOption, TrustOption, print_table, trusted
-from gateway.cli.home_logs import open_home, pair_of
+from gateway.cli.home_logs import open_home
+from gateway.configured import pair_of
 from gateway.core.evidence import MAX_EVIDENCE_BYTES
 from gateway.node.evidence import gather
 from gateway.node.inbox import NotFoundError

@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import sqlalchemy as sa
-
 from gateway.audit.folder import FolderError
 from gateway.config import Config, load_config, resolve
+from gateway.configured import pair_of, store_url
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.merkle import Hash
 from gateway.core.note import parse_note
-from gateway.errors import ConfigError, OperatorError
+from gateway.errors import OperatorError
 from gateway.node.log_names import name_of, origin_of
-from gateway.node.pair import Pair
 from gateway.ports import LogHead, LogKind, StoredNote, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.store import SqlStore
@@ -226,35 +224,6 @@ def log_origin(name: str, config: Config) -> str:
         msg = f"a log is audit, exchange/{peer} or mirror/{peer}"
         raise UnknownLogNameError(msg)
     return origin
-
-
-def pair_of(config: Config) -> Pair:
-    """Return the two nodes that a configuration names."""
-    return Pair(
-        nation=config.node.nation,
-        node=config.node.name,
-        peer_nation=config.peer_nation,
-        peer_node=config.peer.name,
-    )
-
-
-def store_url(home: Path, config: Config) -> str:
-    """Return the database URL, with the path of a SQLite file below the home and the password.
-
-    Raises:
-        ConfigError: The URL is not one, or the password file cannot be read.
-    """
-    try:
-        url = sa.make_url(config.store.url)
-        if url.drivername.startswith("sqlite") and url.database:
-            url = url.set(database=str(resolve(home, Path(url.database))))
-        if config.store.password_file is not None:
-            secret = resolve(home, config.store.password_file).read_text(encoding="utf-8").strip()
-            url = url.set(password=secret)
-    except (sa.exc.ArgumentError, OSError) as error:
-        msg = "store: the URL is not that of a database, or its password file cannot be read"
-        raise ConfigError(msg) from error
-    return url.render_as_string(hide_password=False)
 
 
 async def _open(url: str) -> SqlStore:

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.app import open_home, open_store, pair_of
+from gateway.app import open_home
 from gateway.cli.agency import JsonOption, LanguageOption, print_json
 from gateway.cli.operator import OperatorPort, OpsUrlOption, ReasonOption
 from gateway.config import resolve
+from gateway.configured import open_store, pair_of
 from gateway.core.entries import Role
 from gateway.core.message.wording import Language
 from gateway.errors import GatewayError

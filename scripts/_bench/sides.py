@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.app import open_home, open_store
+from gateway.app import open_home
 from gateway.config import resolve
+from gateway.configured import open_store
 from gateway.keyring.keyring import FileKeyring
 from gateway.node.audit_log import AuditLog
 from gateway.node.pair import Pair

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from gateway.app import open_home, open_store
+from gateway.app import open_home
 from gateway.cli import app
+from gateway.configured import store_url
 from gateway.core.bundle import Bundle
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import sign_checkpoint
@@ -29,6 +30,7 @@ from gateway.errors import PairFrozenError
 from gateway.keyring.tls import peer_client
 from gateway.link.client import HttpPeerLink
 from gateway.storage.highwater import FileHighWater
+from gateway.storage.store import SqlStore
 from tests.databases import tampering
 from tests.integration.test_key_rotation import until_said
 from tests.integration.test_two_processes import draft
@@ -342,7 +344,7 @@ async def fork(processes: Processes) -> None:
     """Sign a second history of the American log with its true keys, and show both to the French node."""
     home = processes.homes["US"].path
     opened = open_home(home)
-    store = open_store(home, opened.config, read_only=True)
+    store = SqlStore.open(store_url(home, opened.config), read_only=True)
     try:
         origin = "us.gateway.test/exchange/fr"
         head = await store.read(lambda tx: tx.logs.head(origin))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gateway.app import make_folder
 from gateway.cli import app
 from gateway.config import OTHER_VARIABLES, load_config
+from gateway.configured import make_folder
 from gateway.errors import ConfigError
 from tests.unit.test_store_config import HOME
 
