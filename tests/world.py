@@ -28,6 +28,7 @@ from gateway.core.envelope import decode_header
 from gateway.core.generation import base_of, origin_of
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.message.schedule import Schedule
+from gateway.core.states import State
 from gateway.errors import GatewayError, PeerError, StoreError, UnavailableError
 from gateway.node.attestations import ThirdParties
 from gateway.node.courier import CourierConfig
@@ -608,7 +609,7 @@ def _due(tx: Transaction) -> list[str]:
         reasons.append("a receipt is due")
     if tx.inbox.due_collections(limit=1):
         reasons.append("a collection is due")
-    if tx.outbox.most_urgent() is not None:
+    if tx.outbox.count(State.ACCEPTED):
         reasons.append("a message waits")
     if tx.removal.due_entries(limit=1):
         reasons.append("the log has to name an erasure")

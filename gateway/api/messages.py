@@ -35,7 +35,6 @@ ZIP: Final = "application/zip"
 MAX_BATCH_LINES: Final = 5_000
 MAX_PAGE: Final = 1_000
 MAX_WAIT_S: Final = 60
-MAX_KEY: Final = 128
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 _KEY_EXPECTED: Final = Wording(

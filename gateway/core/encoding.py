@@ -31,7 +31,6 @@ MAX_VALUES: Final = 65_536
 """Values in one encoding, arrays included, unless the caller allows another number."""
 
 MAX_INTEGER: Final = 2**64 - 1
-MIN_INTEGER: Final = -(2**63)
 
 _SMALL_BYTES: Final = 65_536
 """Up to this length the worst case in memory (about 32 times the input) does no harm."""

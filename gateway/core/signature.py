@@ -29,7 +29,6 @@ from gateway.core.note import (
 from gateway.errors import MalformedError, OperatorError, UnavailableError
 
 ED25519_PUBLIC_BYTES: Final = 32
-ED25519_SIGNATURE_BYTES: Final = 64
 MLDSA87_PUBLIC_BYTES: Final = 2_592
 MLDSA87_SIGNATURE_BYTES: Final = 4_627
 SEED_BYTES: Final = 32

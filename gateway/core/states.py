@@ -112,11 +112,6 @@ def is_void(state: State, was: State | None) -> bool:
     return state in VOID_STATES if was is None else was in UNSEEN_STATES
 
 
-FINAL_STATES: Final = frozenset(
-    {State.COLLECTED, State.REFUSED, State.EXPIRED, State.WITHDRAWN, State.ERASED}
-)
-
-
 def sources_of(target: State) -> tuple[State, ...]:
     """Return the states that ``target`` may follow, in ascending order."""
     return tuple(sorted(state for state, after in TRANSITIONS.items() if target in after))

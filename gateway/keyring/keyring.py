@@ -191,15 +191,6 @@ class FileKeyring:
         return self._imported().statement_note
 
     @property
-    def peer_keys(self) -> KeyStatement:
-        """Return what the peer's newest accepted key statement says.
-
-        Raises:
-            TrustError: The peer's keys are not imported yet.
-        """
-        return self._imported().statement
-
-    @property
     def peer_cosigners(self) -> tuple[HybridVerifier, ...]:
         """Return the verifiers of the peer's cosignatures: the newest, then one that it replaced.
 

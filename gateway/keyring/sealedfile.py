@@ -155,15 +155,6 @@ class SealedReader:
             pass
 
 
-def read_sealed_header(source: BinaryIO) -> SealedHeader:
-    """Return what a file says without opening it.
-
-    Raises:
-        BackupError: Not such a file, or of another version.
-    """
-    return _read_header(source)[0]
-
-
 def _read_header(source: BinaryIO) -> tuple[SealedHeader, bytes, bytes]:
     """Return header, sealed key, and the header's bytes as they are bound to the content."""
     magic = source.read(len(MAGIC))

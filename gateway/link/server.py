@@ -38,16 +38,10 @@ from gateway.ports import BundleAnswer, PeerView, Standing
 from gateway.web.app import App
 from gateway.web.exchange import Reply, Request
 from gateway.web.identity import Certificate
-from gateway.web.limits import Limits
 from gateway.web.refusals import BadParameter, ParameterError
 from gateway.web.routing import Route
 
 T = TypeVar("T")
-
-PEER_LIMITS: Final = Limits(
-    connections=64, connections_per_caller=32, requests_per_caller=32, requests_per_s=1_000
-)
-"""One peer with a pool of six connections, with room for a few that are not yet dead."""
 
 BUNDLE_DEADLINE_S: Final = 30.0
 _ORIGIN: Final = re.compile(r"[a-z0-9.-]+(?:/[a-z0-9-]+)+")

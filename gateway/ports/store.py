@@ -132,10 +132,6 @@ class Outbox(Protocol):
         """
         ...
 
-    def most_urgent(self) -> int | None:
-        """Return the lowest rank that waits, or None if nothing does."""
-        ...
-
     def count(self, state: State) -> int:
         """Return how many outgoing messages are in a state."""
         ...

@@ -109,11 +109,6 @@ class SqlOutbox:
             for number, rank, kept in chosen
         ]
 
-    def most_urgent(self) -> int | None:
-        """Return the lowest rank that waits, or None if nothing does."""
-        row = self._session.first(sql.MOST_URGENT)
-        return None if row is None else row[0]
-
     def count(self, state: State) -> int:
         """Return how many outgoing messages are in a state."""
         return self._session.count(state)

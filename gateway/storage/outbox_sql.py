@@ -77,7 +77,6 @@ CONTENTS: Final = ListStatement(
         contents.c.number.in_(items)
     )
 )
-MOST_URGENT: Final = Statement(sa.select(_m.rank).where(_is_accepted).order_by(_m.rank, _m.number).limit(1))
 EXPIRED: Final = Statement(
     sa.select(*MESSAGE)
     .where(_is_accepted, _m.expires_ms <= _bind("now"), _m.number > _bind("above", type_=Big))

@@ -17,6 +17,7 @@ IDLE_MS: Final = 30
 """Median from accepted to received that an idle pair should keep."""
 
 IDLE: Final = ("open-5", "accepted_to_received_ms", "p50")
+"""Where that median stands in a report."""
 
 PROCESSES: Final = (
     "node_fr",
@@ -106,9 +107,7 @@ def numbers(report: Mapping[str, Any]) -> list[Line]:
                     name=f"{name}: {text}, {share.replace('p999', 'p99.9')}",
                     value=deep(load or {}, key, share),
                     unit="ms",
-                    most=IDLE_MS
-                    if (name, key, share) == ("open-5", "accepted_to_received_ms", "p50")
-                    else None,
+                    most=IDLE_MS if (name, key, share) == IDLE else None,
                 )
                 for share in ("p50", "p99", "p999")
             ]

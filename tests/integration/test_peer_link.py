@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from gateway.errors import (
 )
 from gateway.link.client import HttpPeerLink
 from gateway.link.pinning import NotThePeerError
-from gateway.link.server import PEER_LIMITS, peer_app
+from gateway.link.server import peer_app
 from gateway.node.peer_service import ProofRefusedError, UnknownLogError
 from gateway.ports import BundleAnswer, PeerView, Standing
 from gateway.system import SystemClock
@@ -129,7 +129,7 @@ async def open_pair(
     no_certificate: bool = False,
     server_pins: frozenset[bytes] | None = None,
     client_pins: frozenset[bytes] | None = None,
-    limits: Limits = PEER_LIMITS,
+    limits: Limits | None = None,
 ) -> AsyncIterator[tuple[HttpPeerLink, Port]]:
     """Open the French peer port, and a link to it with an American certificate."""
     allowed = frozenset({pki.us_node.spki}) if server_pins is None else server_pins
@@ -387,7 +387,7 @@ async def test_a_new_context_ends_connections_under_the_old_one(pki: Pki) -> Non
 async def test_a_connection_that_has_ended_is_not_cut_off_afterwards(pki: Pki) -> None:
     failed: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
-    async with open_pair(pki, Answers(), limits=replace(PEER_LIMITS, write_s=0.1)) as (link, port):
+    async with open_pair(pki, Answers(), limits=Limits(write_s=0.1)) as (link, port):
         await link.view()
         await link.close()
         async with asyncio.timeout(20):

@@ -213,8 +213,9 @@ def test_test_keys_do_not_come_in_through_the_log_either(own_pair: Pair) -> None
     with pytest.raises(StatementRefusedError, match="TEST"):
         opened.accept_peer_statement(american_statement(own_pair, version=2))
     # The peer may change from test keys to real ones, never back.
-    opened.accept_peer_statement(american_statement(own_pair, version=2, test=False))
-    assert not opened.peer_keys.test
+    real = american_statement(own_pair, version=2, test=False)
+    opened.accept_peer_statement(real)
+    assert opened.peer_statement == real
 
 
 def test_a_storage_key_of_another_length_is_refused(own_pair: Pair) -> None:

@@ -75,7 +75,6 @@ def _bundle(tx: Transaction) -> None:
 
 
 def _poll(tx: Transaction) -> None:
-    tx.outbox.most_urgent()
     tx.outbox.has_expired(5)
     assert tx.outbox.expire(5, limit=100) == []
     assert tx.outbox.count(State.ACCEPTED) > 0

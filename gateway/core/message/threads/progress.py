@@ -108,11 +108,6 @@ class Progress:
         """Tell whether nothing more is expected."""
         return self.step in CLOSED_STATES
 
-    @property
-    def is_overdue(self) -> bool:
-        """Tell whether the deadline is over."""
-        return self.state is RequestState.OVERDUE
-
 
 def awaits(document: Mapping[str, Any], catalogue: Catalogue) -> bool:
     """Tell whether the sender of a message waits for an answer to it."""
