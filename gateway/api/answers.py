@@ -3,7 +3,7 @@
 The stored bytes of a message go into an answer as they are: they were validated, and
 parsing them again would cost more than all the rest of it.
 
-Spec: docs/api.md, "Answers".
+Spec: docs/api.md, "Posting", "Following" and "Reading".
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ It trusts nothing that the file says about itself. Keys come from outside: eithe
 keys themselves, or those of the national roots, which vouch for the statements in the file.
 Size and root come from signed checkpoints, times from signatures.
 
-Spec: docs/spec/evidence.md; docs/auditing.md, "Evidence".
+Spec: docs/spec/evidence.md; docs/auditing.md, "Evidence of one message".
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A verdict is VERIFIED only if every check that could be made has held. What coul
 checked (no second log, no cosignature, no root key) is said, not passed over: an auditor
 has to know what a verdict does not cover.
 
-Spec: docs/auditing.md, "Reading the verdict".
+Spec: docs/auditing.md, "What is checked".
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ of one name in the order in which they came into use, and several files say toge
 first. Which of them a checkpoint may bear is decided by the key statements in the log itself
 (`gateway.audit.keyhistory`), and which cosignature counts by logs (`gateway.audit.cosigners`).
 
-Spec: C2SP signed-note, "Verifier keys"; docs/auditing.md, "Keys".
+Spec: C2SP signed-note, "Verifier keys"; docs/auditing.md, "From a stick to a conclusion".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """SHA-384, the digest of everything under our control.
 
-Spec: docs/spec/log.md, "Digests".
+Spec: docs/spec/encoding.md; FIPS 180-4.
 """
 
 from __future__ import annotations

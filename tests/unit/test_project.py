@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import graphlib
 import os
 import re
@@ -248,6 +249,43 @@ def test_every_link_of_the_documents_resolves() -> None:
             if not is_there or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
                 broken.append(f"{document.relative_to(ROOT)}: {link}")
     assert broken == []
+
+
+def headings(document: Path) -> set[str]:
+    """Return the headings of a document, without marks."""
+    found = re.findall(r"^#+ +(.+)$", document.read_text(), re.MULTILINE)
+    return {heading.replace("`", "") for heading in found}
+
+
+def sections_named_in_code() -> Iterator[tuple[Path, Path, str]]:
+    """Yield file, document and section wherever a docstring or a text of the program names a section."""
+    named = re.compile(r'(docs/[\w/-]+\.md)((?:(?:,| and|, and) (?:"[^"]+"|“[^”]+”|« [^»]+ »))+)')
+    for path in tracked_files():
+        if path.suffix != ".py" or path.is_relative_to(ROOT / "tests"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for name, quoted in named.findall(re.sub(r"\s+", " ", node.value)):
+                    for section in re.findall(r'"([^"]+)"|“([^”]+)”|« ([^»]+) »', quoted):
+                        yield path, ROOT / name, "".join(section)
+
+
+def sections_named_in_documents() -> Iterator[tuple[Path, Path, str]]:
+    """Yield document, document and section wherever a link is followed by a section in quotes."""
+    for path in documents():
+        for link, section in re.findall(r'\]\(([^)#\s]+\.md)\), "([^"]+)"', path.read_text()):
+            yield path, (path.parent / link).resolve(), re.sub(r"\s+", " ", section)
+
+
+def test_every_section_that_is_named_exists() -> None:
+    named = [*sections_named_in_code(), *sections_named_in_documents()]
+    assert len(named) > 100
+    missing = [
+        f"{path.relative_to(ROOT)}: {document.relative_to(ROOT)}, {section}"
+        for path, document, section in named
+        if not document.is_file() or section.rstrip(".,").replace("`", "") not in headings(document)
+    ]
+    assert missing == []
 
 
 def test_the_index_of_decisions_lists_every_decision_once() -> None:
