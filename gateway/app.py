@@ -34,6 +34,7 @@ from gateway.console.pair import pair_routes
 from gateway.console.running import running_routes
 from gateway.core.digest import digest_of
 from gateway.core.entries import Role
+from gateway.core.message.instants import moment_ms
 from gateway.core.message.schedule import Schedule
 from gateway.core.witness import parse_witness_key
 from gateway.errors import ConfigError, GatewayError, MalformedError
@@ -150,7 +151,7 @@ def read_schedule(home: Path, config: Config) -> Schedule:
     return Schedule(
         catalogue=read_catalogue(folder),
         following=read_catalogue(resolve(home, section.next_catalogue)),
-        change_ms=int(section.next_from.timestamp() * 1_000),
+        change_ms=moment_ms(section.next_from),
     )
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from gateway.core.message.instants import moment_ms
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "schemas"
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
@@ -90,7 +92,7 @@ def conversations(messages: list[dict[str, Any]]) -> Iterator[list[dict[str, Any
 
 def new_id(now: datetime) -> str:
     """Return a UUIDv7 for a time."""
-    milliseconds = int(now.timestamp() * 1_000)
+    milliseconds = moment_ms(now)
     data = bytearray(milliseconds.to_bytes(6, "big") + os.urandom(10))
     data[6] = data[6] & 0x0F | 0x70
     data[8] = data[8] & 0x3F | 0x80

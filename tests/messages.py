@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 
 INVESTIGATORS = {"FR": "FR.DGDDI.DNRED", "US": "US.ICE.HSI"}
 """One agency a nation that may ask and answer; others are in `tests.world.AGENCIES`."""

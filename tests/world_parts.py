@@ -18,9 +18,9 @@ from functools import cache
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from gateway.core.envelope import time_text
 from gateway.core.generation import first_of
 from gateway.core.keybox import KemPrivateKey, kem_key_id
+from gateway.core.message.instants import time_text
 from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridSigner, HybridVerifier, SigningAwayError, SoftwareSigner

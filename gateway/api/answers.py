@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.core.envelope import decode_header, time_text
+from gateway.core.envelope import decode_header
 from gateway.core.generation import located
 from gateway.core.message.banner import banner, equivalent
+from gateway.core.message.instants import time_text
 from gateway.core.message.rule import find_rule, rule_by_number
 from gateway.core.message.warning import ValueWarning
 from gateway.core.message.wording import Language

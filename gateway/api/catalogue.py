@@ -12,7 +12,7 @@ import orjson
 
 from gateway.api.callers import AGENCY_ROLE, Caller
 from gateway.api.services import Services
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.wording import Language
 from gateway.node.agreements import standing_document

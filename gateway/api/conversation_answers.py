@@ -11,8 +11,8 @@ from typing import Any, Final
 import orjson
 
 from gateway.api.answers import message_in_thread, time_or_none, uuid_text
-from gateway.core.envelope import time_text
 from gateway.core.message.effect import Effect
+from gateway.core.message.instants import time_text
 from gateway.core.message.threads import AppliedEffect
 from gateway.core.message.threads.deadlines import Deadline
 from gateway.core.message.threads.in_force import Consent, InForce

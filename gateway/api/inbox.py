@@ -16,7 +16,7 @@ from gateway.api.conversation_answers import in_force_document
 from gateway.api.cursors import CURSOR, decode_inbox, encode_inbox
 from gateway.api.messages import CURSOR_EXPECTED, MAX_PAGE, MAX_WAIT_S, NDJSON
 from gateway.api.services import Services
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.message.wording import Wording
 from gateway.errors import GatewayError

@@ -20,7 +20,7 @@ from gateway.api.answers import (
 from gateway.api.callers import Caller
 from gateway.api.cursors import CURSOR, MESSAGES, decode_place, encode_place
 from gateway.api.services import Services
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.wording import Language, Wording
 from gateway.core.states import State
 from gateway.errors import GatewayError

@@ -23,9 +23,9 @@ from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.entries import MessageEntry, ReceiptEntry, decode_entry
 from gateway.core.envelope import Header, decode_header, header_of
-from gateway.core.envelope import time_text as ms_text
 from gateway.core.evidence import Evidence, LoggedEntry, parse_evidence, stated_keys
 from gateway.core.merkle import Hash, hash_leaf, verify_inclusion
+from gateway.core.message.instants import time_text as ms_text
 from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.core.note import parse_note
 from gateway.core.receipt import exception_label

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -26,9 +26,7 @@ from gateway.catalogue import read_catalogue
 from gateway.cli.agency import LanguageOption, answering, language_of
 from gateway.cli.auditing import HomeOption, JsonOption, TrustOption, print_table, trusted
 from gateway.cli.log import progress_bar
-from gateway.core.envelope import time_text
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from gateway.core.message.instants import moment_ms, time_text
 
 FoldersArgument = Annotated[
     list[Path],
@@ -289,7 +287,7 @@ def _moment(text: str, option: str) -> int:
         raise typer.BadParameter(msg, param_hint=option) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return moment_ms(moment)
 
 
 def _text(at_ms: int) -> str:

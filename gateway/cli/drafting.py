@@ -16,7 +16,7 @@ import orjson
 
 from gateway.core.message.draft import Sender, complete, verify_size
 from gateway.core.message.examine import departs_from_schema, examine_document
-from gateway.core.message.instants import day_of_instant
+from gateway.core.message.instants import day_of_instant, moment_ms
 from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.strict_json import JsonRefusedError, MessageTooLargeError, parse_json
@@ -137,7 +137,7 @@ def created_ms(document: Json) -> int | None:
     if not isinstance(text, str) or _TIME.fullmatch(text) is None:
         return None
     try:
-        return int(datetime.fromisoformat(text).timestamp() * 1_000)
+        return moment_ms(datetime.fromisoformat(text))
     except ValueError:
         return None
 

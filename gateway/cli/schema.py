@@ -26,6 +26,7 @@ from gateway.cli.agency import (
 from gateway.cli.commented import SUFFIX, commented, read_file
 from gateway.cli.drafting import Judgement, canonical, is_draft, judge, new_draft
 from gateway.cli.inbox import banner_line
+from gateway.core.message.instants import moment_ms
 from gateway.core.message.registry import MessageType
 from gateway.core.message.wording import Language, Wording
 from gateway.handbook import FIRST_PAGE, Handbook
@@ -233,7 +234,7 @@ def _time_of(at: str | None, now_ms: int) -> int | None:
         raise typer.BadParameter(msg, param_hint="--at") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 1_000)
+    return moment_ms(moment)
 
 
 def _print_judgement(name: str, judgement: Judgement, language: Language, *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from gateway.console.log_files import LogCalls, log_routes
 from gateway.console.metrics import MEDIA_TYPE, render_metrics
 from gateway.console.officials import Official, identify_officials
 from gateway.console.words import HEALTH
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.wording import Language
 from gateway.core.states import State
 from gateway.node.agreements import AgreementState, standing_document

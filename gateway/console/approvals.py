@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from gateway.console.decisions import Field, actor_of, json_reply, read_change, read_decision
 from gateway.console.officials import Official
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.wording import Wording
 from gateway.node.approvals import Approvals
 from gateway.node.enrolment import Enrolled, documented

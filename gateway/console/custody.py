@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 
 from gateway.console.decisions import Decision, actor_of, json_reply, read_decision
 from gateway.console.officials import Official
-from gateway.core.envelope import time_text
 from gateway.core.generation import index_of, located
+from gateway.core.message.instants import time_text
 from gateway.node.audit_log import Actor
 from gateway.node.custody import Kept
 from gateway.ports import Hold

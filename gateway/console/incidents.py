@@ -16,7 +16,7 @@ from gateway.console.decisions import json_reply
 from gateway.console.officials import Official
 from gateway.console.words import Advice, advice
 from gateway.core.entries import IncidentKind
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.wording import Language
 from gateway.ports import Incident
 from gateway.web.exchange import Reply, Request

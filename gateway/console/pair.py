@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from gateway.console.decisions import actor_of, json_reply, read_decision
 from gateway.console.officials import Official
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.node.audit_log import Actor
 from gateway.node.health import Phase
 from gateway.node.resumption import PairState

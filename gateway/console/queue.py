@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from gateway.console.decisions import actor_of, json_reply, read_decision
 from gateway.console.officials import Official
 from gateway.console.words import CAUSES
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.rule import find_rule, rule_by_number
 from gateway.core.message.wording import Language
 from gateway.core.receipt import exception_text

@@ -17,7 +17,7 @@ from gateway.console.decisions import Field, actor_of, json_reply, read_change, 
 from gateway.console.incidents import IncidentCalls, incident_routes
 from gateway.console.officials import Official
 from gateway.console.queue import AGENCY, QueueCalls, queue_routes
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.wording import Wording
 from gateway.node.audit_log import Actor
 from gateway.node.enrolment import Enrolled

@@ -10,8 +10,6 @@ Spec: docs/spec/exchange.md, "Header".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from gateway.core.encoding import Value, decode, decode_batch, encode
@@ -59,9 +57,6 @@ _PRECEDENCES: Final = tuple(Precedence)
 _PRECEDENCE_BY_NAME: Final = dict(Precedence.__members__)
 _LEVEL_NUMBERS: Final = {level: number for number, level in enumerate(MARKING_LEVELS)}
 MAX_ADDRESSEES: Final = 8
-_LAST_MS: Final = 253_402_300_799_999
-# Made once: five times are written down for each message, and a format takes longer than all the rest.
-_AFTER_SECONDS: Final = tuple([f".{milliseconds:03d}Z" for milliseconds in range(1_000)])
 
 
 @quick_value
@@ -297,19 +292,3 @@ def _said(document: Mapping[str, Any]) -> _Said:
 
 def _id_bytes(text: str) -> bytes:
     return bytes.fromhex(text.replace("-", ""))
-
-
-def time_text(milliseconds: int) -> str:
-    """Return UTC milliseconds as RFC 3339 text with three decimals and Z.
-
-    A deadline that was computed may lie after the year 9999, which no time stamp can say: it is
-    written as the last instant that one can.
-    """
-    seconds, rest = divmod(min(milliseconds, _LAST_MS), 1_000)
-    return _second_text(seconds) + _AFTER_SECONDS[rest]
-
-
-@lru_cache(maxsize=256)
-def _second_text(seconds: int) -> str:
-    """Return the part that all times of one second share: what is handled at once is often of one."""
-    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Announced, Schedule, Standing, compare, digests_of
 

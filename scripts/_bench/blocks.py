@@ -30,6 +30,7 @@ from gateway.core.keybox import BoxBinding, KemPrivateKey, open_box, seal_box
 from gateway.core.merkle import EMPTY_ROOT, RightEdge, append, hash_leaf
 from gateway.core.message.draft import Sender, complete
 from gateway.core.message.examine import examine_document
+from gateway.core.message.instants import moment_ms
 from gateway.core.message.strict_json import begin_json, parse_json
 from gateway.core.message.warning import warnings_of
 from gateway.core.sealing import ContentKey, KeyWrap, StorageKey, open_content, seal_content
@@ -104,7 +105,7 @@ def limit_us(blocks: dict[str, Any], bundle_messages: float) -> float:
 def _message_blocks() -> list[Block]:
     """Return the steps of a message, with the number of times both nodes do them."""
     now = datetime.now(UTC)
-    now_ms = int(now.timestamp() * 1_000)
+    now_ms = moment_ms(now)
     catalogue, lists = read_catalogue(), read_lists()
     bodies = [body for _, _, body in stamped(make_templates("FR", now=now), BATCH)]
     documents = [parse_json(body) for body in bodies]

@@ -24,6 +24,7 @@ import orjson
 
 from gateway.catalogue import read_catalogue
 from gateway.core.message.examine import examine
+from gateway.core.message.instants import moment_ms
 from scripts._traffic import Traffic, example_messages
 
 MESSAGE_BYTES = 2_048
@@ -180,9 +181,7 @@ def _template(document: dict[str, Any], *, now: datetime, size: int) -> Template
 
 def is_valid(document: Mapping[str, Any], now: datetime) -> bool:
     """Return whether the catalogue accepts a message."""
-    examination = examine(
-        orjson.dumps(document), catalogue=read_catalogue(), now_ms=int(now.timestamp() * 1_000)
-    )
+    examination = examine(orjson.dumps(document), catalogue=read_catalogue(), now_ms=moment_ms(now))
     return not examination.violations
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from gateway.core.entries import EventEntry, IncidentEntry, IncidentKind, Role, VoidEntry, encode_entry
-from gateway.core.envelope import time_text
 from gateway.core.merkle import hash_leaf, root_of
+from gateway.core.message.instants import time_text
 from gateway.core.message.retention import Ground
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State

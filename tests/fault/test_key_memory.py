@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.node.refusal import RefusedError
 from tests.messages import INVESTIGATORS, intelligence
 from tests.world import World

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.threads.deadlines import DeadlineKind
 from gateway.core.message.threads.in_force import InForce
 from gateway.core.message.threads.progress import RequestState

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.core.entries import ReceiptEntry
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import Schedule

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from gateway.client import Accepted, AsyncClient, IdentityError, NotReachableError, ProblemError
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.ports import Step
 from tests.agency_site import AgencySite, open_site
 from tests.world import make_draft

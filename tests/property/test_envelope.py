@@ -12,9 +12,8 @@ from gateway.core.envelope import (
     batch_header_fields,
     decode_header,
     header_fields,
-    time_text,
 )
-from gateway.core.message.instants import instant_ms
+from gateway.core.message.instants import instant_ms, time_text
 from gateway.core.states import Precedence
 from gateway.errors import MalformedError
 from tests.property.strategies import altered

@@ -22,7 +22,7 @@ from uuid import UUID
 import orjson
 
 from gateway.core.message.agreement import Agreement
-from gateway.core.message.instants import DAY_MS, HOUR_MS, MINUTE_MS, day_text, instant_ms, instant_text
+from gateway.core.message.instants import DAY_MS, HOUR_MS, MINUTE_MS, day_text, instant_ms, time_text
 from gateway.core.message.personal_data import PersonalData, find_personal_data
 from gateway.core.message.registry import Catalogue, MessageType
 from gateway.core.message.schema_documents import HEADER_ID
@@ -217,7 +217,7 @@ class _Completion:
         header.setdefault("schema_version", self._agreement.schema_version)
         self._created_ms = self._creation_ms(now_ms)
         if "created_at" not in header:
-            header["created_at"] = instant_text(self._created_ms)
+            header["created_at"] = time_text(self._created_ms)
         if "message_id" not in header:
             # H-01 compares the time in the id with created_at, which the agency may have set.
             random_part = new_id()[6:]
@@ -335,7 +335,7 @@ class _Completion:
             code = self.header.get("precedence")
             precedence = precedences.get(code) if isinstance(code, str) else None
             hours = (precedence or precedences["ROUTINE"]).expires_hours
-            self.header["expires_at"] = instant_text(self._created_ms + hours * HOUR_MS)
+            self.header["expires_at"] = time_text(self._created_ms + hours * HOUR_MS)
         deadline = self._type.terms.reply_by
         if deadline is None or "reply_by" in self.header or self._answers():
             return
@@ -352,7 +352,7 @@ class _Completion:
             cap_ms = early_ms if early_ms > self._created_ms else cap_ms
             if self._created_ms < cap_ms < due_ms:
                 due_ms = cap_ms
-        self.header["reply_by"] = instant_text(due_ms)
+        self.header["reply_by"] = time_text(due_ms)
 
     def ordered_header(self) -> _Json:
         """Return the header with its fields in the order of the schema."""

@@ -9,10 +9,11 @@ from hashlib import sha384
 from typing import Any
 
 from gateway.core.entries import Entry, MessageEntry, ReceiptEntry, ReceiptException, encode_entry
-from gateway.core.envelope import header_of, time_text
+from gateway.core.envelope import header_of
 from gateway.core.evidence import Evidence, LoggedEntry
 from gateway.core.log_proof import LogProof
 from gateway.core.merkle import Hash, hash_leaf, inclusion_proof
+from gateway.core.message.instants import time_text
 from gateway.core.sealing import ContentKey, seal_content
 from tests.unit.audit.making import (
     AGENCY,

@@ -17,9 +17,8 @@ from gateway.core.envelope import (
     decode_header,
     header_of,
     is_header_of,
-    time_text,
 )
-from gateway.core.message.instants import instant_ms
+from gateway.core.message.instants import instant_ms, time_text
 from gateway.core.states import Precedence
 from gateway.errors import MalformedError
 

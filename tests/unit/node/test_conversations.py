@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.envelope import time_text
+from gateway.core.message.instants import time_text
 from gateway.core.message.threads.progress import RequestState
 from gateway.node.conversations import Place, Thread
 from tests.messages import DAY_MS, INVESTIGATORS, answer, intelligence, request

@@ -13,8 +13,8 @@ from gateway.core.message.instants import (
     day_text,
     deadline_ms,
     instant_ms,
-    instant_text,
     sortable,
+    time_text,
 )
 
 INSTANTS = st.integers(min_value=-30_610_224_000_000, max_value=253_402_300_799_999)
@@ -50,7 +50,7 @@ def test_a_deadline_on_a_day_is_the_end_of_that_day() -> None:
 
 @pytest.mark.parametrize("later", [0, 1, DAY_MS, 100 * 366 * DAY_MS])
 def test_what_lies_after_the_year_9999_is_written_as_its_last_instant(later: int) -> None:
-    assert instant_text(deadline_ms("9999-12-31") - 1 + later) == "9999-12-31T23:59:59.999Z"
+    assert time_text(deadline_ms("9999-12-31") - 1 + later) == "9999-12-31T23:59:59.999Z"
 
 
 @given(INSTANTS)
@@ -61,7 +61,7 @@ def test_every_millisecond_is_read_exactly(milliseconds: int) -> None:
     stamp = f"{whole.isoformat()}T{clock // 3600:02d}:{clock // 60 % 60:02d}:{clock % 60:02d}.{rest:03d}Z"
 
     assert instant_ms(stamp) == milliseconds
-    assert instant_text(milliseconds) == stamp
+    assert time_text(milliseconds) == stamp
     assert day_of_instant(milliseconds) == day_of_date(whole.isoformat())
     assert day_text(milliseconds) == whole.isoformat()
 
@@ -71,7 +71,7 @@ def test_sortable_texts_come_in_the_order_of_the_instants(
     first: int, second: int, first_is_whole: bool, second_is_whole: bool
 ) -> None:
     def stamp(milliseconds: int, *, is_whole: bool) -> str:
-        text = instant_text(milliseconds)
+        text = time_text(milliseconds)
         return text[:-5] + "Z" if is_whole and milliseconds % 1_000 == 0 else text
 
     # Near one another and on whole seconds more often than chance would have it.
