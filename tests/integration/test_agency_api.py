@@ -423,7 +423,7 @@ async def test_who_am_i_says_what_may_be_sent_to_whom(site: AgencySite) -> None:
     assert who.spki_sha256 == site.leaves[SARC].spki.hex()
     referral = next(item for item in who.may_send if item.type == "target.cargo_referral/1")
     assert referral.addressees == (NTC,)
-    assert "Signalement" in referral.title or referral.title
+    assert referral.title == "Signalement de ciblage fret"
 
 
 async def test_the_catalogue_is_served_as_json_schema(site: AgencySite) -> None:
