@@ -197,7 +197,8 @@ def new_command(
     except OSError as error:
         typer.echo(f"{out} cannot be written: {error.strerror}", err=True)
         raise typer.Exit(2) from error
-    typer.echo(f"{out}: a draft of {type_id}; check it with: entente schema check {out} --draft")
+    of_nation = "" if nation is None else f" --nation {nation}"  # a new answer does not tell who sends it
+    typer.echo(f"{out}: a draft of {type_id}; check it with: entente schema check {out} --draft{of_nation}")
 
 
 @app.command("docs")

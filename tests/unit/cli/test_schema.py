@@ -313,6 +313,15 @@ def test_a_new_draft_is_written_once(tmp_path: Path) -> None:
     assert RUN.invoke(app, ["schema", "new", "assist.request/1", "--out", nowhere]).exit_code == 2
 
 
+def test_the_check_that_is_named_for_a_new_draft_accepts_it(tmp_path: Path) -> None:
+    out = str(tmp_path / "ack.json")
+    arguments = ["schema", "new", "assist.ack/1", "--nation", "US", "--reply-to", ID, "--out", out]
+
+    named = RUN.invoke(app, arguments).stdout.strip().partition("check it with: entente ")[2]
+
+    assert RUN.invoke(app, named.split()).exit_code == 0
+
+
 def test_a_type_without_example_has_no_draft(tmp_path: Path) -> None:
     catalogue = read_catalogue()
     item = catalogue.type("assist.request/1")
