@@ -46,9 +46,7 @@ _KEY_MADE = Wording(
 _MADE = Wording(
     en="{node}, {created}, by release {release}", fr="{node}, {created}, par la version {release}"
 )
-_LOG = Wording(
-    en="{origin}: {size} entries, root {root}", fr="{origin} : {size} entrées, racine de hachage {root}"
-)
+_LOG = Wording(en="{origin}: {size} entries, root {root}", fr="{origin} : {size} entrées, racine {root}")
 _SOUND = Wording(
     en="whole and sound; nothing was put in place", fr="entière et saine ; rien n'a été mis en place"
 )
