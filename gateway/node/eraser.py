@@ -9,7 +9,7 @@ Three steps, and what a crash leaves behind each:
 1. Erasures that a backup of the database could not know of are written to the file of
    orders, and synced. The next start finds them there and erases.
 2. One transaction destroys ciphertext, wrapped key and box copy, makes the messages
-   *erased*, voids the numbers of those that waited, and appends the event. The next start
+   *erased*, voids the numbers of those that were not sent, and appends the event. The next start
    finds them erased, and step 3 undone.
 3. The files of the database are scrubbed: until then older copies of the same bytes may
    stand in the write-ahead log. Done at every start, and again until it has worked.
@@ -31,6 +31,7 @@ import structlog
 
 from gateway.core.message.retention import AT_ONCE, FORESEEN, Ending, Ground, Retention
 from gateway.node.audit_log import NODE, AuditLog
+from gateway.node.beginning import Beginning
 from gateway.node.gate import Gate
 from gateway.ports import (
     Clock,
@@ -69,6 +70,7 @@ class Eraser:
         audit: AuditLog,
         clock: Clock,
         gate: Gate,
+        beginning: Beginning,
         on_due: Callable[[], None],
         on_erased: Callable[[], None],
     ) -> None:
@@ -80,6 +82,7 @@ class Eraser:
             audit: Writes events.
             clock: Time.
             gate: Opened once nothing is there any more that was erased before.
+            beginning: Says of which messages it is certain that they were not sent.
             on_due: Told when the exchange log has something to say.
             on_erased: Told when messages have become *erased*.
         """
@@ -88,6 +91,7 @@ class Eraser:
         self._audit = audit
         self._clock = clock
         self._gate = gate
+        self._beginning = beginning
         self._on_due = on_due
         self._on_erased = on_erased
         self._is_scrubbed = False
@@ -176,7 +180,13 @@ class Eraser:
             )
             index = self._audit.append(tx, event)
             is_logged = ground not in FORESEEN and ground != Ground.RESTORED
-            tx.removal.erase(some, at_ms=now_ms, audit_index=index, logged=is_logged)
+            tx.removal.erase(
+                some,
+                at_ms=now_ms,
+                audit_index=index,
+                logged=is_logged,
+                certain_above=self._beginning.certain_above,
+            )
 
 
 def restored(message_id: bytes) -> Ending:

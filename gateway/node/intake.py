@@ -171,7 +171,7 @@ class Intake:
             crew=crew,
             announced=lambda: reader.announced,
         )
-        self._reception = Reception(vault=vault, base=first_place(pair.generation))
+        self._reception = Reception(vault=vault, origin=pair.peer_origin)
         self._audit = audit
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
         self._turn = asyncio.Lock()

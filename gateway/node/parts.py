@@ -291,6 +291,7 @@ class Parts:
             audit=self._audit,
             clock=clock,
             gate=gate,
+            beginning=self._beginning,
             on_due=self._due,
             on_erased=self.tracking.moved,
         )
@@ -334,6 +335,7 @@ class Parts:
             audit=self._audit,
             link=link,
             clock=clock,
+            beginning=self._beginning,
             is_frozen=lambda: self._intake.frozen or self._courier.breaker is Breaker.FROZEN,
             on_signed_off=self._signed_off,
             quiet=self._quiet,

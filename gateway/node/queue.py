@@ -233,7 +233,7 @@ class QueueDesk:
         Raises:
             NotFoundError: Unknown at this node, or the peer's.
             TooLateError: It was sent already, or ended otherwise.
-            SendingUnknownError: The node has started, and does not know yet whether it was sent.
+            SendingUnknownError: It is not known yet whether it has arrived.
         """
         now_ms = self._clock.now_ms()
 
@@ -243,7 +243,7 @@ class QueueDesk:
                 msg = "the message came from the peer"
                 raise NotFoundError(msg)
             if row.state is State.ACCEPTED:
-                self._beginning.verify_certain(row.number)
+                self._beginning.verify_certain(row)
                 tx.outbox.withdraw(message_id, row.from_agency, at_ms=now_ms)
                 tx.outbox.put_void(row.conversation_id, row.from_agency, row.seq)
                 self._record(tx, actor, "queue.cancelled", message_id, reason, now_ms)

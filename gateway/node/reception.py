@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from gateway.core.entries import ReceiptException
+from gateway.core.entries import MessageEntry, ReceiptException, decode_entry
+from gateway.core.generation import base_of, first_of, located
 from gateway.core.message.rule import rule_number
 from gateway.core.message.threads import effects_of, end_with_target, examine_thread
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
@@ -28,15 +29,16 @@ from gateway.ports import NewMessage, Transaction
 class Reception:
     """Decides which messages of a bundle are received. It keeps nothing between calls."""
 
-    def __init__(self, *, vault: Vault, base: int = 0) -> None:
+    def __init__(self, *, vault: Vault, origin: str) -> None:
         """Wire it.
 
         Args:
             vault: Opens answered messages for the rules.
-            base: Place of index 0 of the mirror (`gateway.core.generation`).
+            origin: Of the mirror.
         """
         self._vault = vault
-        self._base = base
+        self._origin = origin
+        self._base = base_of(origin)
 
     def receive(
         self, tx: Transaction, messages: Sequence[Opened | Refused], now_ms: int
@@ -63,7 +65,7 @@ class Reception:
         )
         known = tx.inbox.refused(named)
         known.update(filter(memory.holds, named))
-        again = self._arrived_again(tx, opened, known)
+        again = self._arrived_again(tx, messages, known)
         rows: list[NewMessage] = []
         exceptions: list[ReceiptException] = []
         refused: list[bytes] = []
@@ -95,30 +97,40 @@ class Reception:
             tx.inbox.put_refused(list(dict.fromkeys(refused)))
         return rows, exceptions
 
-    def _arrived_again(self, tx: Transaction, messages: Sequence[Opened], known: set[bytes]) -> set[int]:
+    def _arrived_again(
+        self, tx: Transaction, messages: Sequence[Opened | Refused], known: set[bytes]
+    ) -> set[int]:
         """Let messages of an earlier generation that were sequenced anew stand at their new places.
+
+        Whatever a check says of them now: their time may be over, or their content erased at the sender. They
+        passed when they arrived, and were shown to their addressees.
 
         Returns:
             The indexes of their entries: of these messages nothing is new but the place.
         """
         if self._base == 0:
             return set()
-        rows = tx.threads.rows([m.message_id for m in messages if m.message_id in known])
-        again: dict[bytes, tuple[int, int]] = {}
-        for message in messages:
-            row = rows.get(message.message_id)
-            if row is None or row.outgoing or row.log_index is None or row.log_index >= self._base:
+        by_id = {m.message_id: m.index for m in reversed(messages) if m.message_id is not None}
+        again: list[tuple[bytes, int, int]] = []
+        for message_id, row in tx.threads.rows(by_id.keys() & known).items():
+            index = by_id[message_id]
+            if row.outgoing or row.log_index is None or row.log_index >= self._base:
                 continue
-            content = tx.threads.content(row.message_id)
-            # Erased since, there is nothing left that could be another content.
-            if content is None or (
-                content[0] == message.derived.header_bytes and content[1] == message.ciphertext
-            ):
-                again.setdefault(row.message_id, (row.log_index, message.index))
-        tx.inbox.arrived_again(
-            [(message_id, before, self._base + index) for message_id, (before, index) in again.items()]
-        )
-        return {index for _, index in again.values()}
+            if self._is_same(tx, row.log_index, self._base + index):
+                again.append((message_id, row.log_index, self._base + index))
+        tx.inbox.arrived_again(again)
+        return {place - self._base for _, _, place in again}
+
+    def _is_same(self, tx: Transaction, *places: int) -> bool:
+        """Return whether entries of the mirror are of the same header and ciphertext."""
+        found = set()
+        for place in places:
+            origin, index = located(first_of(self._origin), place)
+            entry = decode_entry(tx.logs.entries(origin, index, index + 1)[0])
+            if not isinstance(entry, MessageEntry):
+                return False
+            found.add((entry.header, entry.ciphertext_digest, entry.ciphertext_bytes))
+        return len(found) == 1
 
     def _decided(self, message: Opened, memory: ThreadMemory, now_ms: int) -> NewMessage | str:
         """Return the row of a message that its conversation accepts, else the id of the first broken rule."""

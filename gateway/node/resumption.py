@@ -8,7 +8,8 @@ are there, each closes both exchange logs as it holds them and opens the next ge
 
 In one transaction: the new logs with their first bundle, what the old log still had to say to the
 peer, and every message back to *accepted* that no receipt speaks of, so that it is sequenced
-anew. The receiver knows by the message's id what it has already.
+anew. The receiver knows by the message's id what it has already, and only its answer ends such a
+message: also one whose time is over, and one whose content is gone.
 
 What a crash leaves behind: before that transaction a frozen pair with its sign-offs, and the
 next start asks again; after it the new generation, and the peer that has not opened it yet
@@ -42,6 +43,7 @@ from gateway.core.generation import first_place, generation_of
 from gateway.core.merkle import Hash
 from gateway.errors import MalformedError, PeerError, RejectedError, UnavailableError
 from gateway.node.audit_log import NODE, Actor, AuditLog
+from gateway.node.beginning import Beginning
 from gateway.node.forks import FROZEN
 from gateway.node.inspection import UNREADABLE, LogDamagedError
 from gateway.node.log_writer import append_bundle, ensure_log, newest_generation
@@ -108,6 +110,7 @@ class Resumption:
         audit: AuditLog,
         link: PeerLink,
         clock: Clock,
+        beginning: Beginning,
         is_frozen: Callable[[], bool],
         on_signed_off: Callable[[], None],
         quiet: Callable[[], Awaitable[None]],
@@ -122,6 +125,7 @@ class Resumption:
             audit: Writes events.
             link: The peer.
             clock: Time.
+            beginning: Says which waiting messages may have been sent all the same.
             is_frozen: Whether this node has frozen the pair, or the peer has.
             on_signed_off: Told that nothing may be exchanged any more in this generation.
             quiet: Returns once nothing appends to either exchange log any more.
@@ -133,6 +137,7 @@ class Resumption:
         self._audit = audit
         self._link = link
         self._clock = clock
+        self._beginning = beginning
         self._is_frozen = is_frozen
         self._on_signed_off = on_signed_off
         self._quiet = quiet
@@ -236,7 +241,9 @@ class Resumption:
         carried = self._unheard(tx, old.origin, held, old.size)
         for at in range(0, len(carried), CARRIED_AT_ONCE):
             append_bundle(tx, following.exchange_origin, carried[at : at + CARRIED_AT_ONCE], at_ms=now_ms)
-        moved = tx.outbox.start_anew(first_place(self._pair.generation))
+        moved = tx.outbox.start_anew(
+            first_place(self._pair.generation), in_doubt=self._beginning.certain_above
+        )
         tx.inbox.start_anew()
         tx.facts.put(FROZEN, None)
         tx.facts.put(RESUMES, None)

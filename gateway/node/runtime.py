@@ -218,6 +218,7 @@ class Node(Parts):
             await self._take_up_keys()
             await self._open_log()
             self._settled()
+            await self._beginning.settle()
             # Before anything leaves: what was here before the start was not ended until now.
             await self._housekeeping.expire()
             try:
@@ -253,7 +254,6 @@ class Node(Parts):
     def _settled(self) -> None:
         """Let everything run that signs: our log is known to be whole."""
         self._intake.admit()
-        self._beginning.is_settled = True
         self._admission.paused = False
         self.phase = Phase.FROZEN if self._intake.frozen else Phase.RUNNING
         self.started.set()

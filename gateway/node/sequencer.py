@@ -22,11 +22,9 @@ from typing import Final
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES, Bundle
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import sign_checkpoint
-from gateway.core.digest import digest_of
-from gateway.core.entries import KemKeyEntry, Kind, MessageEntry, encode_entry, kind_of
-from gateway.core.envelope import SUITE
+from gateway.core.entries import KemKeyEntry, Kind, kind_of
 from gateway.core.generation import base_of
-from gateway.core.keybox import BoxBinding, KemPublicKey, seal_box
+from gateway.core.keybox import KemPublicKey
 from gateway.core.message.schedule import Schedule
 from gateway.core.signature import HybridSigner
 from gateway.core.states import Precedence, State
@@ -34,6 +32,7 @@ from gateway.node.announcements import Announcements
 from gateway.node.answers import Answers
 from gateway.node.audit_log import AuditLog
 from gateway.node.log_writer import ensure_log, extend_log, note_time_s, put_controls
+from gateway.node.message_entries import PeerKey, Sealable, erased_anew, seal, sealable
 from gateway.node.pair import Pair
 from gateway.node.signing_keys import SigningKeys
 from gateway.node.vault import Vault
@@ -57,14 +56,6 @@ MAX_MESSAGE_BYTES: Final = 12 * 1024 * 1024
 
 URGENT_BUNDLE: Final = 16
 """Messages that a bundle is closed at if something urgent waits, unless more are urgent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerKey:
-    """The newest KEM key of the peer that its log announced."""
-
-    key_id: bytes
-    public_key: KemPublicKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,22 +262,30 @@ class Sequencer:
         entries += answers
         # Besides two anchors, a key statement may have to join it before it is signed.
         room = min(max_messages, MAX_BUNDLE_ENTRIES - len(entries) - 3)
+        asked: Sequence[Sealable] = ()
         waiting: Sequence[Waiting] = ()
         peer_key = self._peer_key
         if room > 0 and peer_key is not None:
-            waiting = _take(tx, room, urgent=urgent)
-        if not entries and not waiting:
+            asked = erased_anew(tx, self._pair, limit=room)
+            if len(asked) < room:
+                waiting = _take(tx, room - len(asked), urgent=urgent)
+        if not entries and not asked and not waiting:
             return None
         # Anchors ride along with bundles that are sent anyway.
         entries += self._answers.anchors(tx)
         put_controls(tx, self._origin, head.size, entries)
         box: bytes | None = None
-        if waiting and peer_key is not None:
-            first = head.size + len(entries)
-            box, messages = self._seal(waiting, bundle_id, peer_key)
+        if (asked or waiting) and peer_key is not None:
+            first = self._base + head.size + len(entries)
+            items = [*asked, *sealable(waiting, self._vault)]
+            box, messages = seal(items, self._pair, bundle_id=bundle_id, peer=peer_key)
             entries += messages
+            tx.outbox.mark_asked(
+                [(item.number, place) for place, item in enumerate(asked, first)], at_ms=now_ms
+            )
+            first += len(asked)
             tx.outbox.mark_sent(
-                [(item.number, self._base + first + slot) for slot, item in enumerate(waiting)], at_ms=now_ms
+                [(item.number, place) for place, item in enumerate(waiting, first)], at_ms=now_ms
             )
         grown = extend_log(tx, head, entries)
         stored = SentBundle(
@@ -296,7 +295,7 @@ class Sequencer:
             box=box,
             note=None,
             sequenced_ms=now_ms,
-            messages=len(waiting),
+            messages=len(asked) + len(waiting),
         )
         tx.outbox.put_bundle(stored)
         self._audit.anchor(tx, grown)
@@ -305,49 +304,18 @@ class Sequencer:
             start=head.size,
             entries=tuple(entries),
             boxes=() if box is None else (box,),
-            ciphertexts=tuple(item.ciphertext for item in waiting),
+            ciphertexts=(*(None for _ in asked), *(item.ciphertext for item in waiting)),
             note=b"",
         )
         left = tx.outbox.count(State.ACCEPTED)
         shipment = Shipment(
             bundle=bundle,
-            messages=len(waiting),
+            messages=stored.messages,
             sequenced_ms=now_ms,
             waiting=left,
-            more=answers_left or left > 0,
+            more=answers_left or left > 0 or 0 < room == len(asked),
         )
         return stored, shipment
-
-    def _seal(self, waiting: Sequence[Waiting], bundle_id: bytes, peer: PeerKey) -> tuple[bytes, list[bytes]]:
-        """Return the key box and the message entries of a bundle."""
-        keys = [self._vault.unwrap(item.wrapped_key, message_id=item.message_id) for item in waiting]
-        binding = BoxBinding(
-            suite=SUITE,
-            sender_origin=self._origin,
-            receiver_node=self._pair.peer_node,
-            kem_key_id=peer.key_id,
-            bundle_id=bundle_id,
-            count=len(keys),
-        )
-        box = seal_box(keys, public_key=peer.public_key, binding=binding)
-        box_digest = digest_of(box)
-        # Step after step, not message after message: see `gateway.node.steps`.
-        digests = [digest_of(item.ciphertext) for item in waiting]
-        entries = [
-            encode_entry(
-                MessageEntry(
-                    header=item.header,
-                    kem_key_id=peer.key_id,
-                    bundle_id=bundle_id,
-                    slot=slot,
-                    box_digest=box_digest,
-                    ciphertext_digest=digest,
-                    ciphertext_bytes=len(item.ciphertext),
-                )
-            )
-            for slot, (item, digest) in enumerate(zip(waiting, digests, strict=True))
-        ]
-        return box, entries
 
     def _first_unsigned(self, tx: Transaction) -> SentBundle | None:
         head = tx.logs.head(self._origin)

@@ -140,7 +140,7 @@ class Tracking:
         Raises:
             NotFoundError: Unknown, or another agency's.
             TooLateError: It was sent already.
-            SendingUnknownError: The node has started, and does not know yet whether it was sent.
+            SendingUnknownError: It is not known yet whether it has arrived.
         """
         now_ms = self._clock.now_ms()
 
@@ -148,7 +148,7 @@ class Tracking:
             row = tx.outbox.find(message_id, principal.agency)
             if row is None or row.state is not State.ACCEPTED:
                 return row
-            self._beginning.verify_certain(row.number)
+            self._beginning.verify_certain(row)
             tx.outbox.withdraw(message_id, principal.agency, at_ms=now_ms)
             if row.seq > 0:
                 tx.outbox.put_void(row.conversation_id, row.from_agency, row.seq)

@@ -20,18 +20,28 @@ class Removal(Protocol):
         """Return the messages of such content, the longest overdue first."""
         ...
 
-    def erase(self, rows: Sequence[MessageRow], *, at_ms: int, audit_index: int, logged: bool) -> None:
+    def erase(
+        self,
+        rows: Sequence[MessageRow],
+        *,
+        at_ms: int,
+        audit_index: int,
+        logged: bool,
+        certain_above: int = 0,
+    ) -> None:
         """Destroy ciphertext, wrapped key and box copy of messages; they become *erased*.
 
-        What waited is void, and the log has to say so. A box that was not yet cosigned goes
-        with the content, so that the other messages of its bundle are sent again. What a
-        repeated post is recognised by goes as well.
+        What waited and was certainly not sent is void, and the log has to say so. Of what may have been
+        sent a refilled log or a receipt has to speak first (`Outbox.recovered`, `Outbox.erased_anew`).
+        A box that was not yet cosigned goes with the content, so that the other messages of its bundle
+        are sent again. What a repeated post is recognised by goes as well.
 
         Args:
             rows: As `due` returned them in this transaction.
             at_ms: Now, UTC milliseconds.
             audit_index: Place of the event that records it.
             logged: Whether the exchange log has to say it.
+            certain_above: Messages up to this number that wait may have been sent.
         """
         ...
 

@@ -227,6 +227,14 @@ class MessageRow:
         """Return whether it counts for nothing in its conversation but its number."""
         return is_void(self.state, self.was)
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Return whether it was sent, perhaps, and no receipt says what became of it.
+
+        Waiting, it was on its way when an earlier generation of the log ended.
+        """
+        return self.outgoing and self.sent_ms is not None and self.receipt_index is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:

@@ -194,15 +194,39 @@ class Outbox(Protocol):
         """
         ...
 
-    def start_anew(self, first: int) -> int:
+    def start_anew(self, first: int, *, in_doubt: int = 0) -> int:
         """Move messages from place ``first`` on that no receipt speaks of back to *accepted*.
 
-        Their log is closed.
+        Their log is closed. They may have arrived, so none of them ends before a receipt says so. Those that
+        were erased meanwhile are named by `erased_anew` from now on.
 
-        The numbers of those that were erased meanwhile are void, and the log has to say so.
+        Args:
+            first: Place of index 0 of that log.
+            in_doubt: Messages up to this number that wait may have been sent as well.
 
         Returns:
             How many messages are sent once more.
+        """
+        ...
+
+    def erased_anew(self, first: int, *, limit: int) -> list[tuple[int, int]]:
+        """Return (number, place) of messages below place ``first`` that were erased and have no receipt.
+
+        The peer can be asked about them by their entries, without content.
+        """
+        ...
+
+    def mark_asked(self, asked: Sequence[tuple[int, int]], *, at_ms: int) -> None:
+        """Let erased messages (number, log index) stand at a new entry, whose receipt will speak of them."""
+        ...
+
+    def settle_erased(self) -> int:
+        """Declare void what was erased before it was known whether it was sent, and was not.
+
+        For when the own log has become whole: what was sent is in it.
+
+        Returns:
+            How many messages that are.
         """
         ...
 
@@ -230,6 +254,8 @@ class Outbox(Protocol):
 
     def expire(self, now_ms: int, *, limit: int, above: int = 0) -> list[MessageRow]:
         """Move waiting messages whose delivery time is over to *expired* and return them.
+
+        Not those that may have arrived in an earlier generation (`MessageRow.is_unanswered`).
 
         Args:
             now_ms: UTC milliseconds.
@@ -263,7 +289,8 @@ class Outbox(Protocol):
     def recovered(self, messages: Sequence[tuple[int, bytes]], *, at_ms: int) -> None:
         """Move messages (log index, message id) that a recovered log holds to *delivered*.
 
-        Ids that this database does not know are ignored: they were accepted after the backup.
+        Those that were erased meanwhile stay so; their numbers are not void. Ids that this database does
+        not know are ignored: they were accepted after the backup.
         """
         ...
 
@@ -353,7 +380,7 @@ class Inbox(Protocol):
         ...
 
     def start_anew(self) -> None:
-        """Forget receipts that are due: the sender's log is closed, and it sends those messages anew."""
+        """Forget what is due and what was refused: the sender may know of neither, and sends it anew."""
         ...
 
     def arrived_again(self, messages: Sequence[tuple[bytes, int, int]]) -> None:

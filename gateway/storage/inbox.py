@@ -166,6 +166,7 @@ _RECEIPTS_RECOVERED: Final = Statement(
     )
     .values(log_index=_bind("at"))
 )
+_FORGET_REFUSED: Final = Statement(sa.delete(refusals))
 _FORGET_DUE: Final = Statement(sa.delete(receipts).where(receipts.c.log_index.is_(None)))
 _MOVE_ROW: Final = Statement(
     sa.update(messages)
@@ -347,8 +348,9 @@ class SqlInbox:
         self._session.change(_RECEIPTS_RECOVERED, first=start, stop=end, at=log_index)
 
     def start_anew(self) -> None:
-        """Forget receipts that are due: the sender's log is closed, and it sends those messages anew."""
+        """Forget what is due and what was refused: the sender may know of neither, and sends it anew."""
         self._session.change(_FORGET_DUE)
+        self._session.change(_FORGET_REFUSED)
 
     def arrived_again(self, messages: Sequence[tuple[bytes, int, int]]) -> None:
         """Let messages (id, old place, new place) stand elsewhere in the mirror.

@@ -24,20 +24,17 @@ from gateway.core.states import State, is_void
 from gateway.errors import StoreError
 from gateway.ports import CollectionRow, MessageRow, NewMessage, SentBundle, Waiting
 from gateway.storage import outbox_sql as sql
+from gateway.storage.breaks import Breaks
 from gateway.storage.effects import undo_effects
 from gateway.storage.rows import HEADER_WIDTH, NO_LIMIT, header_from, insert_messages, message_row
-from gateway.storage.session import Row, Session
+from gateway.storage.session import Row
 
 FEW: Final = 64
 """So many less urgent messages may wait for the predecessors of an urgent one to be looked for among them."""
 
 
-class SqlOutbox:
+class SqlOutbox(Breaks):
     """Implements `gateway.ports.Outbox` on a session."""
-
-    def __init__(self, session: Session) -> None:
-        """Work on this session."""
-        self._session = session
 
     def insert(self, messages: Sequence[NewMessage]) -> None:
         """Store accepted messages with their content, in this order."""
@@ -245,36 +242,6 @@ class SqlOutbox:
         )
         self._session.change_listed(sql.ANSWERED, open_)
 
-    def start_anew(self, first: int) -> int:
-        """Move messages from place ``first`` on that no receipt speaks of back to *accepted*.
-
-        Their log is closed.
-
-        The numbers of those that were erased meanwhile are void, and the log has to say so.
-
-        Returns:
-            How many messages are sent once more.
-        """
-        erased = self._session.all(sql.ERASED_UNANSWERED)
-        self._session.many(sql.PUT_VOID, [(*place, True) for _, *place in erased])
-        self._session.change_listed(sql.NEVER_SEEN, [number for number, *_ in erased])
-        self._session.change_listed(sql.ANSWERED, [number for number, *_ in erased])
-        total = 0
-        for source, statement in sql.START_ANEW.items():
-            moved = self._session.change(statement, first=first)
-            self._session.move(source, State.ACCEPTED, moved)
-            total += moved
-        return total
-
-    def rolled_back(self, size: int) -> int:
-        """Move messages from index ``size`` on back to *sent*, as far as they are not collected."""
-        total = 0
-        for source, statement in sql.ROLLED_BACK.items():
-            moved = self._session.change(statement, first=size)
-            self._session.move(source, State.SENT, moved)
-            total += moved
-        return total
-
     def collected(self, collections: Sequence[Collection], *, log_index: int) -> None:
         """Record that addressees acknowledged; *collected* once all of them have."""
         addressed: dict[int, tuple[int, int, list[str]]] = {
@@ -356,39 +323,9 @@ class SqlOutbox:
             for collected_ms, log_index in (collected.get(agency, _NEVER),)
         ]
 
-    def recovered(self, messages: Sequence[tuple[int, bytes]], *, at_ms: int) -> None:
-        """Move messages (log index, message id) that a recovered log holds to *delivered*.
-
-        Ids that this database does not know are ignored: they were accepted after the backup.
-        """
-        known = {
-            message_id: (number, State(state))
-            for message_id, number, state in self._session.listed(
-                sql.STATES_OF, [message_id for _, message_id in messages]
-            )
-        }
-        newest: dict[bytes, int] = {}
-        for index, message_id in messages:
-            newest[message_id] = max(index, newest.get(message_id, 0))
-        self._session.many(
-            sql.SENT_ENTRY,
-            [(index, known[item][0] if item in known else None) for index, item in messages],
-        )
-        changes: list[Row] = []
-        for message_id, (number, state) in known.items():
-            if state in {State.ACCEPTED, State.SENT, State.DELIVERED}:
-                changes.append((newest[message_id], at_ms, at_ms, number))
-                self._session.move(state, State.DELIVERED, 1)
-        self._session.many(sql.RECOVERED, changes)
-
     def put_void(self, conversation_id: bytes, agency: str, seq: int) -> None:
         """Remember that a number will never be used and that the log has to say so."""
         self._session.many(sql.PUT_VOID, [(conversation_id, agency, seq, True)])
-
-    def voids_recovered(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:
-        """Remember numbers that a recovered log declares void: it does not have to say so again."""
-        self._session.many(sql.PUT_VOID, [(conversation_id, agency, number, False) for number in numbers])
-        self._session.many(sql.VOID_LOGGED, [(conversation_id, agency, number) for number in numbers])
 
     def take_voids(self, *, limit: int) -> list[tuple[bytes, str, int]]:
         """Return voids that the log does not hold yet, and mark them as logged now."""

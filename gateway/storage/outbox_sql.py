@@ -77,18 +77,18 @@ CONTENTS: Final = ListStatement(
         contents.c.number.in_(items)
     )
 )
+# Not so what was on its way when an earlier generation ended (`MessageRow.is_unanswered`).
+was_not_sent: Final = sa.or_(_m.sent_ms.is_(None), _m.receipt_index.is_not(None))
+_is_over: Final = sa.and_(
+    _is_accepted,
+    _m.expires_ms <= _bind("now"),
+    _m.number > _bind("above", type_=Big),
+    was_not_sent,
+)
 EXPIRED: Final = Statement(
-    sa.select(*MESSAGE)
-    .where(_is_accepted, _m.expires_ms <= _bind("now"), _m.number > _bind("above", type_=Big))
-    .order_by(_m.expires_ms)
-    .limit(_bind("most", type_=Big))
+    sa.select(*MESSAGE).where(_is_over).order_by(_m.expires_ms).limit(_bind("most", type_=Big))
 )
-HAS_EXPIRED: Final = Statement(
-    sa.select(_m.number)
-    .where(_is_accepted, _m.expires_ms <= _bind("now"), _m.number > _bind("above", type_=Big))
-    .order_by(_m.expires_ms)
-    .limit(1)
-)
+HAS_EXPIRED: Final = Statement(sa.select(_m.number).where(_is_over).order_by(_m.expires_ms).limit(1))
 NEWEST: Final = Statement(sa.select(sa.func.max(_m.number)))
 END: Final = ListStatement(
     lambda items: (
@@ -291,80 +291,6 @@ def _complete(source: State) -> ListStatement:
 
 
 COMPLETE: Final = {source: _complete(source) for source in sources_of(State.COLLECTED)}
-
-# --- rolled back ---------------------------------------------------------------------
-
-
-def _rolled_back(source: State) -> Statement:
-    return Statement(
-        sa.update(messages)
-        .where(
-            _m.number.in_(sa.select(sent_entries.c.number).where(sent_entries.c.log_index >= _bind("first"))),
-            _m.log_index >= _bind("first"),
-            state_is(_m.state, source),
-        )
-        .values(
-            state=_literal(State.SENT),
-            delivered_ms=sa.null(),
-            decided_ms=sa.null(),
-            receipt_index=sa.null(),
-        )
-    )
-
-
-ROLLED_BACK: Final = {
-    source: _rolled_back(source) for source in sources_of(State.SENT) if source is not State.ACCEPTED
-}
-
-# --- started anew ------------------------------------------------------------------------
-
-
-def _start_anew(source: State) -> Statement:
-    return Statement(
-        sa.update(messages)
-        .where(
-            _m.number.in_(sa.select(sent_entries.c.number).where(sent_entries.c.log_index >= _bind("first"))),
-            state_is(_m.state, source),
-        )
-        .values(
-            state=_literal(State.ACCEPTED),
-            log_index=sa.null(),
-            sendings=sa.literal_column("0"),
-            sent_ms=sa.null(),
-            delivered_ms=sa.null(),
-        )
-    )
-
-
-START_ANEW: Final = {source: _start_anew(source) for source in (State.SENT, State.DELIVERED)}
-ERASED_UNANSWERED: Final = Statement(
-    sa.select(_m.number, _m.conversation_id, _m.from_agency, _m.seq)
-    .select_from(erasures.join(messages, _m.number == erasures.c.number))
-    .where(erasures.c.unanswered.is_(True))
-)
-NEVER_SEEN: Final = ListStatement(
-    lambda items: sa.update(messages).where(_m.number.in_(items)).values(was=_literal(State.ACCEPTED))
-)
-
-# --- recovered -----------------------------------------------------------------------
-
-STATES_OF: Final = ListStatement(
-    lambda items: sa.select(_m.message_id, _m.number, _m.state).where(
-        _m.message_id.in_(items), _m.outgoing.is_(True)
-    )
-)
-RECOVERED: Final = Statement(
-    sa.update(messages)
-    .where(_m.number == _bind("message"))
-    .values(
-        state=_literal(State.DELIVERED),
-        log_index=_bind("entry"),
-        sendings=_m.sendings + sa.literal_column("1"),
-        sent_ms=sa.func.coalesce(_m.sent_ms, _bind("at", type_=Big)),
-        delivered_ms=_bind("at", type_=Big),
-    ),
-    row=("entry", "at", "at", "message"),
-)
 
 # --- voids ---------------------------------------------------------------------------
 

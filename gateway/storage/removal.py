@@ -66,6 +66,11 @@ _ERASE: Final = ListStatement(
         )
     )
 )
+_PERHAPS_SENT: Final = ListStatement(
+    lambda items: (
+        sa.update(messages).where(_m.number.in_(items)).values(was=sa.literal_column(str(int(State.SENT))))
+    )
+)
 _PUT_ERASURE: Final = Statement(replace_row(erasures), row=[column.name for column in erasures.columns])
 _FORGET_BOX: Final = Statement(
     sa.update(shipments)
@@ -238,7 +243,15 @@ class SqlRemoval:
         """Return the messages of such content, the longest overdue first."""
         return [message_row(row) for row in self._session.all(_DUE, now=now_ms, most=limit)]
 
-    def erase(self, rows: Sequence[MessageRow], *, at_ms: int, audit_index: int, logged: bool) -> None:
+    def erase(
+        self,
+        rows: Sequence[MessageRow],
+        *,
+        at_ms: int,
+        audit_index: int,
+        logged: bool,
+        certain_above: int = 0,
+    ) -> None:
         """Destroy ciphertext, wrapped key and box copy of messages; they become *erased*."""
         numbers = [row.number for row in rows]
         if not numbers:
@@ -250,11 +263,15 @@ class SqlRemoval:
         self._session.many(
             _FORGET_BOX, [(row.log_index,) for row in rows if row.outgoing and row.log_index is not None]
         )
-        unsent = [row for row in rows if row.outgoing and row.state is State.ACCEPTED]
+        waiting = [row for row in rows if row.outgoing and row.state is State.ACCEPTED]
+        unsent = [row for row in waiting if row.number > certain_above and not row.is_unanswered]
+        never_sent = [row.number for row in unsent]
+        in_doubt = [row.number for row in waiting if row.number not in never_sent]
+        self._session.change_listed(_PERHAPS_SENT, in_doubt)
         if unsent:
             voids = [(row.conversation_id, row.from_agency, row.seq, True) for row in unsent]
             self._session.many(PUT_VOID, voids)
-            undo_effects(self._session, [row.number for row in unsent])
+            undo_effects(self._session, never_sent)
         self._session.many(
             _PUT_ERASURE,
             [
@@ -262,16 +279,13 @@ class SqlRemoval:
                     row.number,
                     at_ms,
                     audit_index,
-                    row.outgoing and row.state in {State.SENT, State.DELIVERED},
+                    row.number in in_doubt or (row.outgoing and row.state in {State.SENT, State.DELIVERED}),
                     logged and row.log_index is not None,
                     None,
                 )
                 for row in rows
             ],
         )
-        never_sent = [row.number for row in rows if row.outgoing and row.state is State.ACCEPTED]
-        if never_sent:
-            undo_effects(self._session, never_sent)
         moved = Counter(row.state for row in rows if row.outgoing and row.state is not State.ERASED)
         for state, count in moved.items():
             self._session.move(state, State.ERASED, count)

@@ -521,11 +521,13 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "sending-unknown",
                 503,
                 "Sending unknown",
-                "The node has started, and does not know before the other node has answered whether the "
-                "message was sent. Nothing was changed. Retry as Retry-After says.",
+                "The node does not know before the other node has answered whether the message has arrived: "
+                "it has started, or the pair went on in a new generation while the message was on its way. "
+                "Nothing was changed. Retry as Retry-After says.",
                 "Envoi inconnu",
-                "Le nœud a démarré et ne sait pas, avant la réponse de l'autre nœud, si le message a été "
-                "envoyé. Rien n'a été changé. Réessayez comme l'indique Retry-After.",
+                "Le nœud ne sait pas, avant la réponse de l'autre nœud, si le message est arrivé : il a "
+                "démarré, ou la paire a repris dans une nouvelle génération alors que le message était en "
+                "chemin. Rien n'a été changé. Réessayez comme l'indique Retry-After.",
             ),
             _problem(
                 "crew-lost",

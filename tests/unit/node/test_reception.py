@@ -38,7 +38,7 @@ class Bench:
     ) -> None:
         self.store, self.catalogue, self.now_ms = store, catalogue, clock.now_ms()
         self.vault = Vault(keyring.storage_key)
-        self.reception = Reception(vault=self.vault)
+        self.reception = Reception(vault=self.vault, origin="fr.gateway.test/exchange/us")
         self.opener = Opener(
             pair=pair,
             schedule=Schedule(catalogue=catalogue),
