@@ -83,6 +83,13 @@ INCIDENTS: Final[Mapping[int, Advice]] = MappingProxyType(
     }
 )
 
+STATED_FORK: Final = advice(
+    "The peer says that a log forked, or names a state that our log never had. This node holds no proof.",
+    "Ask the peer's operators what they saw. It stops nothing by itself.",
+    "Le pair dit qu'un journal a divergé, ou nomme un état que le nôtre n'a jamais eu. Rien ne le prouve.",
+    "Demandez aux exploitants du pair ce qu'ils ont vu. En soi, cela n'arrête rien.",
+)
+
 _UNKNOWN: Final = advice(
     "A kind that this version has no words for.",
     "docs/spec/log.md of the newer version.",
@@ -118,11 +125,12 @@ def incident_routes(node: IncidentCalls) -> tuple[Route, ...]:
 
 def incident_document(incident: Incident, language: Language) -> dict[str, Any]:
     """Return an incident as JSON, with its kind in words."""
-    words = INCIDENTS.get(incident.kind, _UNKNOWN)
+    words = STATED_FORK if incident.is_stated else INCIDENTS.get(incident.kind, _UNKNOWN)
     labels = {int(kind): kind.name.lower().replace("_", "-") for kind in IncidentKind}
+    label = labels.get(incident.kind, f"incident-{incident.kind}")
     return {
         "at": time_text(incident.at_ms),
-        "kind": labels.get(incident.kind, f"incident-{incident.kind}"),
+        "kind": f"stated-{label}" if incident.is_stated else label,
         "says": words.says.text(language),
         "do": words.do.text(language),
         "origin": incident.origin,

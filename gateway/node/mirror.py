@@ -271,8 +271,12 @@ class MirrorReader:
         return edge_at(size, reader=LogHashes(tx.logs, origin)).root()
 
     def _incident(self, tx: Transaction, kind: int, origin: str, size: int, root: bytes, now_ms: int) -> None:
-        log.error("incident.recorded", kind=kind, origin=origin, size=size)
-        tx.facts.put_incident(Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms))
+        incident = Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms)
+        if incident.is_stated:
+            log.warning("incident.stated", kind=kind, origin=origin, size=size)
+        else:
+            log.error("incident.recorded", kind=kind, origin=origin, size=size)
+        tx.facts.put_incident(incident)
 
 
 def _stated(entries: Sequence[tuple[int, Entry]]) -> tuple[int, bytes] | None:

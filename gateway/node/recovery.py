@@ -58,6 +58,9 @@ from gateway.ports import (
 
 log = structlog.get_logger(__name__)
 
+AGAIN_MS: Final = 60_000
+"""Least time between two incidents about a peer that holds less than it cosigned, whatever it names."""
+
 PAGE: Final = 1_024
 """Entries that are asked for at once, and that one transaction appends at most."""
 
@@ -158,7 +161,7 @@ class Recovery:
         self._waiting = False
 
     async def peer_rolled_back(self, size: int, cosigned: int) -> None:
-        """Record that the peer mirrors less of our log than it had cosigned.
+        """Record that the peer mirrors less of our log than it had cosigned, once for each state.
 
         What it lost and no addressee has collected is *sent* again: the courier ships the
         stored bundles, and the peer's new receipts replace the old ones.
@@ -169,8 +172,10 @@ class Recovery:
         """
         now_ms = self._clock.now_ms()
 
-        def record(tx: Transaction) -> int:
+        def record(tx: Transaction) -> int | None:
             moved = tx.outbox.rolled_back(base_of(self._origin) + size)
+            if _is_told(tx, self._origin, size, now_ms):
+                return None
             root = edge_at(size, reader=LogHashes(tx.logs, self._origin)).root()
             self._report(tx, IncidentKind.PEER_ROLLBACK, self._origin, size, root, now_ms)
             event = self._audit.event(
@@ -180,7 +185,10 @@ class Recovery:
             return moved
 
         moved = await self._store.write(Step.RECOVERED, record)
-        log.error("peer.rolled_back", peer=self._pair.peer_node, size=size, cosigned=cosigned, messages=moved)
+        if moved is not None:
+            log.error(
+                "peer.rolled_back", peer=self._pair.peer_node, size=size, cosigned=cosigned, messages=moved
+            )
 
     async def _check_generation(self, standing: Standing) -> None:
         """Compare the generations of the exchange logs before anything is said of their sizes."""
@@ -407,3 +415,16 @@ class Recovery:
         tx.facts.put_incident(Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms))
         entry = IncidentEntry(incident=kind, origin=origin, size=size, root=root)
         append_bundle(tx, self._origin, [encode_entry(entry)], at_ms=now_ms)
+
+
+def _is_told(tx: Transaction, origin: str, size: int, now_ms: int) -> bool:
+    """Return whether operators and auditors know that the peer went back to this state of our log.
+
+    A peer that says so again and again would fill log, database and audit log otherwise.
+    """
+    told = [
+        item
+        for item in tx.facts.incidents(limit=1_000)
+        if item.kind == IncidentKind.PEER_ROLLBACK and item.origin == origin and item.note_a is None
+    ]
+    return any(item.size == size for item in told) or any(now_ms - item.at_ms < AGAIN_MS for item in told[:1])

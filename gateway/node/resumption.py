@@ -148,8 +148,7 @@ class Resumption:
         """Return how the pair stands; the peer is asked."""
 
         def load(tx: Transaction) -> tuple[str | None, int, tuple[Incident, ...]]:
-            forks = tuple(i for i in tx.facts.incidents(limit=1_000) if i.kind == IncidentKind.FORK)
-            return tx.facts.get(FROZEN), int(tx.facts.get(RESUMES) or 0), forks
+            return tx.facts.get(FROZEN), int(tx.facts.get(RESUMES) or 0), tuple(_proven_forks(tx))
 
         frozen, signed_off, forks = await self._store.read(load)
         if frozen is None and self._is_frozen():
@@ -332,10 +331,17 @@ async def in_stored_generation(store: Store, pair: Pair) -> Pair:
 
 def _fork_entries(tx: Transaction) -> list[IncidentEntry]:
     """Return the newest proven fork as an entry, for the auditors of both nations."""
-    for incident in tx.facts.incidents(limit=1_000):
-        if incident.kind == IncidentKind.FORK:
-            kind = IncidentKind.FORK
-            return [
-                IncidentEntry(incident=kind, origin=incident.origin, size=incident.size, root=incident.root)
-            ]
-    return []
+    kind = IncidentKind.FORK
+    return [
+        IncidentEntry(incident=kind, origin=fork.origin, size=fork.size, root=fork.root)
+        for fork in _proven_forks(tx)[:1]
+    ]
+
+
+def _proven_forks(tx: Transaction) -> list[Incident]:
+    """Return the forks that signed notes prove, the newest first, and none that the peer merely states."""
+    return [
+        item
+        for item in tx.facts.incidents(limit=1_000)
+        if item.kind == IncidentKind.FORK and not item.is_stated
+    ]

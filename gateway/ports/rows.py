@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from gateway.core.entries import ReceiptException
+from gateway.core.entries import IncidentKind, ReceiptException
 from gateway.core.merkle import Hash, RightEdge
 from gateway.core.message.effect import Effect, NewEffect
 from gateway.core.message.retention import Ending, Ground, Retention
@@ -385,6 +385,11 @@ class Incident:
     at_ms: int
     note_a: bytes | None = None
     note_b: bytes | None = None
+
+    @property
+    def is_stated(self) -> bool:
+        """Return whether the peer merely says so: what this node has verified it keeps a signed note of."""
+        return self.kind == IncidentKind.FORK and self.note_a is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -690,6 +690,30 @@ async def test_a_rollback_of_the_peer_is_an_incident_and_no_fork(world: World) -
     await is_whole(world)
 
 
+async def test_a_peer_that_goes_back_again_and_again_is_one_incident_a_state(world: World) -> None:
+    await deliver(world, "US", 2)
+    await world.settle()
+    recovery = world.node("US").recovery
+    size = (await head(world, "US")).size
+
+    async def told() -> list[int]:
+        found = await world.incidents("US")
+        return [item.size for item in found if item.kind == IncidentKind.PEER_ROLLBACK]
+
+    for _ in range(5):
+        await recovery.peer_rolled_back(0, size)
+    assert await told() == [0]
+    # Another state is told as well, a minute later.
+    await recovery.peer_rolled_back(1, size)
+    assert await told() == [0]
+    world.clock.advance(60)
+    await recovery.peer_rolled_back(1, size)
+    await recovery.peer_rolled_back(0, size)
+    assert await told() == [0, 1]
+    events = [event for event in await world.events("US") if event.event == "peer.rolled_back"]
+    assert len(events) == 2
+
+
 async def test_what_was_collected_is_not_shown_to_its_addressee_again(world: World) -> None:
     before, lost = await restored_receiver(world, collected=True)
     await world.start("FR")

@@ -34,7 +34,7 @@ from gateway.node.recovery import (
     UnprovenHistoryError,
 )
 from gateway.node.resumption import NotFrozenError
-from gateway.ports import Step
+from gateway.ports import Incident, Step
 from tests.fault.test_recovery import collect, deliver, head, is_whole, stopped_with
 from tests.forger import Forger
 from tests.world import World, _signer, other
@@ -118,6 +118,7 @@ async def test_the_fork_stands_in_the_new_log_and_both_notes_stay(frozen: World)
     (incident,) = [i for i in await frozen.incidents("FR") if i.kind == IncidentKind.FORK]
     assert incident.note_a is not None
     assert incident.note_b is not None
+    assert not incident.is_stated
     log = await frozen.log("FR", frozen.exchange_origin("FR"))
     assert (
         IncidentEntry(
@@ -125,6 +126,25 @@ async def test_the_fork_stands_in_the_new_log_and_both_notes_stay(frozen: World)
         )
         in log
     )
+
+
+async def test_a_fork_that_the_peer_merely_states_is_shown_and_logged_as_none(frozen: World) -> None:
+    node = frozen.node("FR")
+    stated = Incident(
+        kind=IncidentKind.FORK, origin=node.pair.exchange_origin, size=2, root=bytes(32), at_ms=2**50
+    )
+    store = frozen.sides["FR"].store
+    assert store is not None
+    await store.write(Step.MIRRORED, lambda tx: tx.facts.put_incident(stated))
+
+    state = await node.resumption.state()
+    assert stated not in state.forks
+    assert [fork.is_stated for fork in state.forks] == [False]
+    for nation in ("FR", "US"):
+        await resume(frozen, nation)
+    await until_generation(frozen, 2)
+    log = await frozen.log("FR", frozen.exchange_origin("FR"))
+    assert [entry.size for entry in log if isinstance(entry, IncidentEntry)] == [state.forks[0].size]
 
 
 async def test_one_sign_off_alone_changes_nothing(frozen: World) -> None:

@@ -9,12 +9,13 @@ from uuid import UUID
 import orjson
 import pytest
 
-from gateway.console.incidents import INCIDENTS
+from gateway.console.incidents import INCIDENTS, STATED_FORK
 from gateway.console.officials import Official
 from gateway.console.running import running_routes
 from gateway.console.words import CAUSES, HEALTH
 from gateway.core.entries import IncidentKind, Role
 from gateway.core.message.rule import rule_number
+from gateway.core.message.wording import Language
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State
 from gateway.node.audit_log import Actor
@@ -298,10 +299,26 @@ async def test_incidents_are_told_in_words_without_their_evidence() -> None:
         "root": "72" * 32,
         "notes": 2,
     }
+
     assert (second["kind"], second["notes"]) == ("incident-99", 0)
     assert len((await call(node, "incidents", query="limit=1"))["incidents"]) == 1
     with pytest.raises(ParameterError):
         await call(node, "incidents", query="limit=0")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+async def test_a_fork_that_the_peer_merely_states_reads_like_none_that_is_proven(language: Language) -> None:
+    stated = Incident(
+        kind=int(IncidentKind.FORK), origin="fr.gateway.test/exchange/us", size=7, root=b"r" * 32, at_ms=0
+    )
+    answer = await call(Node(recorded=[stated]), "incidents", caller=AUDITOR, language=language)
+    (found,) = answer["incidents"]
+
+    assert found["kind"] == "stated-fork"
+    assert found["says"] == STATED_FORK.says.text(language)
+    assert found["says"] != INCIDENTS[IncidentKind.FORK].says.text(language)
+    assert found["do"] == STATED_FORK.do.text(language)
+    assert found["notes"] == 0
 
 
 async def test_quotas_are_set_and_taken_back_with_a_reason() -> None:

@@ -195,6 +195,8 @@ async def test_an_anchor_of_our_log_has_to_be_a_state_that_it_went_through(bench
         (IncidentKind.FORK, 3),
         (IncidentKind.FORK, 6),
     ]
+    # Only the peer says so: no two signed notes contradict each other.
+    assert all(item.is_stated for item in found)
 
 
 async def test_an_incident_of_the_peer_is_kept_and_a_recovery_asks_for_a_look(bench: Bench) -> None:
