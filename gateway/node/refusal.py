@@ -6,7 +6,7 @@ What else is wrong with it is looked for afterwards, in the order of the call, u
 has been told `MAX_TOLD` violations (`Preparation.tell`). Who is told the first one only hears that,
 and asks again.
 
-Spec: docs/api.md, "Posting".
+Spec: docs/api.md, "Problems".
 """
 
 from __future__ import annotations

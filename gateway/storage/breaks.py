@@ -223,6 +223,9 @@ class Breaks:
 
     def erased_anew(self, first: int, *, limit: int) -> list[tuple[int, int]]:
         """Return (number, place) of messages below place ``first`` that were erased unanswered."""
+        if first == 0:
+            # The first generation: nothing is asked of the database for each bundle.
+            return []
         if self._session.first(ANY_UNANSWERED) is None:
             return []
         return [(number, place) for number, place in self._session.all(_ERASED_ANEW, first=first, most=limit)]

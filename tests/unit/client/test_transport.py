@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -329,28 +329,40 @@ async def test_a_closed_client_opens_nothing() -> None:
     assert script.requests == []
 
 
-async def silence(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take the connection and say nothing, as a node that is stopped does."""
-    await asyncio.sleep(60)
-    writer.close()
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[int]:
+    """Take connections and say nothing, as a node that is stopped does, until their clients end them."""
+    connections: set[asyncio.Task[None]] = set()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(5):
+        await asyncio.gather(*connections)
 
 
 @pytest.mark.parametrize("calls", [1, POOL + 2], ids=["answer", "connection"])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "handshake"])
 async def test_calls_end_when_another_task_closes_the_client(calls: int, *, tls: bool) -> None:
-    server = await asyncio.start_server(silence, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    address = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
-    client = AsyncClient(address, context=ssl.create_default_context() if tls else None)
-    waiting = [asyncio.create_task(client.whoami()) for _ in range(calls)]
-    await asyncio.sleep(0.2)
+    async with silent_server() as port:
+        address = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
+        client = AsyncClient(address, context=ssl.create_default_context() if tls else None)
+        waiting = [asyncio.create_task(client.whoami()) for _ in range(calls)]
+        await asyncio.sleep(0.2)
 
-    await client.close()
+        await client.close()
 
-    async with asyncio.timeout(5):
-        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        async with asyncio.timeout(5):
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(end) for end in ends] == [ClientClosedError] * calls
-    server.close()
 
 
 async def test_a_call_that_waits_to_be_repeated_ends_when_the_client_is_closed() -> None:
@@ -367,12 +379,11 @@ async def test_a_call_that_waits_to_be_repeated_ends_when_the_client_is_closed()
 
 
 async def test_a_call_that_its_caller_cancels_stays_cancelled() -> None:
-    server = await asyncio.start_server(silence, "127.0.0.1", 0)
-    client = AsyncClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", context=None)
-    waiting = asyncio.create_task(client.whoami())
-    await asyncio.sleep(0.1)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    await client.close()
-    server.close()
+    async with silent_server() as port:
+        client = AsyncClient(f"http://127.0.0.1:{port}", context=None)
+        waiting = asyncio.create_task(client.whoami())
+        await asyncio.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await client.close()
