@@ -12,7 +12,7 @@ Spec: docs/auditing.md, "Two logs side by side".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.audit.completeness import check_anchored, check_answered, check_sealed
@@ -275,33 +275,40 @@ def _compare_answers(answers: Answers, subject: HeldLog, problems: Problems) -> 
 
 def _answered_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
     """Check that receipts leave no message out of the logs that are at hand."""
-    checks: list[Check] = []
-    for origin, answers in sorted(speaker.contents.answers.items()):
-        subject = known.get(origin)
-        if subject is None or not answers.ranges:
-            continue
-        name = f"messages answered in {speaker.contents.origin}"
-        try:
-            checks.append(check_answered(name, answers, log=subject.log, contents=subject.contents))
-        except GatewayError as error:
-            checks.append(Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}"))
-    return checks
+
+    def check(name: str, answers: Answers, subject: HeldLog) -> Check:
+        return check_answered(name, answers, log=subject.log, contents=subject.contents)
+
+    return _receipt_checks("messages answered", check, speaker, known)
 
 
 def _sealed_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
     """Check that a log says *received* of messages alone that are sealed for keys that it announces."""
+    announced = speaker.contents.announced
+
+    def check(name: str, answers: Answers, subject: HeldLog) -> Check:
+        return check_sealed(name, answers, announced, log=subject.log, contents=subject.contents)
+
+    return _receipt_checks("KEM keys announced", check, speaker, known)
+
+
+def _receipt_checks(
+    what: str,
+    check: Callable[[str, Answers, HeldLog], Check],
+    speaker: HeldLog,
+    known: Mapping[str, HeldLog],
+) -> list[Check]:
+    """Hold the receipts of a log against each log at hand that they are about."""
+    name = f"{what} in {speaker.contents.origin}"
     checks: list[Check] = []
     for origin, answers in sorted(speaker.contents.answers.items()):
         subject = known.get(origin)
         if subject is None or not answers.ranges:
             continue
-        name = f"KEM keys announced in {speaker.contents.origin}"
-        announced = speaker.contents.announced
         try:
-            check = check_sealed(name, answers, announced, log=subject.log, contents=subject.contents)
+            checks.append(check(name, answers, subject))
         except GatewayError as error:
-            check = Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}")
-        checks.append(check)
+            checks.append(Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}"))
     return checks
 
 

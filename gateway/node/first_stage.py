@@ -75,8 +75,7 @@ class FirstStage:
         for item in posted:
             if item.parent_id is not None and item.failure is None and item.candidate is None:
                 await self._complete_from_parent(item, item.parent_id, sealing=True)
-        if any(isinstance(item.failure, RefusedError) for item in posted):
-            await self._workers.compute(self._preparation.tell, posted, sealing=True)
+        await self._tell(posted, sealing=True)
         return [item.result() for item in posted]
 
     async def examine(self, principal: Principal, body: bytes, *, strict: bool) -> Candidate:
@@ -89,11 +88,15 @@ class FirstStage:
         await self._workers.compute(self._preparation.examine, [item], sealing=False)
         if item.parent_id is not None and item.failure is None:
             await self._complete_from_parent(item, item.parent_id, sealing=False)
-        await self._workers.compute(self._preparation.tell, [item], sealing=False)
+        await self._tell([item], sealing=False)
         result = item.result()
         if isinstance(result, GatewayError):
             raise result
         return result
+
+    async def _tell(self, posted: Sequence[Posted], *, sealing: bool) -> None:
+        if any(isinstance(item.failure, RefusedError) for item in posted):
+            await self._workers.compute(self._preparation.tell, posted, sealing=sealing)
 
     async def _examine_at_crew(self, posted: Sequence[Posted]) -> None:
         """Have the crew examine posts of one agency; those that need another message stay new."""

@@ -61,6 +61,9 @@ log = structlog.get_logger(__name__)
 AGAIN_MS: Final = 60_000
 """Least time between two incidents about a peer that holds less than it cosigned, whatever it names."""
 
+SAME_AGAIN_MS: Final = 60 * AGAIN_MS
+"""Least time between two of them about one state of our log: a backup may be restored a second time."""
+
 PAGE: Final = 1_024
 """Entries that are asked for at once, and that one transaction appends at most."""
 
@@ -161,7 +164,7 @@ class Recovery:
         self._waiting = False
 
     async def peer_rolled_back(self, size: int, cosigned: int) -> None:
-        """Record that the peer mirrors less of our log than it had cosigned, once for each state.
+        """Record that the peer mirrors less of our log than it had cosigned, once an hour for one state.
 
         What it lost and no addressee has collected is *sent* again: the courier ships the
         stored bundles, and the peer's new receipts replace the old ones.
@@ -418,7 +421,7 @@ class Recovery:
 
 
 def _is_told(tx: Transaction, origin: str, size: int, now_ms: int) -> bool:
-    """Return whether operators and auditors know that the peer went back to this state of our log.
+    """Return whether operators and auditors were told lately that the peer went back to this state.
 
     A peer that says so again and again would fill log, database and audit log otherwise.
     """
@@ -427,4 +430,4 @@ def _is_told(tx: Transaction, origin: str, size: int, now_ms: int) -> bool:
         for item in tx.facts.incidents(limit=1_000)
         if item.kind == IncidentKind.PEER_ROLLBACK and item.origin == origin and item.note_a is None
     ]
-    return any(item.size == size for item in told) or any(now_ms - item.at_ms < AGAIN_MS for item in told[:1])
+    return any(now_ms - item.at_ms < (SAME_AGAIN_MS if item.size == size else AGAIN_MS) for item in told)

@@ -136,31 +136,27 @@ _STATES_OF: Final = ListStatement(
         _m.message_id, _m.number, _m.state, _m.was, _m.conversation_id, _m.from_agency, _m.seq
     ).where(_m.message_id.in_(items), _m.outgoing.is_(True))
 )
-_RECOVERED: Final = Statement(
-    sa.update(messages)
-    .where(_m.number == _bind("message"))
-    .values(
-        state=_literal(State.DELIVERED),
-        log_index=_bind("entry"),
-        sendings=_m.sendings + sa.literal_column("1"),
-        sent_ms=sa.func.coalesce(_m.sent_ms, _bind("at", type_=Big)),
-        delivered_ms=_bind("at", type_=Big),
-    ),
-    row=("entry", "at", "at", "message"),
-)
 
-_RECOVERED_ERASED: Final = Statement(
-    sa.update(messages)
-    .where(_m.number == _bind("message"))
-    .values(
-        was=_literal(State.DELIVERED),
-        log_index=_bind("entry"),
-        sendings=_m.sendings + sa.literal_column("1"),
-        sent_ms=sa.func.coalesce(_m.sent_ms, _bind("at", type_=Big)),
-        delivered_ms=_bind("at", type_=Big),
-    ),
-    row=("entry", "at", "at", "message"),
-)
+
+def _recovered(column: str) -> Statement:
+    """Return what moves a message to its place, *delivered*: in its state, or in what it was when erased."""
+    delivered: dict[str, Any] = {column: _literal(State.DELIVERED)}
+    return Statement(
+        sa.update(messages)
+        .where(_m.number == _bind("message"))
+        .values(
+            **delivered,
+            log_index=_bind("entry"),
+            sendings=_m.sendings + sa.literal_column("1"),
+            sent_ms=sa.func.coalesce(_m.sent_ms, _bind("at", type_=Big)),
+            delivered_ms=_bind("at", type_=Big),
+        ),
+        row=("entry", "at", "at", "message"),
+    )
+
+
+_RECOVERED: Final = _recovered("state")
+_RECOVERED_ERASED: Final = _recovered("was")
 _ON_RECORD: Final[list[sa.ColumnElement[Any]]] = [
     sa.literal_column(str(int(ground))) for ground in (*FORESEEN, Ground.RESTORED)
 ]

@@ -265,13 +265,13 @@ class SqlRemoval:
         )
         waiting = [row for row in rows if row.outgoing and row.state is State.ACCEPTED]
         unsent = [row for row in waiting if row.number > certain_above and not row.is_unanswered]
-        never_sent = [row.number for row in unsent]
-        in_doubt = [row.number for row in waiting if row.number not in never_sent]
-        self._session.change_listed(_PERHAPS_SENT, in_doubt)
+        never_sent = {row.number for row in unsent}
+        in_doubt = {row.number for row in waiting} - never_sent
+        self._session.change_listed(_PERHAPS_SENT, sorted(in_doubt))
         if unsent:
             voids = [(row.conversation_id, row.from_agency, row.seq, True) for row in unsent]
             self._session.many(PUT_VOID, voids)
-            undo_effects(self._session, never_sent)
+            undo_effects(self._session, sorted(never_sent))
         self._session.many(
             _PUT_ERASURE,
             [

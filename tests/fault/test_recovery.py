@@ -690,7 +690,9 @@ async def test_a_rollback_of_the_peer_is_an_incident_and_no_fork(world: World) -
     await is_whole(world)
 
 
-async def test_a_peer_that_goes_back_again_and_again_is_one_incident_a_state(world: World) -> None:
+async def test_a_peer_that_goes_back_again_and_again_is_one_incident_an_hour_for_each_state(
+    world: World,
+) -> None:
     await deliver(world, "US", 2)
     await world.settle()
     recovery = world.node("US").recovery
@@ -712,6 +714,10 @@ async def test_a_peer_that_goes_back_again_and_again_is_one_incident_a_state(wor
     assert await told() == [0, 1]
     events = [event for event in await world.events("US") if event.event == "peer.rolled_back"]
     assert len(events) == 2
+    # The same backup may be restored a second time, which is told again.
+    world.clock.advance(3_600)
+    await recovery.peer_rolled_back(0, size)
+    assert await told() == [0, 1, 0]
 
 
 async def test_what_was_collected_is_not_shown_to_its_addressee_again(world: World) -> None:

@@ -66,6 +66,21 @@ async def break_off(world: World, nation: str) -> None:
     world.reconnect(nation)
 
 
+async def go_on_without_answer(world: World) -> None:
+    """Open the next generation, in which the US does not reach its peer before anything is sequenced."""
+    for nation in ("FR", "US"):
+        await resume(world, nation)
+    world.break_write("US", Step.SEQUENCED, persisted=False)
+
+    async def died() -> bool:
+        world.clock.advance(2.1)
+        return world.sides["US"].faults.crashed.is_set()
+
+    await world.until(died, bool)
+    world.sides["US"].faults.unreachable = True
+    await world.restart("US")
+
+
 async def go_on(world: World) -> None:
     for nation in ("FR", "US"):
         await resume(world, nation)
@@ -151,17 +166,7 @@ async def test_until_the_receiver_has_answered_it_waits_and_is_neither_withdrawn
 ) -> None:
     message_id = await arrive_unanswered(world)
     world.clock.advance(OVER_S)
-    for nation in ("FR", "US"):
-        await resume(world, nation)
-    world.break_write("US", Step.SEQUENCED, persisted=False)
-
-    async def died() -> bool:
-        world.clock.advance(2.1)
-        return world.sides["US"].faults.crashed.is_set()
-
-    await world.until(died, bool)
-    world.sides["US"].faults.unreachable = True
-    await world.restart("US")
+    await go_on_without_answer(world)
     node, principal = world.node("US"), world.principal("US")
 
     async def vouched() -> bool:
@@ -312,17 +317,7 @@ async def test_of_what_was_erased_at_its_sender_the_receiver_says_what_became_of
         await world.node("US").custody.erase(OPERATOR, message_id, "Court order, case 12")
         await go_on(world)
     else:
-        for nation in ("FR", "US"):
-            await resume(world, nation)
-        world.break_write("US", Step.SEQUENCED, persisted=False)
-
-        async def died() -> bool:
-            world.clock.advance(2.1)
-            return world.sides["US"].faults.crashed.is_set()
-
-        await world.until(died, bool)
-        world.sides["US"].faults.unreachable = True
-        await world.restart("US")
+        await go_on_without_answer(world)
         await world.node("US").custody.erase(OPERATOR, message_id, "Court order, case 12")
         assert not (await erased(world, message_id)).row.is_void
         world.reconnect("US")

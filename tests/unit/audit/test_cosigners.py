@@ -15,6 +15,7 @@ from gateway.audit.verify import Verification, verify_log
 from gateway.core.cosignature import cosign
 from gateway.core.entries import AnchorEntry, Entry, IncidentEntry, IncidentKind, KeyStatementEntry
 from gateway.core.merkle import Hash
+from gateway.core.signature import SoftwareSigner
 from tests.unit.audit.making import (
     FR,
     FR_AUDIT,
@@ -55,10 +56,10 @@ def american(*entries: Entry, stated: Entry | None = NEW_COSIGNER) -> MadeLog:
 THERE = american(message(US, 2), message(US, 3, bundle=1), message(US, 4, bundle=2))
 
 
-def french(*entries: Entry, by: object = OLD) -> MadeLog:
+def french(*entries: Entry, by: SoftwareSigner | None = OLD) -> MadeLog:
     """Return the French log, cosigned by the American node's old key unless another is named."""
     made = [*opening(FR), message(FR, 1), *entries, message(FR, 2, bundle=1)]
-    return make_log(FR_US, made, cosigned_by=by)  # type: ignore[arg-type]
+    return make_log(FR_US, made, cosigned_by=by)
 
 
 def verified(tmp_path: Path, *logs: MadeLog, trust: Trust = TRUST) -> list[Verification]:

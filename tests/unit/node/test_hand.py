@@ -227,8 +227,11 @@ async def test_a_call_is_told_so_many_violations_and_then_the_first_of_each_mess
         assert isinstance(unreadable, UnreadableError)
         assert unreadable.truncated is None
         assert isinstance(last, Candidate)
-    assert heres[2].violations[0] == heres[-2].violations[0]  # type: ignore[union-attr]
-    assert heres[-2].truncated == "call"  # type: ignore[union-attr]
+    first, last = heres[2], heres[-2]
+    assert isinstance(first, RefusedError)
+    assert isinstance(last, RefusedError)
+    assert first.violations[0] == last.violations[0]
+    assert last.truncated == "call"
 
 
 async def test_values_in_no_list_are_warned_of_and_types_that_are_not_agreed_refused(
