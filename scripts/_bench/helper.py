@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,8 +100,15 @@ class Helper:
 
 def questions() -> Iterable[dict[str, Any]]:
     """Yield the questions that this process is asked, until there are no more."""
-    while line := sys.stdin.buffer.readline():
-        yield orjson.loads(line)
+    # Unbuffered: what is not asked for yet stays in the pipe, where `is_asked` sees it.
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:  # noqa: PTH123
+        while line := pipe.readline():
+            yield orjson.loads(line)
+
+
+def is_asked() -> bool:
+    """Return whether another question, or the end of all, waits to be read."""
+    return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 def answer(document: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -5,7 +5,8 @@ the system sets the pace; this finds the peak. **Open**: each request has a due 
 posted then, or as soon after it as a connection is free; latency counts from the due
 time, so what waits behind a stalled system is counted as its users would (no coordinated
 omission). The generator measures itself too: its *lag* is how late it took up what was
-due, whatever the cause, and an open run is void when lag explains its result.
+due, whatever the cause, and an open run is void when lag explains its result. Whoever asks
+something else before an open load has ended ends it: what is not due yet is left out.
 
 Run as ``python -m scripts._bench.load SETUP``; see `scripts._bench.helper`.
 """
@@ -23,7 +24,7 @@ from typing import Any
 
 import orjson
 
-from scripts._bench.helper import answer, questions
+from scripts._bench.helper import answer, is_asked, questions
 from scripts._bench.messages import Template
 from scripts._bench.mixes import templates_of
 from scripts._bench.plans import Plan, Request, due_times, make_requests
@@ -66,13 +67,17 @@ class Run:
         self.problems: list[str] = []
         self._left = len(self.requests)
 
-    def go(self) -> dict[str, Any]:
-        """Put the load on the nodes; return what was measured."""
+    def go(self, is_over: Callable[[], bool]) -> dict[str, Any]:
+        """Put the load on the nodes; return what was measured.
+
+        Args:
+            is_over: Asked all along; once it says so, an open load posts nothing more.
+        """
         started, started_wall = monotonic(), time()
         if self.plan.rate is None:
             self._closed()
         else:
-            self._open(started, self.plan.rate / self.plan.lines)
+            self._open(started, self.plan.rate / self.plan.lines, is_over)
         ended = monotonic()
         self.wire.close()
         return {
@@ -99,11 +104,10 @@ class Run:
         while self._left:
             self.wire.turn(LONGEST_TURN_S)
 
-    def _open(self, started: float, requests_per_s: float) -> None:
+    def _open(self, started: float, requests_per_s: float, is_over: Callable[[], bool]) -> None:
         offsets = due_times(len(self.requests), requests_per_s, self.plan.arrivals)
         for request, offset in zip(self.requests, offsets, strict=True):
             request.due_s = started + offset
-            self.due += [(message_id, request.due_s) for message_id in request.ids]
         position = 0
         while self._left:
             now = monotonic()
@@ -111,8 +115,12 @@ class Run:
                 request = self.requests[position]
                 position += 1
                 self.lags_s.append(now - request.due_s)
+                self.due += [(message_id, request.due_s) for message_id in request.ids]
                 self._ready[request.agency].append(request)
                 self._dispatch(request.agency)
+            if position < len(self.requests) and is_over():
+                self._left -= len(self.requests) - position
+                del self.requests[position:]
             wait_s = LONGEST_TURN_S
             if position < len(self.requests):
                 wait_s = max(0.0, self.requests[position].due_s - monotonic())
@@ -183,7 +191,7 @@ def hurry() -> bool:
 
 
 def main(setup: dict[str, Any]) -> None:
-    """Answer questions: ``prepare`` a load, then ``go``."""
+    """Answer questions: ``prepare`` a load, then ``go``; ``stop`` ends an open one and has no answer."""
     endpoints = {
         agency: Endpoint(Path(item["folder"]), item["port"]) for agency, item in setup["agencies"].items()
     }
@@ -210,7 +218,7 @@ def main(setup: dict[str, Any]) -> None:
                 run = Run(plan, endpoints, [template for row in rows for template in row])
                 answer({"requests": len(run.requests)})
             elif run is not None:
-                result = run.go()
+                result = run.go(is_asked)
                 with accepted.open("a", encoding="ascii") as file:
                     file.writelines(f"{message_id}\n" for message_id in run.accepted)
                 run = None
