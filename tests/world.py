@@ -555,10 +555,14 @@ class World:
             origin = self.exchange_origin(nation)
             # Size and what is due belong together: an entry takes from the one what it adds to
             # the other.
-            own, due = await side.store.read(lambda tx, o=origin: (_size(tx, o), _due(tx)))  # type: ignore[misc]
+            own, noted, due = await side.store.read(
+                lambda tx, o=origin: (_size(tx, o), _noted(tx, o), _due(tx))  # type: ignore[misc]
+            )
             mirror = await peer.store.read(lambda tx, o=origin: _size(tx, o))  # type: ignore[misc]
             if own == 0 or own != mirror:
                 reasons.append(f"{origin}: log and mirror {(own, mirror)}")
+            if noted != own and not side.faults.forgets_soon:
+                reasons.append(f"{origin}: the note of its end is not stored yet")
             if self.node(nation)._courier._deliveries.is_recording:
                 reasons.append(f"{origin}: a delivery is not recorded yet")
             reasons += due
@@ -601,6 +605,11 @@ class World:
 def _size(tx: Transaction, origin: str) -> int:
     head = tx.logs.head(origin)
     return 0 if head is None else head.size
+
+
+def _noted(tx: Transaction, origin: str) -> int:
+    note = tx.logs.newest_note(origin)
+    return 0 if note is None else note.size
 
 
 def _due(tx: Transaction) -> list[str]:

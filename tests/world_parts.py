@@ -286,6 +286,8 @@ class Faults:
     crash_at_orders: bool | None = None
     # A node may die in any of its threads.
     crashed: threading.Event = field(default_factory=threading.Event)
+    # What a node writes while nobody waits for it is lost, as by a crash before the commit.
+    forgets_soon: bool = False
     unreachable: bool = False
     lose_answers: bool = False
     tamper: Callable[[bytes], bytes] | None = None
@@ -328,6 +330,13 @@ class FaultyStore:
     def write_now(self, step: Step, work: Callable[[Transaction], T]) -> T:
         with self._dying(step):
             return self._store.write_now(step, self._until_death(step, work))
+
+    def write_soon(self, step: Step, work: Callable[[Transaction], object], *, linger_s: float) -> None:
+        if self._faults.crash_step is step:
+            # Dies where it would be handed in, or once it is durable; before anything that follows.
+            self.write_now(step, work)
+        elif not self._faults.forgets_soon:
+            self._store.write_soon(step, work, linger_s=linger_s)
 
     @contextmanager
     def _dying(self, step: Step) -> Iterator[None]:

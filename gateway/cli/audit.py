@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -26,12 +26,11 @@ from gateway.audit.trust import Trust, read_trust
 from gateway.audit.verify import Verification, verify_log
 from gateway.cli.audit_questions import find_command, reconcile_command, report_command
 from gateway.cli.auditing import JsonOption, print_table, trusted
-from gateway.cli.home_logs import StoredLog, open_home
+from gateway.cli.home_logs import HomeLogs, StoredLog, open_home
 from gateway.cli.log import progress_bar
 from gateway.cli.outside import Outside
 from gateway.cli.remote_logs import NodePort, RemoteLog
 from gateway.core.checkpoint import parse_checkpoint
-from gateway.core.merkle import Hash
 from gateway.core.note import MAX_NOTE_BYTES, parse_note
 from gateway.errors import GatewayError
 from gateway.ports import LogKind
@@ -313,7 +312,7 @@ def _verify_home(home: Path, saved: list[SavedNote], outside: Outside) -> SetRep
         for item, note in cosigned:
             check = check_cosigned_note(item, note, trust=trust, periods=periods)
             checks += [] if check is None else [check]
-        checks += _high_water_checks(logs.marks, known, _lost(found))
+        checks += _high_water_checks(logs, known, _lost(found))
         checks += _since_checks(saved, found, trust)
         checks += outside.checks(found, trust, keys_in=_trust_of(home), home=logs)
         return compare_logs(found, title=logs.config.node.name, trust=trust, checks=checks)
@@ -338,30 +337,30 @@ def _lost(found: Sequence[Verification]) -> set[Cited]:
     }
 
 
-def _high_water_checks(
-    marks: Mapping[str, tuple[int, Hash]], logs: Sequence[StoredLog], lost: set[Cited]
-) -> list[Check]:
+def _high_water_checks(home: HomeLogs, logs: Sequence[StoredLog], lost: set[Cited]) -> list[Check]:
     """Compare the database with what the high-water file says was signed or cosigned.
 
-    What is missing of an audit log is no surprise where its successor says the same.
+    Entries and roots count, not the newest note, which is stored after its mark. What is missing of an
+    audit log is no surprise where its successor says the same.
     """
     checks: list[Check] = []
     for log in logs:
         origin = log.head.origin
-        if origin not in marks:
+        if origin not in home.marks:
             continue
-        size, root = marks[origin]
-        signed = 0 if log.newest is None else log.newest.size
-        # An audit log's mark is recorded before its note, every other one after it.
-        held = log.head.size if log.head.kind is LogKind.AUDIT else min(log.head.size, signed)
+        size, root = home.marks[origin]
+        held = log.head.size
         if held < size and Cited(origin=origin, size=size, root=root) in lost:
             what = f"{size} entries were signed, {held} are left: it was closed, its successor says so"
             checks.append(Check(name=f"high water of {origin}", outcome=Outcome.NOT_CHECKED, detail=what))
             continue
         if held < size:
             detail = f"{size} entries were signed, but the database knows of {held}: it was rolled back"
-        elif log.newest is not None and signed == size and log.newest.root != root:
+        elif home.root_at(origin, size) != root:
             detail = f"another root was signed for size {size}"
+        elif log.newest is None and log.head.kind is not LogKind.AUDIT:
+            # The first note of an audit log alone may come after its mark.
+            detail = f"{size} entries were signed, but the database holds no note of them"
         else:
             detail = ""
         outcome = Outcome.FAILED if detail else Outcome.HELD

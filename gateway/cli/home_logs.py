@@ -18,10 +18,11 @@ from gateway.audit.folder import FolderError
 from gateway.config import Config, load_config, resolve
 from gateway.configured import pair_of, store_url
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.merkle import Hash
+from gateway.core.merkle import Hash, edge_at
 from gateway.core.note import parse_note
 from gateway.errors import OperatorError
 from gateway.node.log_names import name_of, origin_of
+from gateway.node.log_writer import LogHashes
 from gateway.ports import LogHead, LogKind, StoredNote, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.storage.store import SqlStore
@@ -75,6 +76,10 @@ class HomeLogs:
     def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` on one snapshot of the database."""
         return self._runner.run(self._store.read(work))
+
+    def root_at(self, origin: str, size: int) -> Hash:
+        """Return the root that a log had at a size that the database holds."""
+        return self.read(lambda tx: edge_at(size, reader=LogHashes(tx.logs, origin)).root())
 
     @property
     def is_newer(self) -> bool:

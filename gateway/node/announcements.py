@@ -132,7 +132,7 @@ class Announcements:
         """Append the key statement if the log does not end with it; return where it stands, or None.
 
         One is due at the first start, and after each rotation. It closes its bundle: one of its
-        own, or the one at the end of the log if that was never signed. The place is where the
+        own, or the one at the end of the log if no note of that is stored. The place is where the
         bundle begins.
         """
         head = ensure_log(tx, self._origin, LogKind.EXCHANGE)
@@ -145,7 +145,8 @@ class Announcements:
             append_bundle(tx, self._origin, [statement], at_ms=self._clock.now_ms())
             return head.size
         # The key for its size may be lost, with a token: closed by the statement, it is the
-        # first one under the new keys. It never left, so nobody has seen it end elsewhere.
+        # first one under the new keys. If it left and its note was lost in a crash, the peer takes
+        # the statement alone, which is new to it.
         grown = extend_log(tx, head, [statement])
         put_controls(tx, self._origin, head.size, [statement])
         tx.outbox.grow_bundle(bundle.start, end=bundle.end + 1, root=grown.edge.root())

@@ -352,6 +352,7 @@ class Parts:
             clock=clock,
             workers=self._workers,
             patience=self._patience,
+            on_shown=self._sequencer.not_before,
         )
 
     def agreement(self) -> AgreementState:

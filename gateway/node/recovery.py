@@ -88,11 +88,12 @@ class NothingToOverrideError(RejectedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Signed:
-    """A state of our log that we signed, and the note that proves it."""
+    """A state of our log that we signed, the note that proves it, and the time that it names, in seconds."""
 
     size: int
     root: Hash
     note: bytes
+    time_s: int
 
 
 class Recovery:
@@ -111,8 +112,23 @@ class Recovery:
         clock: Clock,
         workers: Workers,
         patience: Patience,
+        on_shown: Callable[[int], None],
     ) -> None:
-        """Wire the recovery; ``patience`` says when a peer that did not answer is asked again."""
+        """Wire the recovery.
+
+        Args:
+            pair: Names of the two nodes.
+            store: Holds our log.
+            keyring: Verifies what the peer shows.
+            high_water: Remembers what was signed.
+            audit: Records what was missing.
+            succession: Compares the audit log likewise.
+            link: The peer.
+            clock: Time.
+            workers: Threads for verification.
+            patience: Says when a peer that did not answer is asked again.
+            on_shown: Told the time of a note of ours that the peer shows, in seconds.
+        """
         self._pair = pair
         self._origin = pair.exchange_origin
         self._store = store
@@ -124,6 +140,7 @@ class Recovery:
         self._clock = clock
         self._workers = workers
         self._patience = patience
+        self._on_shown = on_shown
         self._waiting = False
         self._overridden = asyncio.Event()
 
@@ -274,6 +291,7 @@ class Recovery:
             signed = await self._workers.sign(self._signed, view)
             if signed is not None and signed.size <= size:
                 await self._check_root(signed.size, signed.root)
+                self._on_shown(signed.time_s)
             return
         on_recovering()
         log.error("log.rolled_back", origin=self._origin, size=size, marked=marked, peer=view.mirrored_size)
@@ -290,6 +308,7 @@ class Recovery:
             msg = "the peer's copy of our log is longer than ours and does not carry our signature"
             raise UnprovenHistoryError(msg)
         await self._refill(head, signed, (marked, marked_root))
+        self._on_shown(signed.time_s)
 
     def _signed(self, view: PeerView) -> _Signed | None:
         """Return what the peer's view proves: both our signatures, and its own two."""
@@ -298,14 +317,15 @@ class Recovery:
         try:
             # Any key that is or was ours: the statement may be among what the database lacks.
             own = signing_key(view.mirrored, self._keyring.own_verifiers(self._origin))
-            checkpoint = verify_log_note(view.mirrored, verifier=own).checkpoint
+            verified = verify_log_note(view.mirrored, verifier=own)
             peer = signing_key(view.mirrored, self._keyring.peer_cosigners, cosigner=True)
             verify_cosignature(view.mirrored, cosigner=peer)
         except PeerError as error:
             # Proves nothing. Where nothing is missing, the courier settles it with the peer.
             log.warning("recovery.view_refused", peer=self._pair.peer_node, code=error.code)
             return None
-        return _Signed(size=checkpoint.size, root=checkpoint.root, note=view.mirrored)
+        checkpoint = verified.checkpoint
+        return _Signed(size=checkpoint.size, root=checkpoint.root, note=view.mirrored, time_s=verified.time_s)
 
     async def _check_root(self, size: int, root: bytes) -> None:
         """Compare a state that we signed with what the database holds at that size.

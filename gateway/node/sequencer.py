@@ -3,14 +3,15 @@
 A message enters the log only when it is about to be sent. One transaction takes what is
 due (control entries, receipts, collections, waiting messages in order of precedence),
 seals the content keys in one box, appends the entries, moves the head and makes the
-messages *sent*. Then the new head is signed, the signature stored, and only then may the
-bundle leave.
+messages *sent*. Then the new head is signed and marked in the high-water file, and only
+then may the bundle leave. The note is stored with the next commit.
 
 What a crash leaves behind: before the transaction, nothing; after it, entries without a
-signature, which the next start signs (the same tree gives the same checkpoint); after the
-signature, a bundle that is sent again from the database.
+note, whether or not their bundle has left, which the next start signs: the same tree gives
+the same checkpoint, and the mark lets no other tree have its size. With the note stored, a
+bundle that is sent again from the database.
 
-Spec: docs/spec/exchange.md, "Sending".
+Spec: docs/spec/exchange.md, "Sending"; docs/adr/0053-a-mark-is-enough-to-leave.md.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ from gateway.ports import (
 
 MAX_MESSAGE_BYTES: Final = 12 * 1024 * 1024
 """Ciphertext bytes in one bundle: 16 MiB less the entries, the box and the note."""
+
+NOTE_LINGERS_S: Final = 0.02
+"""How long a note may wait for another write to share the commit with."""
 
 URGENT_BUNDLE: Final = 16
 """Messages that a bundle is closed at if something urgent waits, unless more are urgent."""
@@ -178,6 +182,10 @@ class Sequencer:
             await self._store.write(Step.DELIVERED, lambda tx: self._keys.remember(tx, size))
             self._keys.peer_holds(size)
 
+    def not_before(self, time_s: int) -> None:
+        """Let no note name an earlier time than one of ours that the peer shows: ours may be lost."""
+        self._last_note_s = max(self._last_note_s, time_s)
+
     async def next_statement(self) -> Shipment | None:
         """Append, sign and return the bundle of a key statement that is due, or None.
 
@@ -207,7 +215,7 @@ class Sequencer:
         if formed is None:
             return None
         stored, shipment = formed
-        note = await self._sign(stored)
+        note = await self._sign(stored, waited_for=True)
         return replace(shipment, bundle=replace(shipment.bundle, note=note))
 
     async def reload(self, start: int) -> Shipment | None:
@@ -328,22 +336,38 @@ class Sequencer:
 
     # --- signing ---------------------------------------------------------------------
 
-    async def _sign(self, stored: SentBundle) -> bytes:
-        """Sign the head behind a stored bundle; return the note once it may leave."""
+    async def _sign(self, stored: SentBundle, *, waited_for: bool = False) -> bytes:
+        """Sign the head behind a stored bundle; return the note once it may leave.
+
+        Args:
+            stored: The bundle.
+            waited_for: Whether somebody waits for it to leave: then the note is stored with the next commit.
+        """
         end = stored.end - self._base
         checkpoint = Checkpoint(origin=self._origin, size=end, root=stored.root)
         # Note times never go back, whatever the clock does.
         self._last_note_s = max(self._clock.now_ms() // 1_000, self._last_note_s)
         return await self._workers.sign(
-            self._publish, stored, checkpoint, signer=self._keys.signer(end), time_s=self._last_note_s
+            self._publish,
+            stored,
+            checkpoint,
+            signer=self._keys.signer(end),
+            time_s=self._last_note_s,
+            waited_for=waited_for,
         )
 
     def _publish(
-        self, stored: SentBundle, checkpoint: Checkpoint, *, signer: HybridSigner, time_s: int
+        self,
+        stored: SentBundle,
+        checkpoint: Checkpoint,
+        *,
+        signer: HybridSigner,
+        time_s: int,
+        waited_for: bool,
     ) -> bytes:
-        """Sign a head, store the note, mark it; return the note once it may leave. Blocks.
+        """Sign a head and mark it; return the note once it may leave. Blocks.
 
-        Each waits for the one before it, and for nothing else: to wake the loop in between would cost
+        Each step waits for the one before it, and for nothing else: to wake the loop in between would cost
         more than the mark does, and wait behind all that the loop has to do.
         """
         note = sign_checkpoint(checkpoint, signer=signer, time_s=time_s)
@@ -360,9 +384,12 @@ class Sequencer:
                 )
             )
 
-        self._store.write_now(Step.SIGNED, keep)
-        # Not beside it: a mark without its note would look like a database that was rolled back.
+        if not waited_for:
+            self._store.write_now(Step.SIGNED, keep)
         self._high_water.record_now({checkpoint.origin: (checkpoint.size, checkpoint.root)})
+        if waited_for:
+            # Before the bundle leaves: whatever is written of its answer finds the note.
+            self._store.write_soon(Step.SIGNED, keep, linger_s=NOTE_LINGERS_S)
         return note
 
 

@@ -575,6 +575,22 @@ class Store(Protocol):
         """Do what `write` does, blocking: for a thread that is no loop's."""
         ...
 
+    def write_soon(self, step: Step, work: Callable[[Transaction], object], *, linger_s: float) -> None:
+        """Hand in what nobody waits for, from any thread.
+
+        Every later write finds it done; a read may not, and a crash before its commit forgets it.
+        If ``work`` raises, the store fails: nobody else would hear of it.
+
+        Args:
+            step: What it makes durable.
+            work: Changes.
+            linger_s: Seconds that it may wait for a later call to share the commit with.
+
+        Raises:
+            StoreError: The store has failed before.
+        """
+        ...
+
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` on a snapshot that holds at least every write that has returned."""
         ...

@@ -20,7 +20,7 @@ from gateway.ports import Step, Transaction
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """A closure on its way through a thread.
+    """A closure on its way through a thread. Without ``answer`` and ``done`` nobody waits for it.
 
     Attributes:
         step: What a write makes durable; None for a read.
@@ -39,6 +39,11 @@ class Job:
     linger_s: float = 0.0
     value: Any = None
     error: BaseException | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether somebody hears of its outcome."""
+        return self.answer is not None or self.done is not None
 
 
 def deliver(jobs: Iterable[Job]) -> None:

@@ -118,6 +118,16 @@ class SqlStore:
         result: T = job.value
         return result
 
+    def write_soon(self, step: Step, work: Callable[[Transaction], object], *, linger_s: float) -> None:
+        """Hand in what nobody waits for, from any thread: every later write finds it done.
+
+        If ``work`` raises, the store fails: nobody else would hear of it.
+
+        Raises:
+            StoreError: The store has failed before, or is closed.
+        """
+        self._put(Job(step=step, work=work, linger_s=linger_s))
+
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` on a snapshot that holds at least every write that has returned."""
         self._check_open()

@@ -142,7 +142,7 @@ class Writer:
         try:
             job.value = job.work(self._transaction)
         except Exception as error:
-            if session.broken is not None:
+            if session.broken is not None or not job.is_awaited:
                 raise
             job.error = error
             if first:

@@ -101,7 +101,7 @@ class Helper:
 def questions() -> Iterable[dict[str, Any]]:
     """Yield the questions that this process is asked, until there are no more."""
     # Unbuffered: what is not asked for yet stays in the pipe, where `is_asked` sees it.
-    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:  # noqa: PTH123
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as pipe:
         while line := pipe.readline():
             yield orjson.loads(line)
 

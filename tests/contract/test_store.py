@@ -172,6 +172,43 @@ async def test_threads_and_loops_write_in_one_order(store: SqlStore) -> None:
     await first
 
 
+async def test_what_nobody_waits_for_shares_the_commit_of_the_next_write_which_finds_it_done(
+    store: SqlStore,
+) -> None:
+    before = store.stats().commits
+
+    def hand_in() -> None:
+        store.write_soon(Step.SETUP, lambda tx: tx.facts.put("n", "1"), linger_s=30)
+
+    await asyncio.to_thread(hand_in)
+    assert await store.write(Step.SETUP, lambda tx: tx.facts.get("n")) == "1"
+    assert store.stats().commits == before + 1
+    assert store.stats().writes[Step.SETUP] == 2
+
+
+async def test_what_nobody_waits_for_is_committed_by_itself_when_its_time_is_over(store: SqlStore) -> None:
+    store.write_soon(Step.SETUP, lambda tx: tx.facts.put("n", "1"), linger_s=0.01)
+    for _ in range(1_000):
+        if await store.read(lambda tx: tx.facts.get("n")) == "1":
+            break
+        await asyncio.sleep(0.01)
+    assert await store.read(lambda tx: tx.facts.get("n")) == "1"
+
+
+async def test_an_error_that_nobody_would_hear_of_makes_the_store_fail(store: SqlStore) -> None:
+    def work(tx: Transaction) -> None:
+        tx.facts.put("n", "1")
+        raise DeliberateError
+
+    store.write_soon(Step.SETUP, work, linger_s=30)
+    with pytest.raises(StoreError, match="DeliberateError"):
+        await store.write(Step.SETUP, lambda tx: tx.facts.put("m", "1"))
+    assert store.stats().failed
+    with pytest.raises(StoreError):
+        store.write_soon(Step.SETUP, lambda tx: tx.facts.put("n", "1"), linger_s=30)
+    assert await store.read(lambda tx: (tx.facts.get("n"), tx.facts.get("m"))) == (None, None)
+
+
 async def test_a_read_holds_every_write_that_has_returned(store: SqlStore) -> None:
     for number in range(30):
         await store.write(Step.SETUP, lambda tx, n=number: tx.facts.put("n", str(n)))  # type: ignore[misc]
@@ -271,6 +308,8 @@ async def test_closing_finishes_what_is_queued_and_refuses_what_comes_later(url:
         await store.write(Step.SETUP, lambda tx: tx.facts.put("n", "1"))
     with pytest.raises(StoreError, match="closed"):
         store.write_now(Step.SETUP, lambda tx: tx.facts.put("n", "1"))
+    with pytest.raises(StoreError, match="closed"):
+        store.write_soon(Step.SETUP, lambda tx: tx.facts.put("n", "1"), linger_s=1)
     with pytest.raises(StoreError, match="closed"):
         await store.read(lambda tx: tx.facts.get("n"))
 

@@ -6,9 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.errors import StoreError
+from gateway.core.cosignature import verify_log_note
+from gateway.core.entries import IncidentKind
+from gateway.errors import StoreError, UnavailableError
 from gateway.ports import Step
-from tests.world import CrashError, World
+from tests.world import CrashError, World, _signer
 
 SENDER_STEPS = (Step.ACCEPTED, Step.SEQUENCED, Step.SIGNED, Step.DELIVERED)
 RECEIVER_STEPS = (Step.MIRRORED, Step.SEQUENCED, Step.SIGNED, Step.DELIVERED)
@@ -122,17 +124,105 @@ async def test_both_nodes_die_at_once_and_go_on(world: World) -> None:
     await world.check()
 
 
-async def test_no_mark_says_that_something_was_signed_before_the_note_is_durable(world: World) -> None:
-    """An auditor takes a mark beyond the newest note for a database that was rolled back."""
+async def test_a_mark_beyond_the_newest_note_is_of_what_the_database_holds(world: World) -> None:
+    """A node that dies right behind its mark has lost nothing, and says so to auditors and to itself."""
     await world.settle()
     world.break_write("US", Step.SIGNED, persisted=False)
-    await world.send("US")
+    message_id = await world.send("US")
     await world.until_crashed("US")
     side, origin = world.sides["US"], world.exchange_origin("US")
     assert side.store is not None
     assert side.high_water is not None
 
     note = await side.store.read(lambda tx: tx.logs.newest_note(origin))
+    head = await side.store.read(lambda tx: tx.logs.head(origin))
 
     assert note is not None
-    assert side.high_water.read()[origin] == (note.size, note.root)
+    assert head is not None
+    size, root = side.high_water.read()[origin]
+    assert note.size < size == head.size
+    assert root == head.edge.root()
+    await world.restart("US")
+    await world.until_state("US", message_id, "received")
+    await world.settle()
+    await world.check()
+
+
+async def test_a_bundle_that_left_before_its_note_was_stored_is_signed_again_and_never_earlier(
+    world: World,
+) -> None:
+    """It dies with a bundle at the peer whose note its database never held; the clock is set back."""
+    await world.settle()
+    message_id, left = await _left_without_a_note(world)
+    world.clock.set_back(3_600)
+
+    await world.restart("US")
+    await world.until_state("US", message_id, "received")
+    again = await world.send("US")
+    await world.until_state("US", again, "received")
+    await world.settle()
+
+    side, origin = world.sides["US"], world.exchange_origin("US")
+    assert side.store is not None
+    verifier = side.keyring.own_verifiers(origin)[0]
+    note = await side.store.read(lambda tx: tx.logs.newest_note(origin, cosigned=False))
+    assert note is not None
+    assert note.note is not None
+    now, before = (verify_log_note(item, verifier=verifier) for item in (note.note, left))
+    assert now.checkpoint.size > before.checkpoint.size
+    assert now.time_s >= before.time_s
+    # The clock, and nothing else.
+    assert {item.kind for item in await world.incidents("US")} == {IncidentKind.CLOCK}
+    assert not await world.incidents("FR")
+    assert await world.received("FR") == [message_id, again]
+    await world.check()
+
+
+async def test_a_bundle_that_left_before_its_note_was_stored_may_end_under_new_keys(world: World) -> None:
+    """The keys are replaced while the node is down: the bundle, grown by their statement, joins what left."""
+    await world.settle()
+    message_id, left = await _left_without_a_note(world)
+    side, origin = world.sides["US"], world.exchange_origin("US")
+    side.keyring.rotate()
+    side.keyring.away_up_to = 1
+
+    await world.restart("US")
+    await world.until_state("US", message_id, "received")
+    again = await world.send("US")
+    await world.until_state("US", again, "received")
+    await world.settle()
+
+    assert side.store is not None
+    note = await side.store.read(lambda tx: tx.logs.newest_note(origin))
+    assert note is not None
+    assert note.note is not None
+    verify_log_note(note.note, verifier=_signer(origin, 2).verifier)
+    assert verify_log_note(left, verifier=_signer(origin, 1).verifier).checkpoint.size < note.size
+    assert not await world.incidents("FR")
+    assert not await world.incidents("US")
+    assert await world.received("FR") == [message_id, again]
+    await world.check()
+
+
+async def _left_without_a_note(world: World) -> tuple[bytes, bytes]:
+    """Let a bundle of the American node arrive, and the node die before it has written anything more.
+
+    Returns:
+        The message in it, and the note under which the peer mirrors it.
+    """
+    american, french = world.sides["US"], world.sides["FR"]
+    before = len(await world.log("US"))
+    american.faults.forgets_soon = american.faults.lose_answers = True
+    french.faults.refuse = lambda _: UnavailableError("the bundle of the receipt got lost")
+    message_id = await world.send("US")
+
+    async def mirrored() -> int:
+        return (await world.node("FR").peer_service.view()).mirrored_size
+
+    await world.until(mirrored, lambda size: size > before)
+    shown = await world.node("FR").peer_service.view()
+    await world.stop("US")
+    american.faults.forgets_soon = american.faults.lose_answers = False
+    french.faults.refuse = None
+    assert shown.mirrored is not None
+    return message_id, shown.mirrored
