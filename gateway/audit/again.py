@@ -50,8 +50,21 @@ class Sent:
         return compress(self.scan.tags, (kind == _MESSAGE for kind in self.scan.entry_kinds))
 
 
-def earlier_sendings(generations: Sequence[Sent]) -> list[set[int]]:
-    """Return, for each generation of a log, the message entries for which another entry stands.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sendings:
+    """Entries that share their id with others, for each generation of a log.
+
+    Attributes:
+        earlier: Message entries for which another entry stands.
+        others: Those that are not the message of which they have the id: index, and where that stands.
+    """
+
+    earlier: list[set[int]]
+    others: list[dict[int, str]]
+
+
+def find_sendings(generations: Sequence[Sent]) -> Sendings:
+    """Return which entries are sendings of one message.
 
     Args:
         generations: The oldest first.
@@ -62,19 +75,34 @@ def earlier_sendings(generations: Sequence[Sent]) -> list[set[int]]:
             if kind == _MESSAGE and tag in alike:
                 alike[tag].append((number, index))
     earlier: list[set[int]] = [set() for _ in generations]
+    others: list[dict[int, str]] = [{} for _ in generations]
     for places in alike.values():
         by_id: dict[bytes, list[Place]] = {}
+        first: dict[bytes, tuple[Place, MessageEntry]] = {}
         for number, index in places if len(places) > 1 else ():
             entry = decode_entry(generations[number].reader.entry(index))
             if isinstance(entry, MessageEntry):
-                by_id.setdefault(decode_header(entry.header).message_id, []).append((number, index))
+                message_id = decode_header(entry.header).message_id
+                by_id.setdefault(message_id, []).append((number, index))
+                place, sent_first = first.setdefault(message_id, ((number, index), entry))
+                if not _is_same(entry, sent_first):
+                    others[number][index] = f"entry {place[1]} of {generations[place[0]].scan.origin}"
         for sendings in by_id.values():
-            others = [at for at in sendings if generations[at[0]].codes.get(at[1]) != _DUPLICATE]
-            stands = (others or sendings)[-1]
+            taken = [at for at in sendings if generations[at[0]].codes.get(at[1]) != _DUPLICATE]
+            stands = (taken or sendings)[-1]
             for number, index in sendings:
                 if (number, index) != stands:
                     earlier[number].add(index)
-    return earlier
+    return Sendings(earlier=earlier, others=others)
+
+
+def _is_same(one: MessageEntry, other: MessageEntry) -> bool:
+    """Return whether two entries of one id are sendings of one message: same header, same ciphertext."""
+    return (one.header, one.ciphertext_digest, one.ciphertext_bytes) == (
+        other.header,
+        other.ciphertext_digest,
+        other.ciphertext_bytes,
+    )
 
 
 def _repeated(generations: Sequence[Sent]) -> set[int]:

@@ -11,6 +11,7 @@ Spec: docs/spec/log.md, "Entries"; docs/auditing.md, "What is checked".
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -98,8 +99,9 @@ class Answers:
     Attributes:
         last_end: Where the last receipt's range ends.
         ranges: Starts and ends of receipted ranges, neighbours merged.
-        excepted: Indexes of messages that were not received.
+        excepted: Indexes of messages that were not received, by the last receipt for each; ascending.
         codes: Why not, one for each of `excepted`.
+        taken_back: Indexes of messages that were received by one receipt and not by a later one.
         collected: Indexes of messages that an addressee acknowledged.
         collectors: Which agency, as a position in `agencies`, one for each of `collected`.
         agencies: Agency codes.
@@ -109,9 +111,31 @@ class Answers:
     ranges: array[int] = field(default_factory=lambda: array("Q"))
     excepted: array[int] = field(default_factory=lambda: array("Q"))
     codes: array[int] = field(default_factory=lambda: array("Q"))
+    taken_back: array[int] = field(default_factory=lambda: array("Q"))
     collected: array[int] = field(default_factory=lambda: array("Q"))
     collectors: array[int] = field(default_factory=lambda: array("I"))
     agencies: dict[str, int] = field(default_factory=dict)
+
+    def decide(self, entry: ReceiptEntry, *, rewound: bool) -> None:
+        """Take what a receipt says of its range; it replaces what an earlier one has said.
+
+        Args:
+            entry: The receipt.
+            rewound: Whether the log tells of a restore. Then the sender ships everything once more, and
+                what was collected before is not received a second time, and stays collected.
+        """
+        first = bisect_left(self.excepted, entry.start)
+        last = bisect_left(self.excepted, entry.start + entry.count)
+        if first == last and not entry.exceptions:
+            return
+        kept = frozenset(self.collected) if rewound else frozenset[int]()
+        before = frozenset(self.excepted[first:last])
+        now = [item for item in entry.exceptions if item.index not in kept]
+        self.taken_back.extend(
+            item.index for item in now if item.index < self.last_end and item.index not in before
+        )
+        self.excepted[first:last] = array("Q", (item.index for item in now))
+        self.codes[first:last] = array("Q", (item.code for item in now))
 
 
 class LogContents:
@@ -137,6 +161,7 @@ class LogContents:
         self.citation: Citation | None = None
         self.anchored: dict[str, Claims] = {}
         self.receipted: dict[str, Claims] = {}
+        self.erasures: dict[str, Claims] = {}
         self.answers: dict[str, Answers] = {}
         self.voided = Voided()
         # Between which sizes one bundle of messages ended and the next one had not begun; the last
@@ -223,6 +248,8 @@ class LogContents:
                 self._claim(index, claims, entry.size, entry.root, self.anchors)
             case IncidentEntry():
                 self._rewound = self._rewound or entry.incident in _REWINDING
+                if entry.incident == IncidentKind.ERASED:
+                    self._erased(index, entry)
             case KemKeyEntry():
                 self.announced.add(entry.key_id)
             case VoidEntry():
@@ -272,15 +299,8 @@ class LogContents:
             answers.ranges[-1] = end
         else:
             answers.ranges.extend((entry.start, end))
+        answers.decide(entry, rewound=self._rewound)
         answers.last_end = max(answers.last_end, end)
-        if entry.exceptions:
-            # After a restore the sender ships everything once more; what was collected before is not
-            # received a second time, and stays collected.
-            kept = frozenset(answers.collected) if self._rewound else frozenset[int]()
-            for item in entry.exceptions:
-                if item.index not in kept:
-                    answers.excepted.append(item.index)
-                    answers.codes.append(item.code)
         claims = self.receipted.setdefault(entry.origin, Claims())
         self._claim(index, claims, end, entry.root, self.receipts)
 
@@ -297,6 +317,12 @@ class LogContents:
                 return
             answers.collected.append(item.index)
             answers.collectors.append(answers.agencies.setdefault(item.agency, len(answers.agencies)))
+
+    def _erased(self, index: int, entry: IncidentEntry) -> None:
+        if len(self.erasures) == MAX_OTHER_LOGS and entry.origin not in self.erasures:
+            self.anchors.add(index, "speaks of one log too many")
+            return
+        self.erasures.setdefault(entry.origin, Claims()).add(index, entry.size, entry.root)
 
     def _is_known(self, origin: str) -> bool:
         return origin in self.answers or len(self.answers) < MAX_OTHER_LOGS

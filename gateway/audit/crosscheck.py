@@ -29,6 +29,7 @@ from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
 from gateway.core.envelope import decode_header
 from gateway.core.generation import first_of, generation_of
 from gateway.core.merkle import Hash, edge_at
+from gateway.core.note import parse_note
 from gateway.errors import GatewayError
 
 
@@ -53,6 +54,7 @@ def compare_logs(
         compared += _claim_checks(speaker, largest)
         compared += _answer_checks(speaker, largest)
         compared += _answered_checks(speaker, largest)
+    compared += _statement_checks(largest)
     logs = tuple(item.report for item in verifications)
     return SetReport(title=title, logs=logs, checks=(*checks, *compared))
 
@@ -69,7 +71,8 @@ def compare_claims(verifications: Sequence[Verification]) -> list[Check]:
     A part of `compare_logs`, for whoever has looked at copies and at single messages already.
     """
     largest = _largest(_copies(verifications))
-    return [check for speaker in largest.values() for check in _claim_checks(speaker, largest)]
+    claims = [check for speaker in largest.values() for check in _claim_checks(speaker, largest)]
+    return [*claims, *_statement_checks(largest)]
 
 
 def _copies(verifications: Sequence[Verification]) -> dict[str, list[HeldLog]]:
@@ -94,6 +97,7 @@ def _claim_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
         checks += _keys_checks(speaker, known)
     checks += _root_checks("receipts", speaker.contents.receipted, speaker, known)
     checks += _root_checks("anchors", speaker.contents.anchored, speaker, known)
+    checks += _root_checks("erasures", speaker.contents.erasures, speaker, known)
     checks += _anchored_checks(speaker, known)
     checks += _sealed_checks(speaker, known)
     return checks
@@ -119,6 +123,32 @@ def _keys_checks(successor: HeldLog, logs: Mapping[str, HeldLog]) -> list[Check]
         return [Check(name=name, outcome=Outcome.FAILED, detail=detail)]
     detail = f"key statement {second.version}, not older than that of the log before it"
     return [Check(name=name, outcome=Outcome.HELD, detail=detail)]
+
+
+def _statement_checks(logs: Mapping[str, HeldLog]) -> list[Check]:
+    """Return whether each node states the same keys under a version in all its logs at hand.
+
+    The partner reads one of them only: a root that signs two statements of one version tells it other
+    keys than an auditor.
+    """
+    by_node: dict[str, dict[str, HeldLog]] = {}
+    for origin, log in sorted(logs.items()):
+        by_node.setdefault(log.contents.node, {})[origin] = log
+    return [_stated_check(node, own) for node, own in by_node.items() if len(own) > 1]
+
+
+def _stated_check(node: str, own: Mapping[str, HeldLog]) -> Check:
+    name = f"key statements of {node}"
+    first: dict[int, tuple[str, str]] = {}
+    for origin, log in own.items():
+        for _, statement in log.keys.stated:
+            text = parse_note(statement.note).text
+            other, stated = first.setdefault(statement.version, (origin, text))
+            if stated != text:
+                detail = f"{other} and {origin} hold two statements of version {statement.version}"
+                return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+    detail = f"{len(first)}, each version the same in {len(own)} logs"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
 def check_cosigned_note(
@@ -204,6 +234,8 @@ def _root_checks(
         problems, later = Problems(), 0
         try:
             later = _compare_roots(claims, subject, problems)
+            if claimed is speaker.contents.erasures:
+                _compare_erased(claims, subject, problems)
         except GatewayError as error:
             problems.add(0, f"cannot be compared: {error}")
         held = f"{len(claims) - later} agree with {origin}{_later(later)}"
@@ -225,6 +257,14 @@ def _compare_roots(claims: Claims, subject: HeldLog, problems: Problems) -> int:
         if last[1] != root:
             problems.add(index, f"names another root than {subject.contents.origin} had at size {size}")
     return later
+
+
+def _compare_erased(claims: Claims, subject: HeldLog, problems: Problems) -> None:
+    """Check that what was erased, right below the size that is named, is a message."""
+    reader = LogReader(subject.log, subject.contents.size)
+    for index, size, _ in claims:
+        if size <= subject.contents.size and (not size or kind_of(reader.entry(size - 1)) != Kind.MESSAGE):
+            problems.add(index, "names as erased what is no message")
 
 
 def _answer_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:

@@ -99,6 +99,7 @@ class Fates:
         earlier: Entries of messages for which another one stands (`gateway.audit.again`).
         differences: What does not fit, named to the entry.
         open_ends: What is not known yet because one copy is older than another.
+        taken_back: Messages that were received by one receipt, and refused by one after a recovery.
     """
 
     def __init__(self, read: ReadLog, answers: Mapping[str, Answers]) -> None:
@@ -113,9 +114,14 @@ class Fates:
         self.earlier: AbstractSet[int] = frozenset()
         self.differences: list[str] = []
         self.open_ends: list[str] = []
+        self.taken_back: list[str] = []
+        self._said_back: list[tuple[int, str]] = []
         self._states = bytearray(read.copy.size)
+        # A later generation tells collections of what was received in this one: receipts come first.
         for speaker, said in answers.items():
-            self._apply(speaker, said)
+            self._decide(speaker, said)
+        for speaker, said in answers.items():
+            self._collect(speaker, said)
 
     def direction(self, mirrored: int) -> Direction:
         """Return the figures, and name what has no answer.
@@ -130,6 +136,7 @@ class Fates:
         refused = Counter(exception_label(code) for index, code in self.codes.items() if index not in earlier)
         if counted[_MESSAGE, _NOTHING]:
             self._name_unanswered()
+        self._name_taken_back()
         return Direction(
             origin=read.scan.origin,
             entries=read.copy.size,
@@ -142,8 +149,8 @@ class Fates:
             collected=messages[_COLLECTED],
         )
 
-    def _apply(self, speaker: str, answers: Answers) -> None:
-        """Write what another log says of the messages of this one into their states."""
+    def _decide(self, speaker: str, answers: Answers) -> None:
+        """Write what the receipts in another log say of the messages of this one into their states."""
         read, states = self.read, self._states
         origin, size, kinds = read.scan.origin, read.copy.size, read.scan.entry_kinds
         beyond = 0
@@ -160,15 +167,15 @@ class Fates:
                 wrong.add(index, f"{speaker} refuses it, but it is no message")
             states[index] = _REFUSED
             self.codes[index] = code
-        beyond += self._collect(answers, wrong)
+        self._said_back += [(index, speaker) for index in answers.taken_back if index < size]
         self.differences += wrong.lines()
-        if beyond:
-            self.open_ends.append(f"{speaker}: {beyond} answers are about entries of {origin} beyond {size}")
+        self._note_beyond(speaker, beyond)
 
-    def _collect(self, answers: Answers, wrong: Named) -> int:
-        """Write collections into the states of messages; return how many lie beyond the copy."""
+    def _collect(self, speaker: str, answers: Answers) -> None:
+        """Write the collections in another log into the states of messages."""
         read, states = self.read, self._states
         size, kinds = read.copy.size, read.scan.entry_kinds
+        wrong = Named(read.scan.origin, read.copy)
         addressees, reader = read.scan.addressees(), read.copy.reader()
         agencies = list(answers.agencies)
         beyond = 0
@@ -185,7 +192,35 @@ class Fates:
                 wrong.add(index, "collected by an agency that it is not addressed to")
             else:
                 states[index] = _COLLECTED
-        return beyond
+        self.differences += wrong.lines()
+        self._note_beyond(speaker, beyond)
+
+    def _note_beyond(self, speaker: str, count: int) -> None:
+        read = self.read
+        if count:
+            self.open_ends.append(
+                f"{speaker}: {count} answers are about entries of {read.scan.origin} beyond {read.copy.size}"
+            )
+
+    def name_others(self, others: Mapping[int, str]) -> None:
+        """Name entries that have the id of an entry before them and are not the same message.
+
+        Args:
+            others: What they have the id of, by their indexes.
+        """
+        wrong = Named(self.read.scan.origin, self.read.copy)
+        for index, place in others.items():
+            wrong.add(index, f"has the id of {place}, and is another message")
+        self.differences += wrong.lines()
+
+    def _name_taken_back(self) -> None:
+        """Messages that ended otherwise than an earlier receipt said: the receiver has to explain them."""
+        told = Named(self.read.scan.origin, self.read.copy)
+        for index, speaker in dict.fromkeys(self._said_back):
+            if self._states[index] == _REFUSED and index not in self.earlier:
+                why = exception_label(self.codes[index])
+                told.add(index, f"{speaker} said received, and after a recovery that it is refused: {why}")
+        self.taken_back += told.lines()
 
     def _name_unanswered(self) -> None:
         """Messages before the last answered one should have an answer; those behind wait for it."""

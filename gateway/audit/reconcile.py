@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.audit.again import Sent, earlier_sendings
+from gateway.audit.again import Sent, find_sendings
 from gateway.audit.crosscheck import compare_claims, cosigner_periods
 from gateway.audit.fates import MAX_NAMED, Copy, Direction, Fates, ReadLog
 from gateway.audit.folder import LogFolder
@@ -57,12 +57,15 @@ class Reconciliation:
         directions: What became of the messages, a direction each.
         differences: What does not fit, named to the entry.
         open_ends: What is not known yet because one copy is older than the other.
+        taken_back: Messages of which a receiver said that it has received them, and after a recovery
+            that it has not. That is how a restore looks, and how a receipt is taken back.
     """
 
     logs: tuple[LogReport, ...]
     directions: tuple[Direction, ...]
     differences: tuple[str, ...]
     open_ends: tuple[str, ...]
+    taken_back: tuple[str, ...]
 
     @property
     def is_reconciled(self) -> bool:
@@ -85,6 +88,7 @@ class Reconciliation:
             "directions": [direction.as_json() for direction in self.directions],
             "differences": list(self.differences),
             "open_ends": list(self.open_ends),
+            "taken_back": list(self.taken_back),
             "logs": [
                 {"log": log.title, "verdict": verdict(is_verified=log.is_verified), "reason": log.reason}
                 for log in self.logs
@@ -119,6 +123,7 @@ class _Reconciling:
     reports: list[LogReport] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     open_ends: list[str] = field(default_factory=list)
+    taken_back: list[str] = field(default_factory=list)
     _read: dict[str, ReadLog] = field(default_factory=dict)
     _fullest: dict[str, Verification] = field(default_factory=dict)
 
@@ -144,6 +149,7 @@ class _Reconciling:
             directions=tuple(directions),
             differences=tuple(self.differences),
             open_ends=tuple(self.open_ends),
+            taken_back=tuple(self.taken_back),
         )
 
     def _reports(self, logs: Sequence[NamedLog]) -> dict[int, LogReport]:
@@ -240,6 +246,7 @@ class _Reconciling:
         for fate in fates.values():
             self.differences += fate.differences
             self.open_ends += fate.open_ends
+            self.taken_back += fate.taken_back
         return directions
 
 
@@ -252,8 +259,10 @@ def _find_sendings(fates: Mapping[str, Fates]) -> None:
         sent = [
             Sent(scan=item.read.scan, reader=item.read.copy.reader(), codes=item.codes) for item in of_log
         ]
-        for item, earlier in zip(of_log, earlier_sendings(sent), strict=True):
+        sendings = find_sendings(sent)
+        for item, earlier, others in zip(of_log, sendings.earlier, sendings.others, strict=True):
             item.earlier = earlier
+            item.name_others(others)
 
 
 def _fullest(logs: Sequence[NamedLog]) -> list[NamedLog]:

@@ -13,10 +13,11 @@ from gateway.audit.folder import LogFolder
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.trust import Trust, parse_trust
 from gateway.audit.verify import verify_log
-from gateway.core.entries import Entry, IncidentEntry, IncidentKind
+from gateway.core.entries import Entry, IncidentEntry, IncidentKind, KeyStatementEntry
 from gateway.core.merkle import Hash
 from tests.unit.audit.making import (
     FR,
+    FR_AUDIT,
     FR_US,
     US,
     US_FR,
@@ -29,6 +30,7 @@ from tests.unit.audit.making import (
     message,
     opening,
     receipt,
+    statement,
     vkeys,
 )
 
@@ -79,6 +81,7 @@ def test_logs_that_agree_are_verified_together(tmp_path: Path) -> None:
         f"every message of {US_FR} below 600 has a receipt",
         "it holds no anchor of fr.gateway.test/exchange/us",
         f"it holds no anchor of {US_FR}",
+        "1, each version the same in 2 logs",
     ]
 
 
@@ -280,3 +283,42 @@ def test_a_refusal_after_a_restore_takes_no_earlier_collection_back(
     )
     report = compare(tmp_path, own_log(receipt(peer, 3, 12), *last), peer)
     assert report.is_verified is collected_first
+
+
+def test_a_refusal_before_a_restore_ends_with_the_receipt_that_comes_after_it(tmp_path: Path) -> None:
+    peer = peer_log(12)
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=US_FR, size=3, root=peer.root(3))
+    own = own_log(receipt(peer, 3, 12, refused=[4]), restored, receipt(peer, 3, 12), collected(peer, 4))
+    assert compare(tmp_path, own, peer).is_verified
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_an_erasure_of_what_never_was_is_found(tmp_path: Path, size: int) -> None:
+    peer = peer_log(12)
+    root = peer.root(size) if size == 2 else Hash(bytes(32))
+    erased = IncidentEntry(incident=IncidentKind.ERASED, origin=US_FR, size=size, root=root)
+    (detail,) = failed(compare(tmp_path, own_log(receipt(peer, 3, 12), erased), peer))
+    what = "names another root than" if size == 5 else "names as erased what is no message"
+    assert what in detail
+
+
+def test_an_erasure_of_a_message_names_its_place(tmp_path: Path) -> None:
+    peer = peer_log(12)
+    erased = IncidentEntry(incident=IncidentKind.ERASED, origin=US_FR, size=5, root=peer.root(5))
+    assert compare(tmp_path, own_log(receipt(peer, 3, 12), erased), peer).is_verified
+
+
+def test_two_key_statements_of_one_version_are_found(tmp_path: Path) -> None:
+    """One for the partner, who mirrors the exchange log, and another one in the audit log."""
+    exchange = own_log(KeyStatementEntry(statement=statement(FR, 2, 1)))
+    audit = make_log(FR_AUDIT, [KeyStatementEntry(statement=statement(FR, 2, 1, cosigner_keys=2))])
+    report = compare(tmp_path, exchange, audit)
+    assert failed(report) == [f"{FR_AUDIT} and {FR_US} hold two statements of version 2"]
+
+
+def test_one_key_statement_in_both_logs_of_a_node_holds(tmp_path: Path) -> None:
+    note = statement(FR, 2, 1)
+    audit = make_log(FR_AUDIT, [KeyStatementEntry(statement=note)])
+    report = compare(tmp_path, own_log(KeyStatementEntry(statement=note)), audit)
+    assert report.is_verified
+    assert f"key statements of {FR}" in [check.name for check in report.checks]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from gateway.core.entries import (
     IncidentEntry,
     IncidentKind,
     KeyStatementEntry,
+    MessageEntry,
     ReceiptEntry,
     ReceiptException,
     encode_entry,
@@ -277,11 +279,14 @@ def test_a_collection_of_a_refused_message_is_no_effect_of_a_restore(tmp_path: P
 
 def log_of(*numbers: int) -> MadeLog:
     """Return a French log whose messages have these ids, each in a box of its own."""
-    messages = []
-    for at, number in enumerate(numbers):
-        named = replace(header(FR, 1), message_id=number.to_bytes(16, "big"))
-        messages.append(replace(message(FR, 1, bundle=at), header=named.encode()))
+    messages = [sent(number, bundle=at) for at, number in enumerate(numbers)]
     return make_log(FR_US, [*opening(FR), *messages], cosigner=US)
+
+
+def sent(number: int, *, bundle: int = 0) -> MessageEntry:
+    """Return the entry of a message with this id: the same, however often it is sent, but for its box."""
+    named = replace(header(FR, 1), message_id=number.to_bytes(16, "big"))
+    return replace(message(FR, 1, bundle=bundle), header=named.encode())
 
 
 def excepted(log: MadeLog, start: int, end: int, codes: dict[int, int]) -> ReceiptEntry:
@@ -326,7 +331,7 @@ def test_messages_that_end_alike_are_still_two(tmp_path: Path) -> None:
 def test_a_message_that_was_sent_anew_in_the_next_generation_is_one_message(tmp_path: Path) -> None:
     first = log_of(1, 2, 3)
     first_answers = answering(first, receipt(first, 3, 5))
-    opened = [anchor(first, 6), *opening(FR), message(FR, 3, bundle=8), message(FR, 4, bundle=9)]
+    opened = [anchor(first, 6), *opening(FR), sent(3, bundle=8), message(FR, 4, bundle=9)]
     second = make_log(f"{FR_US}/2", opened, by=successor_signer(FR_US, 2), cosigner=US)
     answered = [anchor(first_answers, 4), *opening(US), receipt(second, 4, 6)]
     second_answers = make_log(f"{US_FR}/2", answered, by=successor_signer(US_FR, 2), cosigner=FR)
@@ -338,3 +343,82 @@ def test_a_message_that_was_sent_anew_in_the_next_generation_is_one_message(tmp_
     figures = {item.origin: (item.messages, item.sent_again, item.received) for item in found.directions}
     assert figures[FR_US] == (2, 1, 2)
     assert figures[f"{FR_US}/2"] == (2, 0, 2)
+
+
+@pytest.mark.parametrize("codes", [{}, {3: 14}, {4: 5}], ids=["received twice", "lost first", "a duplicate"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"header": replace(header(FR, 7), message_id=(1).to_bytes(16, "big")).encode()},
+        {"ciphertext_digest": bytes(48)},
+        {"ciphertext_bytes": 7},
+    ],
+    ids=["header", "digest", "length"],
+)
+def test_one_id_with_two_contents_is_a_difference(
+    tmp_path: Path, changed: dict[str, Any], codes: dict[int, int]
+) -> None:
+    first, second = sent(1), replace(sent(1, bundle=1), **changed)
+    log = make_log(FR_US, [*opening(FR), first, second], cosigner=US)
+    answers = answering(log, excepted(log, 3, 5, codes))
+
+    found = compare(tmp_path, [log, answers], [answers, log])
+
+    (difference,) = found.differences
+    what = f"{FR_US} entry 4: has the id of entry 3 of {FR_US}, and is another message"
+    assert difference == f"{what} (message 00000000-0000-0000-0000-000000000001)"
+
+
+def test_a_collection_told_in_the_next_generation_has_its_receipt_in_the_one_before(tmp_path: Path) -> None:
+    first = log_of(1, 2)
+    answers = answering(first, receipt(first, 3, 5))
+    second = make_log(f"{FR_US}/2", [anchor(first, 5), *opening(FR)], by=successor_signer(FR_US, 2))
+    later = make_log(
+        f"{US_FR}/2",
+        [anchor(answers, 4), *opening(US), collected(first, 3)],
+        by=successor_signer(US_FR, 2),
+    )
+    # However the folders are called, and in whatever order they are read.
+    for number, logs in enumerate(([first, answers, second, later], [later, second, answers, first])):
+        found = compare(tmp_path / str(number), logs, logs)
+        assert found.is_reconciled, found.differences
+        assert {item.origin: item.collected for item in found.directions}[FR_US] == 1
+
+
+# --- receipts that came after a restore ------------------------------------------------------
+
+
+def recovered(log: MadeLog, size: int) -> IncidentEntry:
+    """Return the incident of a mirror that was put back to a size."""
+    return IncidentEntry(incident=IncidentKind.RECOVERY, origin=log.origin, size=size, root=log.root(size))
+
+
+def test_the_receipts_after_a_restore_replace_those_before(tmp_path: Path) -> None:
+    log = exchange_log(12)
+    answers = answering(
+        log, receipt(log, 3, 12, refused=[4, 5]), recovered(log, 4), receipt(log, 4, 12), collected(log, 4)
+    )
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.is_reconciled, found.differences
+    assert (found.directions[0].received, found.directions[0].refused) == (9, {})
+    assert found.taken_back == ()
+
+
+def test_a_message_that_was_received_and_refused_after_a_restore_is_told(tmp_path: Path) -> None:
+    log = exchange_log(12)
+    answers = answering(log, receipt(log, 3, 12), recovered(log, 4), receipt(log, 4, 12, refused=[5]))
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.is_reconciled
+    what = f"{FR_US} entry 5: {US_FR} said received, and after a recovery that it is refused: rule"
+    assert found.taken_back == (f"{what} (message 00000000-0000-0000-0000-000000000002)",)
+    assert found.as_json()["taken_back"] == list(found.taken_back)
+
+
+def test_a_message_that_is_sent_again_after_a_restore_is_not_taken_back(tmp_path: Path) -> None:
+    log = log_of(1, 2, 1)
+    answers = answering(
+        log, receipt(log, 3, 5), recovered(log, 3), excepted(log, 3, 5, {3: 14}), receipt(log, 5, 6)
+    )
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.is_reconciled
+    assert found.taken_back == ()
