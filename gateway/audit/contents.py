@@ -35,12 +35,14 @@ from gateway.core.entries import (
     Kind,
     MessageEntry,
     ReceiptEntry,
+    ReceiptException,
     VoidEntry,
     decode_entries,
 )
 from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, TO_NODE, batch_header_fields
 from gateway.core.generation import predecessor_of
 from gateway.core.merkle import HASH_BYTES, Hash
+from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 
 _EXCHANGE: Final = frozenset(int(kind) for kind in Kind if kind is not Kind.EVENT)
 _AUDIT: Final = frozenset(map(int, (Kind.KEY_STATEMENT, Kind.ANCHOR, Kind.INCIDENT, Kind.EVENT)))
@@ -101,7 +103,9 @@ class Answers:
         ranges: Starts and ends of receipted ranges, neighbours merged.
         excepted: Indexes of messages that were not received, by the last receipt for each; ascending.
         codes: Why not, one for each of `excepted`.
-        taken_back: Indexes of messages that were received by one receipt and not by a later one.
+        taken_back: Indexes of messages that one receipt received and a later one ends otherwise: the first
+            one counts.
+        taken_codes: How, one for each of `taken_back`.
         collected: Indexes of messages that an addressee acknowledged.
         collectors: Which agency, as a position in `agencies`, one for each of `collected`.
         agencies: Agency codes.
@@ -112,12 +116,15 @@ class Answers:
     excepted: array[int] = field(default_factory=lambda: array("Q"))
     codes: array[int] = field(default_factory=lambda: array("Q"))
     taken_back: array[int] = field(default_factory=lambda: array("Q"))
+    taken_codes: array[int] = field(default_factory=lambda: array("Q"))
     collected: array[int] = field(default_factory=lambda: array("Q"))
     collectors: array[int] = field(default_factory=lambda: array("I"))
     agencies: dict[str, int] = field(default_factory=dict)
 
     def decide(self, entry: ReceiptEntry, *, rewound: bool) -> None:
-        """Take what a receipt says of its range; it replaces what an earlier one has said.
+        """Take what a receipt says of its range; it replaces what an earlier one has said, but *received*.
+
+        What was received may have to be sent again, and its sender may have erased it by then.
 
         Args:
             entry: The receipt.
@@ -130,10 +137,16 @@ class Answers:
             return
         kept = frozenset(self.collected) if rewound else frozenset[int]()
         before = frozenset(self.excepted[first:last])
-        now = [item for item in entry.exceptions if item.index not in kept]
-        self.taken_back.extend(
-            item.index for item in now if item.index < self.last_end and item.index not in before
-        )
+        now: list[ReceiptException] = []
+        for item in entry.exceptions:
+            if item.index in kept:
+                continue
+            is_first = item.index >= self.last_end or item.index in before
+            if is_first or item.code in SEND_AGAIN:
+                now.append(item)
+            elif item.code != ExceptionCode.ERASED:
+                self.taken_back.append(item.index)
+                self.taken_codes.append(item.code)
         self.excepted[first:last] = array("Q", (item.index for item in now))
         self.codes[first:last] = array("Q", (item.code for item in now))
 

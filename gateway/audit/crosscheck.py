@@ -291,7 +291,7 @@ def _answer_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check
 def _compare_answers(answers: Answers, subject: HeldLog, problems: Problems) -> int:
     size = subject.contents.size
     reader = LogReader(subject.log, subject.contents.size)
-    refused = frozenset(answers.excepted)
+    refused = frozenset(answers.excepted) | frozenset(answers.taken_back)
     agencies = list(answers.agencies)
     later = 0
     for index in answers.excepted:

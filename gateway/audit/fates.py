@@ -99,7 +99,6 @@ class Fates:
         earlier: Entries of messages for which another one stands (`gateway.audit.again`).
         differences: What does not fit, named to the entry.
         open_ends: What is not known yet because one copy is older than another.
-        taken_back: Messages that were received by one receipt, and refused by one after a recovery.
     """
 
     def __init__(self, read: ReadLog, answers: Mapping[str, Answers]) -> None:
@@ -114,8 +113,6 @@ class Fates:
         self.earlier: AbstractSet[int] = frozenset()
         self.differences: list[str] = []
         self.open_ends: list[str] = []
-        self.taken_back: list[str] = []
-        self._said_back: list[tuple[int, str]] = []
         self._states = bytearray(read.copy.size)
         # A later generation tells collections of what was received in this one: receipts come first.
         for speaker, said in answers.items():
@@ -136,7 +133,6 @@ class Fates:
         refused = Counter(exception_label(code) for index, code in self.codes.items() if index not in earlier)
         if counted[_MESSAGE, _NOTHING]:
             self._name_unanswered()
-        self._name_taken_back()
         return Direction(
             origin=read.scan.origin,
             entries=read.copy.size,
@@ -167,7 +163,9 @@ class Fates:
                 wrong.add(index, f"{speaker} refuses it, but it is no message")
             states[index] = _REFUSED
             self.codes[index] = code
-        self._said_back += [(index, speaker) for index in answers.taken_back if index < size]
+        for index, code in zip(answers.taken_back, answers.taken_codes, strict=True):
+            if index < size:
+                wrong.add(index, f"{speaker} has received it, and says later: {exception_label(code)}")
         self.differences += wrong.lines()
         self._note_beyond(speaker, beyond)
 
@@ -212,15 +210,6 @@ class Fates:
         for index, place in others.items():
             wrong.add(index, f"has the id of {place}, and is another message")
         self.differences += wrong.lines()
-
-    def _name_taken_back(self) -> None:
-        """Messages that ended otherwise than an earlier receipt said: the receiver has to explain them."""
-        told = Named(self.read.scan.origin, self.read.copy)
-        for index, speaker in dict.fromkeys(self._said_back):
-            if self._states[index] == _REFUSED and index not in self.earlier:
-                why = exception_label(self.codes[index])
-                told.add(index, f"{speaker} said received, and after a recovery that it is refused: {why}")
-        self.taken_back += told.lines()
 
     def _name_unanswered(self) -> None:
         """Messages before the last answered one should have an answer; those behind wait for it."""

@@ -57,15 +57,12 @@ class Reconciliation:
         directions: What became of the messages, a direction each.
         differences: What does not fit, named to the entry.
         open_ends: What is not known yet because one copy is older than the other.
-        taken_back: Messages of which a receiver said that it has received them, and after a recovery
-            that it has not. That is how a restore looks, and how a receipt is taken back.
     """
 
     logs: tuple[LogReport, ...]
     directions: tuple[Direction, ...]
     differences: tuple[str, ...]
     open_ends: tuple[str, ...]
-    taken_back: tuple[str, ...]
 
     @property
     def is_reconciled(self) -> bool:
@@ -88,7 +85,6 @@ class Reconciliation:
             "directions": [direction.as_json() for direction in self.directions],
             "differences": list(self.differences),
             "open_ends": list(self.open_ends),
-            "taken_back": list(self.taken_back),
             "logs": [
                 {"log": log.title, "verdict": verdict(is_verified=log.is_verified), "reason": log.reason}
                 for log in self.logs
@@ -123,7 +119,6 @@ class _Reconciling:
     reports: list[LogReport] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     open_ends: list[str] = field(default_factory=list)
-    taken_back: list[str] = field(default_factory=list)
     _read: dict[str, ReadLog] = field(default_factory=dict)
     _fullest: dict[str, Verification] = field(default_factory=dict)
 
@@ -149,7 +144,6 @@ class _Reconciling:
             directions=tuple(directions),
             differences=tuple(self.differences),
             open_ends=tuple(self.open_ends),
-            taken_back=tuple(self.taken_back),
         )
 
     def _reports(self, logs: Sequence[NamedLog]) -> dict[int, LogReport]:
@@ -246,7 +240,6 @@ class _Reconciling:
         for fate in fates.values():
             self.differences += fate.differences
             self.open_ends += fate.open_ends
-            self.taken_back += fate.taken_back
         return directions
 
 

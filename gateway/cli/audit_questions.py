@@ -222,11 +222,7 @@ def _print_reconciliation(found: Reconciliation) -> None:
             ("no receipt", str(direction.unanswered)),
         ]
         print_table(direction.origin, facts, [])
-    for title, lines in (
-        ("differences", found.differences),
-        ("receipts taken back after a recovery", found.taken_back),
-        ("not known yet", found.open_ends),
-    ):
+    for title, lines in (("differences", found.differences), ("not known yet", found.open_ends)):
         if lines:
             typer.echo(f"\n{title}")
             for line in lines:

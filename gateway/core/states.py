@@ -13,7 +13,8 @@ documentation is generated from it. Nothing else decides about states.
         └─────────────────────────────── any ────────┴─► erased
 
 Delivered and received go back to sent when the peer was restored from a backup and lost
-the message; sent and delivered go back to accepted when a receipt asks for it once more.
+the message; all three go back to accepted when a receipt asks for it once more. What was
+received once ends *received*, whatever later receipts say.
 
 Spec: docs/spec/exchange.md, "States".
 """
@@ -84,7 +85,7 @@ TRANSITIONS: Final = MappingProxyType(
                 State.ERASED,
             }
         ),
-        State.RECEIVED: frozenset({State.COLLECTED, State.SENT, State.ERASED}),
+        State.RECEIVED: frozenset({State.COLLECTED, State.SENT, State.ACCEPTED, State.ERASED}),
         State.COLLECTED: frozenset({State.ERASED}),
         State.REFUSED: frozenset({State.ERASED}),
         State.EXPIRED: frozenset({State.ERASED}),

@@ -9,7 +9,7 @@ Spec: docs/spec/exchange.md, "Receiving", checks 5 to 9.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.core.bundle import Bundle
@@ -90,6 +90,33 @@ class BundleOpening:
         return unpacked.contents(
             [self._opened(item, found) for item, found in zip(unpacked.sealed, checked, strict=True)]
         )
+
+    async def open_late(
+        self, bundle: Bundle, *, skip: int, judged_ms: Mapping[int, int], now_ms: int
+    ) -> dict[int, Opened | Refused]:
+        """Return some messages of a bundle, by index, as of other times than now.
+
+        Args:
+            bundle: As received.
+            skip: Entries at its beginning that the mirror holds.
+            judged_ms: Which, and as of when; see `Opener.check`.
+            now_ms: Clock of this node, UTC milliseconds.
+
+        Raises:
+            UnavailableError: The node is stopping.
+        """
+
+        def look() -> list[Opened | Refused]:
+            unpacked = self._opener.unpack(bundle, skip=skip)
+            return self._opener.check(
+                [item for item in unpacked.sealed if item.index in judged_ms],
+                keys=unpacked.boxes,
+                now_ms=now_ms,
+                announced=self._announced(),
+                judged_ms=judged_ms,
+            )
+
+        return {item.index: item for item in await self._workers.compute(look)}
 
     def _open_here(self, bundle: Bundle, *, skip: int, now_ms: int) -> Contents:
         return self._opener.open(bundle, skip=skip, now_ms=now_ms, announced=self._announced())

@@ -39,6 +39,7 @@ from gateway.errors import (
 from gateway.node.audit_log import NODE, AuditLog
 from gateway.node.bundle_opening import BundleOpening
 from gateway.node.crew import Crew
+from gateway.node.earlier import Earlier, Words
 from gateway.node.forks import FROZEN, Checked, Forks
 from gateway.node.holding import Holding
 from gateway.node.log_writer import ensure_log, extend_log
@@ -174,6 +175,13 @@ class Intake:
         self._reception = Reception(vault=vault, origin=pair.peer_origin)
         self._audit = audit
         self._forks = Forks(pair=pair, store=store, high_water=high_water, clock=clock, on_proven=on_frozen)
+        self._earlier = Earlier(
+            origin=pair.peer_origin,
+            store=store,
+            opening=self._opening,
+            marked=self._forks.cosigned_size,
+            clock=clock,
+        )
         self._turn = asyncio.Lock()
         self._taking: set[asyncio.Task[Contents | None]] = set()
         self._showing: set[asyncio.Task[None]] = set()
@@ -200,6 +208,7 @@ class Intake:
 
     def admit(self) -> None:
         """Take bundles from now on: this node's own log is whole, so it may sign."""
+        self._earlier.forget()
         self._ready = True
         self._holding.changed()
 
@@ -354,7 +363,8 @@ class Intake:
         await self._forks.check_remembered(checked, head, overlap)
         if contents is None or overlap > 0:
             contents = await self._open(bundle, skip=overlap)
-        opened = contents
+        words = await self._earlier.words(bundle, contents, skip=overlap)
+        opened = await self._earlier.settled(bundle, contents, words, skip=overlap)
         self._reader.check_statements(opened.others, end=bundle.end)
         now_ms = self._clock.now_ms()
         new = bundle.entries[overlap:]
@@ -364,7 +374,7 @@ class Intake:
         self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
             Step.MIRRORED,
-            lambda tx: self._keep(tx, head, new, appended, opened, checked.verified, now_ms, retired),
+            lambda tx: self._keep(tx, head, new, appended, opened, words, checked.verified, now_ms, retired),
         )
         self._head = grown
         self._size = grown.size
@@ -419,6 +429,7 @@ class Intake:
         new: Sequence[bytes],
         appended: Appended,
         contents: Contents,
+        words: Words,
         verified: VerifiedNote,
         now_ms: int,
         retired: Sequence[bytes],
@@ -441,9 +452,12 @@ class Intake:
             event = self._audit.event(at_ms=now_ms, actor=NODE, event="kem.destroyed", details=retired)
             self._audit.append(tx, event)
         effects = self._reader.keep(tx, contents.others, contents.malformed, now_ms)
-        rows, exceptions = self._reception.receive(tx, contents.messages, now_ms)
+        rows, exceptions = self._reception.receive(tx, contents.messages, now_ms, words=words)
         if rows:
             tx.inbox.insert(rows)
+            self._reception.found_again(tx, rows)
+        if self._earlier.is_about(head.size):
+            tx.inbox.forget_early_receipts(first_place(self._pair.generation) + grown.size)
         if contents.messages:
             tx.inbox.put_receipt_due(
                 ReceiptDue(

@@ -27,11 +27,12 @@ from gateway.core.entries import (
     KeyStatementEntry,
     Kind,
     ReceiptEntry,
+    ReceiptException,
     VoidEntry,
     decode_entry,
     kind_of,
 )
-from gateway.core.generation import first_of, first_place, generation_of
+from gateway.core.generation import base_of, first_of, first_place, generation_of, located
 from gateway.core.merkle import edge_at
 from gateway.core.message.schedule import Announced
 from gateway.core.signature import HybridVerifier
@@ -233,14 +234,41 @@ class MirrorReader:
                 tx, IncidentKind.RECEIPT_CONFLICT, self._pair.peer_origin, index, entry.root, now_ms
             )
             return False
+        # Also with codes of a later version: whatever they say, it is not *received*.
+        exceptions = [replace(item, index=self._base + item.index) for item in entry.exceptions]
+        if exceptions:
+            self._keep_received(tx, index, entry, exceptions, now_ms)
         return tx.outbox.received(
             start=self._base + entry.start,
             end=self._base + end,
             decided_ms=entry.decided_ms,
             receipt_index=self._base + index,
-            # Also with codes of a later version: whatever they say, it is not *received*.
-            exceptions=[replace(item, index=self._base + item.index) for item in entry.exceptions],
+            exceptions=exceptions,
         )
+
+    def _keep_received(
+        self,
+        tx: Transaction,
+        index: int,
+        entry: ReceiptEntry,
+        exceptions: Sequence[ReceiptException],
+        now_ms: int,
+    ) -> None:
+        """Let nothing end that an earlier receipt of the peer has received.
+
+        A peer of an earlier release says so of what it lost by a restore and gets a second time too late.
+        """
+        taken_back = tx.outbox.taken_back(exceptions)
+        for number, place in taken_back:
+            origin, at = located(self._pair.first_peer_origin, place)
+            earlier = decode_entry(tx.logs.entries(origin, at, at + 1)[0])
+            if isinstance(earlier, ReceiptEntry):
+                start = base_of(earlier.origin) + earlier.start
+                tx.outbox.stay_received(number, start=start, end=start + earlier.count)
+        if taken_back:
+            self._incident(
+                tx, IncidentKind.RECEIPT_CONFLICT, self._pair.peer_origin, index, entry.root, now_ms
+            )
 
     def _anchor(self, tx: Transaction, entry: AnchorEntry, now_ms: int) -> None:
         """An anchor of our own log has to be a state that our log went through."""

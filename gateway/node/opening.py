@@ -8,8 +8,9 @@ Spec: docs/spec/exchange.md, "Receiving", checks 5 to 9.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from gateway.core.bundle import Bundle
@@ -41,6 +42,10 @@ from gateway.node.vault import Vault
 
 _BATCH: Final = 256
 """Entries, or headers, that are decoded in one step: some 130 KB."""
+
+_NO_TIMES: Final[Mapping[int, int]] = MappingProxyType({})
+IN_TIME: Final = -1
+"""Instead of a time: as of now."""
 
 Decoded = TypeVar("Decoded")
 
@@ -221,7 +226,13 @@ class Opener:
         )
 
     def check(
-        self, sealed: Sequence[Sealed], *, keys: Keys, now_ms: int, announced: Announced
+        self,
+        sealed: Sequence[Sealed],
+        *,
+        keys: Keys,
+        now_ms: int,
+        announced: Announced,
+        judged_ms: Mapping[int, int] = _NO_TIMES,
     ) -> list[Opened | Refused]:
         """Return what became of each message, in the order of the log.
 
@@ -230,12 +241,17 @@ class Opener:
             keys: Their content keys.
             now_ms: Clock of this node, UTC milliseconds.
             announced: What the peer's log announced of its catalogue.
+            judged_ms: By index, as of when some of them are judged instead, or `IN_TIME`; none of them as of
+                later than the end of its time.
         """
         # A header that is of another version or suite is None.
         headers = _in_batches(decode_headers, [item.entry.header for item in sealed])
         sight = _Sight(now_ms=now_ms, announced=announced, keys=keys)
         for item, header in zip(sealed, headers, strict=True):
             item.header, item.sight = header, sight
+            if (judged := judged_ms.get(item.index)) is not None and header is not None:
+                as_of_ms = now_ms if judged == IN_TIME else judged
+                item.sight = replace(sight, now_ms=min(as_of_ms, header.expires_ms))
         # Those of a type one after the other: its schema and rules stay in the processor's
         # cache, which halves what validation costs. The results stand in the order of the log.
         ordered = sorted(sealed, key=lambda item: "" if item.header is None else item.header.type)

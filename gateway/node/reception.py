@@ -10,7 +10,7 @@ Spec: docs/spec/exchange.md, "Receiving", checks 9 and 10, and "Conversations".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gateway.core.entries import MessageEntry, ReceiptException, decode_entry
@@ -19,11 +19,12 @@ from gateway.core.message.rule import rule_number
 from gateway.core.message.threads import effects_of, end_with_target, examine_thread
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 from gateway.node.defects import UnexaminedError, contained
+from gateway.node.earlier import NO_WORDS, Words, lost_messages
 from gateway.node.message_rows import new_message
 from gateway.node.opening import Opened, Refused
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
-from gateway.ports import NewMessage, Transaction
+from gateway.ports import LostMessage, NewMessage, Transaction
 
 
 class Reception:
@@ -41,7 +42,7 @@ class Reception:
         self._base = base_of(origin)
 
     def receive(
-        self, tx: Transaction, messages: Sequence[Opened | Refused], now_ms: int
+        self, tx: Transaction, messages: Sequence[Opened | Refused], now_ms: int, *, words: Words = NO_WORDS
     ) -> tuple[list[NewMessage], list[ReceiptException]]:
         """Return the rows to store and the exceptions for the receipt, both in order of the log.
 
@@ -52,6 +53,7 @@ class Reception:
             tx: The transaction that mirrors the entries.
             messages: What opening made of the message entries.
             now_ms: When this node decides, UTC milliseconds.
+            words: What was said of them before this node was restored.
         """
         memory = ThreadMemory(tx, open_content=self._vault.document)
         opened = [message for message in messages if isinstance(message, Opened)]
@@ -66,6 +68,7 @@ class Reception:
         known = tx.inbox.refused(named)
         known.update(filter(memory.holds, named))
         again = self._arrived_again(tx, messages, known)
+        lost = tx.inbox.lost(named)
         rows: list[NewMessage] = []
         exceptions: list[ReceiptException] = []
         refused: list[bytes] = []
@@ -74,19 +77,15 @@ class Reception:
             rule: int | None = None
             if message_id is not None and message_id in known:
                 code = None if message.index in again else ExceptionCode.DUPLICATE
-            elif isinstance(message, Refused):
-                code, rule = message.code, message.rule
             else:
-                try:
-                    decided = contained(message_id, partial(self._decided, message, memory, now_ms))
-                except UnexaminedError:
-                    code = ExceptionCode.UNEXAMINED
-                else:
-                    if isinstance(decided, str):
-                        code, rule = ExceptionCode.RULE, rule_number(decided)
-                    else:
-                        memory.add(decided)
-                        rows.append(decided)
+                was_received = _was_received(message, words, lost)
+                decided = self._judged(message, memory, now_ms, was_received=was_received)
+                if isinstance(decided, NewMessage):
+                    memory.add(decided)
+                    rows.append(decided)
+                elif not (was_received and decided[0] is ExceptionCode.ERASED):
+                    # Its sender may hold the content no more of what was received before.
+                    code, rule = decided
             if message_id is not None:
                 known.add(message_id)
             if code is not None:
@@ -95,7 +94,29 @@ class Reception:
                     refused.append(message_id)
         if refused:
             tx.inbox.put_refused(list(dict.fromkeys(refused)))
+        if words:
+            tx.inbox.put_lost(lost_messages(messages, words, base=self._base))
         return rows, exceptions
+
+    def _judged(
+        self, message: Opened | Refused, memory: ThreadMemory, now_ms: int, *, was_received: bool
+    ) -> NewMessage | tuple[ExceptionCode, int | None]:
+        """Return the row of a message, or why it is refused, with the number of the broken rule."""
+        if isinstance(message, Refused):
+            return message.code, message.rule
+        decide = partial(self._decided, message, memory, now_ms, was_received=was_received)
+        try:
+            decided = contained(message.message_id, decide)
+        except UnexaminedError:
+            return ExceptionCode.UNEXAMINED, None
+        return (ExceptionCode.RULE, rule_number(decided)) if isinstance(decided, str) else decided
+
+    def found_again(self, tx: Transaction, rows: Sequence[NewMessage]) -> None:
+        """Give messages that were lost, and are stored now, what is known of them."""
+        places = {row.message_id: row.log_index for row in rows if row.log_index is not None}
+        lost = tx.inbox.lost(places)
+        if lost:
+            tx.inbox.found_again([(item, places[item.message_id]) for item in lost.values()])
 
     def _arrived_again(
         self, tx: Transaction, messages: Sequence[Opened | Refused], known: set[bytes]
@@ -132,12 +153,17 @@ class Reception:
             found.add((entry.header, entry.ciphertext_digest, entry.ciphertext_bytes))
         return len(found) == 1
 
-    def _decided(self, message: Opened, memory: ThreadMemory, now_ms: int) -> NewMessage | str:
-        """Return the row of a message that its conversation accepts, else the id of the first broken rule."""
+    def _decided(
+        self, message: Opened, memory: ThreadMemory, now_ms: int, *, was_received: bool
+    ) -> NewMessage | str:
+        """Return the row of a message that its conversation accepts, else the id of the first broken rule.
+
+        One that was received before is accepted again: what it is about may be among what was lost.
+        """
         verdict = examine_thread(
             message.document, catalogue=message.catalogue, threads=memory, side="receiver"
         )
-        if verdict.violations:
+        if verdict.violations and not was_received:
             return verdict.violations[0].rule
         return self._row(message, memory, verdict.flags, now_ms)
 
@@ -154,3 +180,10 @@ class Reception:
             wrapped_key=message.wrapped_key,
             ending=derived.ending or end_with_target(document, memory),
         )
+
+
+def _was_received(message: Opened | Refused, words: Words, lost: Mapping[bytes, LostMessage]) -> bool:
+    """Return whether a receipt of this node received a message before it was restored."""
+    word = words.get(message.index)
+    known = None if message.message_id is None else lost.get(message.message_id)
+    return (word is not None and word.is_received) or (known is not None and known.decided_ms is not None)

@@ -29,11 +29,12 @@ from gateway.core.entries import (
 )
 from gateway.core.envelope import decode_header
 from gateway.core.generation import base_of, first_of
+from gateway.core.merkle import Hash
 from gateway.core.states import State
 from gateway.errors import MalformedError
 from gateway.node.eraser import restored
 from gateway.node.log_writer import extend_log, put_controls
-from gateway.ports import LogHead, SentBundle, Transaction
+from gateway.ports import LogHead, ReceiptDue, SentBundle, Transaction
 
 MAX_CIPHERTEXT_BYTES: Final = 12 * 1024 * 1024
 """Of one bundle: the peer may have to be sent these entries once more."""
@@ -81,6 +82,7 @@ def _apply(tx: Transaction, origin: str, place: int, entry: Entry | None, at_ms:
         case ReceiptEntry():
             start = base_of(entry.origin) + entry.start
             tx.inbox.receipts_recovered(start, start + entry.count, log_index=place)
+            _remember(tx, origin, place, entry, start)
         case CollectedEntry():
             tx.inbox.collections_recovered(placed(entry), log_index=place)
         case VoidEntry():
@@ -93,6 +95,22 @@ def _apply(tx: Transaction, origin: str, place: int, entry: Entry | None, at_ms:
                 tx.removal.put_ending(restored(message_id))
         case _:
             return  # announcements were noted; anchors and incidents have no effect here
+
+
+def _remember(tx: Transaction, origin: str, place: int, entry: ReceiptEntry, start: int) -> None:
+    """Keep in mind what was said of entries that the mirror has lost: `gateway.node.earlier`."""
+    mirror = tx.logs.head(entry.origin)
+    mirrored = base_of(entry.origin) + (0 if mirror is None else mirror.size)
+    if base_of(entry.origin) != base_of(origin) or start + entry.count <= mirrored:
+        return
+    said = ReceiptDue(
+        start=start,
+        count=entry.count,
+        root=Hash(entry.root),
+        decided_ms=entry.decided_ms,
+        exceptions=entry.exceptions,
+    )
+    tx.inbox.put_early_receipt(said, log_index=place)
 
 
 def placed(entry: CollectedEntry) -> list[Collection]:

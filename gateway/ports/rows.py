@@ -228,12 +228,24 @@ class MessageRow:
         return is_void(self.state, self.was)
 
     @property
-    def is_unanswered(self) -> bool:
-        """Return whether it was sent, perhaps, and no receipt says what became of it.
+    def was_received(self) -> bool:
+        """Return whether a receipt said so before the peer was restored from a backup and lost it.
 
-        Waiting, it was on its way when an earlier generation of the log ended.
+        That receipt stands in the row until another one says so again.
         """
-        return self.outgoing and self.sent_ms is not None and self.receipt_index is None
+        is_open = self.state in {State.ACCEPTED, State.SENT, State.DELIVERED}
+        return is_open and self.receipt_index is not None and self.exception is None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Return whether it was sent, perhaps, and no receipt says what has become of it.
+
+        Waiting, it was on its way when an earlier generation of the log ended, or the peer had it and
+        lost it.
+        """
+        return (
+            self.outgoing and self.sent_ms is not None and (self.receipt_index is None or self.was_received)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,6 +360,21 @@ class ReceiptDue:
     root: Hash
     decided_ms: int
     exceptions: tuple[ReceiptException, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostMessage:
+    """An incoming message that this node had before it was restored, and has asked for once more.
+
+    Attributes:
+        message_id: 16 bytes.
+        place: Where it stood in the mirror.
+        decided_ms: When it was received; None if no receipt says that it was.
+    """
+
+    message_id: bytes
+    place: int
+    decided_ms: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from gateway.ports.rows import (
     Incident,
     LogHead,
     LogKind,
+    LostMessage,
     MessageRow,
     NewMessage,
     OpenRequest,
@@ -189,8 +190,25 @@ class Outbox(Protocol):
 
         The numbers of messages that end here are void, and the log has to say so.
 
+        A message that was received before stays so, unless it is asked for once more: `taken_back`.
+
         Returns:
             True if something is due to be sent: a message once more, or a void.
+        """
+        ...
+
+    def taken_back(self, exceptions: Sequence[ReceiptException]) -> list[tuple[int, int]]:
+        """Return (number, place of the earlier receipt) of messages that exceptions would end once received.
+
+        Those that are asked for once more are none of them.
+        """
+        ...
+
+    def stay_received(self, number: int, *, start: int, end: int) -> None:
+        """Let a message be *received* as an earlier receipt says, at its entry in the range of that.
+
+        Raises:
+            StoreError: No entry of the message stands there.
         """
         ...
 
@@ -233,7 +251,8 @@ class Outbox(Protocol):
     def rolled_back(self, size: int) -> int:
         """Move messages from index ``size`` on back to *sent*, as far as they are not collected.
 
-        For a peer that was restored from a backup and holds no entry from there on.
+        For a peer that was restored from a backup and holds no entry from there on. What was known of their
+        arrival stays.
 
         Returns:
             How many messages that are.
@@ -255,7 +274,8 @@ class Outbox(Protocol):
     def expire(self, now_ms: int, *, limit: int, above: int = 0) -> list[MessageRow]:
         """Move waiting messages whose delivery time is over to *expired* and return them.
 
-        Not those that may have arrived in an earlier generation (`MessageRow.is_unanswered`).
+        Not those that may have arrived in an earlier generation, or before the peer was restored
+        (`MessageRow.is_unanswered`).
 
         Args:
             now_ms: UTC milliseconds.
@@ -377,6 +397,41 @@ class Inbox(Protocol):
 
     def receipts_recovered(self, start: int, end: int, *, log_index: int) -> None:
         """Forget receipts that are due for a range: a recovered log already holds them."""
+        ...
+
+    def put_early_receipt(self, receipt: ReceiptDue, *, log_index: int) -> None:
+        """Remember a receipt of a recovered log whose entries are yet to be mirrored again."""
+        ...
+
+    def early_receipts(self, start: int, end: int) -> list[ReceiptDue]:
+        """Return such receipts that speak of places from ``start`` to ``end``, in the order of the log."""
+        ...
+
+    def last_early_receipt(self) -> int:
+        """Return the place behind the last entry that such a receipt speaks of, 0 for none."""
+        ...
+
+    def forget_early_receipts(self, below: int) -> None:
+        """Forget such receipts about entries below a place: they are mirrored again."""
+        ...
+
+    def put_lost(self, messages: Sequence[LostMessage]) -> None:
+        """Remember messages that this node had and asks for once more; the first word on each stays."""
+        ...
+
+    def lost(self, message_ids: Iterable[bytes]) -> dict[bytes, LostMessage]:
+        """Return those of these ids that are of such messages."""
+        ...
+
+    def has_lost(self) -> bool:
+        """Return whether there is any such message."""
+        ...
+
+    def found_again(self, messages: Sequence[tuple[LostMessage, int]]) -> None:
+        """Forget such messages: each has come again, and stands at another place of the mirror.
+
+        What was collected of one is collected, and due to be logged again.
+        """
         ...
 
     def start_anew(self) -> None:

@@ -51,12 +51,9 @@ def _rolled_back(source: State) -> Statement:
             _m.log_index >= _bind("first"),
             state_is(_m.state, source),
         )
-        .values(
-            state=_literal(State.SENT),
-            delivered_ms=sa.null(),
-            decided_ms=sa.null(),
-            receipt_index=sa.null(),
-        )
+        # What was known of its arrival stays until a receipt says it anew (`MessageRow.was_received`). It is
+        # as if it was sent once: the peer may ask for it as often as for any other.
+        .values(state=_literal(State.SENT), sendings=sa.literal_column("1"))
     )
 
 
@@ -67,12 +64,14 @@ _ROLLED_BACK: Final = {
 # --- started anew ------------------------------------------------------------------------
 
 # Whether it arrived is not known, and what an earlier receipt said of an earlier sending says nothing of
-# it: so `MessageRow.is_unanswered`. The place stays, of the generation that ended.
+# it: so `MessageRow.is_unanswered`. The place stays, of the generation that ended. One that says that it was
+# received, before the peer lost it, stays as well.
+_was_received: Final = sa.and_(_m.receipt_index.is_not(None), _m.exception.is_(None))
 _ANEW: Final[dict[str, Any]] = {
     "sent_ms": sa.func.coalesce(_m.sent_ms, _m.arrived_ms),
     "delivered_ms": sa.null(),
-    "decided_ms": sa.null(),
-    "receipt_index": sa.null(),
+    "decided_ms": sa.case((_was_received, _m.decided_ms)),
+    "receipt_index": sa.case((_was_received, _m.receipt_index)),
     "exception": sa.null(),
     "rule": sa.null(),
     "sendings": sa.literal_column("0"),

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-from gateway.core.encoding import decode, encode
-from gateway.core.entries import Collection, ReceiptException
-from gateway.core.merkle import Hash
+from gateway.core.entries import Collection
 from gateway.core.states import State
 from gateway.errors import StoreError
 from gateway.ports import InboxRow, NewMessage, ReceiptDue
 from gateway.storage.engine import keep_first, replace_row
 from gateway.storage.frames import header_of
+from gateway.storage.lost import EARLY_AT, Lost, encoded, receipt
 from gateway.storage.rows import (
     MESSAGE,
     WIDTH,
@@ -26,7 +25,7 @@ from gateway.storage.rows import (
     message_row,
     with_frames,
 )
-from gateway.storage.session import Row, Session
+from gateway.storage.session import Row
 from gateway.storage.statements import ListStatement, Statement
 from gateway.storage.tables import (
     COLLECTION_DUE,
@@ -41,8 +40,6 @@ from gateway.storage.tables import (
     state_is,
     voids,
 )
-
-MAX_EXCEPTIONS_BYTES: Final = 65_536
 
 _bind: Final = sa.bindparam
 _m: Final = messages.c
@@ -186,9 +183,6 @@ _EARLY: Final = Statement(
 _ANY_EARLY: Final = Statement(
     sa.select(early_collections.c.entry_index).limit(1), decided_by=early_collections
 )
-_EARLY_AT: Final = ListStatement(
-    lambda items: sa.select(*early_collections.columns).where(early_collections.c.entry_index.in_(items))
-)
 _RECOVERED: Final = Statement(
     sa.update(inbox)
     .where(_i.entry_index == _bind("entry"), _i.agency == _bind("by"))
@@ -200,12 +194,8 @@ _RECOVERED: Final = Statement(
 _PUT_VOID: Final = Statement(keep_first(voids), row=("conversation_id", "agency", "seq", "due"))
 
 
-class SqlInbox:
+class SqlInbox(Lost):
     """Implements `gateway.ports.Inbox` on a session."""
-
-    def __init__(self, session: Session) -> None:
-        """Work on this session."""
-        self._session = session
 
     def insert(self, messages: Sequence[NewMessage]) -> None:
         """Store received messages with content and addressees, in this order."""
@@ -322,22 +312,13 @@ class SqlInbox:
 
     def put_receipt_due(self, receipt: ReceiptDue) -> None:
         """Remember that a receipt is due."""
-        exceptions = encode(tuple((item.index, item.code, item.rule) for item in receipt.exceptions))
+        exceptions = encoded(receipt.exceptions)
         row: Row = (receipt.start, receipt.count, receipt.root, receipt.decided_ms, exceptions, None)
         self._session.many(_PUT_RECEIPT, [row])
 
     def due_receipts(self, *, limit: int) -> list[ReceiptDue]:
         """Return due receipts in order of the mirror."""
-        return [
-            ReceiptDue(
-                start=start,
-                count=count,
-                root=Hash(root),
-                decided_ms=decided_ms,
-                exceptions=_exceptions(exceptions),
-            )
-            for start, count, root, decided_ms, exceptions in self._session.all(_RECEIPTS_DUE, most=limit)
-        ]
+        return [receipt(row) for row in self._session.all(_RECEIPTS_DUE, most=limit)]
 
     def receipts_logged(self, starts: Sequence[int], *, log_index: int) -> None:
         """Record that receipts are in the exchange log now; they are due no more."""
@@ -374,7 +355,7 @@ class SqlInbox:
         self._session.many(_PUT_VOID, [(conversation_id, agency, number, False) for number in numbers])
 
     def _apply_early(self, indexes: Sequence[int]) -> None:
-        for entry, agency, at_ms, log_index in self._session.listed(_EARLY_AT, indexes):
+        for entry, agency, at_ms, log_index in self._session.listed(EARLY_AT, indexes):
             self._session.change(_RECOVERED, entry=entry, by=agency, at=at_ms, logged=log_index)
 
 
@@ -395,8 +376,3 @@ def _inbox_row(values: Row) -> InboxRow:
         ciphertext=ciphertext,
         wrapped_key=wrapped_key,
     )
-
-
-def _exceptions(data: bytes) -> tuple[ReceiptException, ...]:
-    items = cast("tuple[tuple[Any, ...], ...]", decode(data, max_bytes=MAX_EXCEPTIONS_BYTES))
-    return tuple(ReceiptException(index=index, code=code, rule=rule) for index, code, rule in items)

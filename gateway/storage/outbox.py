@@ -202,9 +202,18 @@ class SqlOutbox(Breaks):
         changes: list[Row] = []
         voids: list[Row] = []
         ended: list[int] = []
-        for index, number, source, sendings, *place in self._session.listed(sql.OPEN_AT, by_index):
-            item = by_index[index]
+        anew: list[int] = []
+        for index, number, source, sendings, *known, by_id, agency, seq in self._session.listed(
+            sql.OPEN_AT, by_index
+        ):
+            item, place = by_index[index], (by_id, agency, seq)
             target, was = _after(State(source), item.code, sendings)
+            if target is State.ACCEPTED and _had_arrived(State(source), *known):
+                anew.append(number)
+                self._session.move(State(source), target, 1)
+                continue
+            if _was_received(*known):
+                continue  # and stays so: see `taken_back`
             entry = None if target is State.ACCEPTED else index
             said = (entry, decided_ms, decided_ms, receipt_index, item.code, item.rule)
             changes.append((int(target), *said, None if was is None else int(was), number))
@@ -216,6 +225,7 @@ class SqlOutbox(Breaks):
             if is_void(target, was):
                 ended.append(number)
         self._session.many(sql.EXCEPT, changes)
+        self._session.change_listed(sql.SEND_ANEW, anew)
         self._session.many(sql.PUT_VOID, voids)
         self._answer_erased(start, end, decided_ms, receipt_index, [change[-1] for change in changes])
         if ended:
@@ -225,7 +235,31 @@ class SqlOutbox(Breaks):
                 statement, first=start, stop=end, at=decided_ms, receipt=receipt_index
             )
             self._session.move(source, State.RECEIVED, moved)
-        return bool(voids) or any(change[0] == State.ACCEPTED for change in changes)
+        return bool(voids or anew) or any(change[0] == State.ACCEPTED for change in changes)
+
+    def taken_back(self, exceptions: Sequence[ReceiptException]) -> list[tuple[int, int]]:
+        """Return (number, place of the earlier receipt) of messages that were received and would end."""
+        by_index = {item.index: item for item in exceptions}
+        return [
+            (number, known[0])
+            for index, number, source, sendings, *known, _, _, _ in self._session.listed(
+                sql.OPEN_AT, by_index
+            )
+            if _was_received(*known)
+            and _after(State(source), by_index[index].code, sendings)[0] is not State.ACCEPTED
+        ]
+
+    def stay_received(self, number: int, *, start: int, end: int) -> None:
+        """Let a message be *received* as an earlier receipt says, at its entry in the range of that."""
+        row = self._session.first(sql.ENTRY_WITHIN, message=number, first=start, stop=end)
+        state = self._session.first(sql.STATE_OF, message=number)
+        if row is None or state is None:
+            msg = "a message does not stand where an earlier receipt received it"
+            raise StoreError(msg)
+        if state[0] in _OPEN:
+            self._session.move(State(state[0]), State.RECEIVED, 1)
+        self._session.many(sql.STAY_RECEIVED, [(row[0], number)])
+        self._session.change_listed(sql.ANSWERED, [number])
 
     def _answer_erased(
         self, start: int, end: int, decided_ms: int, receipt_index: int, excepted: Sequence[int]
@@ -343,6 +377,7 @@ class SqlOutbox(Breaks):
         return [replace(row, state=target, decided_ms=at_ms) for row in rows]
 
 
+_OPEN: Final = frozenset({State.SENT, State.DELIVERED})
 _ERASED: Final[tuple[None, None]] = (None, None)
 _NEVER: Final[tuple[None, None]] = (None, None)
 _NOBODY: Final[tuple[int, int, list[str]]] = (0, 0, [])
@@ -363,6 +398,21 @@ def _read(number: int, rank: int, header: Row, sealed: tuple[Any, Any]) -> Waiti
         ciphertext=ciphertext,
         wrapped_key=wrapped_key,
     )
+
+
+def _was_received(receipt: int | None, exception: int | None, delivered_ms: int | None) -> bool:
+    """Return whether a receipt said that a message was received, whether or not it is so now."""
+    del delivered_ms
+    return receipt is not None and exception is None
+
+
+def _had_arrived(source: State, receipt: int | None, exception: int | None, delivered_ms: int | None) -> bool:
+    """Return whether the peer had a message before it was restored from a backup and lost it.
+
+    A receipt said so, or its cosignature: what is *sent* has a time of delivery only if it was that before.
+    """
+    was_delivered = source is State.SENT and exception is None and delivered_ms is not None
+    return was_delivered or _was_received(receipt, exception, delivered_ms)
 
 
 def _after(source: State, code: int, sendings: int) -> tuple[State, State | None]:

@@ -77,8 +77,9 @@ CONTENTS: Final = ListStatement(
         contents.c.number.in_(items)
     )
 )
-# Not so what was on its way when an earlier generation ended (`MessageRow.is_unanswered`).
-was_not_sent: Final = sa.or_(_m.sent_ms.is_(None), _m.receipt_index.is_not(None))
+# Not so what was on its way when an earlier generation ended, or what the peer had and lost
+# (`MessageRow.is_unanswered`).
+was_not_sent: Final = sa.or_(_m.sent_ms.is_(None), _m.exception.is_not(None))
 _is_over: Final = sa.and_(
     _is_accepted,
     _m.expires_ms <= _bind("now"),
@@ -210,6 +211,9 @@ OPEN_AT: Final = ListStatement(
             _m.number,
             _m.state,
             _m.sendings,
+            _m.receipt_index,
+            _m.exception,
+            _m.delivered_ms,
             _m.conversation_id,
             _m.from_agency,
             _m.seq,
@@ -218,8 +222,11 @@ OPEN_AT: Final = ListStatement(
         .where(
             sent_entries.c.log_index.in_(items),
             _m.log_index == sent_entries.c.log_index,
-            # Erased on its way, it is open as well: its number may have to be declared void.
-            sa.case((state_is(_m.state, State.ERASED), _m.was), else_=_m.state).in_(_OPEN_STATES),
+            # Erased on its way, it is open as well: its number may have to be declared void. A message that
+            # was received may be asked for once more.
+            sa.case((state_is(_m.state, State.ERASED), _m.was), else_=_m.state).in_(
+                [*_OPEN_STATES, _literal(State.RECEIVED)]
+            ),
         )
     )
 )
@@ -239,6 +246,32 @@ EXCEPT: Final = Statement(
         was=_bind("before"),
     ),
     row=("to", "entry", "seen", "at", "receipt", "code", "broken", "before", "message"),
+)
+# What is known of its arrival stays, and where it stood.
+SEND_ANEW: Final = ListStatement(
+    lambda items: sa.update(messages).where(_m.number.in_(items)).values(state=_literal(State.ACCEPTED))
+)
+STATE_OF: Final = Statement(sa.select(_m.state).where(_m.number == _bind("message")))
+STAY_RECEIVED: Final = Statement(
+    sa.update(messages)
+    .where(_m.number == _bind("message"))
+    .values(
+        state=sa.case((state_is(_m.state, State.ERASED), _m.state), else_=_literal(State.RECEIVED)),
+        was=sa.case((state_is(_m.state, State.ERASED), _literal(State.RECEIVED)), else_=_m.was),
+        log_index=_bind("entry"),
+        delivered_ms=sa.func.coalesce(_m.delivered_ms, _m.decided_ms),
+    ),
+    row=("entry", "message"),
+)
+ENTRY_WITHIN: Final = Statement(
+    sa.select(sent_entries.c.log_index)
+    .where(
+        sent_entries.c.log_index >= _bind("first", type_=Big),
+        sent_entries.c.log_index < _bind("stop", type_=Big),
+        sent_entries.c.number == _bind("message"),
+    )
+    .order_by(sent_entries.c.log_index.desc())
+    .limit(1)
 )
 ANY_UNANSWERED: Final = Statement(
     sa.select(erasures.c.number).where(erasures.c.unanswered.is_(True)).limit(1), decided_by=erasures

@@ -66,11 +66,18 @@ _ERASE: Final = ListStatement(
         )
     )
 )
-_PERHAPS_SENT: Final = ListStatement(
-    lambda items: (
-        sa.update(messages).where(_m.number.in_(items)).values(was=sa.literal_column(str(int(State.SENT))))
+
+
+def _erased_as(state: State) -> ListStatement:
+    return ListStatement(
+        lambda items: (
+            sa.update(messages).where(_m.number.in_(items)).values(was=sa.literal_column(str(int(state))))
+        )
     )
-)
+
+
+_PERHAPS_SENT: Final = _erased_as(State.SENT)
+_WAS_RECEIVED: Final = _erased_as(State.RECEIVED)
 _PUT_ERASURE: Final = Statement(replace_row(erasures), row=[column.name for column in erasures.columns])
 _FORGET_BOX: Final = Statement(
     sa.update(shipments)
@@ -266,7 +273,10 @@ class SqlRemoval:
         waiting = [row for row in rows if row.outgoing and row.state is State.ACCEPTED]
         unsent = [row for row in waiting if row.number > certain_above and not row.is_unanswered]
         never_sent = {row.number for row in unsent}
-        in_doubt = {row.number for row in waiting} - never_sent
+        # What the peer had received and lost is not sent once more: it was received.
+        received = [row.number for row in waiting if row.was_received]
+        self._session.change_listed(_WAS_RECEIVED, received)
+        in_doubt = {row.number for row in waiting}.difference(never_sent, received)
         self._session.change_listed(_PERHAPS_SENT, sorted(in_doubt))
         if unsent:
             voids = [(row.conversation_id, row.from_agency, row.seq, True) for row in unsent]

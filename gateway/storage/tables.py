@@ -36,7 +36,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0011"
+SCHEMA_REVISION: Final = "0012"
 """Newest migration; a database of another one is migrated or refused."""
 
 
@@ -335,6 +335,31 @@ early_collections: Final = sa.Table(
     _key("agency", sa.Text()),
     _column("at_ms", Big),
     _column("log_index", Big),
+    sqlite_with_rowid=False,
+)
+
+early_receipts: Final = sa.Table(
+    "early_receipts",
+    metadata,
+    # Receipts that a recovered log holds of entries that are yet to be mirrored again; then they go.
+    _key("log_index", Big),
+    _column("start", Big),
+    _column("entries", sa.Integer()),
+    _column("root", Bytes()),
+    _column("decided_ms", Big),
+    _column("exceptions", Bytes()),
+    sa.Index("ix_early_receipts_start", "start"),
+)
+
+lost_messages: Final = sa.Table(
+    "lost_messages",
+    metadata,
+    # Messages that this node had before it was restored, and has asked for once more.
+    _key("message_id", Bytes()),
+    # Where each stood in the mirror.
+    _column("entry_index", Big),
+    # When it was received; NULL if no receipt says that it was.
+    _column("decided_ms", Big, null=True),
     sqlite_with_rowid=False,
 )
 

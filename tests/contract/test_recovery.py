@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.entries import Collection, ReceiptException
+from gateway.core.merkle import Hash
 from gateway.core.receipt import MAX_SENDINGS, ExceptionCode
 from gateway.core.states import State
-from gateway.ports import NewMessage, Step
+from gateway.errors import StoreError
+from gateway.ports import MessageRow, NewMessage, ReceiptDue, Step, Transaction
 from gateway.storage.store import SqlStore
 from tests.contract.builders import BOSTON, LYON, NEWARK, identifier, outgoing, send
 
@@ -90,7 +92,7 @@ async def test_a_second_receipt_for_an_ended_message_makes_nothing_due(store: Sq
 # --- the peer was restored -----------------------------------------------------------------
 
 
-async def test_what_the_peer_lost_is_sent_and_no_longer_delivered_or_received(store: SqlStore) -> None:
+async def test_what_the_peer_lost_is_sent_and_what_was_known_of_its_arrival_stays(store: SqlStore) -> None:
     await sent(store, outgoing("below"), outgoing("delivered"), outgoing("received"))
     await store.write(Step.DELIVERED, lambda tx: tx.outbox.delivered(3, at_ms=4_000))
     await receipt(store, 0, 1)
@@ -106,10 +108,109 @@ async def test_what_the_peer_lost_is_sent_and_no_longer_delivered_or_received(st
     ]
     rows = await store.read(lambda tx: tx.threads.rows([identifier("received")]))
     row = rows[identifier("received")]
-    assert (row.delivered_ms, row.decided_ms, row.receipt_index) == (None, None, None)
+    assert row.was_received
+    assert row.is_unanswered
+    assert (row.delivered_ms, row.decided_ms, row.receipt_index) == (4_000, 5_000, 9)
     assert row.log_index == 2
     counts = await store.read(lambda tx: (tx.outbox.count(State.SENT), tx.outbox.count(State.RECEIVED)))
     assert counts == (2, 1)
+
+
+async def rolled_back(store: SqlStore) -> None:
+    """Let the peer receive a message, and lose it."""
+    await sent(store, outgoing("a"))
+    await store.write(Step.DELIVERED, lambda tx: tx.outbox.delivered(1, at_ms=4_000))
+    await receipt(store, 0, 1)
+    await store.write(Step.RECOVERED, lambda tx: tx.outbox.rolled_back(0))
+
+
+async def row_of(store: SqlStore, word: str) -> MessageRow:
+    return (await store.read(lambda tx: tx.threads.rows([identifier(word)])))[identifier(word)]
+
+
+async def test_what_was_received_and_is_asked_for_again_waits_and_does_not_expire(store: SqlStore) -> None:
+    await rolled_back(store)
+
+    assert await receipt(store, 0, 1, except_at(0, ExceptionCode.CONTENT_LOST)) is True
+    row = await row_of(store, "a")
+    assert (row.state, row.was_received, row.log_index, row.receipt_index) == (State.ACCEPTED, True, 0, 9)
+    assert not await store.read(lambda tx: tx.outbox.has_expired(row.expires_ms + 1))
+    counts = await store.read(lambda tx: (tx.outbox.count(State.ACCEPTED), tx.outbox.count(State.SENT)))
+    assert counts == (1, 0)
+
+
+async def test_what_was_cosigned_and_is_asked_for_again_does_not_expire_either(store: SqlStore) -> None:
+    await sent(store, outgoing("a"))
+    await store.write(Step.DELIVERED, lambda tx: tx.outbox.delivered(1, at_ms=4_000))
+    await store.write(Step.RECOVERED, lambda tx: tx.outbox.rolled_back(0))
+    await receipt(store, 0, 1, except_at(0, ExceptionCode.CONTENT_LOST))
+
+    row = await row_of(store, "a")
+    assert (row.state, row.was_received, row.is_unanswered) == (State.ACCEPTED, False, True)
+    assert not await store.read(lambda tx: tx.outbox.has_expired(row.expires_ms + 1))
+
+
+@pytest.mark.parametrize("code", [ExceptionCode.EXPIRED, ExceptionCode.RULE, ExceptionCode.DUPLICATE, 99])
+async def test_what_was_received_stays_so_at_its_first_entry_whatever_comes_later(
+    store: SqlStore, code: int
+) -> None:
+    await rolled_back(store)
+    await receipt(store, 0, 1, except_at(0, ExceptionCode.CONTENT_LOST))
+    await store.write(Step.SEQUENCED, lambda tx: send(tx, 5))
+    refusal = except_at(5, code)
+
+    (taken,) = await store.read(lambda tx: tx.outbox.taken_back([refusal]))
+    assert taken[1] == 9
+    await store.write(Step.MIRRORED, lambda tx: tx.outbox.stay_received(taken[0], start=0, end=1))
+    assert await receipt(store, 5, 6, refusal) is False
+    row = await row_of(store, "a")
+    assert (row.state, row.log_index, row.receipt_index) == (State.RECEIVED, 0, 9)
+    assert (row.exception, row.was_received) == (None, False)
+    assert await voids(store) == []
+    counts = await store.read(lambda tx: (tx.outbox.count(State.SENT), tx.outbox.count(State.RECEIVED)))
+    assert counts == (0, 1)
+
+
+async def test_a_message_stays_received_at_no_entry_that_is_not_its_own(store: SqlStore) -> None:
+    await rolled_back(store)
+    (taken,) = await store.read(lambda tx: tx.outbox.taken_back([except_at(0, ExceptionCode.RULE)]))
+    with pytest.raises(StoreError):
+        await store.write(Step.MIRRORED, lambda tx: tx.outbox.stay_received(taken[0], start=1, end=9))
+
+
+async def test_a_received_message_is_asked_for_without_a_rollback_and_keeps_its_receipt(
+    store: SqlStore,
+) -> None:
+    await sent(store, outgoing("a"))
+    await receipt(store, 0, 1)
+
+    assert await store.read(lambda tx: tx.outbox.taken_back([except_at(0, ExceptionCode.EXPIRED)])) != []
+    assert await receipt(store, 0, 1, except_at(0, ExceptionCode.KEM_KEY_GONE)) is True
+    assert (await row_of(store, "a")).was_received
+
+
+async def test_early_receipts_are_found_by_the_places_that_they_speak_of(store: SqlStore) -> None:
+    def early(start: int, count: int, *exceptions: ReceiptException) -> ReceiptDue:
+        return ReceiptDue(
+            start=start, count=count, root=Hash(bytes(32)), decided_ms=start, exceptions=exceptions
+        )
+
+    first, second = early(3, 4, except_at(4, int(ExceptionCode.RULE), 7)), early(5, 6)
+
+    def put(tx: Transaction) -> None:
+        tx.inbox.put_early_receipt(first, log_index=1)
+        tx.inbox.put_early_receipt(second, log_index=2)
+
+    await store.write(Step.RECOVERED, put)
+    found = await store.read(
+        lambda tx: [tx.inbox.early_receipts(*at) for at in ((0, 3), (3, 4), (4, 6), (7, 9), (11, 12))]
+    )
+    assert found == [[], [first], [first, second], [second], []]
+    assert await store.read(lambda tx: tx.inbox.last_early_receipt()) == 11
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.forget_early_receipts(7))
+    assert await store.read(lambda tx: tx.inbox.early_receipts(0, 99)) == [second]
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.forget_early_receipts(11))
+    assert await store.read(lambda tx: tx.inbox.last_early_receipt()) == 0
 
 
 async def test_what_the_peer_lost_is_delivered_and_received_once_more(store: SqlStore) -> None:

@@ -25,6 +25,7 @@ from gateway.core.entries import (
     encode_entry,
 )
 from gateway.core.merkle import Hash
+from gateway.core.receipt import ExceptionCode
 from tests.unit.audit.making import (
     FR,
     FR_AUDIT,
@@ -53,6 +54,12 @@ from tests.unit.audit.making import (
 def answering(log: MadeLog, *entries: Entry) -> MadeLog:
     """Return the American log that answers a French one."""
     return make_log(US_FR, [*opening(US), *entries], cosigner=FR)
+
+
+def excepting(entry: ReceiptEntry, code: ExceptionCode, *indexes: int) -> ReceiptEntry:
+    """Return a receipt with exceptions."""
+    found = tuple(ReceiptException(index=index, code=int(code), rule=None) for index in indexes)
+    return replace(entry, exceptions=found)
 
 
 def beginning(log: MadeLog, size: int) -> MadeLog:
@@ -258,13 +265,36 @@ def test_the_copy_that_holds_most_answers_for_the_others_whoever_brings_it(tmp_p
 def test_what_was_collected_before_a_restore_and_shipped_once_more_stays_collected(tmp_path: Path) -> None:
     log = exchange_log(12)
     restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
-    answers = answering(
-        log, receipt(log, 3, 8), collected(log, 4), restored, receipt(log, 3, 12, refused=[4, 5])
-    )
+    again = excepting(receipt(log, 3, 12), ExceptionCode.CONTENT_LOST, 4, 5)
+    answers = answering(log, receipt(log, 3, 8), collected(log, 4), restored, again)
     found = compare(tmp_path, [log, answers], [answers, log])
     assert found.is_reconciled, found.differences
     french = found.directions[0]
-    assert (french.collected, french.received, french.refused) == (1, 8, {"rule": 1})
+    assert (french.collected, french.received, french.refused) == (1, 8, {"content-lost": 1})
+
+
+def test_a_receiver_that_takes_back_after_a_restore_what_it_received_is_a_difference(tmp_path: Path) -> None:
+    log = exchange_log(12)
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    first = excepting(receipt(log, 3, 8), ExceptionCode.EXPIRED, 7)
+    again = excepting(receipt(log, 3, 12), ExceptionCode.EXPIRED, 5, 7, 11)
+    found = compare(tmp_path, [log, made := answering(log, first, restored, again)], [made, log])
+    # What was refused the first time, or is answered for the first time, is no contradiction.
+    (difference,) = found.differences
+    assert difference.startswith(f"{FR_US} entry 5: {US_FR} has received it, and says later: expired")
+    french = found.directions[0]
+    assert (french.received, french.refused) == (7, {"expired": 2})
+
+
+def test_what_a_restored_receiver_finds_erased_was_received(tmp_path: Path) -> None:
+    log = exchange_log(12)
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    again = excepting(receipt(log, 3, 12), ExceptionCode.ERASED, 5)
+    found = compare(
+        tmp_path, [log, made := answering(log, receipt(log, 3, 12), restored, again)], [made, log]
+    )
+    assert found.is_reconciled, found.differences
+    assert (found.directions[0].received, found.directions[0].refused) == (9, {})
 
 
 def test_a_collection_of_a_refused_message_is_no_effect_of_a_restore(tmp_path: Path) -> None:
@@ -401,17 +431,6 @@ def test_the_receipts_after_a_restore_replace_those_before(tmp_path: Path) -> No
     found = compare(tmp_path, [log, answers], [answers, log])
     assert found.is_reconciled, found.differences
     assert (found.directions[0].received, found.directions[0].refused) == (9, {})
-    assert found.taken_back == ()
-
-
-def test_a_message_that_was_received_and_refused_after_a_restore_is_told(tmp_path: Path) -> None:
-    log = exchange_log(12)
-    answers = answering(log, receipt(log, 3, 12), recovered(log, 4), receipt(log, 4, 12, refused=[5]))
-    found = compare(tmp_path, [log, answers], [answers, log])
-    assert found.is_reconciled
-    what = f"{FR_US} entry 5: {US_FR} said received, and after a recovery that it is refused: rule"
-    assert found.taken_back == (f"{what} (message 00000000-0000-0000-0000-000000000002)",)
-    assert found.as_json()["taken_back"] == list(found.taken_back)
 
 
 def test_a_message_that_is_sent_again_after_a_restore_is_not_taken_back(tmp_path: Path) -> None:
@@ -421,4 +440,3 @@ def test_a_message_that_is_sent_again_after_a_restore_is_not_taken_back(tmp_path
     )
     found = compare(tmp_path, [log, answers], [answers, log])
     assert found.is_reconciled
-    assert found.taken_back == ()

@@ -58,8 +58,8 @@ def test_only_a_receipt_refuses_and_only_what_was_sent() -> None:
     assert sources_of(State.REFUSED) == (State.SENT, State.DELIVERED)
 
 
-def test_a_message_goes_back_to_accepted_only_before_it_was_received() -> None:
-    assert sources_of(State.ACCEPTED) == (State.SENT, State.DELIVERED)
+def test_a_message_goes_back_to_accepted_only_before_it_was_collected() -> None:
+    assert sources_of(State.ACCEPTED) == (State.SENT, State.DELIVERED, State.RECEIVED)
 
 
 def test_a_message_is_sent_once_more_only_if_the_peer_lost_it_before_it_was_collected() -> None:

@@ -33,6 +33,8 @@ FIRST_ROWS = {
     "SCAN erasures USING INDEX ix_erasures_due",
     "SCAN erasures USING INDEX ix_erasures_unanswered",
     "SCAN early_collections",
+    "SCAN early_receipts",
+    "SCAN lost_messages",
     "SCAN endings",
     "SCAN holds",
     "SCAN incidents",
