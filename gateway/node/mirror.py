@@ -190,7 +190,7 @@ class MirrorReader:
                     kem_key = entry
                 case AgreementEntry():
                     agreements.append(entry)
-                case IncidentEntry() if is_origin(entry.origin):
+                case IncidentEntry() if is_origin(entry.origin) and not self._is_ours_to_say(entry):
                     recovered = self._told(tx, entry, now_ms) or recovered
                 case VoidEntry():
                     tx.inbox.put_void(entry.conversation_id, entry.agency, entry.numbers)
@@ -285,6 +285,14 @@ class MirrorReader:
             return False
         self._incident(tx, entry.incident, entry.origin, entry.size, entry.root, now_ms)
         return entry.incident == IncidentKind.RECOVERY
+
+    def _is_ours_to_say(self, entry: IncidentEntry) -> bool:
+        """Return whether it tells of our log what only we can find: that the peer's copy has gone back.
+
+        Kept as the peer's word, it would pass for what this node has found itself (`gateway.node.recovery`).
+        """
+        is_own = first_of(entry.origin) == self._pair.first_exchange_origin
+        return is_own and entry.incident == IncidentKind.PEER_ROLLBACK
 
     def _own_root(self, tx: Transaction, size: int) -> bytes | None:
         """Return the root that our exchange log had at a size, or None if it never had that size."""

@@ -302,6 +302,24 @@ async def test_an_incident_whose_origin_is_no_name_is_malformed_and_shown_to_nob
     assert not any("call" in str(item) for item in logs)
 
 
+async def test_a_rollback_that_the_peer_states_of_our_log_does_not_hide_the_one_that_we_find(
+    world: World, forger: Forger
+) -> None:
+    origin = world.exchange_origin("FR")
+    stated = IncidentEntry(incident=IncidentKind.PEER_ROLLBACK, origin=origin, size=1, root=bytes(32))
+    await forger.post(forger.bundle([forger.message()], extra=[encode_entry(stated)]))
+
+    await world.node("FR").recovery.peer_rolled_back(1, 3)
+
+    found = [(item.kind, item.origin) for item in await world.incidents("FR")]
+    assert found == [
+        (IncidentKind.MALFORMED_ENTRY, forger.origin),
+        (IncidentKind.PEER_ROLLBACK, origin),
+    ]
+    (event,) = [event for event in await world.events("FR") if event.event == "peer.rolled_back"]
+    assert event.details == (1, 3)
+
+
 # --- one message: its entry is mirrored and its receipt has an exception -------------------
 
 
