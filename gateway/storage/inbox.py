@@ -191,7 +191,14 @@ _RECOVERED: Final = Statement(
         logged_index=_bind("logged", type_=Big),
     )
 )
-_PUT_VOID: Final = Statement(keep_first(voids), row=("conversation_id", "agency", "seq", "due"))
+_PUT_VOID: Final = Statement(keep_first(voids), row=("conversation_id", "agency", "seq", "due", "others"))
+_VOID_AT: Final = ListStatement(
+    lambda items: sa.select(voids.c.seq).where(
+        voids.c.conversation_id == _bind("conversation"),
+        voids.c.agency == _bind("by"),
+        voids.c.seq.in_(items),
+    )
+)
 
 
 class SqlInbox(Lost):
@@ -351,8 +358,22 @@ class SqlInbox(Lost):
         self._apply_early([item.index for item in collections])
 
     def put_void(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:
-        """Remember numbers that the peer declared void."""
-        self._session.many(_PUT_VOID, [(conversation_id, agency, number, False) for number in numbers])
+        """Remember ascending numbers that an entry of the peer declares void.
+
+        They are one row, so that an entry takes as much again, whatever it names: at its highest number,
+        or, if an earlier entry named that, at the highest that has no row yet.
+        """
+        if not self._put_void(conversation_id, agency, numbers):
+            rows = self._session.listed(_VOID_AT, numbers, conversation=conversation_id, by=agency)
+            known = {seq for (seq,) in rows}
+            if new := [number for number in numbers if number not in known]:
+                self._put_void(conversation_id, agency, new)
+
+    def _put_void(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> bool:
+        """Store numbers at the highest of them; return whether that had no row yet."""
+        others = encode(numbers[:-1]) if len(numbers) > 1 else None
+        row = (conversation_id, agency, numbers[-1], False, others)
+        return self._session.many(_PUT_VOID, [row]) > 0
 
     def _apply_early(self, indexes: Sequence[int]) -> None:
         for entry, agency, at_ms, log_index in self._session.listed(EARLY_AT, indexes):

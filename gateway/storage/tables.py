@@ -406,6 +406,8 @@ voids: Final = sa.Table(
     _key("seq", Big),
     # True until the own log says it; never true for what the peer declared.
     _column("due", sa.Boolean()),
+    # What else the same entry of the peer declares, all below `seq`: encoded array, NULL for nothing.
+    _column("others", Bytes(), null=True),
     sqlite_with_rowid=False,
 )
 _partial("ix_voids_due", voids.c.due, where=voids.c.due.is_(True))

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from heapq import merge
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 
+from gateway.core.encoding import decode
+from gateway.core.entries import MAX_ENTRY_BYTES
 from gateway.core.message.effect import Effect
 from gateway.ports import EffectRow, MessageRow, OpenRequest
 from gateway.storage.rows import (
@@ -91,7 +93,9 @@ def _last_numbers(pairs: Sequence[Any]) -> sa.CompoundSelect[Any]:
 _LAST_NUMBERS: Final = ListStatement(_last_numbers, width=2)
 _USED: Final = Statement(sa.select(_m.from_agency, _m.seq).where(_m.conversation_id == _bind("conversation")))
 _VOID: Final = Statement(
-    sa.select(voids.c.agency, voids.c.seq).where(voids.c.conversation_id == _bind("conversation"))
+    sa.select(voids.c.agency, voids.c.seq, voids.c.others).where(
+        voids.c.conversation_id == _bind("conversation")
+    )
 )
 _CONTENT: Final = Statement(
     sa.select(*HEADER, contents.c.ciphertext, contents.c.wrapped_key)
@@ -158,9 +162,12 @@ class SqlThreads:
         in the result.
         """
         taken: defaultdict[str, set[int]] = defaultdict(set)
-        for statement in (_USED, _VOID):
-            for agency, seq in self._session.all(statement, conversation=conversation_id):
-                taken[agency].add(seq)
+        for agency, seq in self._session.all(_USED, conversation=conversation_id):
+            taken[agency].add(seq)
+        for agency, seq, others in self._session.all(_VOID, conversation=conversation_id):
+            taken[agency].add(seq)
+            if others is not None:
+                taken[agency].update(cast("tuple[int, ...]", decode(others, max_bytes=MAX_ENTRY_BYTES)))
         missing = {agency: _gaps(numbers) for agency, numbers in taken.items()}
         return {agency: numbers for agency, numbers in missing.items() if numbers}
 

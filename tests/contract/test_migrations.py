@@ -12,7 +12,7 @@ from alembic.config import Config
 from gateway.core.envelope import Header
 from gateway.core.merkle import Hash
 from gateway.core.states import Precedence
-from gateway.ports import CollectionRow, SentBundle, Transaction
+from gateway.ports import CollectionRow, SentBundle, Step, Transaction
 from gateway.storage.engine import Database
 from gateway.storage.schema import MIGRATIONS
 from gateway.storage.store import SqlStore
@@ -75,6 +75,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
     "contents": [{"number": 1, "ciphertext": b"ciphertext", "wrapped_key": b"key"}],
     "open_requests": [{"number": 1, "agency": LYON, "due_ms": 40, "conversation_id": ID}],
+    "voids": [{"conversation_id": ID, "agency": NEWARK, "seq": seq, "due": False} for seq in (2, 3, 7)],
     "idempotency": [
         {"agency": LYON, "key": str(UUID(bytes=ID)), "body_digest": DIGEST, "message_id": ID, "at_ms": 5},
         {"agency": LYON, "key": "k", "body_digest": DIGEST, "message_id": identifier("b"), "at_ms": 5},
@@ -136,10 +137,15 @@ async def test_what_the_first_release_stored_is_read_by_this_one(empty_url: str)
         ]
         (request,) = tx.threads.open_requests(LYON, after=(-1, 0), limit=9)
         assert (request.conversation_id, request.due_ms, request.number) == (ID, 40, 1)
+        assert tx.threads.missing_numbers(ID) == {NEWARK: [1, 4, 5, 6]}
+        assert tx.threads.last_numbers([(ID, NEWARK)]) == {(ID, NEWARK): 7}
         assert tx.facts.idempotent([(LYON, ID), (LYON, "k"), (LYON, str(UUID(bytes=ID)))]) == {
             (LYON, ID): (DIGEST[:16], ID),
             (LYON, "k"): (DIGEST, identifier("b")),
         }
 
     await store.read(look)
+    # What is declared void from now on stands beside what was declared before.
+    await store.write(Step.MIRRORED, lambda tx: tx.inbox.put_void(ID, NEWARK, [3, 4, 7]))
+    assert await store.read(lambda tx: tx.threads.missing_numbers(ID)) == {NEWARK: [1, 5, 6]}
     await store.close()

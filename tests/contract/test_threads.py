@@ -99,7 +99,12 @@ async def test_last_numbers_are_found_for_as_many_as_are_asked(store: SqlStore) 
 @pytest.mark.parametrize("url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
 async def test_postgresql_looks_for_last_numbers_at_the_ends_of_indexes(store: SqlStore, url: str) -> None:
     await put(store, *(outgoing(n, conversation_id=TALK, seq=n) for n in range(1, 4_001)))
-    await store.write(Step.MIRRORED, lambda tx: tx.inbox.put_void(TALK, NEWARK, list(range(1, 4_001))))
+
+    def declare(tx: Transaction) -> None:
+        for number in range(1, 4_001):
+            tx.inbox.put_void(TALK, NEWARK, [number])
+
+    await store.write(Step.MIRRORED, declare)
     text = _LAST_NUMBERS.compiled(Database.at(url, read_only=True).dialect, 64).text
     with psycopg.connect(url, autocommit=True) as connection:
         for prepare in ("SELECT 1", "ANALYZE"):

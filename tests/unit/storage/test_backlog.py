@@ -117,7 +117,7 @@ ROOM = identifier("room")
 
 
 def talk(measured: Measured, numbers: range) -> None:
-    """Let two agencies speak in one room, and the second declare numbers void; what is posted is sent."""
+    """Let two agencies speak in one room, and the peer declare numbers void; what is posted is sent."""
 
     def insert(tx: Transaction) -> None:
         first = 2 * numbers.start
@@ -125,7 +125,8 @@ def talk(measured: Measured, numbers: range) -> None:
         rows += [outgoing(conversation_id=ROOM, seq=n + 1, rank=3, from_agency=NICE) for n in numbers]
         tx.outbox.insert(rows)
         send(tx, first, limit=len(rows))
-        tx.inbox.put_void(ROOM, NEWARK, list(numbers))
+        for number in numbers:
+            tx.inbox.put_void(ROOM, NEWARK, [number])
 
     measured.write(insert)
 
