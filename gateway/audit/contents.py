@@ -40,8 +40,10 @@ from gateway.core.entries import (
     decode_entries,
 )
 from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, TO_NODE, batch_header_fields
-from gateway.core.generation import predecessor_of
+from gateway.core.generation import first_of, predecessor_of
 from gateway.core.merkle import HASH_BYTES, Hash
+from gateway.core.message.draft import MAX_SEQ
+from gateway.core.message.threads import nation_of
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 
 _EXCHANGE: Final = frozenset(int(kind) for kind in Kind if kind is not Kind.EVENT)
@@ -266,11 +268,19 @@ class LogContents:
             case KemKeyEntry():
                 self.announced.add(entry.key_id)
             case VoidEntry():
+                if not self._may_void(entry):
+                    self.malformed.add(index, "declares void what is no number of an agency of its nation")
                 self.voided.add(index, entry, rewound=self._rewound)
             case EventEntry():
                 self._event(entry)
             case _:
                 pass  # agreements stand by themselves, key statements are read by `KeyHistory`
+
+    def _may_void(self, entry: VoidEntry) -> bool:
+        """Return whether numbers may be of messages that this log can hold: none of its reader's nation."""
+        reader = first_of(self.origin).rpartition("/")[2]
+        is_readers = nation_of(entry.agency).lower() == reader
+        return not is_readers and entry.numbers[0] > 0 and entry.numbers[-1] <= MAX_SEQ
 
     def _message(self, index: int, entry: MessageEntry, header: tuple[Any, ...] | None) -> None:
         if header is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import structlog
 
@@ -34,7 +35,9 @@ from gateway.core.entries import (
 )
 from gateway.core.generation import base_of, first_of, first_place, generation_of, located
 from gateway.core.merkle import edge_at
+from gateway.core.message.draft import MAX_SEQ
 from gateway.core.message.schedule import Announced
+from gateway.core.message.threads import nation_of
 from gateway.core.signature import HybridVerifier
 from gateway.errors import PeerError
 from gateway.node.announcements import MAX_AGREEMENTS, announced_in
@@ -47,6 +50,10 @@ from gateway.ports import Incident, Keyring, Store, Transaction
 log = structlog.get_logger(__name__)
 
 _NO_ROOT = bytes(32)
+
+MAX_MALFORMED: Final = 16
+"""Entries of one bundle that are named in an incident each, the first ones: an entry of one byte would
+cost a hundred times as much. Auditors find all of them in the mirror."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,15 +199,15 @@ class MirrorReader:
                     agreements.append(entry)
                 case IncidentEntry() if is_origin(entry.origin) and not self._is_ours_to_say(entry):
                     recovered = self._told(tx, entry, now_ms) or recovered
-                case VoidEntry():
+                case VoidEntry() if self._is_theirs(entry):
                     tx.inbox.put_void(entry.conversation_id, entry.agency, entry.numbers)
-                case EventEntry() | CollectedEntry() | IncidentEntry():
+                case EventEntry() | CollectedEntry() | IncidentEntry() | VoidEntry():
                     malformed = (*malformed, index)
                 case AnchorEntry():
                     self._anchor(tx, entry, now_ms)
                 case _:
                     continue  # a statement, checked before the transaction
-        for index in malformed:
+        for index in sorted(malformed)[:MAX_MALFORMED]:
             self._incident(tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms)
         return Effects(
             kem_key=kem_key,
@@ -269,6 +276,11 @@ class MirrorReader:
             self._incident(
                 tx, IncidentKind.RECEIPT_CONFLICT, self._pair.peer_origin, index, entry.root, now_ms
             )
+
+    def _is_theirs(self, entry: VoidEntry) -> bool:
+        """Return whether the numbers are of an agency of the peer, and such as a message may have."""
+        is_theirs = nation_of(entry.agency) == self._pair.peer_nation
+        return is_theirs and entry.numbers[0] > 0 and entry.numbers[-1] <= MAX_SEQ
 
     def _anchor(self, tx: Transaction, entry: AnchorEntry, now_ms: int) -> None:
         """An anchor of our own log has to be a state that our log went through."""

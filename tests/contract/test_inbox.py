@@ -356,7 +356,7 @@ TALKS = [identifier(("talk", n)) for n in range(1_000)]
 async def test_what_a_void_entry_takes_on_disk_follows_from_what_the_peer_sends(
     store: SqlStore, url: str, entries: list[VoidEntry], most: int
 ) -> None:
-    """Beside the entry itself, which the mirror holds. With a row a number it was up to 31 times what was sent."""
+    """Beside the entry itself, which the mirror holds. A row a number took up to 31 times what was sent."""
     before = _stored_bytes(url)
     await declare(store, entries)
     sent = sum(len(encode_entry(entry)) for entry in entries)

@@ -75,6 +75,12 @@ def collected(origin: str, agency: str) -> CollectedEntry:
         (collected(US_FR, WRITTEN), "names an agency in no form of a code"),
         (collected(US_FR, "A" * 65), "names an agency in no form of a code"),
         (VoidEntry(conversation_id=bytes(16), agency=WRITTEN, numbers=(1,)), "names an agency in no form"),
+        (VoidEntry(conversation_id=bytes(16), agency="US.CBP.NTC", numbers=(1,)), "declares void what is no"),
+        (VoidEntry(conversation_id=bytes(16), agency="FR.SCL", numbers=(0, 1)), "declares void what is no"),
+        (
+            VoidEntry(conversation_id=bytes(16), agency="FR.SCL", numbers=(100_001,)),
+            "declares void what is no",
+        ),
         (AgreementEntry(types=((WRITTEN, bytes(48)),), effective_ms=1), "names a type in no form of one"),
     ],
 )

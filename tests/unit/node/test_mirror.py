@@ -24,12 +24,13 @@ from gateway.core.entries import (
 )
 from gateway.core.envelope import SUITE
 from gateway.core.merkle import Hash
+from gateway.core.message.draft import MAX_SEQ
 from gateway.core.message.schedule import Announced
 from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State
 from gateway.errors import PeerError
 from gateway.node.log_writer import append_bundle, ensure_log
-from gateway.node.mirror import Effects, MirrorReader
+from gateway.node.mirror import MAX_MALFORMED, Effects, MirrorReader
 from gateway.node.pair import Pair
 from gateway.ports import Incident, LogHead, LogKind, Step, Transaction
 from gateway.storage.store import SqlStore
@@ -223,6 +224,21 @@ async def test_void_numbers_of_the_peer_are_remembered(bench: Bench) -> None:
     assert missing == {"US.CBP.NTC": [2]}
 
 
+@pytest.mark.parametrize(
+    ("agency", "numbers"),
+    [("FR.DGDDI.SARC", (2,)), ("nobody", (2,)), ("US.CBP.NTC", (0, 1)), ("US.CBP.NTC", (1, MAX_SEQ + 1))],
+)
+async def test_a_void_of_what_is_no_number_of_the_peers_agencies_is_malformed(
+    bench: Bench, agency: str, numbers: tuple[int, ...]
+) -> None:
+    """Else a peer could say that a conversation has no number left for an agency of ours."""
+    await bench.keep(VoidEntry(conversation_id=bytes(16), agency=agency, numbers=numbers))
+
+    (incident,) = await bench.incidents()
+    assert (incident.kind, incident.size) == (IncidentKind.MALFORMED_ENTRY, 10)
+    assert await bench.store.read(lambda tx: tx.threads.last_numbers([(bytes(16), agency)])) == {}
+
+
 async def test_an_event_in_an_exchange_log_is_malformed(bench: Bench) -> None:
     event = EventEntry(at_ms=1, role=0, actor=b"", event="x", objects=(), outcome="ok")
 
@@ -240,6 +256,16 @@ async def test_malformed_entries_are_incidents_with_their_places(bench: Bench) -
         (IncidentKind.MALFORMED_ENTRY, 3, NOW_MS),
         (IncidentKind.MALFORMED_ENTRY, 5, NOW_MS),
     ]
+
+
+async def test_of_many_malformed_entries_in_a_bundle_the_first_are_incidents(bench: Bench) -> None:
+    event = EventEntry(at_ms=1, role=0, actor=b"", event="x", objects=(), outcome="ok")
+    numbered = [(index, event) for index in range(10, 40)]
+
+    await bench.store.write(Step.MIRRORED, lambda tx: bench.reader.keep(tx, numbered, range(40, 900), NOW_MS))
+
+    found = (await bench.incidents())[::-1]
+    assert [item.size for item in found] == list(range(10, 10 + MAX_MALFORMED))
 
 
 # --- what the peer announces -----------------------------------------------------------------
