@@ -262,19 +262,20 @@ class LogContents:
                 claims = self.anchored.setdefault(entry.origin, Claims())
                 self._claim(index, claims, entry.size, entry.root, self.anchors)
             case IncidentEntry():
-                self._rewound = self._rewound or entry.incident in _REWINDING
-                if entry.incident == IncidentKind.ERASED:
-                    self._erased(index, entry)
+                self._incident(index, entry)
             case KemKeyEntry():
                 self.announced.add(entry.key_id)
             case VoidEntry():
-                if not self._may_void(entry):
-                    self.malformed.add(index, "declares void what is no number of an agency of its nation")
-                self.voided.add(index, entry, rewound=self._rewound)
+                self._void(index, entry)
             case EventEntry():
                 self._event(entry)
             case _:
                 pass  # agreements stand by themselves, key statements are read by `KeyHistory`
+
+    def _void(self, index: int, entry: VoidEntry) -> None:
+        if not self._may_void(entry):
+            self.malformed.add(index, "declares void what is no number of an agency of its nation")
+        self.voided.add(index, entry, rewound=self._rewound)
 
     def _may_void(self, entry: VoidEntry) -> bool:
         """Return whether numbers may be of messages that this log can hold: none of its reader's nation."""
@@ -341,7 +342,10 @@ class LogContents:
             answers.collected.append(item.index)
             answers.collectors.append(answers.agencies.setdefault(item.agency, len(answers.agencies)))
 
-    def _erased(self, index: int, entry: IncidentEntry) -> None:
+    def _incident(self, index: int, entry: IncidentEntry) -> None:
+        self._rewound = self._rewound or entry.incident in _REWINDING
+        if entry.incident != IncidentKind.ERASED:
+            return
         if len(self.erasures) == MAX_OTHER_LOGS and entry.origin not in self.erasures:
             self.anchors.add(index, "speaks of one log too many")
             return

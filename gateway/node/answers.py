@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from gateway.core.entries import (
@@ -34,7 +35,7 @@ from gateway.node.pair import Pair
 from gateway.ports import ReceiptDue, Transaction
 
 MAX_ANSWERS: Final = 128
-"""Receipts, voids and erasures each in one bundle, so that answers never crowd out messages."""
+"""Receipts, void numbers and erasures each in one bundle, so that answers never crowd out messages."""
 
 MAX_COLLECTED: Final = 16 * MAX_COLLECTIONS
 """Collections in one bundle."""
@@ -64,8 +65,10 @@ class Answers:
         """
         voids = tx.outbox.take_voids(limit=MAX_ANSWERS)
         entries = [
-            encode_entry(VoidEntry(conversation_id=conversation, agency=agency, numbers=(seq,)))
-            for conversation, agency, seq in voids
+            encode_entry(
+                VoidEntry(conversation_id=talk, agency=agency, numbers=tuple(seq for *_, seq in group))
+            )
+            for (talk, agency), group in groupby(voids, key=itemgetter(0, 1))
         ]
         erasures = tx.removal.due_entries(limit=MAX_ANSWERS)
         entries += self._erasures(tx, erasures, first + len(entries))

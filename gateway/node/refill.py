@@ -30,7 +30,6 @@ from gateway.core.entries import (
 from gateway.core.envelope import decode_header
 from gateway.core.generation import base_of, first_of
 from gateway.core.merkle import Hash
-from gateway.core.states import State
 from gateway.errors import MalformedError
 from gateway.node.eraser import restored
 from gateway.node.log_writer import extend_log, put_controls
@@ -123,9 +122,8 @@ def placed(entry: CollectedEntry) -> list[Collection]:
 
 def _end_void(tx: Transaction, entry: VoidEntry, at_ms: int) -> None:
     """End messages that wait in this database, and were withdrawn or expired after the backup."""
-    for row in tx.threads.conversation(entry.conversation_id, entry.agency):
-        if row.outgoing and row.seq in entry.numbers and row.state is State.ACCEPTED:
-            tx.outbox.withdraw(row.message_id, entry.agency, at_ms=at_ms)
+    for message_id in tx.outbox.waiting_under(entry.conversation_id, entry.agency, entry.numbers):
+        tx.outbox.withdraw(message_id, entry.agency, at_ms=at_ms)
     tx.outbox.voids_recovered(entry.conversation_id, entry.agency, entry.numbers)
 
 

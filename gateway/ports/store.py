@@ -318,6 +318,10 @@ class Outbox(Protocol):
         """Remember that a number will never be used and that the log has to say so."""
         ...
 
+    def waiting_under(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> list[bytes]:
+        """Return the ids of *accepted* messages of an agency with these numbers in a conversation."""
+        ...
+
     def voids_recovered(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:
         """Remember numbers that a recovered log declares void: it does not have to say so again."""
         ...
@@ -450,7 +454,7 @@ class Inbox(Protocol):
         ...
 
     def put_void(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:
-        """Remember numbers that the peer declared void."""
+        """Remember ascending numbers that an entry of the peer declares void."""
         ...
 
 

@@ -176,6 +176,15 @@ _UNANSWERED_AGAIN: Final = ListStatement(
         )
     )
 )
+_WAITING_UNDER: Final = ListStatement(
+    lambda items: sa.select(_m.message_id).where(
+        _m.conversation_id == _bind("conversation"),
+        _m.from_agency == _bind("by"),
+        _m.seq.in_(items),
+        _m.outgoing.is_(True),
+        _is_accepted,
+    )
+)
 _NOT_VOID: Final = Statement(
     sa.delete(voids).where(
         voids.c.conversation_id == _bind("conversation"),
@@ -282,6 +291,11 @@ class Breaks:
         self._session.many(_RECOVERED_ERASED, erased)
         self._session.change_listed(_UNANSWERED_AGAIN, [change[-1] for change in erased])
         self._session.many(_NOT_VOID, used)
+
+    def waiting_under(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> list[bytes]:
+        """Return the ids of *accepted* messages of an agency with these numbers in a conversation."""
+        rows = self._session.listed(_WAITING_UNDER, numbers, conversation=conversation_id, by=agency)
+        return [message_id for (message_id,) in rows]
 
     def voids_recovered(self, conversation_id: bytes, agency: str, numbers: Sequence[int]) -> None:
         """Remember numbers that a recovered log declares void: it does not have to say so again."""

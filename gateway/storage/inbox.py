@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from gateway.core.encoding import encode
 from gateway.core.entries import Collection
 from gateway.core.states import State
 from gateway.errors import StoreError

@@ -36,7 +36,7 @@ import sqlalchemy as sa
 
 from gateway.core.states import State
 
-SCHEMA_REVISION: Final = "0012"
+SCHEMA_REVISION: Final = "0013"
 """Newest migration; a database of another one is migrated or refused."""
 
 

@@ -11,7 +11,7 @@ from gateway.core.states import State
 from gateway.errors import StoreError
 from gateway.ports import MessageRow, NewMessage, ReceiptDue, Step, Transaction
 from gateway.storage.store import SqlStore
-from tests.contract.builders import BOSTON, LYON, NEWARK, identifier, outgoing, send
+from tests.contract.builders import BOSTON, LYON, NEWARK, NICE, identifier, outgoing, send
 
 
 async def sent(store: SqlStore, *messages: NewMessage, start: int = 0) -> None:
@@ -49,6 +49,19 @@ async def test_a_receipt_without_exceptions_makes_nothing_due(store: SqlStore) -
 
     assert await receipt(store, 0, 2) is False
     assert await voids(store) == []
+
+
+async def test_what_waits_under_numbers_of_a_conversation_is_found(store: SqlStore) -> None:
+    talk = identifier("talk")
+    own = [outgoing(n, conversation_id=talk, seq=n) for n in range(1, 5)]
+    others = [
+        outgoing("elsewhere", seq=2),
+        outgoing("nice", conversation_id=talk, seq=2, from_agency=NICE),
+    ]
+    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.insert([*own, *others]))
+    await store.write(Step.WITHDRAWN, lambda tx: tx.outbox.withdraw(own[2].message_id, LYON))
+    found = await store.read(lambda tx: tx.outbox.waiting_under(talk, LYON, [2, 3, 4, 700]))
+    assert sorted(found) == sorted([own[1].message_id, own[3].message_id])
 
 
 async def test_a_message_that_is_sent_again_is_due_and_its_number_is_not_void(store: SqlStore) -> None:

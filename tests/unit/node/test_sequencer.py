@@ -200,10 +200,29 @@ async def test_a_bundle_tells_whether_it_left_anything(bench: Bench, peer_keyrin
     assert [(first.waiting, first.more), (second.waiting, second.more)] == [(1, True), (0, False)]
 
 
+async def test_void_numbers_of_an_agency_in_a_conversation_share_an_entry(bench: Bench) -> None:
+    places = [(b"\x01" * 16, "FR.A", 7), (b"\x01" * 16, "FR.A", 3), (b"\x01" * 16, "FR.B", 3)]
+
+    def declare(tx: Transaction) -> None:
+        for place in (*places, (b"\x02" * 16, "FR.B", 3)):
+            tx.outbox.put_void(*place)
+
+    await bench.store.write(Step.EXPIRED, declare)
+
+    shipment = await bench.sequencer.next_shipment(max_messages=0)
+
+    assert shipment is not None
+    assert decoded(shipment.bundle.entries) == [
+        VoidEntry(conversation_id=b"\x01" * 16, agency="FR.A", numbers=(3, 7)),
+        VoidEntry(conversation_id=b"\x01" * 16, agency="FR.B", numbers=(3,)),
+        VoidEntry(conversation_id=b"\x02" * 16, agency="FR.B", numbers=(3,)),
+    ]
+
+
 async def test_answers_that_a_bundle_has_no_room_for_are_left_for_the_next(bench: Bench) -> None:
     def declare(tx: Transaction) -> None:
         for number in range(1, MAX_ANSWERS + 2):
-            tx.outbox.put_void(bytes(16), "FR.DGDDI.SARC", number)
+            tx.outbox.put_void(number.to_bytes(16), "FR.DGDDI.SARC", number)
 
     await bench.store.write(Step.EXPIRED, declare)
 
