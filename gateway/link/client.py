@@ -63,6 +63,9 @@ BUNDLE_S: Final = 30.0
 _MAX_REFUSAL_BYTES: Final = 16_384
 _MAX_RETRY_S: Final = 300
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
+_DATE: Final = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} [1-9]\d{3} \d\d:\d\d:\d\d GMT", re.ASCII)
+"""The one form of HTTP dates that is sent (RFC 9110, Section 5.6.7). The parser for mail takes many
+more, and fails with errors of its own at a zone that no clock has."""
 
 
 class HttpPeerLink:
@@ -102,12 +105,12 @@ class HttpPeerLink:
     @property
     def peer_time(self) -> datetime | None:
         """Return what the peer's clock said with its newest answer, to the second, or None."""
+        if _DATE.fullmatch(self._date) is None:
+            return None
         try:
-            told = parsedate_to_datetime(self._date)
+            return parsedate_to_datetime(self._date)
         except ValueError:
             return None
-        # Without a zone it says nothing.
-        return None if told.tzinfo is None else told
 
     @property
     def peer_ahead_s(self) -> float | None:

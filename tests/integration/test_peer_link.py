@@ -468,6 +468,40 @@ async def test_answers_of_something_else_become_errors_and_nothing_worse(
             await link.view()
 
 
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "x",
+        "Mon, 30 Nov 2026 08:00:00 +99999999999999",
+        "Mon, 30 Nov 2026 08:00:00 -9999",
+        "Mon, 99 Nov 2026 08:00:00 GMT",
+        "Mon, 30 Foo 2026 08:00:00 GMT",
+        "Mon, 30 Nov 0026 08:00:00 GMT",
+        "Mon, 30 Nov 2026 99:00:00 GMT",
+        "Mon, 30 Nov 2026 08:00:00",
+        "Mon, 30 Nov 99999 08:00:00 GMT",
+    ],
+)
+async def test_a_date_that_is_none_says_nothing_of_the_peers_clock(date: str) -> None:
+    answer = http("200 OK", GOOD_VIEW, "application/msgpack", f"Date: {date}")
+    async with answering_server(answer) as url, plain_link(url) as link:
+        link._clock = SystemClock()
+        await link.view()
+        assert link.peer_time is None
+        assert link.peer_ahead_s is None
+
+
+@pytest.mark.parametrize("year", ["1000", "9999"])
+async def test_a_peer_may_say_any_year_that_there_is(year: str) -> None:
+    answer = http("200 OK", GOOD_VIEW, "application/msgpack", f"Date: Mon, 30 Nov {year} 08:00:00 GMT")
+    async with answering_server(answer) as url, plain_link(url) as link:
+        link._clock = SystemClock()
+        await link.view()
+        assert link.peer_time is not None
+        assert link.peer_ahead_s
+
+
 async def test_how_long_to_wait_is_bounded() -> None:
     busy = http("503 Busy", b"", "text/plain", "Retry-After: 99999")
     async with answering_server(busy) as url, plain_link(url) as link:
