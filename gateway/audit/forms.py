@@ -26,16 +26,15 @@ from gateway.core.entries import (
     ReceiptEntry,
     Role,
     VoidEntry,
+    is_agency,
 )
 from gateway.core.envelope import FROM_AGENCY, FROM_NODE, TO_AGENCIES, TO_NODE, TYPE
 from gateway.core.keybox import is_usable
 from gateway.core.receipt import ExceptionCode
 
 _NODE: Final = re.compile(r"[a-z0-9.-]{1,253}")
-_AGENCY: Final = re.compile(r"[A-Z0-9]+([.-][A-Z0-9]+)*")
 _TYPE: Final = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*/[1-9][0-9]{0,5}")
 _OUTCOME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_MOST_AGENCY: Final = 64
 
 _INCIDENTS: Final = frozenset(map(int, IncidentKind))
 _EXCEPTIONS: Final = frozenset(map(int, ExceptionCode))
@@ -71,9 +70,9 @@ def strange_name(entry: Entry) -> str:
             if not is_origin(entry.origin):
                 return "names a log in no form of an origin"
             named = {item.agency for item in entry.collections}
-            return "" if all(map(_is_agency, named)) else "names an agency in no form of a code"
+            return "" if all(map(is_agency, named)) else "names an agency in no form of a code"
         case VoidEntry():
-            return "" if _is_agency(entry.agency) else "names an agency in no form of a code"
+            return "" if is_agency(entry.agency) else "names an agency in no form of a code"
         case AgreementEntry():
             named = {name for name, _ in entry.types}
             return "" if all(map(_TYPE.fullmatch, named)) else "names a type in no form of one"
@@ -102,7 +101,7 @@ class HeaderNames:
             return True
         good = (
             all(map(_NODE.fullmatch, nodes))
-            and all(map(_is_agency, agencies))
+            and all(map(is_agency, agencies))
             and _TYPE.fullmatch(header[TYPE]) is not None
         )
         if good and len(self._seen) < MAX_HEADERS:
@@ -125,8 +124,4 @@ def _strange_event(entry: EventEntry) -> str:
 
 def _is_quota(entry: EventEntry, detail: bytes) -> bool:
     """Return whether a detail is the agency that a quota is for: the one name among details."""
-    return entry.event.startswith("quota.") and _is_agency(detail.decode("ascii", "replace"))
-
-
-def _is_agency(text: str) -> bool:
-    return len(text) <= _MOST_AGENCY and _AGENCY.fullmatch(text) is not None
+    return entry.event.startswith("quota.") and is_agency(detail.decode("ascii", "replace"))

@@ -10,6 +10,7 @@ Spec: docs/spec/log.md, "Entries".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -38,6 +39,9 @@ MAX_EXCEPTIONS: Final = 1_024
 
 MAX_COLLECTIONS: Final = 250
 """Lists that are longer are split over several entries, so that each stays below the limit."""
+
+_AGENCY: Final = re.compile(r"[A-Z0-9]+([.-][A-Z0-9]+)*")
+_MOST_AGENCY: Final = 64
 
 
 class Kind(IntEnum):
@@ -418,6 +422,11 @@ def kind_of(data: bytes) -> int:
     if len(data) > 1 and data[0] >> 4 == 0x9 and data[1] < 0x80:
         return data[1]
     return 0
+
+
+def is_agency(text: str) -> bool:
+    """Return whether a text has the form of an agency code, such as ``FR.DGDDI.SARC``."""
+    return len(text) <= _MOST_AGENCY and _AGENCY.fullmatch(text) is not None
 
 
 def _limit(kind: int) -> int:

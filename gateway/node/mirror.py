@@ -31,6 +31,7 @@ from gateway.core.entries import (
     ReceiptException,
     VoidEntry,
     decode_entry,
+    is_agency,
     kind_of,
 )
 from gateway.core.generation import base_of, first_of, first_place, generation_of, located
@@ -279,7 +280,7 @@ class MirrorReader:
 
     def _is_theirs(self, entry: VoidEntry) -> bool:
         """Return whether the numbers are of an agency of the peer, and such as a message may have."""
-        is_theirs = nation_of(entry.agency) == self._pair.peer_nation
+        is_theirs = is_agency(entry.agency) and nation_of(entry.agency) == self._pair.peer_nation
         return is_theirs and entry.numbers[0] > 0 and entry.numbers[-1] <= MAX_SEQ
 
     def _anchor(self, tx: Transaction, entry: AnchorEntry, now_ms: int) -> None:

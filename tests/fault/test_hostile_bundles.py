@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.bundle import Bundle
 from gateway.core.checkpoint import Checkpoint
-from gateway.core.entries import IncidentEntry, IncidentKind, encode_entry
+from gateway.core.entries import IncidentEntry, IncidentKind, VoidEntry, encode_entry
 from gateway.core.envelope import Header
 from gateway.core.merkle import Hash, append, hash_leaf
 from gateway.core.note import format_note, parse_note
@@ -33,7 +33,7 @@ from gateway.errors import (
 from gateway.node.health import Phase
 from gateway.ports import Transaction
 from tests.forger import Forger, Parts
-from tests.world import World
+from tests.world import AGENCIES, World
 
 
 @pytest.fixture
@@ -318,6 +318,17 @@ async def test_a_rollback_that_the_peer_states_of_our_log_does_not_hide_the_one_
     ]
     (event,) = [event for event in await world.events("FR") if event.event == "peer.rolled_back"]
     assert event.details == (1, 3)
+
+
+async def test_the_peer_takes_no_number_from_an_agency_of_this_node(world: World) -> None:
+    conversation_id = await world.send("FR")
+    forger = await Forger.take_over(world)
+    void = VoidEntry(conversation_id=conversation_id, agency=AGENCIES["FR"], numbers=(2, 100_000))
+
+    await forger.post(forger.bundle([forger.message()], extra=[encode_entry(void)]))
+
+    assert [item.kind for item in await world.incidents("FR")] == [IncidentKind.MALFORMED_ENTRY]
+    await world.send("FR", conversation={"id": str(UUID(bytes=conversation_id))})
 
 
 # --- one message: its entry is mirrored and its receipt has an exception -------------------

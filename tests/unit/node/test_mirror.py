@@ -226,7 +226,16 @@ async def test_void_numbers_of_the_peer_are_remembered(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("agency", "numbers"),
-    [("FR.DGDDI.SARC", (2,)), ("nobody", (2,)), ("US.CBP.NTC", (0, 1)), ("US.CBP.NTC", (1, MAX_SEQ + 1))],
+    [
+        ("FR.DGDDI.SARC", (2,)),
+        ("nobody", (2,)),
+        ("US", (2,)),
+        ("US.\x00", (2,)),
+        ("US.cbp", (2,)),
+        ("USA.CBP", (2,)),
+        ("US.CBP.NTC", (0, 1)),
+        ("US.CBP.NTC", (1, MAX_SEQ + 1)),
+    ],
 )
 async def test_a_void_of_what_is_no_number_of_the_peers_agencies_is_malformed(
     bench: Bench, agency: str, numbers: tuple[int, ...]
