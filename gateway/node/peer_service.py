@@ -51,6 +51,10 @@ MAX_ENTRIES_ANSWER = 1_024
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_PROOF_LINES = 63
 
+MAX_AUDIT_GENERATIONS = 500
+"""Generations of the peer's audit log that are cosigned. Each costs a row, an incident and a mark in the
+high-water file, which is read whole; and each stands for a restored backup."""
+
 
 class UnknownLogError(PeerError):
     """The peer asks for a log that this node does not show it."""
@@ -188,7 +192,7 @@ class PeerService:
         request = _parse_request(body)
         origin = parse_checkpoint(parse_note(request.note).text).origin
         generation = generation_of(self._pair.peer_audit_origin, origin)
-        if generation is None:
+        if generation is None or generation > MAX_AUDIT_GENERATIONS:
             msg = "no such log is cosigned here"
             raise UnknownLogError(msg)
         verifier = await self._audit_key(origin, request.note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from gateway.core.cosignature import (
     verify_log_note,
 )
 from gateway.core.entries import EventEntry, IncidentKind, KeyStatementEntry, Role
+from gateway.core.generation import origin_of
 from gateway.core.merkle import EMPTY_ROOT, Hash, consistency_proof, hash_leaf, root_of
 from gateway.core.message.rule import rule_number
 from gateway.core.note import format_note, parse_note, parse_signatures
@@ -28,10 +30,12 @@ from gateway.errors import (
     SignatureInvalidError,
     UnavailableError,
 )
-from gateway.node.peer_service import ProofRefusedError, UnknownLogError
+from gateway.link.wire import MAX_SIZE
+from gateway.node.peer_service import MAX_AUDIT_GENERATIONS, ProofRefusedError, UnknownLogError
 from gateway.node.preparation import Submission
 from gateway.node.refusal import NotAllowedError, RefusedError, UnreadableError
 from gateway.ports import StoredNote
+from gateway.storage.highwater import REWRITE_BYTES, FileHighWater
 from tests.messages import INVESTIGATORS, answer, intelligence, request
 from tests.world import World
 
@@ -441,6 +445,27 @@ async def test_a_checkpoint_of_another_log_is_unknown_here(world: World, audit: 
 
     with pytest.raises(UnknownLogError):
         await audit.ask(audit.body(0, audit.note(5, origin=exchange), []))
+
+
+async def test_a_peer_cannot_fill_the_high_water_file_with_generations_of_its_audit_log(
+    world: World, audit: Audit, tmp_path: Path
+) -> None:
+    """A file that has grown too long is taken for damaged: the node would never start again."""
+
+    async def cosigned(generation: int) -> bytes:
+        return await audit.ask(audit.body(0, audit.note(1, origin=origin_of(audit.origin, generation)), []))
+
+    await cosigned(MAX_AUDIT_GENERATIONS)
+    with pytest.raises(UnknownLogError):
+        await cosigned(MAX_AUDIT_GENERATIONS + 1)
+
+    marks = FileHighWater(tmp_path / "marks")
+    longest = f"{'n' * 253}/audit"
+    for generation in range(1, MAX_AUDIT_GENERATIONS + 1):
+        await marks.record({origin_of(longest, generation): (MAX_SIZE, Hash(bytes(32)))})
+    marks.close()
+    assert (tmp_path / "marks").stat().st_size < REWRITE_BYTES
+    assert len(FileHighWater(tmp_path / "marks").read()) == MAX_AUDIT_GENERATIONS
 
 
 @pytest.mark.parametrize("line", [0, 1])
