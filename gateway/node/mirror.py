@@ -52,9 +52,12 @@ log = structlog.get_logger(__name__)
 
 _NO_ROOT = bytes(32)
 
-MAX_MALFORMED: Final = 16
-"""Entries of one bundle that are named in an incident each, the first ones: an entry of one byte would
-cost a hundred times as much. Auditors find all of them in the mirror."""
+MOST_TOLD: Final = 16
+"""Incidents that entries of the peer make in `TOLD_MS`. The mirror holds every one of those entries, for
+auditors; each as a row and a line of the log would cost this node a hundred bytes for one of the peer's, and
+push what else happened out of the operators' list."""
+
+TOLD_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,8 @@ class MirrorReader:
         self._stated: list[tuple[int, bytes]] = []
         # The last statement of the generations before this one.
         self._stated_before: bytes | None = None
+        # Incidents since when; counted in the writer's thread alone.
+        self._told_since_ms, self._told_count = -TOLD_MS, 0
 
     @property
     def announced(self) -> Announced:
@@ -184,6 +189,7 @@ class MirrorReader:
         """Make the database effects of mirrored entries; return those in memory."""
         kem_key: KemKeyEntry | None = None
         agreements: list[AgreementEntry] = []
+        bad = list(malformed)
         moved = due = recovered = False
         for index, entry in entries:
             match entry:
@@ -203,12 +209,12 @@ class MirrorReader:
                 case VoidEntry() if self._is_theirs(entry):
                     tx.inbox.put_void(entry.conversation_id, entry.agency, entry.numbers)
                 case EventEntry() | CollectedEntry() | IncidentEntry() | VoidEntry():
-                    malformed = (*malformed, index)
+                    bad.append(index)
                 case AnchorEntry():
                     self._anchor(tx, entry, now_ms)
                 case _:
                     continue  # a statement, checked before the transaction
-        for index in sorted(malformed)[:MAX_MALFORMED]:
+        for index in sorted(bad):
             self._incident(tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms)
         return Effects(
             kem_key=kem_key,
@@ -320,6 +326,14 @@ class MirrorReader:
         return edge_at(size, reader=LogHashes(tx.logs, origin)).root()
 
     def _incident(self, tx: Transaction, kind: int, origin: str, size: int, root: bytes, now_ms: int) -> None:
+        """Keep and log an incident; of those beyond `MOST_TOLD` one line says that there are some."""
+        if abs(now_ms - self._told_since_ms) >= TOLD_MS:
+            self._told_since_ms, self._told_count = now_ms, 0
+        self._told_count += 1
+        if self._told_count > MOST_TOLD:
+            if self._told_count == MOST_TOLD + 1:
+                log.error("incident.flood", peer=self._pair.peer_node)
+            return
         incident = Incident(kind=kind, origin=origin, size=size, root=root, at_ms=now_ms)
         if incident.is_stated:
             log.warning("incident.stated", kind=kind, origin=origin, size=size)

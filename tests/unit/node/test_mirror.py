@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
+from gateway.core.bundle import MAX_BUNDLE_ENTRIES
 from gateway.core.entries import (
     AgreementEntry,
     AnchorEntry,
@@ -30,7 +32,7 @@ from gateway.core.receipt import ExceptionCode
 from gateway.core.states import State
 from gateway.errors import PeerError
 from gateway.node.log_writer import append_bundle, ensure_log
-from gateway.node.mirror import MAX_MALFORMED, Effects, MirrorReader
+from gateway.node.mirror import MOST_TOLD, TOLD_MS, Effects, MirrorReader
 from gateway.node.pair import Pair
 from gateway.ports import Incident, LogHead, LogKind, Step, Transaction
 from gateway.storage.store import SqlStore
@@ -267,14 +269,20 @@ async def test_malformed_entries_are_incidents_with_their_places(bench: Bench) -
     ]
 
 
-async def test_of_many_malformed_entries_in_a_bundle_the_first_are_incidents(bench: Bench) -> None:
-    event = EventEntry(at_ms=1, role=0, actor=b"", event="x", objects=(), outcome="ok")
-    numbered = [(index, event) for index in range(10, 40)]
+async def test_incidents_of_a_minute_are_bounded_whatever_entries_the_peer_sends(bench: Bench) -> None:
+    async def keep(at_ms: int) -> None:
+        await bench.store.write(
+            Step.MIRRORED, lambda tx: bench.reader.keep(tx, [], range(MAX_BUNDLE_ENTRIES), at_ms)
+        )
 
-    await bench.store.write(Step.MIRRORED, lambda tx: bench.reader.keep(tx, numbered, range(40, 900), NOW_MS))
+    with capture_logs() as logs:
+        for after_ms in (0, 1, TOLD_MS - 1):
+            await keep(NOW_MS + after_ms)
+    assert await bench.kinds() == [IncidentKind.MALFORMED_ENTRY] * MOST_TOLD
+    assert [item["event"] for item in logs] == ["incident.recorded"] * MOST_TOLD + ["incident.flood"]
 
-    found = (await bench.incidents())[::-1]
-    assert [item.size for item in found] == list(range(10, 10 + MAX_MALFORMED))
+    await keep(NOW_MS + TOLD_MS)
+    assert len(await bench.kinds()) == 2 * MOST_TOLD
 
 
 # --- what the peer announces -----------------------------------------------------------------
