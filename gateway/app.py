@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +47,7 @@ from gateway.keyring.registry import Holder, SpkiDigest
 from gateway.keyring.token import token_settings
 from gateway.keyring.x509_profile import Authority
 from gateway.link.client import HttpPeerLink
-from gateway.link.server import peer_app
+from gateway.link.server import BODY_BYTES, peer_app
 from gateway.link.third_parties import HttpTimeAuthority, HttpWitness
 from gateway.list_watch import ListWatch
 from gateway.logs import configure_logs
@@ -356,8 +356,9 @@ async def _run(
             await ports.enter_async_context(tell_health(node, home.health_socket))
             opened_ports: dict[str, Port] = {}
             for name, (app, section) in apps.items():
+                taken = replace(limits, body_bytes=BODY_BYTES) if app is peer else limits
                 opened_ports[name] = await ports.enter_async_context(
-                    serve(app, section.host, section.port, contexts[name](), clock=clock, limits=limits)
+                    serve(app, section.host, section.port, contexts[name](), clock=clock, limits=taken)
                 )
             ends = TlsEnds(ports=opened_ports, contexts=contexts, link=link)
             trust_watch = TrustWatch(home, keyring, node, ends, clock=clock)

@@ -43,6 +43,10 @@ from gateway.web.routing import Route
 
 T = TypeVar("T")
 
+BODY_BYTES: Final = 4 * MAX_BUNDLE_BYTES
+"""Memory for bundles that arrive or are in work: no more are in flight at once (`gateway.node.window`). While
+it is read, a bundle takes three times its length."""
+
 BUNDLE_DEADLINE_S: Final = 30.0
 _ORIGIN: Final = re.compile(r"[a-z0-9.-]+(?:/[a-z0-9-]+)+")
 _REQUIRED: Final = Wording(en="required", fr="obligatoire")

@@ -95,7 +95,8 @@ class App:
         self._identify = identify
         self._check: CertificateCheck | None = None
         self.access: Access | None = None
-        self._arriving = 0
+        # Bytes of bodies that are arriving, and of large ones whose requests are in work.
+        self._bodies = 0
 
     def check_certificates(self, check: CertificateCheck) -> None:
         """Have the certificate of a connection checked with every request, before anything else."""
@@ -112,6 +113,7 @@ class App:
         route: Route | None = None
         caller: object | None = None
         admitted = False
+        held = 0
         began_s = connection.now_s()
         try:
             _verify_version(raw)
@@ -125,12 +127,16 @@ class App:
             parameters = Query(query, route.query)
             if not route.query:
                 parameters.done()
+            body = await self._body(raw, connection, route)
+            # It is not arriving any more and stays in memory, with what it is read into.
+            held = len(body) if len(body) > MIB else 0
+            self._bodies += held
             request = Request(
                 caller=caller,
                 names=names,
                 query=parameters,
                 headers={name: _field(raw, name) for name in route.headers if name in headers},
-                body=await self._body(raw, connection, route),
+                body=body,
                 language=language,
                 when_gone=connection.when_gone,
             )
@@ -152,6 +158,7 @@ class App:
             log.error("http.failed", port=self.name, error=name, frames=places_of(error))  # noqa: TRY400 - as said
             reply = self._refuse(error, language, close=True)
         finally:
+            self._bodies -= held
             if admitted:
                 usage.requests -= 1
         self.statistics.answered("none" if route is None else route.name, reply.status)
@@ -235,10 +242,10 @@ class App:
         chunks: list[bytes] = []
         size = 0
         expected = route.max_body if length is None else length
-        if self._arriving + expected > connection.limits.body_bytes:
-            msg = "too many large bodies are arriving at once"
+        if self._bodies + expected > connection.limits.body_bytes:
+            msg = "too many large bodies are arriving or in work at once"
             raise TooManyRequestsError(msg)
-        self._arriving += expected
+        self._bodies += expected
         try:
             async with asyncio.timeout(connection.limits.body_deadline_s(expected)):
                 while chunk := await raw.content.readany():
@@ -255,7 +262,7 @@ class App:
             msg = "the body is not as its header lines announce"
             raise RequestMalformedError(msg) from error
         finally:
-            self._arriving -= expected
+            self._bodies -= expected
         return b"".join(chunks)
 
 

@@ -36,7 +36,7 @@ class Limits:
         requests_per_caller: Requests of one certificate in work at once; more get 429.
         requests_per_s: Requests of one certificate a second, with bursts of twice that;
             more get 429.
-        body_bytes: Memory for large bodies that are arriving at once; more get 429.
+        body_bytes: Memory for large bodies that are arriving or in work at once; more get 429.
     """
 
     head_s: float = 10.0

@@ -400,12 +400,26 @@ async def test_memory_for_arriving_bodies_is_bounded() -> None:
     async with open_site(site, replace(USUAL, body_bytes=5_000_000)) as port:
         _, first = await asyncio.open_connection("127.0.0.1", port.number)
         first.write(post("/big", b"", length=4_000_000))
-        await until(lambda: port.app._arriving)
+        await until(lambda: port.app._bodies)
         second = await exchange(port, post("/big", b"x", length=4_000_000))
         first.transport.abort()
 
         assert code_of(second) == "too-many-requests"
         assert "retry-after" in split(second)[1]
+
+
+async def test_a_large_body_counts_until_its_request_is_answered() -> None:
+    site = Site()
+    async with open_site(site, replace(USUAL, body_bytes=5_000_000)) as port:
+        _, first = await asyncio.open_connection("127.0.0.1", port.number)
+        first.write(post("/held", bytes(4_000_000)))
+        await site.started.wait()
+        second = await exchange(port, post("/big", b"x", length=4_000_000))
+        site.release.set()
+        await until(lambda: port.app._bodies == 0)
+        first.transport.abort()
+
+        assert code_of(second) == "too-many-requests"
 
 
 # --- deadlines ---------------------------------------------------------------------------------
