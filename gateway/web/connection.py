@@ -223,6 +223,9 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     ) -> web.StreamResponse:
         """Answer bytes that are no request with a constant problem, and end the connection."""
         del request, status, message
+        if isinstance(exc, ConnectionError):
+            # The client went away while its body was read: nobody is answered, and nothing failed here.
+            raise exc
         error: BaseException = RequestMalformedError("not a request of HTTP/1.1")
         if not isinstance(exc, HttpProcessingError):
             log.error("http.failed", error=type(exc).__name__)

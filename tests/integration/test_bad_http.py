@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.web.limits import Limits
 from gateway.web.server import Port, serve
@@ -420,6 +423,25 @@ async def test_a_large_body_counts_until_its_request_is_answered() -> None:
         first.transport.abort()
 
         assert code_of(second) == "too-many-requests"
+
+
+@pytest.mark.parametrize("sent", [0, 1, 500_000])
+async def test_a_client_that_goes_in_the_middle_of_a_body_is_no_defect(sent: int) -> None:
+    with capture_logs() as logs:
+        async with open_site(Site()) as port:
+            for _ in range(5):
+                _, writer = await asyncio.open_connection("127.0.0.1", port.number)
+                writer.write(post("/big", bytes(sent), length=4_000_000))
+                await until(lambda: port.app._bodies)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+                writer.transport.abort()
+                await until(lambda: not port.app._bodies)
+            assert await is_alive(port)
+
+    assert [item for item in logs if item["event"] == "http.failed"] == []
+    assert not [status for _, status in port.app.statistics.requests if status >= 500]
 
 
 # --- deadlines ---------------------------------------------------------------------------------
