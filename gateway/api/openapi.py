@@ -14,7 +14,7 @@ from gateway.api.openapi_schemas import component_schemas
 from gateway.api.operations import OPERATIONS, Operation
 from gateway.core.message.wording import Language, Wording
 from gateway.web.problem_table import PROBLEMS
-from gateway.web.problems import PROBLEM_MEDIA_TYPE, URN
+from gateway.web.problems import LATER, PROBLEM_MEDIA_TYPE, URN
 
 API_VERSION: Final = "1.0.0"
 
@@ -149,6 +149,6 @@ def _problem_response(status: int, language: Language) -> dict[str, Any]:
             }
         },
     }
-    if status in {429, 503, 507}:
+    if status in LATER:
         response["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "required": True}}
     return response

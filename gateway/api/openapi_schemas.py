@@ -218,6 +218,13 @@ _TRUNCATED: Final = Wording(
     "suivants.",
 )
 
+_RETRY_AFTER: Final = Wording(
+    en="With 429, 503 and 507: seconds after which a repeat makes sense, as in the header Retry-After, "
+    "which the lines of a batch do not have.",
+    fr="Avec 429, 503 et 507 : nombre de secondes après lequel une répétition a un sens, comme dans "
+    "l'en-tête Retry-After, que les lignes d'un lot n'ont pas.",
+)
+
 
 def problem_schema(language: Language) -> Schema:
     """Return the schema of RFC 9457 problem details as this API fills them."""
@@ -243,8 +250,13 @@ def problem_schema(language: Language) -> Schema:
                 "enum": ["message", "call"],
                 "description": _TRUNCATED.text(language),
             },
+            "retry_after": {
+                "type": "integer",
+                "minimum": 1,
+                "description": _RETRY_AFTER.text(language),
+            },
         },
-        optional=("errors", "truncated"),
+        optional=("errors", "truncated", "retry_after"),
     )
     schema["description"] = text.text(language)
     return schema

@@ -84,6 +84,8 @@ def print_problem(problem: ProblemError, *, source: str | None = None) -> None:
     """Print why the node refuses: a line, and one for each violation."""
     prefix = "" if source is None else f"{source}: "
     typer.echo(f"{prefix}{problem.problem} ({problem.status}): {problem.title}. {problem.detail}", err=True)
+    if problem.retry_after_s is not None:
+        typer.echo(f"  Retry-After: {problem.retry_after_s} s", err=True)
     for item in problem.errors:
         typer.echo(f"  {item.rule:<10} {item.pointer or '/'}: {item.message}", err=True)
 
@@ -99,6 +101,7 @@ def problem_document(problem: ProblemError) -> dict[str, Any]:
             {"rule": item.rule, "pointer": item.pointer, "message": item.message} for item in problem.errors
         ],
         **({} if problem.truncated is None else {"truncated": problem.truncated}),
+        **({} if problem.retry_after_s is None else {"retry_after": problem.retry_after_s}),
     }
 
 

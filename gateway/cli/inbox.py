@@ -25,6 +25,7 @@ from gateway.cli.agency import (
 from gateway.client import Client, ProblemError, Received
 from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.defang import defanged
+from gateway.keyring.files import fsync_folder
 
 
 def inbox_command(
@@ -39,7 +40,9 @@ def inbox_command(
     out: Annotated[
         Path | None, typer.Option("--out", help="Store each message here as ID.json.", file_okay=False)
     ] = None,
-    ack: Annotated[bool, typer.Option("--ack", help="Acknowledge what was stored with --out.")] = False,
+    ack: Annotated[
+        bool, typer.Option("--ack", help="Acknowledge what was stored with --out, and what was erased.")
+    ] = False,
     language: LanguageOption = "en",
     as_json: JsonOption = False,
 ) -> None:
@@ -183,9 +186,12 @@ def _changes(received: Received) -> tuple[str, ...]:
 
 
 def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bool) -> None:
-    """Write each message to its own file, durable before it is acknowledged."""
+    """Write each message to its own file, durable before it is acknowledged.
+
+    Of an erased one there is nothing to write. It is acknowledged as any other: left in the inbox it would
+    be listed again and again, before what is less urgent.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    stored: list[str] = []
     for item in messages:
         if item.message is None:
             continue
@@ -195,8 +201,9 @@ def _store(client: Client, messages: tuple[Received, ...], out: Path, *, ack: bo
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
-        stored.append(item.message_id)
     if ack:
-        for result in client.ack_batch(stored):
+        fsync_folder(out)
+        fsync_folder(out.parent)
+        for result in client.ack_batch([item.message_id for item in messages]):
             if isinstance(result, ProblemError):
                 raise result

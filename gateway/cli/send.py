@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Final
@@ -24,10 +23,10 @@ from gateway.cli.agency import (
 )
 from gateway.cli.commented import STDIN, read_file
 from gateway.client import Accepted, Checked, Client, ProblemError
+from gateway.client.async_client import KEY
 
 BATCH: Final = 500
 BATCH_BYTES: Final = 8 * 1_048_576
-_KEY: Final = re.compile(r"[!-~]{1,128}")
 
 FilesArgument = Annotated[
     list[str],
@@ -126,7 +125,7 @@ def _verify_key(key: str | None, documents: list[tuple[str, bytes]], *, check: b
     why = None
     if check:
         why = "only for posting: --check keeps nothing that could be repeated"
-    elif _KEY.fullmatch(key) is None:
+    elif KEY.fullmatch(key) is None:
         why = "1 to 128 visible ASCII characters without spaces"
     elif sum(1 for _ in _batches(documents)) > 1:
         # Keys of a second call would depend on where the first one ends: on every length before it.

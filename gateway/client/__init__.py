@@ -11,6 +11,7 @@ from gateway.client.errors import (
     ClientClosedError,
     ErrorItem,
     IdentityError,
+    KeyUnusableError,
     NotReachableError,
     ProblemError,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "ErrorItem",
     "IdentityError",
     "InboxPage",
+    "KeyUnusableError",
     "LogPlace",
     "MaySend",
     "MessageException",

@@ -13,19 +13,20 @@ Spec: docs/api.md.
 
 from __future__ import annotations
 
+import re
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import orjson
 
 from gateway.client import reading
-from gateway.client.errors import ProblemError
+from gateway.client.errors import KeyUnusableError, ProblemError
 from gateway.client.identity import known_url, open_context
 from gateway.client.model import (
     Accepted,
@@ -43,6 +44,9 @@ from gateway.client.transport import Call, Language, Retries, Transport
 Message = Mapping[str, Any] | bytes
 """A message or draft, as an object or as JSON bytes that are sent as they are."""
 
+KEY: Final = re.compile(r"[!-~]{1,128}")
+"""An idempotency key."""
+
 NDJSON = "application/x-ndjson"
 _TAIL_S = 5.0
 
@@ -53,7 +57,7 @@ class AsyncClient:
     Every method raises `ProblemError` when the node refuses, `NotReachableError` when no
     answer comes in spite of repeats, `IdentityError` when the TLS handshake fails,
     `AnswerUnreadableError` when something else than an Entente node answers, and
-    `ClientClosedError` once it is closed.
+    `ClientClosedError` once it is closed. Those that take a key raise `KeyUnusableError`.
     """
 
     def __init__(
@@ -375,7 +379,12 @@ def _json(message: Message) -> bytes:
 
 
 def _key_header(key: str | None) -> dict[str, str]:
-    return {} if key is None else {"Idempotency-Key": key}
+    if key is None:
+        return {}
+    if KEY.fullmatch(key) is None:
+        msg = "an idempotency key is 1 to 128 visible ASCII characters without spaces; nothing was sent"
+        raise KeyUnusableError(msg)
+    return {"Idempotency-Key": key}
 
 
 def _new_key(message: Message) -> str | None:

@@ -85,6 +85,12 @@ class IdentityError(GatewayError):
     code = "identity-unusable"
 
 
+class KeyUnusableError(GatewayError):
+    """An idempotency key is not 1 to 128 visible ASCII characters; nothing was sent."""
+
+    code = "key-unusable"
+
+
 class ClientClosedError(GatewayError):
     """The client was closed, also while the call was under way, or was opened before a fork.
 
@@ -100,9 +106,17 @@ def is_code(value: object) -> TypeGuard[str]:
 
 
 def problem_from(document: Any, *, status: int, retry_after_s: int | None = None) -> ProblemError:
-    """Return the exception for a problem document; what it lacks stays empty."""
+    """Return the exception for a problem document; what it lacks stays empty.
+
+    Args:
+        document: The problem; anything else is one that lacks all.
+        status: HTTP status, of the answer or of the line of a batch.
+        retry_after_s: What the header Retry-After says; without one, what the document says.
+    """
     fields = document if isinstance(document, dict) else {}
     code = fields.get("code")
+    if retry_after_s is None and type(fields.get("retry_after")) is int:
+        retry_after_s = fields["retry_after"]
     items = fields.get("errors")
     return ProblemError(
         status=status,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -33,6 +34,8 @@ from gateway.client.model import (
 )
 
 T = TypeVar("T")
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def read_answer(body: bytes, read: Callable[[Any], T]) -> T:
@@ -75,7 +78,7 @@ def read_lines(body: bytes, count: int, read: Callable[[Any], T]) -> list[T | Pr
 def accepted(document: Mapping[str, Any]) -> Accepted:
     """Read a 202."""
     return Accepted(
-        message_id=_text(document, "message_id"),
+        message_id=_id(document, "message_id"),
         status=_text(document, "status"),
         accepted_at=_time(document["accepted_at"]),
         audit=_place(document["audit"]),
@@ -101,12 +104,12 @@ def _warnings(document: Mapping[str, Any]) -> tuple[ValueWarning, ...]:
 def summary(document: Mapping[str, Any]) -> Summary:
     """Read what every listing says of a message."""
     return Summary(
-        message_id=_text(document, "message_id"),
+        message_id=_id(document, "message_id"),
         type=_text(document, "type"),
         precedence=_text(document, "precedence"),
         sender=_text(document, "from"),
         addressees=tuple(document["to"]),
-        conversation_id=_text(document, "conversation_id"),
+        conversation_id=_id(document, "conversation_id"),
         seq=int(document["seq"]),
         in_reply_to=document["in_reply_to"],
         created_at=_time(document["created_at"]),
@@ -177,7 +180,7 @@ def conversation(document: Mapping[str, Any]) -> Conversation:
     """Read a conversation."""
     messages = document.get("messages", ())
     return Conversation(
-        conversation_id=_text(document, "conversation_id"),
+        conversation_id=_id(document, "conversation_id"),
         state=_text(document, "state"),
         overdue=bool(document["overdue"]),
         open_until=_time_or_none(document["open_until"]),
@@ -192,14 +195,12 @@ def conversation(document: Mapping[str, Any]) -> Conversation:
         room=_room_or_none(document.get("room")),
         messages=tuple(summary(item) for item in messages),
         changes={
-            _text(item, "message_id"): tuple(_change(change) for change in item["changes"])
+            _id(item, "message_id"): tuple(_change(change) for change in item["changes"])
             for item in messages
             if item["changes"]
         },
         terms={
-            _text(item, "message_id"): _object(item, "terms")
-            for item in messages
-            if item["terms"] is not None
+            _id(item, "message_id"): _object(item, "terms") for item in messages if item["terms"] is not None
         },
     )
 
@@ -228,7 +229,7 @@ def joined(pages: Sequence[Conversation]) -> Conversation:
 
 def _request(document: Mapping[str, Any]) -> RequestStatus:
     return RequestStatus(
-        message_id=_text(document, "message_id"),
+        message_id=_id(document, "message_id"),
         type=_text(document, "type"),
         awaits=bool(document["awaits"]),
         state=_text(document, "state"),
@@ -242,7 +243,7 @@ def _deadline(document: Mapping[str, Any]) -> Deadline:
     return Deadline(
         kind=_text(document, "kind"),
         at=_time(document["at"]),
-        message_id=_text(document, "message_id"),
+        message_id=_id(document, "message_id"),
         agencies=tuple(document["agencies"]),
         owed=bool(document["owed"]),
         overdue=bool(document["overdue"]),
@@ -266,7 +267,7 @@ def _room_or_none(document: Mapping[str, Any] | None) -> Room | None:
 def _change(document: Mapping[str, Any]) -> Change:
     return Change(
         change=document.get("change", ""),
-        message_id=_text(document, "message_id"),
+        message_id=_id(document, "message_id"),
         type=_text(document, "type"),
         sender=_text(document, "from"),
         created_at=_time(document["created_at"]),
@@ -333,6 +334,14 @@ def _text(document: Mapping[str, Any], name: str) -> str:
     value = document[name]
     if not isinstance(value, str):
         raise TypeError
+    return value
+
+
+def _id(document: Mapping[str, Any], name: str) -> str:
+    """Return an id, which callers put into paths and names of files: nothing else may stand there."""
+    value = _text(document, name)
+    if _UUID.fullmatch(value) is None:
+        raise ValueError
     return value
 
 

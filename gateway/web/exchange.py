@@ -25,7 +25,11 @@ MAX_QUERY: Final = 1_024
 _MAX_FIELDS: Final = 16
 _QUERY: Final = re.compile(r"[A-Za-z0-9_.~!*'()/:@,;=&%+-]*")
 
-_UNKNOWN: Final = Wording(en="no such parameter here", fr="ce paramètre n'existe pas ici")
+_UNKNOWN: Final = Wording(
+    en="no such parameter here; this call takes {names}",
+    fr="ce paramètre n'existe pas ; cet appel admet {names}",
+)
+_NONE: Final = Wording(en="this call takes no parameter", fr="cet appel n'admet aucun paramètre")
 _TWICE: Final = Wording(en="given more than once", fr="donné plus d'une fois")
 _UNREADABLE: Final = Wording(en="the query cannot be read", fr="les paramètres sont illisibles")
 _INTEGER: Final = Wording(en="an integer from {low} to {high}", fr="un entier de {low} à {high}")
@@ -109,7 +113,7 @@ class Query:
             name, _, value = item.partition("=")
             # Names are ours, so they need no decoding; a value may come encoded.
             if name not in names:
-                self._refuse("", _UNKNOWN)
+                self._refuse("", _UNKNOWN.fill(names=", ".join(sorted(names))) if names else _NONE)
             elif name in self._values:
                 self._refuse(name, _TWICE)
             else:

@@ -195,9 +195,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "idempotency-conflict",
                 409,
                 "Idempotency key in use",
-                "This idempotency key (or message id) was used before with another body.",
+                "This idempotency key (or message id) was used before with another body. Repeat that post "
+                "with the very same body, or draw a new key for another one.",
                 "Clé d'idempotence déjà utilisée",
-                "Cette clé d'idempotence (ou cet identifiant) a déjà servi avec un autre corps.",
+                "Cette clé d'idempotence (ou cet identifiant) a déjà servi avec un autre corps. Répétez ce "
+                "dépôt avec exactement le même corps, ou tirez une nouvelle clé pour un autre.",
             ),
             _problem(
                 "already-sent",

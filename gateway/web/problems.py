@@ -27,6 +27,9 @@ URN: Final = "urn:entente:problem:"
 RULE_PARAMETER: Final = "PARAMETER"
 """Stands in ``rule`` where a query parameter or header is wrong."""
 
+LATER: Final = frozenset({429, 503, 507})
+"""Statuses that say when to come again."""
+
 RULE_AGREEMENT: Final = "AGREEMENT"
 """Stands in ``rule`` where the two nodes do not hold the same version of a type."""
 
@@ -118,6 +121,10 @@ def document_of(error: BaseException, language: Language) -> dict[str, Any]:
             }
             for bad in error.parameters
         ]
+    seconds = _retry_after_s(error)
+    if seconds is not None:
+        # Beside the header, for the lines of a batch: they have none.
+        document["retry_after"] = seconds
     return document
 
 
@@ -130,11 +137,15 @@ def headers_of(error: BaseException) -> tuple[tuple[str, str], ...]:
     """Return the headers that go with an error: when to come again, what is allowed."""
     if isinstance(error, MethodNotAllowedError):
         return (("Allow", ", ".join(error.allowed)),)
-    status = problem_of(error).status
-    if status in {429, 503, 507}:
-        seconds = error.retry_after_s if isinstance(error, UnavailableError) else 5
-        return (("Retry-After", str(max(1, seconds))),)
-    return ()
+    seconds = _retry_after_s(error)
+    return () if seconds is None else (("Retry-After", str(seconds)),)
+
+
+def _retry_after_s(error: BaseException) -> int | None:
+    """Return after how many seconds a repeat makes sense, or None if it never does by itself."""
+    if problem_of(error).status not in LATER:
+        return None
+    return max(1, error.retry_after_s if isinstance(error, UnavailableError) else 5)
 
 
 @lru_cache(maxsize=256)

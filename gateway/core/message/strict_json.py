@@ -13,6 +13,7 @@ Spec: docs/spec/messages.md, "Strict JSON"; RFC 8259; RFC 7493.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from itertools import islice
@@ -55,12 +56,20 @@ _UP_TO_LONG_NUMBER: Final = re.compile(
 _NUMBER: Final = re.compile(rb"-?[0-9][0-9.eE+-]*")
 # A text that is a key comes with its colon.
 _KEY_OR_BRACE: Final = re.compile(_TEXT_TOKEN + rb"(?:[ \t\r\n]*:)?|[{}]", re.DOTALL)
+# Where the parser stops: a number that no double can hold, half of a surrogate pair.
+_ANY_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?(?![0-9.eE+-])")
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 # 2^53 - 1 has 16 digits; a longer literal is never converted, which would take long.
 _LONGEST_INTEGER: Final = len("-9007199254740991")
 
 _NOT_UTF8: Final = Wording(
     en="The body must be UTF-8 without a byte order mark.",
     fr="Le corps doit être en UTF-8 sans marque d'ordre des octets (BOM).",
+)
+_EMPTY: Final = Wording(
+    en="The body must be one JSON object; nothing is in it.",
+    fr="Le corps doit être un objet JSON ; il n'y a rien dedans.",
 )
 _NOT_JSON: Final = Wording(
     en="The body must be one well-formed JSON object by RFC 8259; "
@@ -69,8 +78,7 @@ _NOT_JSON: Final = Wording(
     "la lecture s'arrête ligne {line}, colonne {column}.",
 )
 _NOT_OBJECT: Final = Wording(
-    en="The body must be a JSON object with type, header and payload.",
-    fr="Le corps doit être un objet JSON avec type, header et payload.",
+    en="The body must be a JSON object: {{…}}.", fr="Le corps doit être un objet JSON : {{…}}."
 )
 _TOO_DEEP: Final = Wording(
     en="Objects and lists must not be nested deeper than {limit} levels.",
@@ -95,6 +103,12 @@ _FRACTION: Final = Wording(
 _OUT_OF_RANGE: Final = Wording(
     en="Integers must lie between -(2^53-1) and 2^53-1: line {line}, column {column}.",
     fr="Les entiers doivent être compris entre -(2^53-1) et 2^53-1 : ligne {line}, colonne {column}.",
+)
+_SURROGATE_ALONE: Final = Wording(
+    en="Escapes from \\uD800 to \\uDFFF must come in pairs, the high half of a character before the low "
+    "one: line {line}, column {column}.",
+    fr="Les échappements de \\uD800 à \\uDFFF doivent aller par paires, la moitié haute d'un caractère "
+    "avant la moitié basse : ligne {line}, colonne {column}.",
 )
 
 
@@ -255,14 +269,28 @@ def _refuse_depth(body: bytes, max_depth: int) -> None:
 
 
 def _malformed(body: bytes, error: orjson.JSONDecodeError) -> JsonRefusedError:
-    """Say why the parser refused the body. Its own text may quote the body, so it is dropped."""
-    if body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+    """Say why the parser refused the body. Its own text may quote the body, so it is dropped.
+
+    RFC 8259 allows numbers of any size and halves of surrogate pairs; the parser does not, and stops
+    where they begin.
+    """
+    # No text of JSON begins with a NUL, or has one as its second byte, but in UTF-16 and UTF-32.
+    if body.startswith(_BYTE_ORDER_MARKS) or b"\x00" in body[:2]:
         return JsonRefusedError(_NOT_UTF8)
+    if not body.strip():
+        return JsonRefusedError(_EMPTY)
     try:
-        body.decode()
+        text = body.decode()
     except UnicodeDecodeError:
         return JsonRefusedError(_NOT_UTF8)
-    return JsonRefusedError(_NOT_JSON, line=error.lineno, column=error.colno)
+    wording = _NOT_JSON
+    number = _ANY_NUMBER.match(text, error.pos)
+    # A number that a double holds is in a place that is not for one.
+    if number is not None and math.isinf(float(number[0])):
+        wording = _OUT_OF_RANGE if number[1] is None and number[2] is None else _FRACTION
+    elif _SURROGATE.match(text, error.pos) is not None:
+        wording = _SURROGATE_ALONE
+    return JsonRefusedError(wording, line=error.lineno, column=error.colno)
 
 
 def _holds_no_float(document: dict[str, Any], max_depth: int) -> bool:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import orjson
 import pytest
 
 from gateway.catalogue import catalogue_folder
+from gateway.cli import inbox
 from gateway.cli.inbox import print_message, print_messages
-from gateway.client import Received
+from gateway.client import Client, Received
 from gateway.client.model import Summary
 
 BANNER = "CUI//INV/LEI//REL TO USA, FRA//THIRD PARTY RULE"
@@ -112,6 +114,41 @@ def test_a_message_shows_what_became_of_it(capsys: pytest.CaptureFixture[str]) -
     printed = capsys.readouterr().out
     assert "corrected, retracted" in printed
     assert "After." in printed.split("in force now:")[1]
+
+
+class Inbox:
+    """A client that takes note of what is acknowledged, and of what is durable by then."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+
+    def ack_batch(self, message_ids: list[str]) -> list[datetime]:
+        self.steps += message_ids
+        return [NOON for _ in message_ids]
+
+
+def test_what_is_acknowledged_is_in_its_folder_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    monkeypatch.setattr(inbox, "fsync_folder", lambda folder: steps.append(folder.name))
+    item = received(message())
+
+    inbox._store(cast("Client", Inbox(steps)), (item,), tmp_path / "received", ack=True)
+
+    assert steps == ["received", tmp_path.name, item.message_id]
+    stored = tmp_path / "received" / f"{item.message_id}.json"
+    assert orjson.loads(stored.read_bytes()) == message()
+
+
+def test_an_erased_message_does_not_stay_in_the_inbox_for_ever(tmp_path: Path) -> None:
+    steps: list[str] = []
+    erased = received(None)
+
+    inbox._store(cast("Client", Inbox(steps)), (erased,), tmp_path, ack=True)
+
+    assert steps == [erased.message_id]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_erased_message_has_no_banner(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from gateway.client import (
     AsyncClient,
     ClientClosedError,
     IdentityError,
+    KeyUnusableError,
     NotReachableError,
     ProblemError,
     Retries,
@@ -128,13 +129,6 @@ async def test_a_batch_of_messages_with_ids_needs_no_other_key() -> None:
     assert script.key(2) == b"Idempotency-Key: mine"
 
 
-async def test_an_empty_key_is_the_nodes_to_refuse_and_never_another_one() -> None:
-    async with client_of(http(202, ACCEPTED)) as (client, script):
-        await client.send({}, key="")
-
-    assert script.key(0).strip() == b"Idempotency-Key:"
-
-
 @pytest.mark.parametrize("status", [429, 503])
 async def test_later_means_later(status: int) -> None:
     busy = http(status, PROBLEM, "Retry-After: 1")
@@ -235,6 +229,38 @@ async def test_a_batch_keeps_its_key_over_repeats_and_its_lines_apart() -> None:
     assert not isinstance(first, ProblemError)
     assert isinstance(second, ProblemError)
     assert second.status == 422
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a\r\nX: 1", "a\n", "\x00", "a b", "clé", "€", "x" * 129], ids=lambda key: ascii(key)[:12]
+)
+async def test_a_key_that_no_header_can_hold_is_refused_before_anything_is_sent(key: str) -> None:
+    async with client_of(http(202, ACCEPTED)) as (client, script):
+        with pytest.raises(KeyUnusableError, match="1 to 128 visible ASCII") as single:
+            await client.send({}, key=key)
+        with pytest.raises(KeyUnusableError):
+            await client.send_batch([{}], key=key)
+    assert not script.requests
+    assert not key or key not in str(single.value)
+
+
+async def test_a_line_of_a_batch_that_may_come_again_says_when() -> None:
+    later = orjson.dumps({"status": 429, "problem": PROBLEM | {"retry_after": 20}}) + b"\n"
+    odd = orjson.dumps({"status": 429, "problem": PROBLEM | {"retry_after": "soon"}}) + b"\n"
+    async with client_of(http(200, later + odd)) as (client, _):
+        first, second = await client.send_batch([{}, {}])
+    assert isinstance(first, ProblemError)
+    assert first.retry_after_s == 20
+    assert isinstance(second, ProblemError)
+    assert second.retry_after_s is None
+
+
+@pytest.mark.parametrize("name", ["..", "../../x", "a/b", "CON", "", "01A20847-0135-7993-B063-B5D5CB27D3FF"])
+async def test_an_id_that_is_none_is_no_answer(name: str) -> None:
+    # Ids become names of files.
+    async with client_of(http(202, ACCEPTED | {"message_id": name})) as (client, _):
+        with pytest.raises(AnswerUnreadableError):
+            await client.send({})
 
 
 async def test_no_messages_are_no_call() -> None:

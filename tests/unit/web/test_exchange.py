@@ -87,6 +87,19 @@ def test_unknown_repeated_and_unreadable_parameters_are_refused(text: str) -> No
         query.done()
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (NAMES, f"no such parameter here; this call takes {', '.join(sorted(NAMES))}"),
+        (frozenset(), "this call takes no parameter"),
+    ],
+)
+def test_an_unknown_parameter_is_told_with_those_that_there_are(names: frozenset[str], told: str) -> None:
+    with pytest.raises(ParameterError) as raised:
+        Query("other=1", names).done()
+    assert [bad.expected.en for bad in raised.value.parameters] == [told]
+
+
 def test_everything_wrong_is_told_at_once() -> None:
     query = Query("limit=0&mode=z&x=1", NAMES)
     query.integer("limit", default=5, low=1, high=9)

@@ -110,6 +110,13 @@ def test_retry_after_goes_with_busy_and_unavailable_only() -> None:
     assert headers_of(MethodNotAllowedError(["GET", "POST"])) == (("Allow", "GET, POST"),)
 
 
+def test_the_problem_of_a_line_that_may_come_again_says_when() -> None:
+    # A line of a batch has no header.
+    assert document_of(UnavailableError("x", retry_after_s=7), "en")["retry_after"] == 7
+    assert document_of(UnavailableError("x", retry_after_s=0), "en")["retry_after"] == 1
+    assert "retry_after" not in document_of(RejectedError("x"), "en")
+
+
 @pytest.mark.parametrize(
     ("header", "language"),
     [

@@ -22,10 +22,12 @@ _nothing_comes_twice = Rule(
     pointer="/header/message_id",
     stage=Stage.STATEFUL,
     wording=Wording(
-        en="A message id is used once. Draw a new id for a new message; one that was accepted needs no "
-        "repeat.",
-        fr="Un identifiant de message ne sert qu'une fois. Tirez-en un nouveau pour un nouveau message ; un "
-        "message accepté n'a pas à être répété.",
+        en="A message id is used once, and a message with this one was accepted before. If it is the one "
+        "that you post again, ask for its state, or repeat the post with its first idempotency key. Draw a "
+        "new id for a new message.",
+        fr="Un identifiant de message ne sert qu'une fois, et un message portant celui-ci a déjà été "
+        "accepté. Si c'est celui que vous déposez à nouveau, demandez son état, ou répétez le dépôt avec sa "
+        "première clé d'idempotence. Tirez un nouvel identifiant pour un nouveau message.",
     ),
 )
 

@@ -23,6 +23,8 @@ FRACTION = "without fraction"
 RANGE = "between -(2^53-1) and 2^53-1"
 UTF8 = "UTF-8"
 WELL_FORMED = "well-formed"
+PAIRS = "in pairs"
+EMPTY = "nothing is in it"
 OBJECT = "must be a JSON object"
 DEEP = "deeper than 64"
 
@@ -42,24 +44,35 @@ REFUSALS: list[tuple[str, bytes, str]] = [
     ("-2^53", b'{"a":-9007199254740992}', RANGE),
     ("2^64, which some parsers read as a float", b'{"a":18446744073709551616}', RANGE),
     ("an integer longer than any", b'{"a":' + b"9" * 300 + b"}", RANGE),
-    ("an integer that would take long to convert", b'{"a":' + b"9" * 100_000 + b"}", WELL_FORMED),
-    ("an integer that is infinite as a double", b'{"a":1e999}', WELL_FORMED),
+    ("an integer that would take long to convert", b'{"a":' + b"9" * 100_000 + b"}", RANGE),
+    ("an integer that is infinite as a double", b'{"a":' + b"9" * 400 + b"}", RANGE),
+    ("its negative", b'{"a":[-' + b"9" * 400 + b"]}", RANGE),
+    ("an exponent that is infinite as a double", b'{"a":1e999}', FRACTION),
+    ("a fraction that is infinite as a double", b'{"a":' + b"9" * 400 + b".5}", FRACTION),
+    ("a number where none may stand", b'{"a":1 2}', WELL_FORMED),
+    ("a number after the object", b'{"a":1}2', WELL_FORMED),
+    ("a number as a key", b"{1:2}", WELL_FORMED),
+    ("an infinite number that is no number", b'{"a":1e999.5}', WELL_FORMED),
     ("NaN", b'{"a":NaN}', WELL_FORMED),
     ("Infinity", b'{"a":Infinity}', WELL_FORMED),
     ("-Infinity", b'{"a":-Infinity}', WELL_FORMED),
     ("a byte order mark", b"\xef\xbb\xbf{}", UTF8),
     ("UTF-16 with a byte order mark", '{"a":1}'.encode("utf-16"), UTF8),
-    ("UTF-16 without one", '{"a":1}'.encode("utf-16-le"), WELL_FORMED),
+    ("UTF-16 without one", '{"a":1}'.encode("utf-16-le"), UTF8),
+    ("UTF-16 the other way round", '{"a":1}'.encode("utf-16-be"), UTF8),
+    ("UTF-32", '{"a":1}'.encode("utf-32-le"), UTF8),
     ("Latin-1", '{"a":"é"}'.encode("latin-1"), UTF8),
     ("an overlong encoding", b'{"a":"\xc0\xaf"}', UTF8),
-    ("a lone surrogate as an escape", b'{"a":"\\ud800"}', WELL_FORMED),
-    ("a lone low surrogate as an escape", b'{"a":"\\udc00"}', WELL_FORMED),
-    ("a lone surrogate in a key", b'{"\\ud800":1}', WELL_FORMED),
+    ("a lone surrogate as an escape", b'{"a":"\\ud800"}', PAIRS),
+    ("a lone low surrogate as an escape", b'{"a":"\\udc00"}', PAIRS),
+    ("a lone surrogate in a key", b'{"\\ud800":1}', PAIRS),
+    ("two surrogates in the wrong order", b'{"a":"\\ude00\\ud83d"}', PAIRS),
+    ("half an escape", b'{"a":"\\ud8"}', WELL_FORMED),
     ("a surrogate encoded in UTF-8", b'{"a":"\xed\xa0\x80"}', UTF8),
     ("a control character in a text", b'{"a":"\x01"}', WELL_FORMED),
     ("a NUL after the value", b'{"a":1}\x00', WELL_FORMED),
-    ("nothing", b"", WELL_FORMED),
-    ("white space only", b" \n", WELL_FORMED),
+    ("nothing", b"", EMPTY),
+    ("white space only", b" \n", EMPTY),
     ("an unfinished object", b'{"a":', WELL_FORMED),
     ("two values", b"{} {}", WELL_FORMED),
     ("a trailing comma", b'{"a":1,}', WELL_FORMED),
