@@ -397,8 +397,7 @@ async def _record_notices(home: NodeHome, node: Node) -> None:
                 if notice is None:
                     log.error("notice.refused", file=path.name)
                 else:
-                    made_ms = path.stat().st_mtime_ns // 1_000_000
-                    await node.own_events.record_backup(notice.event, notice.details, made_ms=made_ms)
+                    await node.own_events.record_backup(notice.event, notice.details, made_ms=notice.made_ms)
                     _tell(notice.event)
                 # After the record: a crash in between writes it twice, never not at all.
                 path.unlink()

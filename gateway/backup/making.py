@@ -26,8 +26,8 @@ from gateway.backup.manifest import (
     Progress,
     Told,
     database_of,
-    digest_of,
     encode_manifest,
+    notice_of,
 )
 from gateway.config import Config, load_config, resolve
 from gateway.core.generation import base_of, first_of
@@ -40,7 +40,7 @@ from gateway.keyring.sealedfile import BackupError, SealedHeader, SealedWriter
 from gateway.node.log_writer import LogHashes
 from gateway.ports import LogKind, Transaction
 from gateway.storage.highwater import FileHighWater
-from gateway.storage.notices import Notice, leave
+from gateway.storage.notices import leave
 from gateway.storage.snapshot import copied, logs_of, version_of
 from gateway.storage.store import SqlStore
 from gateway.storage.tables import SCHEMA_REVISION
@@ -192,5 +192,4 @@ def _member(name: str, length: int, manifest: Manifest) -> tarfile.TarInfo:
 
 def leave_notice_of_backup(home: Path, manifest: Manifest) -> None:
     """Let the node log that a backup was made; for the end, when the file is where it belongs."""
-    digests = (digest_of(manifest.reason.encode()), digest_of(encode_manifest(manifest)))
-    leave(NodeHome(path=home).data, Notice(event="backup.made", details=digests))
+    leave(NodeHome(path=home).data, notice_of(manifest, event="backup.made", reason=manifest.reason))

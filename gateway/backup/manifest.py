@@ -17,7 +17,9 @@ from typing import BinaryIO, Final
 import orjson
 
 from gateway.config import Config, resolve
+from gateway.core.message.instants import moment_ms
 from gateway.keyring.sealedfile import BackupError
+from gateway.storage.notices import Notice
 from gateway.storage.snapshot import (
     database_path,
 )
@@ -107,6 +109,21 @@ def encode_manifest(manifest: Manifest) -> bytes:
         "marks": {origin: [size, root.hex()] for origin, (size, root) in manifest.marks.items()},
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def notice_of(manifest: Manifest, *, event: str, reason: str) -> Notice:
+    """Return what the node is to log of a backup.
+
+    Args:
+        manifest: Of the backup.
+        event: Whether it was made, or restored.
+        reason: Why that was done.
+    """
+    return Notice(
+        event=event,
+        details=(digest_of(reason.encode()), digest_of(encode_manifest(manifest))),
+        made_ms=moment_ms(manifest.created),
+    )
 
 
 def decode_manifest(content: bytes) -> Manifest:

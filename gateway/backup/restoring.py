@@ -28,8 +28,7 @@ from gateway.backup.manifest import (
     Told,
     database_of,
     decode_manifest,
-    digest_of,
-    encode_manifest,
+    notice_of,
     unusable,
 )
 from gateway.config import Config, load_config, resolve
@@ -39,7 +38,7 @@ from gateway.keyring.files import make_private_folder, make_public_folder, write
 from gateway.keyring.home import NodeHome
 from gateway.keyring.sealedfile import BackupError, SealedHeader, SealedReader
 from gateway.storage.highwater import FileHighWater, Marks
-from gateway.storage.notices import Notice, leave
+from gateway.storage.notices import leave
 from gateway.storage.snapshot import (
     put_in_place,
     require_no_database,
@@ -202,8 +201,7 @@ def _place(
     path = database_of(home, config)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Before the database: a node that starts on it finds the notice.
-    digests = (digest_of(reason.encode()), digest_of(encode_manifest(manifest)))
-    leave(NodeHome(path=home).data, Notice(event="backup.restored", details=digests))
+    leave(NodeHome(path=home).data, notice_of(manifest, event="backup.restored", reason=reason))
     put_in_place(_beside(copy, path), path)
     written.append(path)
     return Restored(manifest=manifest, written=tuple(written), kept=tuple(kept))

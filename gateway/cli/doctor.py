@@ -356,9 +356,9 @@ def _backups(path: Path, now: datetime) -> Finding:
         kept = logs.read(lambda tx: tx.facts.get(BACKUP))
     times = [] if kept is None else [datetime.fromtimestamp(int(kept) / 1_000, UTC)]
     times += [
-        datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        for file, notice in notices.waiting(NodeHome(path=path).data)
-        if notice is not None and notice.event == BACKUP
+        datetime.fromtimestamp(notice.made_ms / 1_000, UTC)
+        for _, notice in notices.waiting(NodeHome(path=path).data)
+        if notice is not None
     ]
     warn_after = timedelta(hours=load_config(path).backups.warn_after_hours)
     return backup_finding(max(times, default=None), now=now, warn_after=warn_after)

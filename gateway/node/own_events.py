@@ -17,7 +17,7 @@ from gateway.node.audit_log import NODE, AuditLog
 from gateway.ports import Clock, Step, Store, Transaction
 
 BACKUP: Final = "backup.made"
-"""The event of a backup, and the setting that says when the newest one was made."""
+"""The event of a backup, and the setting that says when the newest one that is known was made."""
 
 
 class OwnEvents:
@@ -63,7 +63,8 @@ class OwnEvents:
         Args:
             event: ``backup.made`` or ``backup.restored``.
             details: Digests that belong to it.
-            made_ms: When the command has told of it, UTC milliseconds.
+            made_ms: When the backup was made, UTC milliseconds. A database that was restored is of before
+                its backup was on record.
         """
         await self.opened()
         now_ms = self._clock.now_ms()
@@ -71,8 +72,7 @@ class OwnEvents:
 
         def keep(tx: Transaction) -> None:
             self._audit.append(tx, entries)
-            if event == BACKUP:
-                tx.facts.put(BACKUP, str(max(made_ms, int(tx.facts.get(BACKUP) or 0))))
+            tx.facts.put(BACKUP, str(max(made_ms, int(tx.facts.get(BACKUP) or 0))))
 
         await self._store.write(Step.AUDITED, keep)
 

@@ -22,6 +22,8 @@ import orjson
 FOLDER: Final = "notices"
 MAX_NOTICE_BYTES: Final = 4_096
 _DIGEST_BYTES: Final = 48
+_END_MS: Final = 253_402_300_800_000
+"""The end of the year 9999: no later time can be shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +33,12 @@ class Notice:
     Attributes:
         event: Name of the event in the audit log.
         details: SHA-384 digests that go into it.
+        made_ms: When the backup that it tells of was made, UTC milliseconds.
     """
 
     event: str
     details: tuple[bytes, ...]
+    made_ms: int
 
 
 EVENTS: Final = frozenset({"backup.made", "backup.restored"})
@@ -49,7 +53,8 @@ def leave(data: Path, notice: Notice) -> None:
     """
     folder = data / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
-    text = json.dumps({"event": notice.event, "details": [detail.hex() for detail in notice.details]})
+    details = [detail.hex() for detail in notice.details]
+    text = json.dumps({"event": notice.event, "details": details, "made_ms": notice.made_ms})
     name = secrets.token_hex(8)
     beside = folder / f".{name}"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -88,11 +93,13 @@ def _read(path: Path) -> Notice | None:
         content = file.read(MAX_NOTICE_BYTES)
     try:
         document = orjson.loads(content)
+        made_ms = document["made_ms"]
         notice = Notice(
             event=document["event"],
             details=tuple(bytes.fromhex(detail) for detail in document["details"]),
+            made_ms=made_ms,
         )
-        is_known = notice.event in EVENTS
+        is_known = notice.event in EVENTS and type(made_ms) is int and 0 <= made_ms < _END_MS
     except (KeyError, TypeError, ValueError):
         return None
     return notice if is_known and all(len(detail) == _DIGEST_BYTES for detail in notice.details) else None

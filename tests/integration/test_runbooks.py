@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -116,6 +117,8 @@ async def test_backup_and_restore(tmp_path: Path) -> None:
         assert "ready" in await asyncio.to_thread(place.follow, "Restore", 6)
         looked = await asyncio.to_thread(place.follow, "Restore", 7, statuses=(0, 1))
         assert not [line for line in looked.splitlines() if line.startswith("fail")]
+        # The database is of before the backup was on record, and there is one: it was just restored.
+        assert re.search(r"^ok +backups +the newest is of ", looked, re.MULTILINE), looked
         assert '"log.recovered"' in processes.log("FR")
         last = await exchange(2)
         assert (await clients["FR"].status(erased)).status == "erased"

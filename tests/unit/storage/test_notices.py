@@ -9,7 +9,7 @@ import pytest
 
 from gateway.storage.notices import FOLDER, MAX_NOTICE_BYTES, Notice, leave, waiting
 
-NOTICE = Notice(event="backup.made", details=(bytes(48), b"\x01" * 48))
+NOTICE = Notice(event="backup.made", details=(bytes(48), b"\x01" * 48), made_ms=1_795_000_000_000)
 
 
 def test_what_is_left_is_found_until_it_is_removed(tmp_path: Path) -> None:
@@ -40,11 +40,16 @@ def test_a_notice_that_was_not_finished_does_not_count(tmp_path: Path) -> None:
         "[]",
         "{}",
         '{"event": "backup.made"}',
-        '{"event": "backup.made", "details": [1]}',
-        json.dumps({"event": "backup.made", "details": ["00"]}),
-        json.dumps({"event": "erasure.ordered", "details": ["00" * 48]}),
-        json.dumps({"event": ["backup.made"], "details": []}),
-        json.dumps({"event": "backup.made", "details": ["00" * 48] * MAX_NOTICE_BYTES}),
+        '{"event": "backup.made", "details": []}',
+        '{"event": "backup.made", "details": [1], "made_ms": 1}',
+        '{"event": "backup.made", "details": [], "made_ms": "1"}',
+        '{"event": "backup.made", "details": [], "made_ms": -1}',
+        '{"event": "backup.made", "details": [], "made_ms": true}',
+        '{"event": "backup.made", "details": [], "made_ms": 253402300800000}',
+        json.dumps({"event": "backup.made", "details": ["00"], "made_ms": 1}),
+        json.dumps({"event": "erasure.ordered", "details": ["00" * 48], "made_ms": 1}),
+        json.dumps({"event": ["backup.made"], "details": [], "made_ms": 1}),
+        json.dumps({"event": "backup.made", "details": ["00" * 48] * MAX_NOTICE_BYTES, "made_ms": 1}),
     ],
 )
 def test_a_file_that_no_command_left_is_no_notice(tmp_path: Path, text: str) -> None:
