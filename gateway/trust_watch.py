@@ -208,6 +208,8 @@ class TrustWatch:
             _say_refused(name, error)
             return
         self._stamps[name] = stamp
+        # What has ended may have been renewed by that: health says so at once.
+        self._expiry_at_s = self._clock.monotonic_s()
         log.info("trust.renewed", port=name)
 
     async def _record_trust(self, name: str) -> None:
@@ -224,6 +226,7 @@ class TrustWatch:
         except GatewayError as error:
             _say_refused("", error)
             return
+        self._node.trust_has_ended = any(item.stage(now) == 0 for item in found)
         for item in self._expiry.due(found, now):
             _warn(item, now)
 

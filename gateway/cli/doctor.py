@@ -100,6 +100,13 @@ _PEER_FILES: Final = Wording(
     fr="voir clés ci-dessus ; trust/peer vient de l'export du pair : entente keys import-peer "
     "(docs/keys.md, Exchange with the peer)",
 )
+_PEER_IDENTITY: Final = Wording(
+    en="see certificates and revocation lists above; if they are well, the certificate that the peer shows "
+    "has ended, is not valid yet, bears another name or key, or somebody else answers: its operators",
+    fr="voir certificats et révocations ci-dessus ; s'ils sont bons, le certificat que montre le pair est "
+    "terminé, pas encore valable, d'un autre nom ou d'une autre clé, ou quelqu'un d'autre répond : ses "
+    "exploitants",
+)
 _GENERAL: Final = frozenset({"config-invalid", "key-file-refused", "store-failed", "trust-refused"})
 """Codes whose advice is about any file of their kind."""
 
@@ -228,6 +235,8 @@ def _advice(name: str, code: str) -> Wording:
     is_of_trust = code in {"key-file-refused", "trust-refused"}
     if name == "peer" and is_of_trust:
         return _PEER_FILES
+    if name == "peer" and code == "peer-identity":
+        return _PEER_IDENTITY
     if does is _SEE_DATABASE:
         # One cause is told once; but who is enrolled stands in the registry file as well.
         return _KEYS_PAGE if is_of_trust else does
@@ -471,10 +480,11 @@ def _peer(path: Path, clock: PeerClock) -> Finding:
     config, keyring = opened.config, opened.keyring
     address = urlsplit(config.peer.url)
     context = peer_client(opened.home, keyring.peer_identity())
+    # Asked first: it tells a certificate that is not accepted from a node that does not answer.
+    view = asyncio.run(_view(opened, clock))
     group = negotiated_group(
         address.hostname or "", address.port or 443, context, server_hostname=config.peer.name
     )
-    view = asyncio.run(_view(opened, clock))
     says = Wording(
         en="{peer} answers, mirrors {size} of our entries; TLS group {group}",
         fr="{peer} répond, détient {size} de nos entrées ; groupe TLS {group}",

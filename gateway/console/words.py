@@ -89,6 +89,14 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
             "Le nœud est en maintenance et ne prend rien de nouveau.",
             "entente maintenance end, quand le travail est fini.",
         ),
+        "trust-ended": advice(
+            "A certificate or revocation list has ended; whoever depends on it is refused.",
+            "entente doctor names the file. Those of own/ are yours to renew, those of peer/ the peer's "
+            "operators': docs/keys.md, What ends when.",
+            "Un certificat ou une liste de révocation est arrivé à son terme ; qui en dépend est refusé.",
+            "entente doctor nomme le fichier. Ceux de own/ sont à renouveler par vous, ceux de peer/ par les "
+            "exploitants du pair : docs/keys.md, What ends when.",
+        ),
         "peer-away": advice(
             "The last exchange with the peer failed; messages are accepted and wait.",
             "entente queue list says why; if the peer does not answer, call its operators.",

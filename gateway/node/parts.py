@@ -108,6 +108,8 @@ class Parts:
         self.pair = pair
         self._schedule = schedule
         self.phase = Phase.STARTING
+        # A certificate or revocation list has: said by whoever looks at the files of trust, told by health.
+        self.trust_has_ended = False
         self._store = store
         self._clock = clock
         self._workers = Workers()

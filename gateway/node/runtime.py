@@ -89,6 +89,7 @@ class Node(Parts):
             ),
             troubles=troubles_of(
                 self.phase,
+                trust_ended=self.trust_has_ended,
                 reachable=reachable,
                 damaged=bool(self._inspection.damaged),
                 not_agreed=bool(not_agreed),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,18 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli import app
+from gateway.cli.health import ask_health
 from gateway.client import AsyncClient
+from gateway.keyring.ceremony import issue_peer_certificate, issue_server_certificate, open_authorities
+from gateway.keyring.home import NodeHome
+from gateway.keyring.keyfile import Purpose
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.passphrase import read_passphrase_file
+from gateway.keyring.rotation import server_names
 from gateway.keyring.tls import agency_client
+from gateway.keyring.x509_profile import NODE_DAYS, Authority
 from tests.integration.test_key_rotation import until_said
-from tests.integration.test_running_node import until_received
+from tests.integration.test_running_node import until_received, until_status
 from tests.integration.test_two_processes import draft, until_collected
 from tests.processes import Processes
 from tests.world import AGENCIES
@@ -152,6 +162,52 @@ async def test_a_revoked_peer_certificate_ends_the_link_and_a_new_one_mends_it(t
         reader = asyncio.create_task(_collect_both(clients["US"]))
         await until_collected(clients["FR"], [second])
         await reader
+
+
+@pytest.mark.parametrize("what", ["tls-peer", "tls-server"])
+async def test_a_certificate_that_has_ended_is_told_by_health_and_a_new_one_mends_it(
+    tmp_path: Path, what: str
+) -> None:
+    async with Processes(tmp_path) as processes:
+        home = processes.homes["FR"]
+        for nation in processes.homes:
+            await processes.until_ready(nation)
+        await asyncio.to_thread(_reissue, home, ended=timedelta(minutes=1), what=what)
+        # The peer keeps the connections that it has; it is away as well once they are gone.
+        answer = await _until_named(home, "trust-ended")
+        assert answer["status"] == "degraded"
+        assert answer["reasons"][0]["do"].startswith("entente doctor names the file.")
+        if what == "tls-peer":
+            # Who connects to it anew is told what is wrong, not that nobody answers.
+            looked = await asyncio.to_thread(run, "doctor", "--home", processes.homes["US"].path, code=1)
+            assert re.search(r"^fail +peer .*\[peer-identity\]\n +see certificates", looked, re.MULTILINE), (
+                looked
+            )
+
+        await asyncio.to_thread(run, "keys", "rotate", what, "--home", home.path)
+        await until_status(processes, "FR", "ready")
+
+
+def _reissue(home: NodeHome, *, ended: timedelta, what: str) -> None:
+    """Let the certificate of a port be one whose time is over, under the same key."""
+    passphrase = read_passphrase_file(home.authority.issuing_passphrase)
+    nodes = open_authorities(home, home.authority, passphrase, nation="FR")[Authority.NODES]
+    keys = KeyFolder.open(home.keys, passphrase=read_passphrase_file(home.passphrase), allow_test=True)
+    key = keys.open_p384(f"{what}.key", purpose=Purpose.TLS).public_key()
+    issued = datetime.now(UTC) - ended - timedelta(days=NODE_DAYS)
+    if what == "tls-peer":
+        issue_peer_certificate(home, nodes, key, node="fr.gateway.test", now=issued)
+    else:
+        issue_server_certificate(home, nodes, key, server_names(home), node="fr.gateway.test", now=issued)
+
+
+async def _until_named(home: NodeHome, code: str) -> dict[str, Any]:
+    async with asyncio.timeout(DEADLINE_S * 2):
+        while True:
+            answer: dict[str, Any] = await asyncio.to_thread(ask_health, home.health_socket)
+            if code in {item["code"] for item in answer["reasons"]}:
+                return answer
+            await asyncio.sleep(0.1)
 
 
 async def _collect_both(client: AsyncClient) -> None:

@@ -186,19 +186,17 @@ def test_what_keeps_a_node_from_working_is_told_from_what_only_asks_for_somebody
     assert obstacles_of(
         Phase.FROZEN, can_sign=False, store_stalled=True, disk_low=True, maintenance=True
     ) == ("frozen", "cannot-sign", "store-stalled", "disk-low", "maintenance")
-    assert (
-        troubles_of(Phase.RUNNING, reachable=True, damaged=False, not_agreed=False, clock_wrong=False) == ()
-    )
-    assert troubles_of(Phase.RUNNING, reachable=False, damaged=True, not_agreed=True, clock_wrong=True) == (
+    well = {"trust_ended": False, "damaged": False, "not_agreed": False, "clock_wrong": False}
+    assert troubles_of(Phase.RUNNING, reachable=True, **well) == ()
+    assert troubles_of(Phase.RUNNING, reachable=False, **dict.fromkeys(well, True)) == (
+        "trust-ended",
         "peer-away",
         "log-damaged",
         "agreement-differs",
         "clock-wrong",
     )
     # A node that has not come to asking its peer cannot say that it is away.
-    assert (
-        troubles_of(Phase.STARTING, reachable=False, damaged=False, not_agreed=False, clock_wrong=False) == ()
-    )
+    assert troubles_of(Phase.STARTING, reachable=False, **well) == ()
     assert {phase.value for phase in Phase} - {"running"} <= set(HEALTH)
 
 
