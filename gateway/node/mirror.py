@@ -38,7 +38,6 @@ from gateway.core.generation import base_of, first_of, first_place, generation_o
 from gateway.core.merkle import edge_at
 from gateway.core.message.draft import MAX_SEQ
 from gateway.core.message.schedule import Announced
-from gateway.core.message.threads import nation_of
 from gateway.core.signature import HybridVerifier
 from gateway.errors import PeerError
 from gateway.node.announcements import MAX_AGREEMENTS, announced_in
@@ -286,7 +285,7 @@ class MirrorReader:
 
     def _is_theirs(self, entry: VoidEntry) -> bool:
         """Return whether the numbers are of an agency of the peer, and such as a message may have."""
-        is_theirs = is_agency(entry.agency) and nation_of(entry.agency) == self._pair.peer_nation
+        is_theirs = is_agency(entry.agency) and entry.agency.startswith(f"{self._pair.peer_nation}.")
         return is_theirs and entry.numbers[0] > 0 and entry.numbers[-1] <= MAX_SEQ
 
     def _anchor(self, tx: Transaction, entry: AnchorEntry, now_ms: int) -> None:
