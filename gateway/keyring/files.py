@@ -180,6 +180,12 @@ def destroy(path: Path) -> None:
     fsync_folder(path.parent)
 
 
+def destroy_forgotten(path: Path) -> None:
+    """Destroy what writers of a file left beside it when they were killed; nobody else may be writing it."""
+    for temporary in path.parent.glob(f".{path.name}.*{_TEMPORARY_SUFFIX}"):
+        destroy(temporary)
+
+
 def fsync_folder(path: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

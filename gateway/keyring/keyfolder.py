@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gateway.core.signature import SEED_BYTES, HybridVerifier, JoinedSigner, SoftwareSigner
 from gateway.errors import MalformedError
-from gateway.keyring.files import destroy, make_private_folder
+from gateway.keyring.files import destroy, destroy_forgotten, make_private_folder
 from gateway.keyring.keyfile import (
     KEY_BYTES,
     KEY_ID_BYTES,
@@ -124,6 +124,8 @@ class KeyFolder:
         folder: a passphrase that is known to others asks for new keys.
         """
         header = read_header(self.path / UNLOCK_FILE)
+        # Of a change that was killed: it opens with a passphrase that was never in force.
+        destroy_forgotten(self.path / UNLOCK_FILE)
         create_key_file(
             self.path / UNLOCK_FILE,
             self.unlock.secret,

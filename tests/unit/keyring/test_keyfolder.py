@@ -62,6 +62,17 @@ def test_a_changed_passphrase_opens_the_same_keys_and_the_old_one_none(tmp_path:
     assert caught.value.refusal is Refusal.WRONG_PASSPHRASE
 
 
+def test_a_change_of_passphrase_removes_what_one_that_was_killed_has_left(tmp_path: Path) -> None:
+    """It would open with a passphrase that was never in force, for whoever gets a copy of the folder."""
+    made = KeyFolder.create(tmp_path / "k", passphrase=PASSPHRASE, name="fr", test=False, now=NOW)
+    before = sorted(made.path.iterdir())
+    (made.path / ".unlock.key.00f1d2c3b4a59687.tmp").write_bytes((made.path / "unlock.key").read_bytes())
+
+    made.change_passphrase(OTHER_PASSPHRASE, now=NOW)
+
+    assert sorted(made.path.iterdir()) == before
+
+
 def test_a_test_key_among_production_keys_is_refused(folder: KeyFolder) -> None:
     folder.create_symmetric("storage.key", purpose=Purpose.STORAGE, name="fr", now=NOW)
     production = KeyFolder(path=folder.path, unlock=folder.unlock, test=False)
