@@ -36,6 +36,7 @@ from gateway.audit.verify import Progress, Verification, verify_log, verify_tree
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.generation import first_of, generation_of
 from gateway.core.merkle import edge_at
+from gateway.core.message.wording import counted
 from gateway.core.note import parse_note
 from gateway.errors import GatewayError
 
@@ -73,10 +74,12 @@ class Reconciliation:
     def headline(self) -> str:
         """Return the verdict in one line."""
         if self.differences:
-            return f"NOT RECONCILED: {len(self.differences)} differences, first: {self.differences[0]}"
+            found = counted(len(self.differences), "difference", "differences")
+            return f"NOT RECONCILED: {found}, first: {self.differences[0]}"
         messages = sum(direction.messages for direction in self.directions)
         entries = sum(direction.entries for direction in self.directions)
-        return f"RECONCILED: {messages} messages in {entries} entries, both nations tell the same"
+        found = f"{counted(messages, 'message', 'messages')} in {counted(entries, 'entry', 'entries')}"
+        return f"RECONCILED: {found}, both nations tell the same"
 
     def as_json(self) -> dict[str, Any]:
         """Return the reconciliation for ``--json``."""

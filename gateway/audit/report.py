@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.core.checkpoint import Checkpoint
+from gateway.core.message.wording import counted
 from gateway.core.signature import HybridVerifier
 
 
@@ -169,7 +170,8 @@ class SetReport:
         if not self.logs:
             return f"VERIFIED {self.title}"
         entries = sum(log.checkpoint.size for log in self.logs if log.checkpoint is not None)
-        return f"VERIFIED {self.title}: {len(self.logs)} logs, {entries} entries"
+        held = f"{counted(len(self.logs), 'log', 'logs')}, {counted(entries, 'entry', 'entries')}"
+        return f"VERIFIED {self.title}: {held}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for ``--json``."""

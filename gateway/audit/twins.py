@@ -16,6 +16,7 @@ from gateway.audit.report import Check, LogReport, Outcome
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Progress, Verification, verify_note
 from gateway.core.merkle import edge_at
+from gateway.core.message.wording import counted
 from gateway.core.tiles import TILE_WIDTH, entries_path, tile_path
 from gateway.errors import GatewayError
 
@@ -56,7 +57,10 @@ def verify_twin(
         _held("signatures", f"Ed25519 and ML-DSA-87 of {checkpoint.origin}"),
         cosignature,
         _held("files", f"{files}, none absent, none superfluous"),
-        _held("tree", f"{size} entries, byte by byte those of the copy that leads to the signed root"),
+        _held(
+            "tree",
+            f"{counted(size, 'entry', 'entries')}, byte by byte as in the copy that leads to the signed root",
+        ),
         _held("tiles", "byte by byte those of that copy"),
         *keys.up_to(size).checks(signer, trust),
     ]

@@ -41,6 +41,7 @@ from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import VerifiedNote, signing_key, verify_log_note
 from gateway.core.entries import Kind
 from gateway.core.merkle import hash_leaf
+from gateway.core.message.wording import counted
 from gateway.core.note import parse_note
 from gateway.core.signature import HybridVerifier
 from gateway.core.tiles import TILE_WIDTH
@@ -223,7 +224,7 @@ class _Reading:
     def checks(self) -> list[Check]:
         size = self._checkpoint.size
         if self._stack.edge().root() == self._checkpoint.root:
-            tree = _held("tree", f"{size} entries lead to the signed root")
+            tree = _held("tree", f"{counted(size, 'entry leads', 'entries lead')} to the signed root")
         else:
             tree = _failed("tree", "the entries do not lead to the signed root")
         if self._wrong_tiles:

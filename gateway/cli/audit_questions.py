@@ -27,6 +27,7 @@ from gateway.cli.agency import LanguageOption, answering, language_of
 from gateway.cli.auditing import HomeOption, JsonOption, TrustOption, print_table, trusted
 from gateway.cli.log import progress_bar
 from gateway.core.message.instants import moment_ms, time_text
+from gateway.core.message.wording import counted
 
 FoldersArgument = Annotated[
     list[Path],
@@ -194,7 +195,8 @@ def report_command(
         found = {"file": str(out), "messages": messages, "verified": verified, "replies": replies}
         typer.echo(json.dumps(found))
     else:
-        typer.echo(f"{'VERIFIED' if verified else 'NOT VERIFIED'}: {messages} messages, written to {out}")
+        said = counted(messages, "message", "messages")
+        typer.echo(f"{'VERIFIED' if verified else 'NOT VERIFIED'}: {said}, written to {out}")
     if not verified:
         raise typer.Exit(1)
 

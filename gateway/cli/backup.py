@@ -46,7 +46,9 @@ _KEY_MADE = Wording(
 _MADE = Wording(
     en="{node}, {created}, by release {release}", fr="{node}, {created}, par la version {release}"
 )
-_LOG = Wording(en="{origin}: {size} entries, root {root}", fr="{origin} : {size} entrées, racine {root}")
+_LOG = Wording(
+    en="{origin}: {size:entry|entries}, root {root}", fr="{origin} : {size:entrée|entrées}, racine {root}"
+)
 _SOUND = Wording(
     en="whole and sound; nothing was put in place", fr="entière et saine ; rien n'a été mis en place"
 )
@@ -242,5 +244,5 @@ def _print(manifest: Manifest, spoken: Language, *, as_json: bool, to_stderr: bo
     made = _MADE.fill(node=manifest.node, created=created, release=manifest.program)
     typer.echo(made.text(spoken), err=to_stderr)
     for log in manifest.logs:
-        line = _LOG.fill(origin=log.origin, size=str(log.size), root=log.root.hex())
+        line = _LOG.fill(origin=log.origin, size=log.size, root=log.root.hex())
         typer.echo(f"  {line.text(spoken)}", err=to_stderr)

@@ -46,7 +46,7 @@ def carry_out_command(
         node = NodeHome(path=home)
         staged = STAGES[rotate](node, open_node(node, passphrase_file), now=now()) if rotate else None
         names = carry_out(node, NodeHome(path=stick), staged=staged)
-        typer.echo(words.CARRIED_OUT.fill(count=str(len(names)), stick=str(stick)).text(spoken))
+        typer.echo(words.CARRIED_OUT.fill(count=len(names), stick=str(stick)).text(spoken))
         if staged is not None:
             typer.echo(words.NEXT_SIGN.text(spoken))
 

@@ -347,9 +347,9 @@ def _database(path: Path) -> Finding:
         )
         return Finding(check="database", state=State.FAIL, says=says, do=does)
     says = Wording(
-        en="{count} logs, nothing missing; entente audit verify checks every entry",
-        fr="{count} journaux, rien ne manque ; entente audit verify contrôle chaque entrée",
-    ).fill(count=str(len(heads)))
+        en="{count:log|logs}, nothing missing; entente audit verify checks every entry",
+        fr="{count:journal|journaux}, rien ne manque ; entente audit verify contrôle chaque entrée",
+    ).fill(count=len(heads))
     return Finding(check="database", state=State.OK, says=says)
 
 
@@ -425,9 +425,11 @@ def _holds(path: Path) -> Finding:
         return Finding(check="legal holds", state=State.OK, says=says)
     oldest = datetime.fromtimestamp(holds[0].at_ms / 1_000, tz=UTC)
     says = Wording(
-        en="{count}, the oldest of {oldest}, keep {held} messages; entente hold list names them",
-        fr="{count}, la plus ancienne du {oldest}, gardent {held} messages ; entente hold list les nomme",
-    ).fill(count=str(len(holds)), oldest=f"{oldest:%Y-%m-%d}", held=f"{held:,}")
+        en="{count}, the oldest of {oldest}; content of {held:message|messages} is kept, and entente hold "
+        "list names the holds",
+        fr="{count}, la plus ancienne du {oldest} ; le contenu de {held:message|messages} est conservé, et "
+        "entente hold list nomme les mesures",
+    ).fill(count=len(holds), oldest=f"{oldest:%Y-%m-%d}", held=held)
     return Finding(check="legal holds", state=State.OK, says=says)
 
 

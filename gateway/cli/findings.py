@@ -116,9 +116,9 @@ def ending_finding(check: str, found: Sequence[Ending], *, now: datetime, does: 
         )
         return Finding(check=check, state=State.FAIL, says=says.fill(**facts), do=does)
     says = Wording(
-        en="{file} ends first, {at}, in {days} days: within {stage}",
-        fr="{file} se termine en premier, {at}, dans {days} jours : moins de {stage}",
-    ).fill(**facts, days=str(first.days_left(now)), stage=str(stage))
+        en="{file} ends first, {at}, in {days:day|days}: within {stage}",
+        fr="{file} se termine en premier, {at}, dans {days:jour|jours} : moins de {stage}",
+    ).fill(**facts, days=first.days_left(now), stage=str(stage))
     return Finding(check=check, state=State.WARN, says=says, do=does)
 
 
@@ -225,11 +225,17 @@ def node_finding(answer: Mapping[str, Any]) -> Finding:
     """Return what a node says of itself: not to be ready is a failure, but for maintenance alone."""
     codes = [item["code"] for item in answer["reasons"]]
     advice = [HEALTH[code] for code in codes]
-    counts = {name: str(answer[name]) for name in ("status", "phase", "waiting", "overdue")}
     says = Wording(
-        en="{status}: {phase}, {waiting} messages waiting to be sent, {overdue} requests overdue.",
-        fr="{status} : {phase}, {waiting} messages en attente d'envoi, {overdue} demandes en retard.",
-    ).fill(**counts)
+        en="{status}: {phase}, {waiting:message|messages} waiting to be sent, "
+        "{overdue:request|requests} overdue.",
+        fr="{status} : {phase}, {waiting:message|messages} en attente d'envoi, "
+        "{overdue:demande|demandes} en retard.",
+    ).fill(
+        status=str(answer["status"]),
+        phase=str(answer["phase"]),
+        waiting=int(answer["waiting"]),
+        overdue=int(answer["overdue"]),
+    )
     if answer["status"] == "not-ready" and codes != ["maintenance"]:
         state = State.FAIL
     else:
@@ -256,8 +262,9 @@ def backup_finding(made: datetime | None, *, now: datetime, warn_after: timedelt
         return Finding(check="backups", state=State.WARN, says=says, do=does)
     hours = max(0, int((now - made).total_seconds() // 3_600))
     says = Wording(
-        en="the newest is of {at}, {hours} hours old", fr="la plus récente est du {at}, il y a {hours} heures"
-    ).fill(at=f"{made:%Y-%m-%d %H:%M}Z", hours=str(hours))
+        en="the newest is of {at}, {hours:hour|hours} old",
+        fr="la plus récente est du {at}, il y a {hours:heure|heures}",
+    ).fill(at=f"{made:%Y-%m-%d %H:%M}Z", hours=hours)
     if now - made > warn_after:
         return Finding(check="backups", state=State.WARN, says=says, do=does)
     return Finding(check="backups", state=State.OK, says=says)
@@ -289,16 +296,11 @@ def approvals_finding(
     operators = Enrolment(in_force=enrolment.in_force & listed).operators()
     waiting, unconfirmed = len(listed - enrolment.in_force), len(enrolment.withdrawn)
     says = Wording(
-        en="{operators} operators; {waiting} holders wait, {unconfirmed} withdrawals unconfirmed, "
-        "{proposals} proposals open",
-        fr="{operators} exploitants ; {waiting} titulaires en attente, {unconfirmed} retraits à confirmer, "
-        "{proposals} propositions ouvertes",
-    ).fill(
-        operators=str(operators),
-        waiting=str(waiting),
-        unconfirmed=str(unconfirmed),
-        proposals=str(proposals),
-    )
+        en="{operators:operator|operators}; {waiting:holder waits|holders wait}, "
+        "{unconfirmed:withdrawal|withdrawals} unconfirmed, {proposals:proposal|proposals} open",
+        fr="{operators:exploitant|exploitants} ; {waiting:titulaire|titulaires} en attente, "
+        "{unconfirmed:retrait|retraits} à confirmer, {proposals:proposition ouverte|propositions ouvertes}",
+    ).fill(operators=operators, waiting=waiting, unconfirmed=unconfirmed, proposals=proposals)
     if operators < OPERATORS_NEEDED:
         does = Wording(
             en="nothing can be approved: docs/operating.md, Two operators, the last line of its table",

@@ -86,8 +86,8 @@ RECORD: Final = Wording(
 )
 IMPORTED: Final = Wording(en="imported", fr="importé")
 CARRIED_OUT: Final = Wording(
-    en="{count} files in {stick}; nothing in the node has changed",
-    fr="{count} fichiers dans {stick} ; rien n'a changé dans le nœud",
+    en="{count:file|files} in {stick}; nothing in the node has changed",
+    fr="{count:fichier|fichiers} dans {stick} ; rien n'a changé dans le nœud",
 )
 NEXT_SIGN: Final = Wording(
     en="next, on the offline machine: entente keys sign-statement",

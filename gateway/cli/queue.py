@@ -34,8 +34,8 @@ _NOTHING: Final = Wording(en="Nothing that needs anybody.", fr="Rien qui demande
 _COUNTS: Final = Wording(
     en="{accepted} waiting, {sent} on the way, {delivered} without a receipt, {refused} refused, "
     "{expired} expired, {overdue} overdue",
-    fr="{accepted} en attente, {sent} en route, {delivered} sans récépissé, {refused} refusés, "
-    "{expired} expirés, {overdue} en retard",
+    fr="{accepted} en attente, {sent} en route, {delivered} sans récépissé, {refused:refusé|refusés}, "
+    "{expired:expiré|expirés}, {overdue} en retard",
 )
 _MORE: Final = Wording(en="There are more: --limit N.", fr="Il y en a d'autres : --limit N.")
 _COLUMNS: Final = (
@@ -96,7 +96,7 @@ def list_command(
             typer.echo(_NOTHING.text(spoken))
         if found["more"]:
             typer.echo(_MORE.text(spoken))
-        typer.echo(_COUNTS.text(spoken).format(**found["counts"]))
+        typer.echo(_COUNTS.fill(**found["counts"]).text(spoken))
     if any(item["condition"] != "waiting" for item in found["items"]):
         raise typer.Exit(1)
 

@@ -36,7 +36,8 @@ class Voice:
 
     def word(self, name: str, **facts: object) -> str:
         """Return one of the handbook's own words or sentences."""
-        return self.say(WORDS[name].fill(**{key: str(value) for key, value in facts.items()}))
+        filled = {key: value if isinstance(value, int) else str(value) for key, value in facts.items()}
+        return self.say(WORDS[name].fill(**filled))
 
     def around(self, name: str, place: str) -> tuple[str, str]:
         """Return what stands before and after one place of a sentence, for an element to stand there."""
@@ -78,10 +79,10 @@ WORDS: Final[Mapping[str, Wording]] = {
     "entente": Wording(en="Entente", fr="Entente"),
     "lead": Wording(
         en="What French and American customs tell each other, and how: {types} types of message, "
-        "{codes} code lists, {rules} rules. Made from the catalogue that this installation checks "
+        "{codes} code lists, {rules:rule|rules}. Made from the catalogue that this installation checks "
         "messages by.",
         fr="Ce que les douanes françaises et américaines se disent, et comment : {types} types de "
-        "message, {codes} listes de codes, {rules} règles. Établi à partir du catalogue d'après "
+        "message, {codes} listes de codes, {rules:règle|règles}. Établi à partir du catalogue d'après "
         "lequel cette installation contrôle les messages.",
     ),
     "search": Wording(
@@ -142,11 +143,12 @@ WORDS: Final[Mapping[str, Wording]] = {
     "pd_expected": Wording(en="expected:", fr="attendues :"),
     "pd_same": Wording(en="as in the message it is about", fr="comme dans le message visé"),
     "retention": Wording(en="Retention", fr="Conservation"),
-    "days": Wording(en="{days} days at most", fr="{days} jours au plus"),
+    "days": Wording(en="{days:day|days} at most", fr="{days:jour|jours} au plus"),
     "limit": Wording(en="Limit", fr="Limite"),
     "a_day": Wording(
-        en="{count} messages an agency and UTC day; what is over it is refused at both nodes (RF-QUOTA)",
-        fr="{count} messages par service et par jour UTC ; au-delà, refus aux deux nœuds (RF-QUOTA)",
+        en="{count:message|messages} an agency and UTC day; what is over it is refused at both nodes "
+        "(RF-QUOTA)",
+        fr="{count:message|messages} par service et par jour UTC ; au-delà, refus aux deux nœuds (RF-QUOTA)",
     ),
     "evaluation": Wording(en="Evaluation", fr="Cotation"),
     "eval_required": Wording(
@@ -187,7 +189,7 @@ WORDS: Final[Mapping[str, Wording]] = {
         en="Besides these, {rules} hold for every message.",
         fr="S'y ajoutent {rules}, valables pour tout message.",
     ),
-    "rules_of_every_message": Wording(en="{count} rules", fr="{count} règles"),
+    "rules_of_every_message": Wording(en="{count:rule|rules}", fr="{count:règle|règles}"),
     "no_own_rules": Wording(en="None of its own.", fr="Aucune en propre."),
     "example": Wording(en="Example", fr="Exemple"),
     "example_note": Wording(

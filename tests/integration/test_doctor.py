@@ -330,31 +330,40 @@ def test_a_node_is_judged_by_what_it_says_of_itself(changes: dict[str, Any], sta
 
 
 @pytest.mark.parametrize(
-    ("hours", "state"), [(None, State.WARN), (0, State.OK), (48, State.OK), (49, State.WARN)]
+    ("hours", "says", "state"),
+    [
+        (None, ("none that", "aucune"), State.WARN),
+        (0, ("0 hours old", "il y a 0 heure"), State.OK),
+        (1, ("1 hour old", "il y a 1 heure"), State.OK),
+        (48, ("48 hours old", "il y a 48 heures"), State.OK),
+        (49, ("49 hours old", "il y a 49 heures"), State.WARN),
+    ],
 )
-def test_backups_are_judged_by_the_age_of_the_newest(hours: int | None, state: State) -> None:
+def test_backups_are_judged_by_the_age_of_the_newest(
+    hours: int | None, says: tuple[str, str], state: State
+) -> None:
     noon = datetime(2026, 11, 28, 12, tzinfo=UTC)
     made = None if hours is None else noon - timedelta(hours=hours)
 
     found = backup_finding(made, now=noon, warn_after=timedelta(hours=48))
 
     assert found.state is state
-    assert hours is None or f"{hours} hours old" in found.says.en
-    assert hours is None or f"il y a {hours} heures" in found.says.fr
+    assert says[0] in found.says.en
+    assert says[1] in found.says.fr
 
 
 @pytest.mark.parametrize(
-    ("operators", "listed_too", "proposals", "state"),
+    ("operators", "listed_too", "proposals", "says", "state"),
     [
-        (3, 0, 0, State.OK),
-        (3, 1, 0, State.WARN),
-        (3, 0, 1, State.WARN),
-        (2, 0, 0, State.WARN),
-        (1, 0, 0, State.FAIL),
+        (3, 0, 0, ("3 operators; 0 holders wait", "3 exploitants ; 0 titulaire en"), State.OK),
+        (3, 1, 0, ("3 operators; 1 holder waits", "3 exploitants ; 1 titulaire en"), State.WARN),
+        (3, 0, 1, (", 1 proposal open", ", 1 proposition ouverte"), State.WARN),
+        (2, 0, 0, ("2 operators; 0 holders wait", "2 exploitants ; 0 titulaire en"), State.WARN),
+        (1, 0, 0, ("1 operator; 0 holders wait", "1 exploitant ; 0 titulaire en"), State.FAIL),
     ],
 )
 def test_two_operators_are_judged_by_who_is_left_and_what_waits(
-    operators: int, listed_too: int, proposals: int, state: State
+    operators: int, listed_too: int, proposals: int, says: tuple[str, str], state: State
 ) -> None:
     def some(role: str, count: int) -> frozenset[Enrolled]:
         return frozenset(
@@ -368,8 +377,8 @@ def test_two_operators_are_judged_by_who_is_left_and_what_waits(
     )
 
     assert found.state is state
-    assert f"{operators} operators; {listed_too} holders wait" in found.says.en
-    assert f"{operators} exploitants ; {listed_too} titulaires" in found.says.fr
+    assert says[0] in found.says.en
+    assert says[1] in found.says.fr
     assert approvals_finding(None, in_force, required=False, proposals=0).state is State.OK
 
 

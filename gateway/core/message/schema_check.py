@@ -44,8 +44,8 @@ _MISSING: Final = Wording(
     fr="Le champ {name} manque : {title}. {description}",
 )
 _UNKNOWN_FIELD: Final = Wording(
-    en="{count} unknown field(s) in this object. Known fields: {fields}.",
-    fr="{count} champ(s) inconnu(s) dans cet objet. Champs connus : {fields}.",
+    en="{count:unknown field|unknown fields} in this object. Known fields: {fields}.",
+    fr="{count:champ inconnu|champs inconnus} dans cet objet. Champs connus : {fields}.",
 )
 _CLOSE: Final = Wording(en=" Did you mean {fields}?", fr=" Vouliez-vous dire {fields} ?")
 _LEFT_OUT: Final = Wording(
@@ -238,7 +238,7 @@ def _describe_unknown(unexpected: Sequence[str], place: _Place) -> Wording:
     close = dict.fromkeys(
         match for name in unexpected[:MAX_GUESSES] for match in get_close_matches(name[:100], known, n=1)
     )
-    wording = _UNKNOWN_FIELD.fill(count=str(len(unexpected)), fields=", ".join(known))
+    wording = _UNKNOWN_FIELD.fill(count=len(unexpected), fields=", ".join(known))
     return _with_guess(wording, list(close))
 
 
@@ -325,8 +325,13 @@ def _expected_text(place: _Place) -> Wording:
         )
     if len(place.parts) > 1 and "description" in form:
         return _described_form(form)
-    pattern = place.fact("pattern")
-    return Wording(en=f"text that matches {pattern}", fr=f"un texte conforme à {pattern}")
+    # A form that only this field has: its description may say more, or less, than the form.
+    described = _described_form(form)
+    example, pattern = form["examples"][0], form["pattern"]
+    return Wording(
+        en=f"text such as {example}: {described.en.removesuffix('.')} ({pattern})",
+        fr=f"un texte tel que {example} : {described.fr.removesuffix('.')} ({pattern})",
+    )
 
 
 def _described_form(form: Schema) -> Wording:

@@ -68,7 +68,7 @@ def outcome(report: SetReport, name: str) -> tuple[Outcome, str]:
 def test_notes_that_a_log_has_grown_through_lie_on_one_history(tmp_path: Path) -> None:
     notes = [saved(audit_log(size), f"n{size}") for size in (0, 1, 255, 300)]
     report = judge(notes, verified(audit_log(600), tmp_path))
-    assert report.headline == "VERIFIED 4 saved checkpoints: 1 logs, 600 entries"
+    assert report.headline == "VERIFIED 4 saved checkpoints: 1 log, 600 entries"
     assert outcome(report, f"history of {FR_AUDIT}") == (
         Outcome.HELD,
         "4 checkpoints, sizes 0, 1, 255, 300, lie on one history",

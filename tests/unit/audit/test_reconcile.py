@@ -120,7 +120,7 @@ def test_the_first_entry_that_differs_is_named(tmp_path: Path, index: int) -> No
     assert found.differences == (
         f"{FR_US} entry {index}: the two copies differ from here on, both are signed: a fork",
     )
-    assert found.headline.startswith("NOT RECONCILED: 1 differences, first: ")
+    assert found.headline.startswith("NOT RECONCILED: 1 difference, first: ")
 
 
 def test_many_differing_entries_are_named_up_to_a_number_and_counted(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_bundle_that_an_audit_log_at_hand_does_not_anchor_is_a_difference(tmp_
     answers = answering(log, receipt(log, 3, 11))
     audit = make_log(FR_AUDIT, [event(0), anchor(log, 3), anchor(log, 11)], cosigner=US)
     found = compare(tmp_path, [log, answers, audit], [answers, log])
-    assert found.headline.startswith("NOT RECONCILED: 1 differences, first: bundles anchored in ")
+    assert found.headline.startswith("NOT RECONCILED: 1 difference, first: bundles anchored in ")
 
 
 def test_two_histories_of_an_audit_log_are_a_fork(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -76,18 +77,18 @@ REFUSED: list[tuple[str, Change, str, str, str]] = [
         put("payload/risk_scores", 1),
         "/payload",
         (
-            "1 unknown field(s) in this object. Known fields: consignment, organisations, persons, "
+            "1 unknown field in this object. Known fields: consignment, organisations, persons, "
             "risk_areas, risk_score, reasons, "
             "suspected_concealment, actions, act_before. Did you mean risk_score?"
         ),
-        "1 champ(s) inconnu(s) dans cet objet. Champs connus : consignment, organisations",
+        "1 champ inconnu dans cet objet. Champs connus : consignment, organisations",
     ),
     (
         "an unknown field beside the payload",
         put("signature", "x"),
         "/",
-        "1 unknown field(s) in this object. Known fields: type, header, payload.",
-        "1 champ(s) inconnu(s) dans cet objet. Champs connus : type, header, payload.",
+        "1 unknown field in this object. Known fields: type, header, payload.",
+        "1 champ inconnu dans cet objet. Champs connus : type, header, payload.",
     ),
     (
         "a text instead of an integer",
@@ -198,8 +199,14 @@ REFUSED: list[tuple[str, Change, str, str, str]] = [
         "a value that does not fit an inline pattern",
         put("payload/consignment/voyage", "26 W"),
         "/payload/consignment/voyage",
-        "Voyage or flight number (voyage): expected text that matches ^[A-Z0-9-]{1,17}$.",
-        "Numéro de voyage ou de vol (voyage) : attendu un texte conforme à ^[A-Z0-9-]{1,17}$.",
+        (
+            "Voyage or flight number (voyage): expected text such as 026W: 1 to 17 capital letters, digits "
+            "or hyphens (^[A-Z0-9-]{1,17}$)."
+        ),
+        (
+            "Numéro de voyage ou de vol (voyage) : attendu un texte tel que 026W : 1 à 17 lettres capitales, "
+            "chiffres ou tirets (^[A-Z0-9-]{1,17}$)."
+        ),
     ),
     (
         "a day that does not exist",
@@ -281,6 +288,36 @@ def test_a_departure_is_told_with_its_place_and_what_is_expected(
     assert (violation.rule, violation.pointer) == ("SCHEMA", pointer)
     assert english in violation.text("en")
     assert french in violation.text("fr")
+
+
+def _patterns_of_fields() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every form that a field has for itself, and that no file of schemas/formats describes."""
+    waiting: list[tuple[str, Any]] = [
+        (document["$id"], document)
+        for document in map(orjson.loads, (path.read_bytes() for path in catalogue_folder().glob("*/*.json")))
+        if "/schemas/" in document.get("$id", "") and "/formats/" not in document["$id"]
+    ]
+    for place, node in waiting:
+        if isinstance(node, dict):
+            if isinstance(node.get("pattern"), str) and node.get("type") == "string":
+                yield place, node
+            waiting += [(f"{place}/{name}", child) for name, child in node.items()]
+        elif isinstance(node, list):
+            waiting += [(f"{place}/{index}", child) for index, child in enumerate(node)]
+
+
+PATTERNS_OF_FIELDS = dict(_patterns_of_fields())
+
+
+def test_the_patterns_of_fields_are_found() -> None:
+    assert len(PATTERNS_OF_FIELDS) >= 25
+
+
+@pytest.mark.parametrize("node", PATTERNS_OF_FIELDS.values(), ids=PATTERNS_OF_FIELDS)
+def test_a_form_that_only_one_field_has_can_be_told_in_words(node: dict[str, Any]) -> None:
+    assert node["description"]
+    assert node["x-description-fr"]
+    assert re.search(node["pattern"], node["examples"][0])
 
 
 REFUSED_CHARACTERS = (
