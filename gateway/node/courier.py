@@ -30,6 +30,7 @@ from gateway.errors import (
     PairFrozenError,
     PeerConflictError,
     PeerError,
+    SignatureInvalidError,
     UnavailableError,
 )
 from gateway.node.deliveries import Deliveries, RollbackError
@@ -37,6 +38,7 @@ from gateway.node.due import Due
 from gateway.node.owing import Owing
 from gateway.node.pair import Pair
 from gateway.node.patience import Breaker, Patience
+from gateway.node.recovery import UNPROVEN_CLAIM
 from gateway.node.sequencer import Sequencer, Shipment
 from gateway.node.waiting import wait_for
 from gateway.node.window import MAX_IN_FLIGHT, Window
@@ -226,6 +228,7 @@ class Courier:
             raise UnavailableError(msg)
         head_size, cosigned = await self._store.read(self._own_sizes)
         if view.mirrored_size > head_size:
+            await self._check_claim(view, head_size)
             msg = "the peer mirrors more of our log than our database holds"
             raise RollbackError(msg)
         known = self._deliveries.size
@@ -244,6 +247,15 @@ class Courier:
         self._peer_size = view.mirrored_size
         await self._sequencer.peer_took(view.mirrored_size)
         await self._take_view(view)
+
+    async def _check_claim(self, view: PeerView, size: int) -> None:
+        """Refuse a peer that claims more of our log than we hold and shows nothing that we signed for it.
+
+        This node has found its log whole before: a bare number would have it turn its agencies away.
+        """
+        proof = None if view.mirrored is None else await self._deliveries.verify(view.mirrored)
+        if proof is None or proof.checkpoint.size <= size:
+            raise SignatureInvalidError(UNPROVEN_CLAIM)
 
     def _is_of_another_generation(self, note: bytes) -> bool:
         """Return whether a note names our log of an earlier or later generation: sizes say nothing then."""

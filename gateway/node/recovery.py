@@ -31,7 +31,7 @@ from gateway.core.digest import digest_of
 from gateway.core.entries import IncidentEntry, IncidentKind, encode_entry
 from gateway.core.generation import base_of
 from gateway.core.merkle import Hash, RightEdge, append, edge_at, hash_leaf
-from gateway.errors import OperatorError, PeerError, RejectedError, UnavailableError
+from gateway.errors import OperatorError, PeerError, RejectedError, SignatureInvalidError, UnavailableError
 from gateway.node.audit_log import NODE, PEER, Actor, AuditLog
 from gateway.node.log_writer import LogHashes, append_bundle, ensure_log
 from gateway.node.pair import Pair
@@ -63,6 +63,10 @@ AGAIN_MS: Final = 60_000
 
 SAME_AGAIN_MS: Final = 60 * AGAIN_MS
 """Least time between two of them about one state of our log: a backup may be restored a second time."""
+
+UNPROVEN_CLAIM: Final = (
+    "the peer claims more of our log than we hold, and shows nothing that we signed for it"
+)
 
 PAGE: Final = 1_024
 """Entries that are asked for at once, and that one transaction appends at most."""
@@ -293,6 +297,11 @@ class Recovery:
                 await self._check_root(signed.size, signed.root)
                 self._on_shown(signed.time_s)
             return
+        signed = await self._workers.sign(self._signed, view)
+        is_proven = signed is not None and signed.size >= max(view.mirrored_size, marked)
+        if marked <= size and not is_proven:
+            # Its word alone: nothing is signed before it proves that or takes it back, and posts are taken.
+            raise SignatureInvalidError(UNPROVEN_CLAIM)
         on_recovering()
         log.error("log.rolled_back", origin=self._origin, size=size, marked=marked, peer=view.mirrored_size)
         if view.mirrored_size < marked:
@@ -303,8 +312,7 @@ class Recovery:
         if view.mirrored is None:
             msg = "the peer shows no note for what it mirrors of our log"
             raise UnavailableError(msg)
-        signed = await self._workers.sign(self._signed, view)
-        if signed is None or signed.size < max(view.mirrored_size, marked):
+        if signed is None or not is_proven:
             msg = "the peer's copy of our log is longer than ours and does not carry our signature"
             raise UnprovenHistoryError(msg)
         await self._refill(head, signed, (marked, marked_root))

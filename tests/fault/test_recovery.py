@@ -604,6 +604,38 @@ async def test_a_peer_that_turns_out_to_hold_more_later_on_is_recovered_from(wor
     await is_whole(world)
 
 
+@pytest.mark.parametrize("note", [None, b"no note"], ids=["a bare number", "junk"])
+@pytest.mark.parametrize("starts", [True, False], ids=["at the start", "while it runs"])
+async def test_a_peer_that_claims_more_and_proves_nothing_keeps_no_agency_out(
+    world: World, note: bytes | None, *, starts: bool
+) -> None:
+    """Else a bare number would make a node that has lost nothing refuse posts, or stop."""
+    await deliver(world, "US")
+    faults = world.sides["US"].faults
+
+    def alter(question: str, answer: Any) -> Any:
+        return replace(answer, mirrored=note, mirrored_size=1_000_000) if question == "view" else answer
+
+    async def trouble() -> str:
+        return world.node("US")._courier.trouble or world.node("US").phase
+
+    refused = {"signature-invalid", "malformed"}
+    faults.alter_answer = alter
+    if starts:
+        await world.restart("US")
+        await world.until(trouble, lambda said: said in {*refused, Phase.STARTING})
+    else:
+        world.node("US")._courier.doubt()
+        await world.until(trouble, lambda said: said in refused)
+    waits = await world.send("US")
+    assert world.node("US").phase is (Phase.STARTING if starts else Phase.RUNNING)
+    assert incident_entries(await world.log("US")) == []
+
+    faults.alter_answer = None
+    await world.until_state("US", waits, "received")
+    await is_whole(world)
+
+
 # --- our mirror is behind ----------------------------------------------------------------
 
 
