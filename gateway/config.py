@@ -45,6 +45,7 @@ OTHER_VARIABLES: Final = frozenset(
     )
 )
 """Variables that begin like settings of a node and are none."""
+LANGUAGE_VARIABLE: Final = f"{PREFIX}LANGUAGE"
 _SERVICE_LINK: Final = re.compile(
     r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
 )
@@ -502,7 +503,7 @@ def resolve(home: Path, path: Path) -> Path:
 
 
 def _unknown_variables() -> Iterator[str]:
-    """Yield a line for each variable that begins like a setting and is none; never its value."""
+    """Yield a line for each variable that begins like a setting and is none, or has no known language."""
     known = set(Config.model_fields)
     for name in sorted(os.environ):
         if not name.upper().startswith(PREFIX) or name.upper() in OTHER_VARIABLES:
@@ -513,6 +514,9 @@ def _unknown_variables() -> Iterator[str]:
         meant = max((one for one in known if section.startswith(one)), key=len, default="")
         form = f"{PREFIX}{meant.upper()}__<KEY>" if meant else _FORM
         yield f"{name}: unknown setting in the environment; expected {form}"
+    if (os.environ.get(LANGUAGE_VARIABLE) or "en") not in {"en", "fr"}:
+        # Commands refuse it, and with them the health check of a container, for ever.
+        yield f"{LANGUAGE_VARIABLE}: expected en or fr"
 
 
 def _hint(key: str, kind: str, message: str) -> str:

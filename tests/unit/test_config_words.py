@@ -133,6 +133,14 @@ def test_every_misspelt_variable_is_named_beside_what_the_file_has_wrong(
         assert line in text
 
 
+@pytest.mark.parametrize("language", ["de", "FR", "en "])
+def test_a_language_that_the_health_check_would_refuse_stops_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("ENTENTE_LANGUAGE", language)
+    assert "ENTENTE_LANGUAGE: expected en or fr" in refusal(tmp_path, "127.0.0.1:1", "127.0.0.1:1")
+
+
 def test_variables_of_commands_and_containers_stop_no_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +151,7 @@ def test_variables_of_commands_and_containers_stop_no_node(
     assert {name for name in used if "__" not in name} == OTHER_VARIABLES
     kubernetes = {"ENTENTE_PORT", "ENTENTE_FR_SERVICE_HOST", "ENTENTE_FR_PORT_9442_TCP_ADDR"}
     for name in OTHER_VARIABLES | kubernetes:
-        monkeypatch.setenv(name, "x")
+        monkeypatch.setenv(name, "fr")
     (tmp_path / "gateway.toml").write_text(GOOD)
 
     assert load_config(tmp_path).node.nation == "FR"
