@@ -85,13 +85,16 @@ class PeerClock:
     ahead: timedelta | None = None
     is_answered: bool = False
 
+    def here(self, at_s: float) -> datetime:
+        """Return what time it was here at a moment of the clock that only grows."""
+        return self.now + timedelta(seconds=at_s - self.began_s)
+
     def told(self, peer_time: datetime | None, *, between_s: tuple[float, float]) -> None:
         """Note what the peer told in an answer that was asked for and came at these moments."""
         self.is_answered = True
         if peer_time is not None:
             # It looked at its clock somewhere between; the middle is a fair guess.
-            here = self.now + timedelta(seconds=sum(between_s) / 2 - self.began_s)
-            self.ahead = here - peer_time
+            self.ahead = self.here(sum(between_s) / 2) - peer_time
 
 
 def ending_finding(check: str, found: Sequence[Ending], *, now: datetime, does: Wording) -> Finding:
