@@ -33,11 +33,11 @@ from gateway.node.line import Line, NoCandidateError
 from gateway.node.pair import Pair
 from gateway.node.preparation import (
     Candidate,
+    Posted,
     Preparation,
     Principal,
     Submission,
     is_same_post,
-    name_of,
 )
 from gateway.node.refusal import RefusedError, TypeNotAgreedError, UnreadableError
 from gateway.node.second_stage import Outcome, SecondStage
@@ -176,7 +176,7 @@ class Admission:
                 with suppress(NoCandidateError):
                     return [await self._line.add_new(posted[0])]
             prepared = await self._first_stage.prepare(posted)
-            answered = await self._answered_before(principal, submissions, prepared)
+            answered = await self._answered_before(principal, posted, prepared)
             results: list[Outcome | asyncio.Future[Outcome]] = [
                 self._line.add(post) if isinstance(item, Candidate) else answered.get(place, item)
                 for place, (post, item) in enumerate(zip(posted, prepared, strict=True))
@@ -209,7 +209,7 @@ class Admission:
         return await self._store.read(look)
 
     async def _answered_before(
-        self, principal: Principal, submissions: Sequence[Submission], prepared: Sequence[object]
+        self, principal: Principal, posted: Sequence[Posted], prepared: Sequence[object]
     ) -> dict[int, Outcome]:
         """Return the first answers to refused posts that repeat an accepted one, by place.
 
@@ -220,7 +220,7 @@ class Admission:
         for place, item in enumerate(prepared):
             # What cannot be read was never accepted.
             if isinstance(item, RefusedError | TypeNotAgreedError) and not isinstance(item, UnreadableError):
-                name = name_of(submissions[place])
+                name = posted[place].name
                 if name is not None:
                     repeats[place] = principal.agency, name
         if not repeats:
@@ -231,7 +231,7 @@ class Admission:
             return {
                 place: self._second_stage.repeated(tx, principal.agency, used[name][1], ())
                 for place, name in repeats.items()
-                if name in used and is_same_post(used[name][0], digest_of(submissions[place].body))
+                if name in used and is_same_post(used[name][0], digest_of(posted[place].body))
             }
 
         return await self._store.read(look)

@@ -9,7 +9,7 @@ Spec: docs/spec/exchange.md, "Admission".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -144,6 +144,7 @@ class Posted:
         "digest",
         "document",
         "failure",
+        "given_id",
         "header",
         "key",
         "now_ms",
@@ -171,6 +172,8 @@ class Posted:
         self.strict = strict
         self.digest = b""
         self.document: dict[str, Any] = {}
+        # The message id that it was posted with, whatever it is; None too where a crew has read it.
+        self.given_id: object = None
         # Whether the document, written down, is the body again.
         self.as_posted = False
         # Of the message that a reply draft is completed from, and then this message with its content.
@@ -196,6 +199,20 @@ class Posted:
         """Return the id of the message, 16 bytes, or None while it is not known."""
         # An id is only trusted once the schema has seen it.
         return None if self.header is None else self.header.message_id
+
+    @property
+    def name(self) -> str | bytes | None:
+        """Return what a readable post is known by: its key, or else the message id that it names, or None.
+
+        A crew that has refused it has not told the id, so it is read once more then.
+        """
+        text = self.given_id if self.document else _id_in(_document_of(self.body)[0])
+        if self.key is not None and self.key != text:
+            return self.key
+        try:
+            return UUID(text).bytes if isinstance(text, str) else None
+        except ValueError:
+            return None  # a post that names no id was never accepted under it
 
     @property
     def is_small(self) -> bool:
@@ -414,18 +431,6 @@ def agency_actor(spki: bytes) -> Actor:
     return Actor(role=Role.AGENCY, spki=spki)
 
 
-def name_of(post: Submission) -> str | bytes | None:
-    """Return what a readable post is known by: its key, or else the message id that it names, or None."""
-    header = _document_of(post.body)[0].get("header")
-    text = header.get("message_id") if isinstance(header, dict) else None
-    if post.key is not None and post.key != text:
-        return post.key
-    try:
-        return UUID(text).bytes if isinstance(text, str) else None
-    except ValueError:
-        return None  # a post that names no id was never accepted under it
-
-
 def is_same_post(known: bytes, digest: bytes) -> bool:
     """Return whether a body of this digest is the one of which the store knows so much; nothing is none."""
     return bool(known) and digest.startswith(known)
@@ -440,6 +445,7 @@ def _parse(item: Posted) -> None:
         item.document, item.as_posted = begin_json(item.body)
     except JsonRefusedError as error:
         raise UnreadableError((error.violation,)) from error
+    item.given_id = _id_in(item.document)
 
 
 def _verify_size(completed: Completed) -> None:
@@ -447,6 +453,11 @@ def _verify_size(completed: Completed) -> None:
         verify_size(completed)
     except JsonRefusedError as error:
         raise UnreadableError((error.violation,)) from error
+
+
+def _id_in(document: Mapping[str, Any]) -> object:
+    header = document.get("header")
+    return header.get("message_id") if isinstance(header, dict) else None
 
 
 def _document_of(body: bytes) -> tuple[dict[str, Any], bool]:
