@@ -3,7 +3,7 @@
 Two kinds of work with threads of their own. Signatures, their verification and key boxes
 let go of the interpreter lock and are short: `sign`, three at a time, so that a receipt is not
 signed behind the cosignature of what it answers, nor a bundle verified behind the two. What is
-signed is stored and marked there as well, because nothing has to be decided in between.
+signed is marked and handed to the store there as well: nothing has to be decided in between.
 Validating and opening many messages holds the lock and is long: `compute`, in one thread. In one
 pool the short would wait behind the long, and two threads of the long kind would only take the
 lock from each other.

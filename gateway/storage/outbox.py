@@ -203,16 +203,19 @@ class SqlOutbox(Breaks):
         voids: list[Row] = []
         ended: list[int] = []
         anew: list[int] = []
-        for index, number, source, sendings, *known, by_id, agency, seq in self._session.listed(
+        for index, number, source, sendings, receipt, exception, delivered_ms, *place in self._session.listed(
             sql.OPEN_AT, by_index
         ):
-            item, place = by_index[index], (by_id, agency, seq)
+            item = by_index[index]
+            was_received = _was_received(receipt, exception)
             target, was = _after(State(source), item.code, sendings)
-            if target is State.ACCEPTED and _had_arrived(State(source), *known):
+            # What is *sent* has a time of delivery only if the peer has cosigned it and then lost it.
+            was_cosigned = State(source) is State.SENT and exception is None and delivered_ms is not None
+            if target is State.ACCEPTED and (was_received or was_cosigned):
                 anew.append(number)
                 self._session.move(State(source), target, 1)
                 continue
-            if _was_received(*known):
+            if was_received:
                 continue  # and stays so: see `taken_back`
             entry = None if target is State.ACCEPTED else index
             said = (entry, decided_ms, decided_ms, receipt_index, item.code, item.rule)
@@ -241,11 +244,11 @@ class SqlOutbox(Breaks):
         """Return (number, place of the earlier receipt) of messages that were received and would end."""
         by_index = {item.index: item for item in exceptions}
         return [
-            (number, known[0])
-            for index, number, source, sendings, *known, _, _, _ in self._session.listed(
+            (number, receipt)
+            for index, number, source, sendings, receipt, exception, *_ in self._session.listed(
                 sql.OPEN_AT, by_index
             )
-            if _was_received(*known)
+            if _was_received(receipt, exception)
             and _after(State(source), by_index[index].code, sendings)[0] is not State.ACCEPTED
         ]
 
@@ -400,19 +403,9 @@ def _read(number: int, rank: int, header: Row, sealed: tuple[Any, Any]) -> Waiti
     )
 
 
-def _was_received(receipt: int | None, exception: int | None, delivered_ms: int | None) -> bool:
+def _was_received(receipt: int | None, exception: int | None) -> bool:
     """Return whether a receipt said that a message was received, whether or not it is so now."""
-    del delivered_ms
     return receipt is not None and exception is None
-
-
-def _had_arrived(source: State, receipt: int | None, exception: int | None, delivered_ms: int | None) -> bool:
-    """Return whether the peer had a message before it was restored from a backup and lost it.
-
-    A receipt said so, or its cosignature: what is *sent* has a time of delivery only if it was that before.
-    """
-    was_delivered = source is State.SENT and exception is None and delivered_ms is not None
-    return was_delivered or _was_received(receipt, exception, delivered_ms)
 
 
 def _after(source: State, code: int, sendings: int) -> tuple[State, State | None]:
