@@ -13,8 +13,8 @@ documentation is generated from it. Nothing else decides about states.
         └─────────────────────────────── any ────────┴─► erased
 
 Delivered and received go back to sent when the peer was restored from a backup and lost
-the message; all three go back to accepted when a receipt asks for it once more. What was
-received once ends *received*, whatever later receipts say.
+the message; all three, and collected, go back to accepted when a receipt asks for it once
+more. What was received once ends *received*, whatever later receipts say.
 
 Spec: docs/spec/exchange.md, "States".
 """
@@ -86,7 +86,7 @@ TRANSITIONS: Final = MappingProxyType(
             }
         ),
         State.RECEIVED: frozenset({State.COLLECTED, State.SENT, State.ACCEPTED, State.ERASED}),
-        State.COLLECTED: frozenset({State.ERASED}),
+        State.COLLECTED: frozenset({State.ACCEPTED, State.ERASED}),
         State.REFUSED: frozenset({State.ERASED}),
         State.EXPIRED: frozenset({State.ERASED}),
         State.WITHDRAWN: frozenset({State.ERASED}),

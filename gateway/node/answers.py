@@ -74,7 +74,9 @@ class Answers:
         entries += self._erasures(tx, erasures, first + len(entries))
         receipts = tx.inbox.due_receipts(limit=MAX_ANSWERS)
         entries += self._receipts(tx, receipts, first + len(entries))
-        collections = tx.inbox.due_collections(limit=MAX_COLLECTED)
+        # A collection follows its receipt: the sender asks for none of what is collected.
+        all_answered = len(receipts) < MAX_ANSWERS
+        collections = tx.inbox.due_collections(limit=MAX_COLLECTED) if all_answered else []
         entries += self._collections(tx, collections, first + len(entries))
         may_be_more = len(collections) == MAX_COLLECTED or MAX_ANSWERS in (
             len(voids),

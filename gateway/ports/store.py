@@ -252,7 +252,8 @@ class Outbox(Protocol):
         """Move messages from index ``size`` on back to *sent*, as far as they are not collected.
 
         For a peer that was restored from a backup and holds no entry from there on. What was known of their
-        arrival stays.
+        arrival stays. Those that are collected stay so until the peer asks for them, as often as for
+        any other.
 
         Returns:
             How many messages that are.

@@ -60,6 +60,16 @@ def _rolled_back(source: State) -> Statement:
 _ROLLED_BACK: Final = {
     source: _rolled_back(source) for source in sources_of(State.SENT) if source is not State.ACCEPTED
 }
+# What its addressees have stays so until the peer asks for it: it may still hold the box.
+_MAY_ASK: Final = Statement(
+    sa.update(messages)
+    .where(
+        _m.number.in_(sa.select(sent_entries.c.number).where(sent_entries.c.log_index >= _bind("first"))),
+        state_is(_m.state, State.COLLECTED),
+        _m.sendings > sa.literal_column("1"),
+    )
+    .values(sendings=sa.literal_column("1"))
+)
 
 # --- started anew ------------------------------------------------------------------------
 
@@ -250,12 +260,16 @@ class Breaks:
         return len(found)
 
     def rolled_back(self, size: int) -> int:
-        """Move messages from index ``size`` on back to *sent*, as far as they are not collected."""
+        """Move messages from index ``size`` on back to *sent*, as far as they are not collected.
+
+        Of the others it is remembered as well that the peer may ask for them as if they were sent once.
+        """
         total = 0
         for source, statement in _ROLLED_BACK.items():
             moved = self._session.change(statement, first=size)
             self._session.move(source, State.SENT, moved)
             total += moved
+        self._session.change(_MAY_ASK, first=size)
         return total
 
     def recovered(self, messages: Sequence[tuple[int, bytes]], *, at_ms: int) -> None:

@@ -253,16 +253,22 @@ class SqlOutbox(Breaks):
         ]
 
     def stay_received(self, number: int, *, start: int, end: int) -> None:
-        """Let a message be *received* as an earlier receipt says, at its entry in the range of that."""
+        """Let a message be *received* as an earlier receipt says, at its entry in the range of that.
+
+        It is *collected* if its addressees had it then.
+        """
         row = self._session.first(sql.ENTRY_WITHIN, message=number, first=start, stop=end)
         state = self._session.first(sql.STATE_OF, message=number)
         if row is None or state is None:
             msg = "a message does not stand where an earlier receipt received it"
             raise StoreError(msg)
-        if state[0] in _OPEN:
-            self._session.move(State(state[0]), State.RECEIVED, 1)
+        source, to_agencies = state
         self._session.many(sql.STAY_RECEIVED, [(row[0], number)])
         self._session.change_listed(sql.ANSWERED, [number])
+        if source in _OPEN:
+            self._session.move(State(source), State.RECEIVED, 1)
+            if self._session.listed(sql.COLLECTED_BY, [number]):
+                self._complete({number: (State.RECEIVED, len(set(to_agencies.split(" "))))})
 
     def _answer_erased(
         self, start: int, end: int, decided_ms: int, receipt_index: int, excepted: Sequence[int]

@@ -223,9 +223,9 @@ OPEN_AT: Final = ListStatement(
             sent_entries.c.log_index.in_(items),
             _m.log_index == sent_entries.c.log_index,
             # Erased on its way, it is open as well: its number may have to be declared void. A message that
-            # was received may be asked for once more.
+            # was received may be asked for once more, also if its addressees have it.
             sa.case((state_is(_m.state, State.ERASED), _m.was), else_=_m.state).in_(
-                [*_OPEN_STATES, _literal(State.RECEIVED)]
+                [*_OPEN_STATES, _literal(State.RECEIVED), _literal(State.COLLECTED)]
             ),
         )
     )
@@ -251,13 +251,13 @@ EXCEPT: Final = Statement(
 SEND_ANEW: Final = ListStatement(
     lambda items: sa.update(messages).where(_m.number.in_(items)).values(state=_literal(State.ACCEPTED))
 )
-STATE_OF: Final = Statement(sa.select(_m.state).where(_m.number == _bind("message")))
+STATE_OF: Final = Statement(sa.select(_m.state, _m.to_agencies).where(_m.number == _bind("message")))
 STAY_RECEIVED: Final = Statement(
     sa.update(messages)
     .where(_m.number == _bind("message"))
     .values(
-        state=sa.case((state_is(_m.state, State.ERASED), _m.state), else_=_literal(State.RECEIVED)),
-        was=sa.case((state_is(_m.state, State.ERASED), _literal(State.RECEIVED)), else_=_m.was),
+        state=sa.case((_m.state.in_(_OPEN_STATES), _literal(State.RECEIVED)), else_=_m.state),
+        was=sa.case((_m.was.in_(_OPEN_STATES), _literal(State.RECEIVED)), else_=_m.was),
         log_index=_bind("entry"),
         delivered_ms=sa.func.coalesce(_m.delivered_ms, _m.decided_ms),
     ),

@@ -152,6 +152,75 @@ async def test_what_was_received_and_is_asked_for_again_waits_and_does_not_expir
     assert counts == (1, 0)
 
 
+async def sent_again(store: SqlStore, number: int, place: int) -> None:
+    await store.write(Step.SEQUENCED, lambda tx: tx.outbox.mark_sent([(number, place)], at_ms=8_000))
+
+
+async def collected_by(store: SqlStore, collection: Collection) -> None:
+    await store.write(Step.MIRRORED, lambda tx: tx.outbox.collected([collection], log_index=10))
+
+
+async def collected(store: SqlStore) -> None:
+    """Let two agencies of the peer have a message of whose content the peer knows nothing any more."""
+    await sent(store, outgoing("a", to_agencies=(BOSTON, NEWARK)))
+    await receipt(store, 0, 1)
+    for agency in (BOSTON, NEWARK):
+        await collected_by(store, Collection(index=0, agency=agency, at_ms=7_000))
+    assert await states(store, "a") == [State.COLLECTED]
+
+
+async def test_what_was_collected_stays_so_until_it_is_asked_for(store: SqlStore) -> None:
+    await collected(store)
+
+    assert await store.write(Step.RECOVERED, lambda tx: tx.outbox.rolled_back(0)) == 0
+    assert await states(store, "a") == [State.COLLECTED]
+    assert await receipt(store, 0, 1, except_at(0, ExceptionCode.CONTENT_LOST)) is True
+    row = await row_of(store, "a")
+    assert (row.state, row.was_received, row.receipt_index) == (State.ACCEPTED, True, 9)
+    assert not await store.read(lambda tx: tx.outbox.has_expired(row.expires_ms + 1))
+    counts = await store.read(lambda tx: (tx.outbox.count(State.ACCEPTED), tx.outbox.count(State.COLLECTED)))
+    assert counts == (1, 0)
+
+
+async def test_what_was_collected_may_be_asked_for_as_often_as_anything_else_after_each_rollback(
+    store: SqlStore,
+) -> None:
+    await collected(store)
+    number = (await row_of(store, "a")).number
+    places = iter(range(1, 100))
+    for _ in range(2):
+        await store.write(Step.RECOVERED, lambda tx: tx.outbox.rolled_back(0))
+        for _ in range(MAX_SENDINGS - 1):
+            assert await receipt(store, 0, 100, except_at(await place_of(store), ExceptionCode.CONTENT_LOST))
+            await sent_again(store, number, next(places))
+        await receipt(store, 0, 100)
+        await collected_by(store, Collection(index=await place_of(store), agency=NEWARK, at_ms=7_000))
+        assert await states(store, "a") == [State.COLLECTED]
+
+
+async def place_of(store: SqlStore) -> int:
+    place = (await row_of(store, "a")).log_index
+    assert place is not None
+    return place
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_was_collected_and_would_end_is_collected(store: SqlStore, *, waits: bool) -> None:
+    await collected(store)
+    if waits:
+        await receipt(store, 0, 1, except_at(0, ExceptionCode.CONTENT_LOST))
+        await sent_again(store, (await row_of(store, "a")).number, 1)
+    refusal = except_at(1 if waits else 0, ExceptionCode.EXPIRED)
+
+    ((message, place),) = await store.read(lambda tx: tx.outbox.taken_back([refusal]))
+    await store.write(Step.MIRRORED, lambda tx: tx.outbox.stay_received(message, start=0, end=1))
+
+    row = await row_of(store, "a")
+    assert (row.state, row.log_index, row.receipt_index, place) == (State.COLLECTED, 0, 9, 9)
+    counted = await store.read(lambda tx: [tx.outbox.count(state) for state in (State.SENT, State.RECEIVED)])
+    assert counted == [0, 0]
+
+
 async def test_what_was_cosigned_and_is_asked_for_again_does_not_expire_either(store: SqlStore) -> None:
     await sent(store, outgoing("a"))
     await store.write(Step.DELIVERED, lambda tx: tx.outbox.delivered(1, at_ms=4_000))

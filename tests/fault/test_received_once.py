@@ -29,7 +29,7 @@ from gateway.storage.outbox import SqlOutbox
 from tests.fault.test_conversations import delivered
 from tests.fault.test_evidence_over_time import WHOLE, judged, verify_whole
 from tests.fault.test_generations_and_keys import copy_of, trust_of
-from tests.fault.test_recovery import deliver, is_whole, restored_receiver
+from tests.fault.test_recovery import collect, deliver, is_whole, restored_receiver
 from tests.fault.test_resumption import OPERATOR, freeze_both, resume, until_generation
 from tests.messages import INVESTIGATORS, answer, request
 from tests.world import World
@@ -80,7 +80,7 @@ async def without_boxes(world: World) -> bytes:
     return lost[0]
 
 
-async def with_boxes(world: World, monkeypatch: pytest.MonkeyPatch) -> bytes:
+async def with_boxes(world: World, monkeypatch: pytest.MonkeyPatch, *, collected: bool = False) -> bytes:
     """Let the French node lose a message that it received and had not cosigned yet."""
     await deliver(world, "US")
     monkeypatch.setattr(vouching, "BETWEEN_S", 600.0)
@@ -90,6 +90,8 @@ async def with_boxes(world: World, monkeypatch: pytest.MonkeyPatch) -> bytes:
     await deliver(world, "US")
     copy = world.backup("FR")
     (message_id,) = await deliver(world, "US")
+    if collected:
+        await collect(world, "FR", message_id)
 
     async def owed() -> int:
         return world.node("US")._courier._owing.size
@@ -246,13 +248,18 @@ async def test_what_was_refused_is_refused_for_the_same_reason_again(world: Worl
 async def waiting_again(world: World) -> bytes:
     """Let the French node ask once more for a message that is over, and nothing be sequenced after that."""
     message_id = await without_boxes(world)
+    await waits_again(world)
+    return message_id
+
+
+async def waits_again(world: World) -> None:
+    """Start the restored French node, and let the American one sequence nothing of what it asks for."""
     world.clock.advance(OVER_S)
     world.break_write("US", Step.SEQUENCED, persisted=False, skip=1)
     await world.start("FR")
     await world.until_crashed("US")
     world.sides["US"].faults.unreachable = True
     await world.restart("US")
-    return message_id
 
 
 async def test_while_it_waits_again_it_does_not_expire_and_is_neither_withdrawn_nor_cancelled(

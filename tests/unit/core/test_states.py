@@ -58,19 +58,19 @@ def test_only_a_receipt_refuses_and_only_what_was_sent() -> None:
     assert sources_of(State.REFUSED) == (State.SENT, State.DELIVERED)
 
 
-def test_a_message_goes_back_to_accepted_only_before_it_was_collected() -> None:
-    assert sources_of(State.ACCEPTED) == (State.SENT, State.DELIVERED, State.RECEIVED)
+def test_a_message_goes_back_to_accepted_only_if_the_peer_may_have_lost_it() -> None:
+    assert sources_of(State.ACCEPTED) == (State.SENT, State.DELIVERED, State.RECEIVED, State.COLLECTED)
 
 
-def test_a_message_is_sent_once_more_only_if_the_peer_lost_it_before_it_was_collected() -> None:
+def test_a_message_is_sent_once_more_unasked_only_before_it_was_collected() -> None:
     assert sources_of(State.SENT) == (State.ACCEPTED, State.DELIVERED, State.RECEIVED)
 
 
-def test_a_collected_message_is_never_delivered_again() -> None:
-    assert TRANSITIONS[State.COLLECTED] == {State.ERASED}
+def test_a_collected_message_is_sent_again_when_it_is_asked_for_and_never_ends_otherwise() -> None:
+    assert TRANSITIONS[State.COLLECTED] == {State.ACCEPTED, State.ERASED}
 
 
-@pytest.mark.parametrize("state", sorted(ENDED))
+@pytest.mark.parametrize("state", sorted(ENDED - {State.COLLECTED}))
 def test_what_has_ended_can_only_be_erased(state: State) -> None:
     assert TRANSITIONS[state] <= {State.ERASED}
 
