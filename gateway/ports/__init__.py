@@ -12,6 +12,8 @@ of durability is paid once a group.
 
 from __future__ import annotations
 
+from gateway.ports.inbox import Inbox
+from gateway.ports.outbox import Outbox
 from gateway.ports.outside import (
     BundleAnswer,
     Clock,
@@ -57,9 +59,7 @@ from gateway.ports.rows import (
 )
 from gateway.ports.store import (
     Facts,
-    Inbox,
     Logs,
-    Outbox,
     Store,
     Threads,
     Transaction,
