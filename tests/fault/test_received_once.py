@@ -29,7 +29,8 @@ from gateway.storage.outbox import SqlOutbox
 from tests.fault.test_conversations import delivered
 from tests.fault.test_evidence_over_time import WHOLE, judged, verify_whole
 from tests.fault.test_generations_and_keys import copy_of, trust_of
-from tests.fault.test_recovery import collect, deliver, is_whole, restored_receiver
+from tests.fault.test_mirror_behind import restored_receiver
+from tests.fault.test_recovery import collect, deliver, is_whole
 from tests.fault.test_resumption import OPERATOR, freeze_both, resume, until_generation
 from tests.messages import INVESTIGATORS, answer, request
 from tests.world import World
