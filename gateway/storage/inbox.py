@@ -377,8 +377,10 @@ class SqlInbox(Lost):
         return self._session.many(_PUT_VOID, [row]) > 0
 
     def _apply_early(self, indexes: Sequence[int]) -> None:
-        for entry, agency, at_ms, log_index in self._session.listed(EARLY_AT, indexes):
+        early = self._session.listed(EARLY_AT, indexes)
+        for entry, agency, at_ms, log_index in early:
             self._session.change(_RECOVERED, entry=entry, by=agency, at=at_ms, logged=log_index)
+        self.complete_at({entry for entry, *_ in early})
 
 
 def _inbox_row(values: Row) -> InboxRow:

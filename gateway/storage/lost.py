@@ -16,11 +16,20 @@ import sqlalchemy as sa
 from gateway.core.encoding import decode, encode
 from gateway.core.entries import ReceiptException
 from gateway.core.merkle import Hash
+from gateway.core.states import State
 from gateway.ports import LostMessage, ReceiptDue
 from gateway.storage.engine import keep_first
 from gateway.storage.session import Row, Session
 from gateway.storage.statements import ListStatement, Statement
-from gateway.storage.tables import Big, early_collections, early_receipts, inbox, lost_messages
+from gateway.storage.tables import (
+    Big,
+    early_collections,
+    early_receipts,
+    inbox,
+    lost_messages,
+    messages,
+    state_is,
+)
 
 MAX_EXCEPTIONS_BYTES: Final = 65_536
 
@@ -54,6 +63,19 @@ _COLLECTED_BEFORE: Final = Statement(
     .where(_i.entry_index == _bind("entry"), _i.agency == _bind("by"))
     .values(collected_ms=sa.func.coalesce(_i.collected_ms, _bind("at", type_=Big))),
     row=("at", "entry", "by"),
+)
+# By the entry, for which there is an index: by the number, all that nobody has collected would be walked.
+_HAS_OPEN: Final = sa.exists().where(_i.entry_index == messages.c.log_index, _i.collected_ms.is_(None))
+_COLLECTED_AT: Final = ListStatement(
+    lambda items: (
+        sa.update(messages)
+        .where(
+            messages.c.number.in_(sa.select(_i.number).where(_i.entry_index.in_(items))),
+            state_is(messages.c.state, State.RECEIVED),
+            ~_HAS_OPEN,
+        )
+        .values(state=sa.literal_column(str(int(State.COLLECTED))))
+    )
 )
 EARLY_AT: Final = ListStatement(
     lambda items: sa.select(*early_collections.columns).where(early_collections.c.entry_index.in_(items))
@@ -115,7 +137,12 @@ class Lost:
                 for entry, agency, at_ms, _ in self._session.listed(EARLY_AT, places)
             ],
         )
+        self.complete_at(places.values())
         self._session.change_listed(_FORGET_LOST, [item.message_id for item, _ in messages])
+
+    def complete_at(self, entries: Iterable[int]) -> None:
+        """Let messages at these entries be *collected* if every addressee has them."""
+        self._session.change_listed(_COLLECTED_AT, entries)
 
 
 def receipt(row: Row) -> ReceiptDue:

@@ -14,7 +14,7 @@ from gateway.core.entries import Collection, ReceiptException, VoidEntry, encode
 from gateway.core.merkle import Hash
 from gateway.core.states import State
 from gateway.errors import StoreError
-from gateway.ports import InboxRow, NewMessage, ReceiptDue, Step, Transaction
+from gateway.ports import InboxRow, LostMessage, NewMessage, ReceiptDue, Step, Transaction
 from gateway.storage.store import SqlStore
 from tests.contract.builders import LYON, NEWARK, NICE, digest, identifier, incoming, outgoing
 
@@ -282,7 +282,32 @@ async def test_collections_that_a_recovered_log_holds_count_for_messages_here_an
         identifier("acked"): 33,
         identifier("again"): 30,
     }
+    assert {item.row.state for item in done} == {State.COLLECTED}
     assert await store.read(lambda tx: tx.inbox.due_collections(limit=10)) == []
+
+
+@pytest.mark.parametrize("agencies", [(LYON,), (LYON, NICE)])
+async def test_a_message_that_was_lost_and_comes_again_is_collected_if_all_of_its_addressees_have_it(
+    store: SqlStore, agencies: tuple[str, ...]
+) -> None:
+    """It stands at another place, and what was collected of it is due to be logged for that."""
+    both = incoming("again", log_index=7, to_agencies=(LYON, NICE))
+    known = [Collection(index=3, agency=agency, at_ms=30) for agency in agencies]
+    lost = LostMessage(message_id=both.message_id, place=3, decided_ms=20)
+
+    def come_again(tx: Transaction) -> None:
+        tx.inbox.collections_recovered(known, log_index=8)
+        tx.inbox.put_lost([lost])
+        tx.inbox.insert([both])
+        tx.inbox.found_again([(lost, 7)])
+
+    await store.write(Step.MIRRORED, come_again)
+
+    done = await listing(store, collected=True)
+    whole = len(agencies) == 2
+    assert [item.row.state for item in done] == [State.COLLECTED if whole else State.RECEIVED]
+    due = await store.read(lambda tx: tx.inbox.due_collections(limit=10))
+    assert due == [Collection(index=7, agency=agency, at_ms=30) for agency in agencies]
 
 
 # --- voids ---------------------------------------------------------------------------

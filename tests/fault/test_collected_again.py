@@ -53,6 +53,7 @@ async def held(world: World) -> list[bytes]:
     """Return what the French agency has acknowledged, as its node holds it."""
     page = await world.node("FR").inbox.page(world.principal("FR"), limit=1_000, collected=True)
     assert all(item.message is not None for item in page)
+    assert {item.row.state for item in page} <= {State.COLLECTED}
     return [item.row.message_id for item in page]
 
 
