@@ -18,7 +18,7 @@ from gateway.errors import StoreError
 from gateway.ports import InboxRow, NewMessage, ReceiptDue
 from gateway.storage.engine import keep_first, replace_row
 from gateway.storage.frames import header_of
-from gateway.storage.lost import EARLY_AT, Lost, encoded, receipt
+from gateway.storage.lost import EARLY_AT, FORGET_EARLY, Lost, encoded, receipt
 from gateway.storage.rows import (
     MESSAGE,
     WIDTH,
@@ -377,10 +377,14 @@ class SqlInbox(Lost):
         return self._session.many(_PUT_VOID, [row]) > 0
 
     def _apply_early(self, indexes: Sequence[int]) -> None:
-        early = self._session.listed(EARLY_AT, indexes)
-        for entry, agency, at_ms, log_index in early:
-            self._session.change(_RECOVERED, entry=entry, by=agency, at=at_ms, logged=log_index)
-        self.complete_at({entry for entry, *_ in early})
+        here = {
+            entry
+            for entry, agency, at_ms, log_index in self._session.listed(EARLY_AT, indexes)
+            if self._session.change(_RECOVERED, entry=entry, by=agency, at=at_ms, logged=log_index)
+        }
+        # Else each message would be looked for here for good.
+        self._session.change_listed(FORGET_EARLY, here)
+        self.complete_at(here)
 
 
 def _inbox_row(values: Row) -> InboxRow:

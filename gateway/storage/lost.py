@@ -80,6 +80,9 @@ _COLLECTED_AT: Final = ListStatement(
 EARLY_AT: Final = ListStatement(
     lambda items: sa.select(*early_collections.columns).where(early_collections.c.entry_index.in_(items))
 )
+FORGET_EARLY: Final = ListStatement(
+    lambda items: sa.delete(early_collections).where(early_collections.c.entry_index.in_(items))
+)
 
 
 class Lost:
@@ -137,6 +140,7 @@ class Lost:
                 for entry, agency, at_ms, _ in self._session.listed(EARLY_AT, places)
             ],
         )
+        self._session.change_listed(FORGET_EARLY, places)
         self.complete_at(places.values())
         self._session.change_listed(_FORGET_LOST, [item.message_id for item, _ in messages])
 

@@ -6,6 +6,8 @@ what it answers, supplements or closes is checked there, and a conversation with
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,15 @@ async def held(world: World) -> list[bytes]:
     return [item.row.message_id for item in page]
 
 
+def remembered(world: World) -> int:
+    """Return how much the French node still looks for with each message that comes."""
+    with closing(sqlite3.connect(world.sides["FR"].database)) as database:
+        (count,) = database.execute(
+            "SELECT (SELECT count(*) FROM early_collections) + (SELECT count(*) FROM lost_messages)"
+        ).fetchone()
+    return int(count)
+
+
 async def until_back(world: World, *ids: bytes) -> None:
     """Wait until the French node holds these again, and the American one knows who has them."""
     await world.until(lambda: held(world), lambda found: set(ids) <= set(found))
@@ -75,6 +86,7 @@ async def test_what_was_collected_comes_back_and_is_shown_to_nobody_again(
     await world.start("FR")
 
     await until_back(world, *lost)
+    assert remembered(world) == 0
     assert await voids(world) == []
     assert set(await codes(world)) == {ExceptionCode.CONTENT_LOST}
     assert await conflicts(world) == 0
