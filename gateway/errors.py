@@ -31,6 +31,18 @@ class GatewayError(Exception):
         return _made_again, (type(self), self.args, self.__dict__)
 
 
+def forget_frames(error: BaseException) -> None:
+    """Let go of what the frames hold that an error came through, and those of the errors before it.
+
+    Whoever has answered an error calls this. A future or a list holds the error, whose frames hold the future
+    or the list: a circle, which waits for the collector of cycles with whatever else the frames hold, a body
+    of 16 MiB or a buffer of TLS. A node lets the collector run seldom.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        seen.__traceback__, seen.__cause__, seen = None, None, seen.__context__
+
+
 def _made_again(kind: type[GatewayError], args: tuple[Any, ...], attributes: dict[str, Any]) -> GatewayError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)

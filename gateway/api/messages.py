@@ -23,7 +23,7 @@ from gateway.api.services import Services
 from gateway.core.message.instants import time_text
 from gateway.core.message.wording import Language, Wording
 from gateway.core.states import State
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, forget_frames
 from gateway.node.preparation import Submission
 from gateway.node.second_stage import Acceptance
 from gateway.web.exchange import Reply, Request
@@ -87,6 +87,7 @@ class MessageHandlers:
                 status = problem_of(outcome).status
                 body = body_of(outcome, request.language)
                 results.append(b'{"status":%d,"problem":%b}\n' % (status, body))
+                forget_frames(outcome)
             else:
                 results.append(b'{"status":202,"result":%b}\n' % self._accepted(outcome, request.language))
         return Reply(body=b"".join(results), media_type=NDJSON, language=request.language)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 from gateway.core.digest import digest_of
@@ -24,7 +23,7 @@ from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.schedule import Announced, Schedule
 from gateway.core.message.warning import ValueWarning
 from gateway.core.quick import quick_value
-from gateway.errors import GatewayError, UnavailableError
+from gateway.errors import GatewayError, UnavailableError, forget_frames
 from gateway.node.audit_log import AuditLog
 from gateway.node.crew import Crew
 from gateway.node.first_stage import FirstStage
@@ -173,8 +172,10 @@ class Admission:
             posted = self._first_stage.begin(principal, submissions)
             if len(posted) == 1 and posted[0].is_small:
                 # Who gets no candidate there is refused, or needs another message: rare, and slower.
-                with suppress(NoCandidateError):
+                try:
                     return [await self._line.add_new(posted[0])]
+                except NoCandidateError as error:
+                    forget_frames(error)
             prepared = await self._first_stage.prepare(posted)
             answered = await self._answered_before(principal, posted, prepared)
             results: list[Outcome | asyncio.Future[Outcome]] = [

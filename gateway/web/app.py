@@ -20,7 +20,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from gateway.core.message.wording import Language
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, forget_frames
 from gateway.node.defects import places_of
 from gateway.web.callers import Statistics
 from gateway.web.connection import Connection
@@ -150,6 +150,7 @@ class App:
                 self.access.turn_away(error, caller, _spki(connection))
             # A body that nobody read would be taken for the next request.
             reply = self._refuse(error, language, close=not raw.content.is_eof())
+            forget_frames(error)
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 - the last net: a 500, a line, and the node goes on
@@ -157,6 +158,7 @@ class App:
             name = type(error).__name__
             log.error("http.failed", port=self.name, error=name, frames=places_of(error))  # noqa: TRY400 - as said
             reply = self._refuse(error, language, close=True)
+            forget_frames(error)
         finally:
             self._bodies -= held
             if admitted:

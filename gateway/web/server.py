@@ -23,7 +23,7 @@ from typing import Any, cast
 import structlog
 from aiohttp import hdrs, http_parser, web
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, forget_frames
 from gateway.ports import Clock
 from gateway.web.app import App
 from gateway.web.callers import Callers
@@ -166,11 +166,11 @@ class Port(web.Server):
             if isinstance(error, ssl.SSLError):
                 # Whoever only opens a connection and goes, as load balancers do, wanted nothing.
                 self._shut_out(cause_of_handshake(error))
-            _forget_frames(error)
+            forget_frames(error)
         except Exception as error:  # noqa: BLE001 - one odd client must not close the port for all
             self.app.statistics.handshakes_failed += 1
             log.error("tls.failed", port=self.app.name, error=type(error).__name__)  # noqa: TRY400 - the traceback may hold values
-            _forget_frames(error)
+            forget_frames(error)
         finally:
             self._shaking -= 1
             self._handshakes.release()
@@ -195,17 +195,6 @@ class Port(web.Server):
             connection, reply, date=self._date, close=is_last, head_only=raw.method == hdrs.METH_HEAD
         )
         return cast("web.StreamResponse", written)
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Let go of what a failed handshake held: a buffer of 256 KiB, for one.
-
-    The future that asyncio waited on holds the error, whose frames hold the future: a circle that would
-    wait for the collector, which a node lets run seldom. A stranger could fill the memory so.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        seen.__traceback__, seen.__cause__, seen = None, None, seen.__context__
 
 
 def cause_of_handshake(error: ssl.SSLError) -> str:
