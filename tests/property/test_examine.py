@@ -17,6 +17,7 @@ from gateway.core.message.draft import Sender, complete
 from gateway.core.message.examine import examine_document
 from gateway.core.message.instants import instant_ms
 from gateway.core.message.strict_json import MAX_INTEGER
+from tests.unit.core.message.rules.samples import own_schema
 
 CATALOGUE = read_catalogue()
 EXAMPLES: list[dict[str, Any]] = [
@@ -92,7 +93,28 @@ def test_the_schema_of_all_types_accepts_what_that_of_the_type_accepts(document:
     accepted = CATALOGUE.shared.accepts(message_type.id, document)
 
     # It would refuse floats, of which there are none here.
-    assert accepted == message_type.validator.is_valid(document)
+    assert accepted == own_schema(message_type.id).is_valid(document)
+
+
+@given(damaged())
+def test_the_schema_of_all_types_finds_what_that_of_the_type_finds(document: dict[str, Any]) -> None:
+    message_type = CATALOGUE.find(document.get("type"))
+    assume(message_type is not None)
+    assert message_type is not None
+
+    first = CATALOGUE.shared.first_departure(message_type.id, document)
+    found = list(CATALOGUE.shared.departures(message_type.id, document))
+
+    # Where a value may be of several kinds, an integer is a choice of its own.
+    keyword = {"anyOf": "type"}
+    assert sorted(
+        (repr(departure.path), keyword.get(departure.kind.name, departure.kind.name)) for departure in found
+    ) == sorted(
+        (repr(error.instance_path), error.kind.name)
+        for error in own_schema(message_type.id).iter_errors(document)
+    )
+    assert (first is None) == (not found)
+    assert first is None or (first.path, first.kind.name) in [(d.path, d.kind.name) for d in found]
 
 
 @given(damaged())

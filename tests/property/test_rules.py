@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.catalogue import catalogue_folder, read_catalogue
 from gateway.core.message.instants import instant_ms
 from gateway.core.message.rule import all_violations, stateless_violations
+from tests.unit.core.message.rules.samples import own_schema
 
 CATALOGUE = read_catalogue()
 EXAMPLES: list[dict[str, Any]] = [
@@ -69,7 +70,7 @@ def test_a_message_is_called_good_only_if_nothing_can_be_found(
     message: dict[str, Any], later_ms: int
 ) -> None:
     message_type = CATALOGUE.find(message["type"])
-    assume(message_type is not None and message_type.validator.is_valid(message))
+    assume(message_type is not None and own_schema(message_type.id).is_valid(message))
     assert message_type is not None
     now_ms = instant_ms(message["header"]["created_at"]) + later_ms
 

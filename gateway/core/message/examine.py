@@ -95,7 +95,7 @@ def departures(
         return (unknown_type(catalogue, document.get("type")),)
     if catalogue.shared.accepts(message_type.id, document):
         return ()
-    return schema_violations(document, message_type, catalogue.agreement, most=most)
+    return schema_violations(document, message_type, catalogue, most=most)
 
 
 def broken_rules(document: dict[str, Any], *, catalogue: Catalogue, now_ms: int) -> tuple[Violation, ...]:

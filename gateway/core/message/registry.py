@@ -1,7 +1,7 @@
 """The catalogue: every message type, its schema and terms, and the agreement.
 
-A folder of JSON files becomes values that need no further checks: each type has its JSON
-Schema compiled, its terms parsed, and a digest over every file that decides about a
+A folder of JSON files becomes values that need no further checks: the JSON Schemas of all types
+are compiled, each type has its terms parsed, and a digest over every file that decides about a
 message of that type. Nodes exchange these digests in the log; types whose digests are
 equal on both sides flow.
 
@@ -73,7 +73,6 @@ class MessageType:
         terms: When such a message may be sent.
         files: Paths below ``schemas/`` of every file that decides about it, sorted.
         digest: SHA-384 over those files, 48 bytes.
-        validator: Compiled schema: formats asserted, values masked, offline.
     """
 
     id: str
@@ -84,7 +83,6 @@ class MessageType:
     terms: TypeTerms
     files: tuple[str, ...]
     digest: bytes
-    validator: jsonschema_rs.Draft202012Validator
 
     def title(self, language: Language) -> str:
         """Return the title of the type."""
@@ -226,6 +224,8 @@ class _Reader:
         deciding |= {terms_path, "agreement.json"}
         deciding |= {file for file in self._files if _TABLE_FILE.fullmatch(file)}
         files = tuple(sorted(deciding))
+        # By itself, so that what is refused can be named; what is kept is compiled with the others.
+        self._compile(path, bundle(schema, documents))
         return MessageType(
             id=type_id,
             wording=_wording(path, schema, "title"),
@@ -235,7 +235,6 @@ class _Reader:
             terms=build_terms(terms),
             files=files,
             digest=self._digest(files),
-            validator=self._compile(path, bundle(schema, documents)),
         )
 
     def _digest(self, files: tuple[str, ...]) -> bytes:

@@ -1,6 +1,6 @@
 """Check a document against the schema of its type, and say how to mend it.
 
-The compiled schema decides. Only when it refuses, the errors are turned into texts: each
+The compiled schemas decide. Only when they refuse, what they found is turned into texts: each
 names the field by its title in the reader's language and says what is expected there, as
 the schema has it. What stood there instead is not repeated, and neither is the name of a
 field that the schema does not know.
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-import jsonschema_rs
+from jsonschema_rs import ValidationErrorKind
 
+from gateway.core.message.compiled import Departure
 from gateway.core.message.registry import Agreement, Catalogue, MessageType
 from gateway.core.message.schema_documents import Place, Schema, place_of
 from gateway.core.message.strict_json import has_more_values
@@ -68,7 +69,7 @@ _NOT_A_DAY: Final = Wording(
 def schema_violations(
     document: Mapping[str, Any],
     message_type: MessageType,
-    agreement: Agreement,
+    catalogue: Catalogue,
     *,
     most: int = MAX_VIOLATIONS,
 ) -> tuple[Violation, ...]:
@@ -83,35 +84,35 @@ def schema_violations(
     Args:
         document: A message, as ``parse_json`` gives it.
         message_type: The type that ``document`` names.
-        agreement: The agreement.
+        catalogue: The catalogue that the type is of.
         most: Most violations that are returned; one costs what a good message costs.
 
     Spec: docs/spec/messages.md, "Schema".
     """
-    validator = message_type.validator
-    try:
-        validator.validate(document)
-    except jsonschema_rs.ValidationError as error:
-        first = error
-    else:
+    first = catalogue.shared.first_departure(message_type.id, document)
+    if first is None:
         return ()
-    lenient = _is_announced(document, agreement)
+    lenient = _is_announced(document, catalogue.agreement)
     if most == 1 and not (lenient and first.kind.name == "additionalProperties"):
         return (_describe(first, message_type, document),)
     head = _Head(document)
-    errors = [
+    found = [
         first,
         # A list that was cut may be too short for its schema: that is no fault of the message.
-        *(error for error in validator.iter_errors(head.document) if not (head.is_cut and _is_short(error))),
+        *(
+            departure
+            for departure in catalogue.shared.departures(message_type.id, head.document)
+            if not (head.is_cut and departure.kind.name == "minItems")
+        ),
     ]
-    del errors[most + 1 :]
-    malformed = {tuple(error.instance_path) for error in errors if error.kind.name == "pattern"}
+    del found[most + 1 :]
+    malformed = {tuple(departure.path) for departure in found if departure.kind.name == "pattern"}
     violations = [
-        _describe(error, message_type, document)
-        for error in errors
+        _describe(departure, message_type, document)
+        for departure in found
         # What has not the form of a date is told so, and not that it is no day as well.
-        if not (error.kind.name == "format" and tuple(error.instance_path) in malformed)
-        and not (error.kind.name == "additionalProperties" and lenient)
+        if not (departure.kind.name == "format" and tuple(departure.path) in malformed)
+        and not (departure.kind.name == "additionalProperties" and lenient)
     ]
     # A text may be too long and hold forbidden characters: what is expected is told once.
     return tuple(dict.fromkeys(violations))[:most]
@@ -147,10 +148,6 @@ class _Head:
         return value
 
 
-def _is_short(error: jsonschema_rs.ValidationError) -> bool:
-    return error.kind.name == "minItems"
-
-
 def unknown_type(catalogue: Catalogue, named: object = None) -> Violation:
     """Return the violation of a message whose type the catalogue does not have.
 
@@ -182,12 +179,10 @@ def _is_announced(document: Mapping[str, Any], agreement: Agreement) -> bool:
     return isinstance(version, str) and version in agreement.announced_versions
 
 
-def _describe(
-    error: jsonschema_rs.ValidationError, message_type: MessageType, document: Mapping[str, Any]
-) -> Violation:
-    """Turn an error of the validator into a violation."""
-    path = error.instance_path
-    wording = _wording(error.kind, _find(message_type, path), message_type)
+def _describe(departure: Departure, message_type: MessageType, document: Mapping[str, Any]) -> Violation:
+    """Turn a departure into a violation."""
+    path = departure.path
+    wording = _wording(departure.kind, _find(message_type, path), message_type)
     if path and _is_empty(document, path) and _is_optional(message_type, path):
         wording = Wording(en=wording.en + _LEFT_OUT.en, fr=wording.fr + _LEFT_OUT.fr)
     return Violation(rule=RULE_SCHEMA, pointer=pointer_to(*path) or WHOLE_MESSAGE, wording=wording)
@@ -206,7 +201,7 @@ def _is_optional(message_type: MessageType, path: Sequence[str | int]) -> bool:
     return isinstance(last, str) and last not in (_find(message_type, above).fact("required") or ())
 
 
-def _wording(kind: jsonschema_rs.ValidationErrorKind, place: _Place, message_type: MessageType) -> Wording:
+def _wording(kind: ValidationErrorKind, place: _Place, message_type: MessageType) -> Wording:
     facts = kind.as_dict()
     if kind.name == "required":
         return _describe_missing(facts["property"], place, message_type)

@@ -225,7 +225,7 @@ def _violations(document: Json, catalogue: Catalogue) -> Sequence[Violation]:
     message_type = catalogue.find(document["type"])
     if message_type is None:
         return ()
-    found = schema_violations(document, message_type, catalogue.agreement)
+    found = schema_violations(document, message_type, catalogue)
     if found:
         return found
     created_ms = instant_ms(document["header"]["created_at"])

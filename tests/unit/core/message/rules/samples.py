@@ -15,13 +15,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import jsonschema_rs
+
 from gateway.catalogue import read_catalogue
+from gateway.core.message.compiled import compile_schema
 from gateway.core.message.examine import examine_document
 from gateway.core.message.instants import instant_ms
 
 ROOT: Final = Path(__file__).resolve().parents[5]
 ABSENT: Final = object()
 """As a value in `changed`: remove the field."""
+
+
+@cache
+def own_schema(type_id: str) -> jsonschema_rs.Draft202012Validator:
+    """Return the schema of a type of the catalogue, compiled by itself, as anybody may compile it."""
+    return compile_schema(read_catalogue().type(type_id).bundled)
 
 
 @cache
