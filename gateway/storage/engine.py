@@ -37,6 +37,10 @@ PAGE_BYTES: Final = 16_384
 """Page of a new SQLite file. In larger ones long rows leave less unused, in smaller ones a commit
 writes less; docs/adr/0042-rows-at-rest.md has the measurements. Files of older versions keep theirs."""
 
+CACHE_KIB: Final = 8_192
+"""Pages that a connection to SQLite keeps, in KiB. What a busy writer comes back to fits; what waits longer
+is read once, and the operating system has it. Readers forget theirs whenever somebody has written."""
+
 _LEASE_KEY: Final = 0x656E74656E7465
 """Advisory lock of PostgreSQL: the word ``entente`` in ASCII."""
 
@@ -243,7 +247,7 @@ class SQLiteFile(Database):
             # Erased content must not stay behind in free pages.
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute(f"PRAGMA cache_size = {-32_768 if writable else -8_192}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             if not writable:
                 connection.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
