@@ -83,7 +83,7 @@ class Admission:
         peer: Callable[[], Announced],
         lists: ReferenceLists = NO_LISTS,
         max_waiting: int = 20_000,
-        on_deciding: Callable[[int], None] = lambda _rank: None,
+        on_deciding: Callable[[int, int], None] = lambda _rank, _messages: None,
     ) -> None:
         """Wire the pipeline.
 
@@ -101,8 +101,9 @@ class Admission:
             peer: Says what the peer has announced of its catalogue.
             lists: Reference lists; values that are not in them are warned of.
             max_waiting: Messages that may wait for a transaction; beyond it, 429.
-            on_deciding: Told right before a group is written, with its most urgent precedence number: a write
-                that is queued from then on finds what was accepted, and may share the commit.
+            on_deciding: Told right before a group is written, with its most urgent precedence number and how
+                many messages it has: a write that is queued from then on finds what was accepted, and may
+                share the commit.
         """
         self._preparation = Preparation(
             pair=pair,
@@ -240,7 +241,7 @@ class Admission:
     async def _decide(self, group: list[tuple[Candidate, asyncio.Future[Outcome]]]) -> None:
         candidates = [candidate for candidate, _ in group]
         ranks = [candidate.derived.header.precedence for candidate in candidates]
-        self._on_deciding(int(min(ranks)))
+        self._on_deciding(int(min(ranks)), len(ranks))
         decide = partial(self._second_stage.decide, candidates=candidates)
         try:
             outcomes = await self._store.write(Step.ACCEPTED, decide)

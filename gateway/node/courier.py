@@ -321,7 +321,7 @@ class Courier:
         stored = await self._stored()
         if stored is not None:
             return stored
-        urgent = await self._due.until_time(lambda: len(self._flights))
+        urgent = await self._due.until_time(lambda: (len(self._flights), self._flying))
         if self._sequencer.statement_due:
             await self._land(cancel=False)
             self._raise_failure()

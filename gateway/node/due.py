@@ -65,6 +65,13 @@ class Due:
 
     # --- for who has something for the peer ----------------------------------------------
 
+    def accepting(self, rank: int, messages: int) -> None:
+        """Say that so many messages are being accepted, the most urgent with this precedence number."""
+        self._window.joined(messages)
+        if self._window.is_filled:
+            self._pace.nudge()
+        self.notify(rank)
+
     def notify(self, rank: int | None = None) -> None:
         """Say that something is due; ``rank`` is the precedence number of a message."""
         if rank is not None and rank <= Precedence.IMMEDIATE:
@@ -143,9 +150,14 @@ class Due:
         """Look anew how long to wait: fewer bundles are in flight."""
         self._pace.nudge()
 
-    async def until_time(self, in_flight: Callable[[], int]) -> bool:
-        """Wait until the next bundle may be made; return whether something urgent has ended the wait."""
-        return await self._pace.until_due(in_flight, lambda: self._window.is_filled)
+    async def until_time(self, in_flight: Callable[[], tuple[int, int]]) -> bool:
+        """Wait until the next bundle may be made; return whether something urgent has ended the wait.
+
+        Args:
+            in_flight: Says how many bundles are under way, and how many messages in them.
+        """
+        window = self._window
+        return await self._pace.until_due(lambda: window.paces(*in_flight()), lambda: window.is_filled)
 
     @contextmanager
     def making(self) -> Iterator[None]:

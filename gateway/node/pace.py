@@ -2,12 +2,11 @@
 
 Each bundle costs both nodes some 10 ms of signatures and commits, whatever it holds. So the one
 after a bundle with messages gathers what comes meanwhile, for longer the more is under way: fewer,
-fuller bundles when the pair is busy, none of the wait when it is not, nor when what waits already
-fills the next one. Receipts come at the pace of
-the peer's bundles, so one that holds nothing else makes nobody wait. Whatever is urgent does not
-wait, and takes along what does: also what becomes due while it is only expected, because a bundle
-that is being made would hold it up. Acknowledgements wait for something to travel with, and so does
-a receipt while the next one is about to be due.
+fuller bundles when the pair is busy, none of the wait when it is not, nor once what waits fills the
+next one. Receipts come at the pace of the peer's bundles, so one that holds nothing else makes nobody
+wait. Whatever is urgent does not wait, and takes along what does: also what becomes due while it is
+only expected, because a bundle that is being made would hold it up. Acknowledgements wait for something
+to travel with, and so does a receipt while the next one is about to be due.
 
 Spec: docs/spec/exchange.md, "Sending".
 """
@@ -39,8 +38,8 @@ class Pace:
 
         Args:
             clock: Time.
-            pace_ms: Least time between a bundle with messages and the next one, and as much again for each
-                bundle that is in flight.
+            pace_ms: Least time between a bundle with messages and the next one; more while others are in
+                flight.
             on_due: Told when what waited for company has waited long enough.
         """
         self._clock = clock
@@ -68,7 +67,7 @@ class Pace:
         self._expected_until_s = self._clock.monotonic_s() + EXPECT_S
 
     def nudge(self) -> None:
-        """Look anew how long to wait: fewer are in flight."""
+        """Look anew how long to wait: fewer are in flight, or what waits fills the next bundle."""
         self._nudge.set()
 
     def later(self, most_s: float = GATHER_S) -> None:
@@ -81,15 +80,15 @@ class Pace:
         self._gathered_s = until_s
         self._gathering = asyncio.create_task(self._gather(most_s))
 
-    async def until_due(self, in_flight: Callable[[], int], is_filled: Callable[[], bool]) -> bool:
+    async def until_due(self, more: Callable[[], int], is_filled: Callable[[], bool]) -> bool:
         """Wait until the next bundle may be made, or something urgent comes; return whether it did.
 
         Args:
-            in_flight: Says how many bundles are.
+            more: Says for how many paces more than one it gathers what comes.
             is_filled: Says whether what waits fills the next one: there is nothing to gather then.
         """
         while not self._urgent.is_set():
-            gathered_s = -math.inf if is_filled() else self._made_s + self._pace_s * (1 + in_flight())
+            gathered_s = -math.inf if is_filled() else self._made_s + self._pace_s * (1 + more())
             due_s = max(gathered_s, self._expected_until_s)
             left = due_s - self._clock.monotonic_s()
             if left <= 0:

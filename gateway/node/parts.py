@@ -221,7 +221,7 @@ class Parts:
             peer=lambda: self._reader.announced,
             lists=config.lists,
             max_waiting=config.max_waiting,
-            on_deciding=self._courier.due.notify,
+            on_deciding=self._courier.due.accepting,
         )
         self._writer = WriterWatch()
         self._room = Room(disk, reserve_bytes=config.reserve_bytes)

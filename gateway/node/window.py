@@ -9,9 +9,9 @@ only as long as something urgent has come lately: the first that comes waits for
 The bare round trip is that of a bundle of few messages that left alone, or of any that was quicker:
 behind a backlog none leaves alone, and the last one that did may have met a peer that was just starting.
 
-Without a backlog what waits is soon gone, and larger bundles cost both nodes fewer signatures. But
-no bundle is larger than its share of all that may be under way: a line of 90 ms carries the next
-ones while the peer opens the first.
+Without a backlog what waits is soon gone, and larger bundles cost both nodes fewer signatures: once
+256 messages are under way, the next one gathers for longer. Two bundles may hold all that may be under
+way. But where the line is long, four do: it carries the next ones while the peer opens the first.
 
 Spec: docs/spec/exchange.md, "Sending"; docs/adr/0040-a-window-of-time.md.
 """
@@ -63,6 +63,16 @@ BACKLOG_MESSAGES: Final = 8 * MAX_BUNDLE_ENTRIES
 MOST_MESSAGES: Final = 2 * MAX_BUNDLE_ENTRIES
 """Under way, without a backlog and with one."""
 
+NEAR_S: Final = 0.05
+"""Bare round trip up to which two large bundles keep the peer busy. A line of 90 ms carried nothing while it
+opened the first of them."""
+
+BUSY_MESSAGES: Final = 256
+"""Under way: the peer has work for a good part of the time in which the next bundle gathers."""
+
+BUSY_PACES: Final = 6
+"""How many times longer the next bundle gathers then for each in flight."""
+
 FEW_MESSAGES: Final = 32
 """A bundle of at most so many that leaves alone shows the bare round trip."""
 
@@ -100,19 +110,33 @@ class Window:
     def bundle(self) -> int:
         """Return how many messages the next bundle may hold.
 
-        Behind a backlog what the peer does in half of the queue's time, so that it has the next one
-        when it has done one; a quarter of the window on long ways, for at most four are under way.
+        Without a backlog half of all that may be under way, if the line is known to be short; else a quarter,
+        and where something urgent comes, which waits for what left before it. Behind a backlog what the peer
+        does in half of the queue's time, so that it has the next one when it has done one; a quarter of the
+        window on long ways, for at most four are under way.
         """
-        if not self._backlog:
-            return MOST_MESSAGES // MAX_IN_FLIGHT
         queue = self._queue
+        if not self._backlog:
+            is_near = min(*self._round_trips, self._quickest_s, math.inf) <= NEAR_S
+            return MOST_MESSAGES // (2 if is_near and queue is CALM else MAX_IN_FLIGHT)
         share = max(1 / MAX_IN_FLIGHT, queue.longest_s / (2 * self._allowed_s))
         return min(max(int(self._behind_backlog * share), queue.least_bundle), MAX_BUNDLE_ENTRIES)
 
     @property
     def is_filled(self) -> bool:
-        """Return whether what waited when the last bundle was made fills the next one."""
+        """Return whether what waits fills the next bundle, as far as it is known."""
         return self._waiting >= self.bundle
+
+    def paces(self, flights: int, flying: int) -> int:
+        """Return how many paces more than one the next bundle gathers, unless it is filled before.
+
+        Args:
+            flights: Bundles under way.
+            flying: Messages in them.
+        """
+        # Where something urgent comes, the queue that it finds is to be short.
+        is_busy = flying >= BUSY_MESSAGES and self._queue is CALM
+        return flights * BUSY_PACES if is_busy else flights
 
     def admits(self, flying: int) -> bool:
         """Return whether another bundle may leave while so many messages are under way.
@@ -133,6 +157,10 @@ class Window:
         self._backlog = messages > (self.bundle if lasts else BACKLOG_MESSAGES)
         self._waiting = messages
         self._is_known = True
+
+    def joined(self, messages: int) -> None:
+        """Take note of how many more messages are about to wait."""
+        self._waiting += messages
 
     def landed(self, elapsed_s: float, *, messages: int, flying: int, alone: bool) -> None:
         """Learn from an answer.

@@ -557,6 +557,7 @@ async def test_a_bundle_with_messages_makes_the_next_one_wait_and_one_of_receipt
 async def test_a_bundle_that_is_full_waits_for_no_company(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gateway.node.window.NEAR_S", 0.0)
     monkeypatch.setattr("gateway.node.window.MOST_MESSAGES", 2 * URGENT_BUNDLE * MAX_IN_FLIGHT)
     config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
     async with World(tmp_path, config=config) as world:
@@ -569,6 +570,20 @@ async def test_a_bundle_that_is_full_waits_for_no_company(
 
         await world.until_state("US", routine[-2], "received", agency=INVESTIGATORS["US"])
         assert await count(world, "US", State.ACCEPTED) == 1
+
+
+async def test_a_bundle_that_becomes_full_while_it_gathers_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.node.window.NEAR_S", 0.0)
+    monkeypatch.setattr("gateway.node.window.MOST_MESSAGES", 2 * URGENT_BUNDLE * MAX_IN_FLIGHT)
+    config = CourierConfig(pace_ms=600_000, first_wait_s=0.02, longest_wait_s=0.2)
+    async with World(tmp_path, config=config) as world:
+        await begin_to_gather(world)
+
+        routine = await post_many(world, "US", 2 * URGENT_BUNDLE)
+
+        await world.until_state("US", routine[-1], "received", agency=INVESTIGATORS["US"])
 
 
 async def test_receipts_of_bundles_that_are_here_together_leave_together(

@@ -60,6 +60,18 @@ async def test_the_next_one_does_not_wait_for_company_if_it_is_full_already(cloc
     assert not await asyncio.wait_for(pace.until_due(lambda: 3, lambda: True), 20)
 
 
+async def test_the_next_one_waits_no_longer_once_it_is_full(clock: WorldClock) -> None:
+    pace, _ = make(clock)
+    filled = False
+    waiting = asyncio.create_task(pace.until_due(lambda: 3, lambda: filled))
+    await rest()
+    assert not waiting.done()
+    filled = True
+    pace.nudge()
+
+    assert not await asyncio.wait_for(waiting, 20)
+
+
 async def test_a_full_one_still_waits_for_what_is_expected(clock: WorldClock) -> None:
     pace, _ = make(clock)
     pace.expect()

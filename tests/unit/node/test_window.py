@@ -9,11 +9,14 @@ import pytest
 from gateway.core.bundle import MAX_BUNDLE_ENTRIES
 from gateway.node.window import (
     BACKLOG_MESSAGES,
+    BUSY_MESSAGES,
+    BUSY_PACES,
     CALM,
     FEW_MESSAGES,
     LATELY_S,
     MAX_IN_FLIGHT,
     MOST_MESSAGES,
+    NEAR_S,
     PRESSED,
     QUICKEST_S,
     ROUND_TRIPS,
@@ -170,13 +173,38 @@ def test_a_quick_peer_gets_full_bundles_and_no_larger_ones(window: Window) -> No
     assert window.bundle <= MAX_BUNDLE_ENTRIES
 
 
-@pytest.mark.parametrize("elapsed_s", [0.01, 10.0])
-def test_without_a_backlog_a_far_or_slow_peer_gets_as_much_as_any(window: Window, elapsed_s: float) -> None:
+@pytest.mark.parametrize(
+    ("elapsed_s", "bundles"), [(0.01, 2), (NEAR_S + 0.01, MAX_IN_FLIGHT), (10.0, MAX_IN_FLIGHT)]
+)
+def test_without_a_backlog_a_far_or_slow_peer_gets_as_much_as_any_in_more_bundles(
+    window: Window, elapsed_s: float, bundles: int
+) -> None:
     window.waits(0)
     for _ in range(20):
         window.landed(elapsed_s, messages=window.bundle, flying=window.messages, alone=False)
 
-    assert (window.messages, window.bundle) == (MOST_MESSAGES, MOST_MESSAGES // MAX_IN_FLIGHT)
+    assert (window.messages, window.bundle) == (MOST_MESSAGES, MOST_MESSAGES // bundles)
+
+
+def test_without_a_backlog_a_peer_that_was_once_quick_stays_near_while_it_is_busy(window: Window) -> None:
+    window.waits(0)
+    window.landed(0.02, messages=1, flying=1, alone=True)
+    for _ in range(20):
+        window.landed(0.3, messages=window.bundle, flying=window.messages, alone=False)
+
+    assert window.bundle == MOST_MESSAGES // 2
+
+
+def test_without_a_backlog_bundles_are_smaller_while_something_urgent_comes(
+    window: Window, clock: StillClock
+) -> None:
+    window.waits(0)
+    window.landed(0.02, messages=1, flying=1, alone=True)
+    window.pressed()
+    assert window.bundle == MOST_MESSAGES // MAX_IN_FLIGHT
+    clock.advance(LATELY_S)
+
+    assert window.bundle == MOST_MESSAGES // 2
 
 
 def test_without_a_backlog_bundles_are_larger(window: Window, clock: StillClock) -> None:
@@ -223,6 +251,33 @@ def test_the_next_bundle_is_filled_once_as_much_waits(window: Window) -> None:
     assert not window.is_filled
     window.waits(MOST_MESSAGES // MAX_IN_FLIGHT)
     assert window.is_filled
+
+
+def test_what_is_being_accepted_counts_as_waiting_until_the_next_bundle_tells_what_does(
+    window: Window,
+) -> None:
+    window.waits(0)
+    window.joined(window.bundle)
+    window.waits(window.bundle - 100)
+    window.joined(99)
+    assert not window.is_filled
+    window.joined(1)
+
+    assert window.is_filled
+
+
+def test_the_next_bundle_gathers_for_longer_once_much_is_under_way(window: Window) -> None:
+    assert window.paces(0, 0) == 0
+    assert window.paces(3, BUSY_MESSAGES - 1) == 3
+    assert window.paces(3, BUSY_MESSAGES) == 3 * BUSY_PACES
+
+
+def test_nothing_gathers_for_longer_while_something_urgent_comes(window: Window, clock: StillClock) -> None:
+    window.pressed()
+    assert window.paces(2, MOST_MESSAGES) == 2
+    clock.advance(LATELY_S)
+
+    assert window.paces(2, MOST_MESSAGES) == 2 * BUSY_PACES
 
 
 def test_a_backlog_ends_when_one_bundle_takes_the_rest(window: Window) -> None:
