@@ -222,8 +222,7 @@ class App:
                 raise BodyNotExpectedError(msg)
             return b""
         if _media_type(_field(raw, hdrs.CONTENT_TYPE)) not in route.media_types:
-            msg = "another media type is expected"
-            raise MediaTypeError(msg)
+            raise MediaTypeError(route.media_types)
         if length is not None and length > route.max_body:
             raise _too_large()
         expect = raw.headers.get(hdrs.EXPECT)

@@ -52,9 +52,13 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "request-malformed",
                 400,
                 "Malformed request",
-                "The request is not HTTP/1.1 in its strict form.",
+                "The request is not HTTP/1.1 in its strict form, or is beyond a limit: 2,048 bytes of "
+                "path with its query, 8,192 of a header value, 64 header lines. The client has to be "
+                "mended.",
                 "Requête mal formée",
-                "La requête n'est pas du HTTP/1.1 dans sa forme stricte.",
+                "La requête n'est pas du HTTP/1.1 dans sa forme stricte, ou dépasse une limite : 2 048 "
+                "octets de chemin avec ses paramètres, 8 192 par valeur d'en-tête, 64 lignes d'en-tête. "
+                "Le client est à corriger.",
             ),
             _problem(
                 "message-unreadable",
@@ -154,9 +158,11 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "not-found",
                 404,
                 "Not found",
-                "There is no such thing for you.",
+                "There is no such thing for you. Check path and id; what belongs to others is "
+                "answered in the same way.",
                 "Introuvable",
-                "Rien de tel n'existe pour vous.",
+                "Rien de tel n'existe pour vous. Vérifiez chemin et identifiant ; ce qui est à d'autres "
+                "reçoit la même réponse.",
             ),
             _problem(
                 "unknown-type",
@@ -254,9 +260,13 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "body-too-large",
                 413,
                 "Body too large",
-                "The body is longer than this call takes, or a batch has too many lines.",
+                "The body is longer than this call takes, or a batch has too many lines: 1 MiB for a "
+                "message, 16 MiB and 5,000 lines for a batch, 1 MiB and 1,000 lines of acknowledgements. "
+                "Send it in parts.",
                 "Corps trop long",
-                "Le corps est plus long que ce que cet appel accepte, ou un lot compte trop de lignes.",
+                "Le corps est plus long que ce que cet appel accepte, ou un lot compte trop de lignes : 1"
+                " Mio pour un message, 16 Mio et 5 000 lignes pour un lot, 1 Mio et 1 000 lignes "
+                "d'acquittements. Envoyez-le en plusieurs fois.",
             ),
             _problem(
                 "media-type",

@@ -20,7 +20,7 @@ from gateway.core.message.wording import Language, Wording
 from gateway.errors import GatewayError, OperatorError, PeerError, RejectedError, UnavailableError
 from gateway.node.refusal import MAX_TOLD, Cut, RefusedError, TypeNotAgreedError
 from gateway.web.problem_table import PROBLEMS, Problem
-from gateway.web.refusals import MethodNotAllowedError, ParameterError
+from gateway.web.refusals import MediaTypeError, MethodNotAllowedError, ParameterError
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 URN: Final = "urn:entente:problem:"
@@ -59,6 +59,8 @@ _TRUNCATED: Final[dict[Cut, Wording]] = {
     ),
 }
 """Details of a refused message that may break more than is told."""
+
+_CONTENT_TYPE: Final = Wording(en="`Content-Type` has to be {types}.", fr="`Content-Type` doit être {types}.")
 
 _MAX_ACCEPT_LANGUAGE: Final = 256
 _RANGE: Final = re.compile(
@@ -112,6 +114,9 @@ def document_of(error: BaseException, language: Language) -> dict[str, Any]:
     elif isinstance(error, TypeNotAgreedError):
         wording = AGREEMENT_DIFFERS.fill(type=error.type)
         document["errors"] = [{"pointer": "/type", "rule": RULE_AGREEMENT, "message": wording.text(language)}]
+    elif isinstance(error, MediaTypeError):
+        wanted = _CONTENT_TYPE.fill(types=", ".join(error.accepted)).text(language)
+        document["detail"] = f"{document['detail']} {wanted}"
     elif isinstance(error, ParameterError):
         document["errors"] = [
             {
@@ -134,7 +139,12 @@ def body_of(error: BaseException, language: Language) -> bytes:
 
 
 def headers_of(error: BaseException) -> tuple[tuple[str, str], ...]:
-    """Return the headers that go with an error: when to come again, what is allowed."""
+    """Return the headers that go with an error: when to come again, what is allowed.
+
+    Spec: RFC 9110, sections 10.2.1, 10.2.3, 15.5.16.
+    """
+    if isinstance(error, MediaTypeError):
+        return (("Accept", ", ".join(error.accepted)),)
     if isinstance(error, MethodNotAllowedError):
         return (("Allow", ", ".join(error.allowed)),)
     seconds = _retry_after_s(error)

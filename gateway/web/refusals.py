@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.core.message.wording import Wording
@@ -43,9 +43,18 @@ class MethodNotAllowedError(RejectedError):
 
 
 class MediaTypeError(RejectedError):
-    """The body is of another media type than this path takes."""
+    """The body is of another media type than this path takes.
+
+    Attributes:
+        accepted: Those that it takes, without parameters, in order.
+    """
 
     code = "media-type"
+
+    def __init__(self, accepted: Iterable[str]) -> None:
+        """Keep the media types for the Accept header and the words."""
+        super().__init__("another media type is expected")
+        self.accepted = tuple(sorted({name.partition(";")[0] for name in accepted}))
 
 
 class ContentEncodingError(RejectedError):

@@ -349,6 +349,10 @@ async def test_another_media_type_is_refused(media_type: str) -> None:
 
         assert split(answer)[0] == 415
         assert code_of(answer) == "media-type"
+        # What is expected is said, to machines and to people; what was sent is not.
+        assert b"\r\nAccept: application/json\r\n" in answer
+        assert b"`Content-Type` has to be application/json." in answer
+        assert "latin" not in answer.decode().lower()
         assert site.bodies == []
 
 
