@@ -37,6 +37,12 @@ LISTS_ISSUED: Final = Wording(
     en="new revocation lists; export the trust to the peer: entente keys export-trust",
     fr="nouvelles listes de révocation ; exportez la confiance vers le pair : entente keys export-trust",
 )
+AUTHORITIES_RENEWED: Final = Wording(
+    en="the three authorities are good until {ends}, under the keys that they had; export the trust to the "
+    "peer: entente keys export-trust",
+    fr="les trois autorités sont valables jusqu'au {ends}, sous les clés qu'elles avaient ; exportez la "
+    "confiance vers le pair : entente keys export-trust",
+)
 SERVER_ROTATED: Final = Wording(
     en="new key and certificate of the agency and operator ports",
     fr="nouvelle clé et nouveau certificat des ports des services et des exploitants",

@@ -27,6 +27,7 @@ from gateway.cli.opening import (
     open_issuing,
     open_node,
     open_root,
+    read_root,
 )
 from gateway.cli.refusals import reporting
 from gateway.client.transport import Language
@@ -47,6 +48,7 @@ from gateway.keyring.registry import Role, read_registry
 from gateway.keyring.rotation import (
     REASONS,
     STAGES,
+    renew_authorities,
     revoke,
     rotate_peer_tls,
     rotate_server_tls,
@@ -73,7 +75,7 @@ app.command("carry-in")(carry_in_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_KINDS: Final = ("tls-peer", "tls-server", "log", "cosigner", "crl", "passphrase")
+_KINDS: Final = ("tls-peer", "tls-server", "log", "cosigner", "crl", "authorities", "passphrase")
 
 
 @app.command("list", epilog="Example: entente keys list --home var/demo/fr")
@@ -118,7 +120,8 @@ def rotate(
 ) -> None:
     """Replace keys and reissue what depends on them. A running node takes them up within seconds.
 
-    crl and tls-server need the issuing authorities, tls-peer those and the root, log and cosigner the root.
+    crl and tls-server need the issuing authorities, tls-peer those and the root, log, cosigner and
+    authorities the root.
     """
     spoken = language_of(language)
     if kind in words.IN_THE_NODE:
@@ -132,6 +135,10 @@ def rotate(
         offline = AuthorityHome(path=authority) if authority else node.authority
         if kind == "passphrase":
             _change_passphrase(node, passphrase_file, new_passphrase_fd, spoken)
+            return
+        if kind == "authorities":
+            ends = renew_authorities(node, offline, read_root(offline, root_passphrase_file), now=now())
+            typer.echo(words.AUTHORITIES_RENEWED.fill(ends=f"{ends:%Y-%m-%d}").text(spoken))
             return
         if kind in STAGES:
             folder = open_node(node, passphrase_file)

@@ -53,15 +53,19 @@ def open_issuing(
 
 def open_root(node: NodeHome, offline: AuthorityHome, files: list[Path] | None) -> HybridSigner:
     """Return the root's signer, opened by what both custodians give."""
-    _need_folder(offline.root)
+    passphrase = read_root(offline, files)
     nation = read_published_as_stated(node.own).statement.nation
-    if files:
-        passphrase = read_root_passphrase(files)
-    elif offline.root_passphrase.exists():
-        passphrase = read_passphrase_file(offline.root_passphrase)
-    else:
-        passphrase = ask_root_passphrase()
     return open_root_signer(offline, passphrase, nation=nation)
+
+
+def read_root(offline: AuthorityHome, files: list[Path] | None) -> Passphrase:
+    """Return what both custodians give to open the root."""
+    _need_folder(offline.root)
+    if files:
+        return read_root_passphrase(files)
+    if offline.root_passphrase.exists():
+        return read_passphrase_file(offline.root_passphrase)
+    return ask_root_passphrase()
 
 
 def open_node(node: NodeHome, file: Path | None) -> KeyFolder:

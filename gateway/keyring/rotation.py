@@ -16,6 +16,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.core.signature import HybridSigner, HybridVerifier
 from gateway.keyring.ceremony import (
@@ -25,25 +26,28 @@ from gateway.keyring.ceremony import (
     publish_crls,
     publish_statement,
 )
-from gateway.keyring.files import destroy, fsync_folder
+from gateway.keyring.files import destroy, fsync_folder, read_public, write_public
 from gateway.keyring.home import (
     COSIGNER_KEY,
+    ROOT_CERTIFICATE_KEY,
     TLS_PEER_KEY,
     TLS_PEER_NEXT_KEY,
     TLS_SERVER_KEY,
+    AuthorityHome,
     NodeHome,
     key_file_of,
     later_key,
 )
-from gateway.keyring.issuing import Issued, IssuingAuthority
+from gateway.keyring.issuing import Issued, IssuingAuthority, new_serial
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
-from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal
+from gateway.keyring.passphrase import Passphrase
+from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, TrustError
 from gateway.keyring.registry import read_registry, spki_of_key, write_registry
 from gateway.keyring.statement import KeyStatement, next_statement
 from gateway.keyring.token_key import TokenHalf
-from gateway.keyring.trust import read_certificate, read_published_as_stated
-from gateway.keyring.x509_profile import Authority
+from gateway.keyring.trust import read_anchor, read_certificate, read_published_as_stated
+from gateway.keyring.x509_profile import Authority, Issuer, build_authority
 
 REASONS: Final = {
     "unspecified": x509.ReasonFlags.unspecified,
@@ -174,6 +178,53 @@ def renew_node_certificates(
     server = folder.open_p384(TLS_SERVER_KEY, purpose=Purpose.TLS).public_key()
     issue_peer_certificate(home, nodes, peer, node=node, now=now)
     issue_server_certificate(home, nodes, server, server_names(home), node=node, now=now)
+
+
+def renew_authorities(
+    home: NodeHome, authority: AuthorityHome, passphrase: Passphrase, *, now: datetime
+) -> datetime:
+    """Let the root certify the three authorities anew, and return until when they are good.
+
+    That is five years, or the end of the root if it comes earlier.
+
+    Name and key of each stay the same, so everything that it has issued stays good, lists included,
+    and nobody has to be issued anything. It can be interrupted and run again.
+
+    Raises:
+        KeyFileError: The root does not open.
+        TrustError: It is not the root of this home.
+    """
+    statement = read_published_as_stated(home.own).statement
+    folder = KeyFolder.open(authority.root, passphrase=passphrase, allow_test=True)
+    root = Issuer(
+        certificate=read_anchor(home.own.root),
+        key=folder.open_p384(ROOT_CERTIFICATE_KEY, purpose=Purpose.ROOT_CERTIFICATE),
+    )
+    if root.key.public_key() != root.certificate.public_key():
+        msg = "this is not the root that this home was made under"
+        raise TrustError(msg)
+    ends = root.certificate.not_valid_after_utc
+    for kind in Authority:
+        key = read_anchor(home.own.authority(kind)).public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            msg = f"{kind.value}.pem is no certificate of ours"
+            raise TrustError(msg)
+        certificate = build_authority(
+            root,
+            key,
+            authority=kind,
+            nation=statement.nation,
+            test=statement.test,
+            serial=new_serial(),
+            now=now,
+        )
+        write_public(home.own.authority(kind), certificate.public_bytes(Encoding.PEM))
+        ends = min(ends, certificate.not_valid_after_utc)
+    # Ports show the authority behind their own certificate: whoever trusts the root needs the new one.
+    nodes = read_public(home.own.authority(Authority.NODES))
+    for chain in (home.own.peer_chain, home.own.server_chain):
+        write_public(chain, read_certificate(chain).public_bytes(Encoding.PEM) + nodes)
+    return ends
 
 
 def revoke(

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import shutil
 import ssl
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import SignatureInvalidError
 from gateway.keyring import tls
+from gateway.keyring.expiry import Sort, endings
 from gateway.keyring.home import TLS_PEER_KEY, TLS_PEER_NEXT_KEY, NodeHome
 from gateway.keyring.keyfile import Purpose
+from gateway.keyring.passphrase import read_passphrase_file
 from gateway.keyring.refusals import CeremonyError, KeyFileError, TrustError
 from gateway.keyring.registry import read_registry, spki_of_key
 from gateway.keyring.rotation import (
     REASONS,
+    renew_authorities,
     renew_node_certificates,
     revoke,
     rotate_peer_tls,
@@ -25,7 +29,7 @@ from gateway.keyring.rotation import (
 )
 from gateway.keyring.statement import KeyStatement, StatementRefusedError
 from gateway.keyring.trust import import_peer, read_certificate, read_published_as_stated
-from gateway.keyring.x509_profile import Authority
+from gateway.keyring.x509_profile import AUTHORITY_DAYS, Authority
 from gateway.link.pinning import NotThePeerError, verify_pinned
 from gateway.web.identity import certificate_of
 from tests.unit.keyring.helpers import (
@@ -194,6 +198,72 @@ def test_a_certificate_is_revoked_by_any_of_its_names(own_pair: Pair, by: str) -
     assert revoked.issued.serial == issued.serial
     assert revoked.authority is Authority.AGENCIES
     assert "FR.SCL" not in [holder.code for holder in read_registry(home.registry).holders]
+
+
+def _renew_authorities(home: NodeHome, *, now: datetime) -> datetime:
+    passphrase = read_passphrase_file(home.authority.root_passphrase)
+    return renew_authorities(home, home.authority, passphrase, now=now)
+
+
+def _doors(pair: Pair) -> dict[str, tuple[ssl.SSLContext, ssl.SSLContext, str]]:
+    """Return both ends of each way into and out of the French node, with the name that is asked for."""
+    french, american = keyring(pair.fr), keyring(pair.us)
+    server = french.server_identity()
+    return {
+        "agency": (tls.agency_server(pair.fr, server), tls.agency_client(pair.fr.agencies / "FR.SCL"), FR),
+        "operator": (
+            tls.operator_server(pair.fr, server),
+            tls.agency_client(pair.fr.operators / "OPERATOR"),
+            FR,
+        ),
+        "from the peer": (
+            tls.peer_server(pair.fr, french.peer_identity()),
+            tls.peer_client(pair.us, american.peer_identity()),
+            FR,
+        ),
+        "to the peer": (
+            tls.peer_server(pair.us, american.peer_identity()),
+            tls.peer_client(pair.fr, french.peer_identity()),
+            US,
+        ),
+    }
+
+
+def test_authorities_that_have_ended_are_renewed_and_all_that_they_issued_is_good_again(
+    own_pair: Pair,
+) -> None:
+    home = own_pair.fr
+    issued = (home.agencies / "FR.SCL" / "client.pem").read_bytes()
+    ended = _renew_authorities(home, now=present() - timedelta(days=AUTHORITY_DAYS, hours=1))
+    import_peer(own_pair.us, read_published_as_stated(home.own))
+    assert ended < present()
+    for server, client, name in _doors(own_pair).values():
+        with pytest.raises(ssl.SSLError):
+            shake_hands(server, client, name=name)
+    assert {item.file for item in endings(home) if item.stage(present()) == 0} == {
+        f"own/{kind}.pem" for kind in Authority
+    }
+
+    ends = _renew_authorities(home, now=present())
+    import_peer(own_pair.us, read_published_as_stated(home.own))
+
+    assert (ends - present()).days >= AUTHORITY_DAYS - 1
+    for server, client, name in _doors(own_pair).values():
+        shake_hands(server, client, name=name)
+    # Nobody was issued anything: keys, names, lists and the statement are what they were.
+    assert (home.agencies / "FR.SCL" / "client.pem").read_bytes() == issued
+    assert read_published_as_stated(home.own).statement.version == 1
+    assert all(item.stage(present()) is None for item in endings(home, sort=Sort.CERTIFICATE))
+
+
+def test_another_root_renews_no_authority(own_pair: Pair) -> None:
+    before = own_pair.fr.own.authority(Authority.NODES).read_bytes()
+    passphrase = read_passphrase_file(own_pair.us.authority.root_passphrase)
+
+    with pytest.raises(TrustError, match="not the root that this home was made under"):
+        renew_authorities(own_pair.fr, own_pair.us.authority, passphrase, now=present())
+
+    assert own_pair.fr.own.authority(Authority.NODES).read_bytes() == before
 
 
 @pytest.mark.parametrize("wanted", ["FR.SCL.X", "", "0", "../x", "US.CBP"])
