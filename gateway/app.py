@@ -40,6 +40,7 @@ from gateway.core.witness import parse_witness_key
 from gateway.errors import ConfigError, GatewayError, MalformedError
 from gateway.keyring import tls
 from gateway.keyring.access import LOOK_S, Doorkeeper, RevocationWatch
+from gateway.keyring.expiry import has_ended
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
@@ -247,6 +248,7 @@ async def serve_node(home: Path, *, stop: asyncio.Event) -> None:
                 pins=keyring.peer_pins,
                 server_name=config.peer.name,
                 clock=clock,
+                is_own_ended=lambda: has_ended(opened.home.own.peer_chain, now_ms=clock.now_ms()),
             )
         )
         high_water = FileHighWater(high_water_file)

@@ -42,7 +42,7 @@ LOOK_S: Final = 1.0
 """Seconds between two looks at the files."""
 
 EXPIRY_S: Final = 60.0
-"""Seconds between two looks at what runs out."""
+"""Seconds between two looks at what runs out, if nothing ends before."""
 
 _URGENT_DAYS: Final = 7
 
@@ -125,6 +125,8 @@ class TrustWatch:
         self._registry = b""
         self._expiry = ExpiryWatch()
         self._expiry_at_s = 0.0
+        # What had ended at the last look, by file and time.
+        self._ended: frozenset[tuple[str, datetime]] = frozenset()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -139,8 +141,7 @@ class TrustWatch:
             for name in self._files:
                 await self._look_at_context(name)
             if self._clock.monotonic_s() >= self._expiry_at_s:
-                self._expiry_at_s = self._clock.monotonic_s() + EXPIRY_S
-                self._warn_of_ends()
+                await self._look_at_ends()
             await self._clock.sleep(LOOK_S)
 
     async def _look_at_registry(self) -> None:
@@ -219,16 +220,29 @@ class TrustWatch:
             "trust.changed", digest_of(b"".join(digests)), about=_DOORS[name]
         )
 
-    def _warn_of_ends(self) -> None:
+    async def _look_at_ends(self) -> None:
+        """Tell what ends and what has ended, and let no connection outlive what it was opened with."""
         now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
+        self._expiry_at_s = self._clock.monotonic_s() + EXPIRY_S
         try:
             found = endings(self._home)
         except GatewayError as error:
             _say_refused("", error)
             return
-        self._node.trust_has_ended = any(item.stage(now) == 0 for item in found)
         for item in self._expiry.due(found, now):
             _warn(item, now)
+        ended = frozenset((item.file, item.ends) for item in found if item.stage(now) == 0)
+        self._node.trust_has_ended = bool(ended)
+        if ended - self._ended:
+            # OpenSSL looks at them when a connection is opened, and never again.
+            for port in self._ends.ports.values():
+                port.renew_connections()
+            await self._ends.link.close()
+        self._ended = ended
+        left_s = min(
+            ((item.ends - now).total_seconds() for item in found if item.ends > now), default=EXPIRY_S
+        )
+        self._expiry_at_s += min(left_s - EXPIRY_S, 0.0)
 
 
 def _say_refused(port: str, error: Exception) -> None:

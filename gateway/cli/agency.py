@@ -15,10 +15,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gateway.cli.refusals import reporting
 from gateway.client import Client, ProblemError, ValueWarning
 from gateway.client.transport import Language
 from gateway.core.message.wording import Wording
-from gateway.errors import GatewayError
 
 AsOption = Annotated[
     Path,
@@ -63,21 +63,23 @@ def language_of(text: str) -> Language:
 def client_of(folder: Path, url: str | None, language: str) -> Iterator[Client]:
     """Open a client; every refusal becomes a line on standard error and exit status 1."""
     spoken = language_of(language)
-    with answering(), Client.from_folder(folder, url=url, language=spoken) as client:
+    with answering(spoken), Client.from_folder(folder, url=url, language=spoken) as client:
         yield client
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """Turn a refusal into words on standard error and exit status 1."""
-    try:
-        yield
-    except ProblemError as problem:
-        print_problem(problem)
-        raise typer.Exit(1) from problem
-    except GatewayError as error:
-        typer.echo(f"{error.code}: {error}", err=True)
-        raise typer.Exit(1) from error
+def answering(spoken: Language = "en") -> Iterator[None]:
+    """Turn a refusal into words on standard error and exit status 1.
+
+    Args:
+        spoken: Language of the reader; English for what speaks English alone.
+    """
+    with reporting(spoken):
+        try:
+            yield
+        except ProblemError as problem:
+            print_problem(problem)
+            raise typer.Exit(1) from problem
 
 
 def print_problem(problem: ProblemError, *, source: str | None = None) -> None:

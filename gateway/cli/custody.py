@@ -5,11 +5,11 @@ Both speak to a running node through its operator port.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.agency import JsonOption, LanguageOption, print_json, show, table
+from gateway.cli.agency import JsonOption, LanguageOption, language_of, print_json, show, spoken_table
 from gateway.cli.operator import (
     IdArgument,
     OperatorOption,
@@ -18,6 +18,7 @@ from gateway.cli.operator import (
     ReasonOption,
     uuid_of,
 )
+from gateway.core.message.wording import Wording
 
 app = typer.Typer(no_args_is_help=True, help="Legal hold: keep content from being erased while it is needed.")
 
@@ -30,6 +31,21 @@ ConversationOption = Annotated[
         "--conversation", metavar="ID", help="Id of a conversation, with all that is still to come in it."
     ),
 ]
+
+
+_ERASED: Final = Wording(
+    en="erased at {at}: log {log}, index {index}", fr="effacé le {at} : journal {log}, index {index}"
+)
+_HELD: Final = Wording(
+    en="held: {kept:message|messages} with content", fr="conservation : {kept:message|messages} avec contenu"
+)
+_LIFTED: Final = Wording(en="lifted", fr="levée")
+_COLUMNS: Final = (
+    Wording(en="since", fr="depuis"),
+    Wording(en="what", fr="quoi"),
+    Wording(en="id", fr="id"),
+    Wording(en="reason", fr="motif"),
+)
 
 
 def erase_command(
@@ -50,8 +66,8 @@ def erase_command(
     port = OperatorPort(folder, url, language)
     found = port.post(f"/ops/v1/messages/{uuid_of(message_id)}:erase", {"reason": reason})
     erased = found["erased"]
-    text = f"erased at {erased['at']}: log {erased['audit_log']}, index {erased['audit_index']}"
-    _tell(found, text, as_json=as_json)
+    says = _ERASED.fill(at=erased["at"], log=erased["audit_log"], index=str(erased["audit_index"]))
+    _tell(found, says, language, as_json=as_json)
 
 
 @app.command(
@@ -70,7 +86,7 @@ def set_command(
     """Hold a message, or a conversation: its content is not erased until the hold is lifted."""
     port = OperatorPort(folder, url, language)
     found = port.post("/ops/v1/holds", {**_subject(message_id, conversation), "reason": reason})
-    _tell(found, f"held: {found['kept']} messages with content", as_json=as_json)
+    _tell(found, _HELD.fill(kept=found["kept"]), language, as_json=as_json)
 
 
 @app.command("lift", epilog='Example: entente hold lift ID --reason "Trial over" --as operators/OPERATOR')
@@ -86,7 +102,7 @@ def lift_command(
     """Lift a hold: what is over by now is erased within seconds."""
     port = OperatorPort(folder, url, language)
     found = port.post("/ops/v1/holds:lift", {**_subject(message_id, conversation), "reason": reason})
-    _tell(found, "lifted", as_json=as_json)
+    _tell(found, _LIFTED, language, as_json=as_json)
 
 
 @app.command("list", epilog="Example: entente hold list --as operators/AUDITOR")
@@ -102,19 +118,20 @@ def list_command(
         for hold in holds:
             print_json(hold)
         return
-    rows = table(None, "since", "what", "id", "reason")
+    rows = spoken_table(_COLUMNS, language_of(language))
     for hold in holds:
+        # The same word in both languages.
         what = "conversation" if "conversation_id" in hold else "message"
         rows.add_row(hold["since"], what, hold[f"{what}_id"], hold["reason"])
     show(rows)
 
 
-def _tell(found: dict[str, Any], text: str, *, as_json: bool) -> None:
+def _tell(found: dict[str, Any], says: Wording, language: str, *, as_json: bool) -> None:
     """Print what the node answered, for machines or for people."""
     if as_json:
         print_json(found)
     else:
-        typer.echo(text)
+        typer.echo(says.text(language_of(language)))
 
 
 def _subject(message_id: str | None, conversation: str | None) -> dict[str, str]:

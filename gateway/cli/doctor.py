@@ -36,6 +36,7 @@ from gateway.cli.findings import (
     node_finding,
     peer_clock_finding,
 )
+from gateway.cli.french import in_french
 from gateway.cli.health import ask_health
 from gateway.cli.home_logs import open_home as open_logs
 from gateway.cli.init import now
@@ -46,13 +47,13 @@ from gateway.core.entries import AgreementEntry, Kind, decode_entry
 from gateway.core.generation import first_of, generation_of
 from gateway.core.message.wording import Language, Wording
 from gateway.errors import GatewayError
-from gateway.keyring.expiry import Sort, endings
+from gateway.keyring.expiry import Sort, endings, has_ended
 from gateway.keyring.home import NodeHome, audit_origin
 from gateway.keyring.registry import read_registry
 from gateway.keyring.tls import peer_client
 from gateway.keyring.tls_group import HYBRID_GROUPS, negotiated_group
 from gateway.keyring.trust import read_published_as_stated
-from gateway.link.client import HttpPeerLink
+from gateway.link.client import HttpPeerLink, OwnCertificateEndedError
 from gateway.node.advice import ADVICE
 from gateway.node.approvals import ENROLMENT, PROPOSALS
 from gateway.node.enrolment import Enrolled, read_enrolment
@@ -106,6 +107,12 @@ _PEER_IDENTITY: Final = Wording(
     fr="voir certificats et révocations ci-dessus ; s'ils sont bons, le certificat que montre le pair est "
     "terminé, pas encore valable, d'un autre nom ou d'une autre clé, ou quelqu'un d'autre répond : ses "
     "exploitants",
+)
+_OWN_ENDED: Final = Wording(
+    en="see certificates above: entente keys rotate tls-peer, then export to the peer (docs/keys.md, Every "
+    "60 days)",
+    fr="voir certificats ci-dessus : entente keys rotate tls-peer, puis export au pair (docs/keys.md, Every "
+    "60 days)",
 )
 _GENERAL: Final = frozenset({"config-invalid", "key-file-refused", "store-failed", "trust-refused"})
 """Codes whose advice is about any file of their kind."""
@@ -227,7 +234,8 @@ def _checked(name: str, check: Callable[[], Finding]) -> Finding:
     except OSError as error:
         text = error.strerror or type(error).__name__
         does = _WHEN_REFUSED.get(name, NOTHING)
-        return Finding(check=name, state=State.FAIL, says=Wording(en=text, fr=text), do=does)
+        says = Wording(en=text, fr=in_french(text) or text)
+        return Finding(check=name, state=State.FAIL, says=says, do=does)
 
 
 def _advice(name: str, code: str) -> Wording:
@@ -238,6 +246,8 @@ def _advice(name: str, code: str) -> Wording:
         return _PEER_FILES
     if name == "peer" and code == "peer-identity":
         return _PEER_IDENTITY
+    if name == "peer" and code == OwnCertificateEndedError.code:
+        return _OWN_ENDED
     if does is _SEE_DATABASE:
         # One cause is told once; but who is enrolled stands in the registry file as well.
         return _KEYS_PAGE if is_of_trust else does
@@ -286,10 +296,10 @@ def _keys(home: NodeHome) -> Finding:
 
 def _certificates(home: NodeHome, now: datetime) -> Finding:
     does = Wording(
-        en="own: entente keys rotate tls-peer and tls-server, an authority or root needs a ceremony; "
+        en="own: entente keys rotate tls-peer, tls-server and, for *-ca.pem, authorities (with the root); "
         "the peer's: its operators (docs/keys.md, What ends when)",
-        fr="les nôtres : entente keys rotate tls-peer et tls-server, une cérémonie pour une autorité ou la "
-        "racine ; ceux du pair : ses exploitants (docs/keys.md, What ends when)",
+        fr="les nôtres : entente keys rotate tls-peer, tls-server et, pour *-ca.pem, authorities (avec la "
+        "racine) ; ceux du pair : ses exploitants (docs/keys.md, What ends when)",
     )
     return ending_finding("certificates", endings(home, sort=Sort.CERTIFICATE), now=now, does=does)
 
@@ -509,6 +519,7 @@ async def _view(opened: Opened, clock: PeerClock) -> PeerView:
         context=peer_client(opened.home, opened.keyring.peer_identity()),
         pins=opened.keyring.peer_pins,
         server_name=opened.config.peer.name,
+        is_own_ended=lambda: has_ended(opened.home.own.peer_chain, now_ms=int(clock.now.timestamp() * 1_000)),
     )
     async with link:
         asked_s = time.monotonic()

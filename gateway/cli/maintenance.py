@@ -10,9 +10,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from gateway.cli.agency import JsonOption, LanguageOption, language_of, print_json, show, table
+from gateway.cli.agency import JsonOption, LanguageOption, language_of, print_json, show, spoken_table
 from gateway.cli.approval import print_proposal
 from gateway.cli.operator import OperatorOption, OperatorPort, OpsUrlOption, ReasonOption
+from gateway.client.transport import Language
+from gateway.core.message.wording import Wording
 
 app = typer.Typer(no_args_is_help=True, help="Take nothing new on, and know when the rest is away.")
 quota_app = typer.Typer(no_args_is_help=True, help="How much each agency may send.")
@@ -20,6 +22,26 @@ quota_app = typer.Typer(no_args_is_help=True, help="How much each agency may sen
 _PATH: Final = "/ops/v1/maintenance"
 _QUOTAS: Final = "/ops/v1/quotas"
 _ASK_EVERY_S: Final = 1.0
+
+_NONE: Final = Wording(
+    en="no maintenance: new messages are accepted",
+    fr="pas de maintenance : les nouveaux messages sont acceptés",
+)
+_SINCE: Final = Wording(en="maintenance since {since} ({reason})", fr="maintenance depuis {since} ({reason})")
+_DRAINED: Final = Wording(en="drained: it can be stopped", fr="vidé : il peut être arrêté")
+_DRAINING: Final = Wording(
+    en="draining: {waiting} waiting, {on_the_way} on the way",
+    fr="se vide : {waiting} en attente, {on_the_way} en route",
+)
+_OTHERS: Final = Wording(en="(all others)", fr="(tous les autres)")
+_NO_LIMIT: Final = Wording(en="no limit", fr="sans limite")
+_COLUMNS: Final = (
+    Wording(en="agency", fr="service"),
+    Wording(en="per minute", fr="par minute"),
+    Wording(en="waiting", fr="en attente"),
+    Wording(en="since", fr="depuis"),
+    Wording(en="reason", fr="motif"),
+)
 
 AgencyArgument = Annotated[str, typer.Argument(metavar="AGENCY", help="Code of an agency of this nation.")]
 WaitOption = Annotated[
@@ -84,7 +106,8 @@ def list_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the quota of the configuration, and those of single agencies with since when and why."""
-    _show_quotas(OperatorPort(folder, url, language).get(_QUOTAS), as_json=as_json)
+    port = OperatorPort(folder, url, language)
+    _show_quotas(port.get(_QUOTAS), port.language, as_json=as_json)
 
 
 @quota_app.command(
@@ -146,11 +169,12 @@ def _tell(port: OperatorPort, found: dict[str, Any], wait_s: int | None, *, as_j
     if as_json:
         print_json(found)
     elif not found["maintenance"]:
-        typer.echo("no maintenance: new messages are accepted")
+        typer.echo(_NONE.text(port.language))
     else:
-        left = f"{found['waiting']} waiting, {found['on_the_way']} on the way"
-        state = "drained: it can be stopped" if found["drained"] else f"draining: {left}"
-        typer.echo(f"maintenance since {found['since']} ({found['reason']}); {state}")
+        state = _DRAINED if found["drained"] else _DRAINING
+        state = state.fill(waiting=str(found["waiting"]), on_the_way=str(found["on_the_way"]))
+        since = _SINCE.text(port.language).format(since=found["since"], reason=found["reason"])
+        typer.echo(f"{since} ; {state.fr}" if port.language == "fr" else f"{since}; {state.en}")
     if wait_s is not None and not found["drained"]:
         raise typer.Exit(1)
 
@@ -158,22 +182,23 @@ def _tell(port: OperatorPort, found: dict[str, Any], wait_s: int | None, *, as_j
 def _tell_change(found: dict[str, Any], language: str, *, as_json: bool) -> None:
     """Print the quotas as they are now, or the proposal that waits for a second operator."""
     if as_json or "proposal" not in found:
-        _show_quotas(found, as_json=as_json)
+        _show_quotas(found, language_of(language), as_json=as_json)
     else:
         print_proposal(found["proposal"], language_of(language))
 
 
-def _show_quotas(found: dict[str, Any], *, as_json: bool) -> None:
+def _show_quotas(found: dict[str, Any], spoken: Language, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    rows = table(None, "agency", "per minute", "waiting", "since", "reason")
+    rows = spoken_table(_COLUMNS, spoken)
     for quota in (
-        {"agency": "(all others)", "since": "", "reason": "", **found["default"]},
+        {"agency": _OTHERS.text(spoken), "since": "", "reason": "", **found["default"]},
         *found["agencies"],
     ):
         limits = (
-            "no limit" if quota[name] is None else str(quota[name]) for name in ("per_minute", "waiting")
+            _NO_LIMIT.text(spoken) if quota[name] is None else str(quota[name])
+            for name in ("per_minute", "waiting")
         )
         rows.add_row(quota["agency"], *limits, quota["since"], quota["reason"])
     show(rows)

@@ -58,13 +58,17 @@ def uuid_of(text: str) -> str:
 
 
 class OperatorPort:
-    """The operator port of a running node, for one command."""
+    """The operator port of a running node, for one command.
+
+    Attributes:
+        language: Language of whoever gave the command.
+    """
 
     def __init__(self, folder: Path, url: str | None, language: str) -> None:
         """Say who calls, and where; nothing is opened yet."""
         self._folder = folder
         self._url = url
-        self._language: Language = language_of(language)
+        self.language: Language = language_of(language)
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what the node answers; a refusal ends the command with exit status 1."""
@@ -75,14 +79,14 @@ class OperatorPort:
         return self._call(Call(method="POST", path=path, body=orjson.dumps(dict(document))))
 
     def _call(self, call: Call) -> dict[str, Any]:
-        with answering():
+        with answering(self.language):
             return asyncio.run(self._answer(call))
 
     async def _answer(self, call: Call) -> dict[str, Any]:
         transport = Transport(
             known_url(self._folder, self._url),
             context=open_context(self._folder),
-            language=self._language,
+            language=self.language,
             retries=Retries(),
         )
         try:

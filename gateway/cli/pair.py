@@ -7,20 +7,21 @@ because it cannot prove what it signed, is given its sign-off in its home.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from gateway.app import open_home
 from gateway.cli.agency import JsonOption, LanguageOption, print_json
 from gateway.cli.operator import OperatorPort, OpsUrlOption, ReasonOption
+from gateway.cli.refusals import reporting
 from gateway.config import resolve
 from gateway.configured import open_store, pair_of
 from gateway.core.entries import Role
-from gateway.core.message.wording import Language
-from gateway.errors import GatewayError
+from gateway.core.message.wording import Language, Wording
 from gateway.node.advice import ADVICE
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.node.forks import GIVEN_UP
@@ -31,6 +32,26 @@ from gateway.storage.highwater import FileHighWater
 from gateway.system import SystemClock
 
 app = typer.Typer(no_args_is_help=True, help="The pair: see how it stands, resume it, sign without the peer.")
+
+_NAMES: Final[Mapping[str, Wording]] = {
+    "phase": Wording(en="phase", fr="phase"),
+    "generation": Wording(en="generation", fr="génération"),
+    "frozen": Wording(en="frozen", fr="gelée"),
+    "signed_off": Wording(en="signed off", fr="accord"),
+    "peer": Wording(en="peer", fr="pair"),
+    "fork": Wording(en="fork", fr="divergence"),
+}
+_NO: Final = Wording(en="no", fr="non")
+_AWAY: Final = Wording(en="does not answer", fr="ne répond pas")
+_PEER: Final = Wording(
+    en="generation {generation}, signed off {signed}", fr="génération {generation}, accord {signed}"
+)
+_PEER_FROZEN: Final = Wording(en=f"{_PEER.en}, frozen", fr=f"{_PEER.fr}, gelée")
+_FORK: Final = Wording(
+    en="{origin} at size {size}, {at}, {notes:note|notes}",
+    fr="{origin} à la taille {size}, {at}, {notes:note|notes}",
+)
+_SIGNS: Final = Wording(en="the node signs", fr="le nœud signe")
 
 FolderOption = Annotated[
     Path | None,
@@ -89,7 +110,8 @@ def resume_command(
         if folder is not None or url is not None:
             msg = "--home is for a node that has stopped: neither --as nor --url goes with it"
             raise typer.BadParameter(msg)
-        _give_up(home, reason)
+        with reporting(_language(language)):
+            asyncio.run(_put_sign_off(home, reason))
         typer.echo(ADVICE["signed-off"].text(_language(language)))
         return
     port = OperatorPort(_required(folder), url, language)
@@ -112,7 +134,7 @@ def override_command(
     if as_json:
         print_json(found)
         return
-    typer.echo("the node signs")
+    typer.echo(_SIGNS.text(_language(language)))
 
 
 def _required(folder: Path | None) -> Path:
@@ -130,22 +152,23 @@ def _print(found: dict[str, Any], language: Language, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    peer = found["peer"]
-    typer.echo(f"phase       {found['phase']}")
-    typer.echo(f"generation  {found['generation']}")
-    typer.echo(f"frozen      {found['frozen'] or 'no'}")
-    typer.echo(f"signed off  {found['signed_off'] or 'no'}")
+    peer, no = found["peer"], _NO.text(language)
+    for name in ("phase", "generation", "frozen", "signed_off"):
+        typer.echo(f"{_NAMES[name].text(language):<12}{found[name] or no}")
     if peer is None:
-        typer.echo("peer        does not answer")
+        says = _AWAY
     else:
-        frozen = ", frozen" if peer["frozen"] else ""
-        typer.echo(
-            f"peer        generation {peer['generation']}, signed off {peer['signed_off'] or 'no'}{frozen}"
+        says = _PEER_FROZEN if peer["frozen"] else _PEER
+        says = Wording(
+            en=says.en.format(generation=peer["generation"], signed=peer["signed_off"] or _NO.en),
+            fr=says.fr.format(generation=peer["generation"], signed=peer["signed_off"] or _NO.fr),
         )
+    typer.echo(f"{_NAMES['peer'].text(language):<12}{says.text(language)}")
     for fork in found["forks"]:
-        typer.echo(
-            f"fork        {fork['origin']} at size {fork['size']}, {fork['at']}, {len(fork['notes'])} notes"
+        says = _FORK.fill(
+            origin=fork["origin"], size=str(fork["size"]), at=fork["at"], notes=len(fork["notes"])
         )
+        typer.echo(f"{_NAMES['fork'].text(language):<12}{says.text(language)}")
     advice = _advice(found)
     if advice:
         typer.echo(ADVICE[advice].text(language))
@@ -171,16 +194,8 @@ def _save(found: dict[str, Any], folder: Path) -> None:
             (folder / f"fork-{number}-{letter}").write_text(note, encoding="utf-8")
 
 
-def _give_up(home: Path, reason: str) -> None:
-    """Record a sign-off in the database of a node that has stopped."""
-    try:
-        asyncio.run(_put_sign_off(home, reason))
-    except GatewayError as error:
-        typer.echo(f"{error} [{error.code}]", err=True)
-        raise typer.Exit(1) from error
-
-
 async def _put_sign_off(home: Path, reason: str) -> None:
+    """Record a sign-off in the database of a node that has stopped."""
     opened = open_home(home)
     pair = pair_of(opened.config)
     marks = FileHighWater(resolve(home, opened.config.store.high_water_file)).read()

@@ -1,8 +1,8 @@
 """Refusals of commands that work on a node's files, for people of both nations.
 
-The text of an error says exactly what was found. Of a file of keys or a token there is one in each
-language; of all others the text is English, and in French the kind of refusal stands before it. The
-code is the same in both languages, and docs/keys.md explains it.
+The text of an error says exactly what was found, in English; `gateway.cli.french` has it in French,
+and the kind of refusal stands before it there. The code is the same in both languages, and
+docs/keys.md explains it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 
 import typer
 
+from gateway.cli.french import in_french
 from gateway.cli.refusal_words import FILES, TOKENS
 from gateway.client.transport import Language
 from gateway.core.message.wording import Wording
@@ -36,14 +37,14 @@ _FRENCH: Final[Mapping[str, str]] = {
 
 
 def told(error: GatewayError) -> Wording:
-    """Return what an error says, in French in whole or with the kind of the refusal before it."""
+    """Return what an error says in both languages, in French with the kind of the refusal before it."""
     if isinstance(error, KeyFileError):
         return Wording(en=str(error), fr=f"{error.path.name} {FILES[error.refusal]} [{error.path}]")
     if isinstance(error, TokenError):
         about = str(error).removeprefix(error.refusal.value)
         return Wording(en=str(error), fr=f"{TOKENS[error.refusal]}{about}")
-    french = _FRENCH.get(error.code)
-    return Wording(en=str(error), fr=str(error) if french is None else f"{french} : {error}")
+    kind, french = _FRENCH.get(error.code), in_french(str(error)) or str(error)
+    return Wording(en=str(error), fr=french if kind is None else f"{kind} : {french}")
 
 
 @contextmanager

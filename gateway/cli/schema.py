@@ -49,7 +49,7 @@ def list_command(language: LanguageOption = "en", as_json: JsonOption = False) -
     Example: entente schema list
     """
     spoken = language_of(language)
-    with answering():
+    with answering(spoken):
         catalogue = read_catalogue()
     if as_json:
         for item in catalogue.types.values():
@@ -69,7 +69,7 @@ def show_command(type_id: TypeArgument, language: LanguageOption = "en", as_json
     Example: entente schema show target.cargo_referral/1
     """
     spoken = language_of(language)
-    with answering():
+    with answering(spoken):
         item = read_catalogue().type(type_id)
     if as_json:
         print_json(item.bundled)
@@ -165,7 +165,7 @@ def new_command(
     Example: entente schema new assist.request/1 --nation FR --out request.jsonc
     """
     spoken = language_of(language)
-    with answering():
+    with answering(spoken):
         catalogue = read_catalogue()
         item = catalogue.type(type_id)
     if nation is not None and nation not in item.terms.agencies:

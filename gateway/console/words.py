@@ -146,6 +146,12 @@ CAUSES: Final[Mapping[str, Advice]] = MappingProxyType(
             "Le nœud partenaire refuse ce que ce nœud envoie.",
             "Le code de `line` dit pourquoi ; appelez les exploitants du pair.",
         ),
+        Cause.OWN_CERTIFICATE_ENDED.value: advice(
+            "The certificate that this node shows its peer, own/tls-peer.pem, has ended.",
+            "entente keys rotate tls-peer, then export to the peer (docs/keys.md, Every 60 days).",
+            "Le certificat que ce nœud montre au pair, own/tls-peer.pem, est arrivé à son terme.",
+            "entente keys rotate tls-peer, puis export au pair (docs/keys.md, Every 60 days).",
+        ),
         Cause.CANNOT_SIGN.value: advice(
             "This node cannot sign: the token with half of its keys is away. Sent when it is back.",
             "Connect the token or start its service; the event token.lost says why (docs/token.md).",

@@ -18,6 +18,7 @@ from typing import Final
 
 from gateway.keyring.files import read_public
 from gateway.keyring.home import NodeHome
+from gateway.keyring.refusals import KeyFileError, TrustError
 from gateway.keyring.trust import crl_next_update, read_certificate
 from gateway.keyring.x509_profile import Authority
 
@@ -95,6 +96,19 @@ def endings(home: NodeHome, *, sort: Sort | None = None) -> tuple[Ending, ...]:
             for path in paths
         ]
     return tuple(sorted(found, key=lambda item: (item.ends, item.file)))
+
+
+def has_ended(certificate: Path, *, now_ms: int) -> bool:
+    """Return whether a certificate has ended; not if its file cannot be read.
+
+    Args:
+        certificate: PEM file that begins with it.
+        now_ms: The present, UTC milliseconds.
+    """
+    try:
+        return now_ms >= read_certificate(certificate).not_valid_after_utc.timestamp() * 1_000
+    except (KeyFileError, TrustError):
+        return False
 
 
 class ExpiryWatch:

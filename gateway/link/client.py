@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from collections.abc import Callable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from io import BytesIO
@@ -48,6 +49,7 @@ from gateway.link.wire import (
     decode_view,
 )
 from gateway.ports import BundleAnswer, Clock, PeerView, Standing
+from gateway.web.identity import Certificate
 from gateway.web.limits import MIB
 
 POOL: Final = 6
@@ -60,6 +62,16 @@ ENTRIES_S: Final = 20.0
 CHECKPOINT_S: Final = 10.0
 BUNDLE_S: Final = 30.0
 
+_HANDSHAKE_FAILED: Final = "the TLS handshake with the peer failed"
+_UNFIT: Final = {
+    9: "the certificate that the peer shows is not valid yet",
+    10: "the certificate that the peer shows, or the authority above it, has ended",
+    12: "the peer's revocation list has ended",
+    23: "the certificate that the peer shows is revoked",
+    62: "the certificate that the peer shows bears another name",
+}
+"""Results of OpenSSL's verification (X509_V_ERR_…) that have words of their own."""
+
 _MAX_REFUSAL_BYTES: Final = 16_384
 _MAX_RETRY_S: Final = 300
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
@@ -68,8 +80,18 @@ _DATE: Final = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} [1-9]\d{3} \d\d:\d
 more, and fails with errors of its own at a zone that no clock has."""
 
 
+class OwnCertificateEndedError(UnavailableError):
+    """The peer is not reachable while the certificate that we show it has ended: that is why, most likely."""
+
+    code = "own-certificate-ended"
+
+
 class HttpPeerLink:
-    """Calls the peer port of the other node. Open it with ``async with``."""
+    """Calls the peer port of the other node. Open it with ``async with``.
+
+    A connection ends with the certificate that the peer has shown on it: nobody is trusted longer
+    because a connection happened to be open.
+    """
 
     def __init__(
         self,
@@ -79,6 +101,7 @@ class HttpPeerLink:
         pins: Pins,
         server_name: str | None = None,
         clock: Clock | None = None,
+        is_own_ended: Callable[[], bool] = lambda: False,
     ) -> None:
         """Take what identifies the peer; nothing is opened yet.
 
@@ -89,7 +112,10 @@ class HttpPeerLink:
                 tests on loopback.
             pins: Returns the SPKI digests that the peer may use now.
             server_name: Name in its certificate; the host of ``url`` if None.
-            clock: What the peer's clock is compared with; None compares it with nothing.
+            clock: What the peer's clock and the end of its certificate are compared with; None
+                compares them with nothing.
+            is_own_ended: Says whether the certificate that we show has ended. It is asked where a
+                connection ends without a word, as it does with such a certificate.
         """
         self._url = url.rstrip("/")
         self._context = context
@@ -99,8 +125,11 @@ class HttpPeerLink:
         self._clock = clock
         self._date = ""
         self._asked_ms = self._answered_ms = 0
+        self._is_own_ended = is_own_ended
+        # When the first of the certificates ends that the peer has shown on open connections.
+        self._shown_until_ms: int | None = None
         if context is not None:
-            pin_handshakes(context, pins)
+            pin_handshakes(context, pins, self._shown)
 
     @property
     def peer_time(self) -> datetime | None:
@@ -143,12 +172,13 @@ class HttpPeerLink:
     async def close(self) -> None:
         """Close every connection; a later call opens new ones."""
         session, self._session = self._session, None
+        self._shown_until_ms = None
         if session is not None:
             await session.close()
 
     async def replace_context(self, context: ssl.SSLContext) -> None:
         """Use another TLS context from now on, and close what is open under the old one."""
-        pin_handshakes(context, self._pins)
+        pin_handshakes(context, self._pins, self._shown)
         self._context = context
         await self.close()
 
@@ -207,6 +237,8 @@ class HttpPeerLink:
         media_type: str | None = None,
     ) -> bytes:
         """Make one call and return the body of its 200."""
+        if self._has_ended():
+            await self.close()
         if self._session is None:
             self._session = self._open()
         headers = {"Accept": f"{answer}, {SIZE}, application/problem+json"}
@@ -232,16 +264,32 @@ class HttpPeerLink:
                 return await _read(response, max_bytes)
         except GatewayError:
             raise
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-            msg = "the TLS handshake with the peer failed"
-            raise NotThePeerError(msg) from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            code = getattr(error.certificate_error, "verify_code", 0)
+            raise NotThePeerError(_UNFIT.get(code, _HANDSHAKE_FAILED)) from error
+        except aiohttp.ClientConnectorSSLError as error:
+            raise NotThePeerError(_HANDSHAKE_FAILED) from error
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            if self._is_own_ended():
+                msg = "the peer is not reachable, and our certificate own/tls-peer.pem has ended"
+                raise OwnCertificateEndedError(msg) from error
             msg = "the peer is not reachable"
             raise UnavailableError(msg) from error
         except ValueError as error:
             # What aiohttp says of bytes that are no answer.
             msg = "the peer's answer cannot be read"
             raise PeerError(msg) from error
+
+    def _shown(self, certificate: Certificate) -> None:
+        """Note until when a new connection may be used."""
+        ends = certificate.expires_ms
+        self._shown_until_ms = ends if self._shown_until_ms is None else min(self._shown_until_ms, ends)
+
+    def _has_ended(self) -> bool:
+        """Return whether the peer's certificate has ended on a connection that may be open."""
+        if self._clock is None or self._shown_until_ms is None:
+            return False
+        return self._clock.now_ms() >= self._shown_until_ms
 
     def _told(self, date: str, asked_ms: int) -> None:
         """Note the peer's time in an answer, with when it was asked for and when it came."""

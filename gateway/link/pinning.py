@@ -20,6 +20,9 @@ from gateway.web.identity import Certificate, certificate_of
 Pins = Callable[[], Collection[bytes]]
 """Returns the SHA-256 digests (32 bytes each) of the SPKIs that the peer may use now."""
 
+Shown = Callable[[Certificate], None]
+"""Is told which certificate the other end of a new connection has shown."""
+
 CIPHER: Final = "TLS_AES_256_GCM_SHA384"
 
 
@@ -29,8 +32,8 @@ class NotThePeerError(PeerError):
     code = "peer-identity"
 
 
-def verify_pinned(certificate: Certificate | None, pins: Collection[bytes]) -> None:
-    """Verify that a connection's certificate holds a pinned key.
+def verify_pinned(certificate: Certificate | None, pins: Collection[bytes]) -> Certificate:
+    """Return a connection's certificate, having verified that it holds a pinned key.
 
     Raises:
         NotThePeerError: No certificate, another key, or a cipher suite below AES-256.
@@ -42,9 +45,10 @@ def verify_pinned(certificate: Certificate | None, pins: Collection[bytes]) -> N
     ):
         msg = "the key at the other end is not one that the peer's key statement names"
         raise NotThePeerError(msg)
+    return certificate
 
 
-def pin_handshakes(context: ssl.SSLContext, pins: Pins) -> None:
+def pin_handshakes(context: ssl.SSLContext, pins: Pins, shown: Shown) -> None:
     """Make every handshake of a client context end with the comparison of the pins.
 
     The comparison is part of the handshake, so not one byte of a request leaves before it.
@@ -57,7 +61,7 @@ def pin_handshakes(context: ssl.SSLContext, pins: Pins) -> None:
         def do_handshake(self) -> None:
             super().do_handshake()
             try:
-                verify_pinned(certificate_of(self), pins())
+                shown(verify_pinned(certificate_of(self), pins()))
             except NotThePeerError as error:
                 raise ssl.SSLCertVerificationError(str(error)) from error
 

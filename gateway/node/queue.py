@@ -58,6 +58,7 @@ class Cause(StrEnum):
     IN_TURN = "in-turn"
     PEER_AWAY = "peer-away"
     PEER_REFUSES = "peer-refuses"
+    OWN_CERTIFICATE_ENDED = "own-certificate-ended"
     CANNOT_SIGN = "cannot-sign"
     PAIR_FROZEN = "pair-frozen"
     RECOVERING = "recovering"
@@ -319,6 +320,8 @@ def _cause(row: MessageRow, line: Line) -> Cause:
         return Cause.RECOVERING
     if line.trouble == SigningAwayError.code:
         return Cause.CANNOT_SIGN
+    if line.trouble == Cause.OWN_CERTIFICATE_ENDED.value:
+        return Cause.OWN_CERTIFICATE_ENDED
     if line.trouble:
         return Cause.PEER_AWAY if line.trouble == "unavailable" else Cause.PEER_REFUSES
     if row.state is State.SENT:

@@ -162,6 +162,8 @@ class Port(web.Server):
             # Certificate errors, timeouts and resets are all OSErrors.
             self.app.statistics.handshakes_failed += 1
             reason = getattr(error, "reason", None) or type(error).__name__
+            if isinstance(error, ssl.SSLCertVerificationError):
+                reason = cause_of_handshake(error)
             log.info("tls.refused", port=self.app.name, reason=reason)
             if isinstance(error, ssl.SSLError):
                 # Whoever only opens a connection and goes, as load balancers do, wanted nothing.

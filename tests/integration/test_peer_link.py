@@ -23,7 +23,7 @@ from gateway.errors import (
     StoreError,
     UnavailableError,
 )
-from gateway.link.client import HttpPeerLink
+from gateway.link.client import HttpPeerLink, OwnCertificateEndedError
 from gateway.link.pinning import NotThePeerError
 from gateway.link.server import peer_app
 from gateway.node.peer_service import ProofRefusedError, UnknownLogError
@@ -352,6 +352,56 @@ async def test_a_certificate_that_runs_out_ends_its_connection(pki: Pki) -> None
             async with asyncio.timeout(2):
                 while port.open_connections:  # noqa: ASYNC110 - a counter has no event
                     await asyncio.sleep(0.02)
+
+
+async def test_a_connection_ends_with_the_certificate_of_the_port(pki: Pki) -> None:
+    clock = LaterClock()
+    app = peer_app(Answers(), lambda: {pki.us_node.spki})
+    async with serve(app, "127.0.0.1", 0, server_context(pki), clock=CLOCK) as port:
+        link = HttpPeerLink(
+            url=f"https://127.0.0.1:{port.number}",
+            context=client_context(pki, pki.us_node),
+            pins=lambda: {pki.fr_node.spki},
+            server_name="localhost",
+            clock=clock,
+        )
+        async with link:
+            await link.view()
+            await link.view()
+            assert app.statistics.connections == 1
+            clock.added_ms = 2 * 86_400_000
+            await link.view()
+            assert app.statistics.connections == 2
+
+
+async def test_what_is_unfit_about_the_certificate_of_the_port_is_said(pki: Pki) -> None:
+    app = peer_app(Answers(), lambda: {pki.us_node.spki})
+    context = pki.us.server(pki.fr.leaf("ended", days=-1))
+    async with serve(app, "127.0.0.1", 0, context, clock=CLOCK) as port:
+        link = HttpPeerLink(
+            url=f"https://127.0.0.1:{port.number}",
+            context=client_context(pki, pki.us_node),
+            pins=lambda: {pki.fr_node.spki},
+            server_name="localhost",
+        )
+        async with link:
+            with pytest.raises(NotThePeerError, match="or the authority above it, has ended"):
+                await link.view()
+
+
+async def test_with_an_own_certificate_that_has_ended_nobody_blames_the_peer(pki: Pki) -> None:
+    app = peer_app(Answers(), lambda: {pki.us_node.spki})
+    async with serve(app, "127.0.0.1", 0, server_context(pki), clock=CLOCK) as port:
+        link = HttpPeerLink(
+            url=f"https://127.0.0.1:{port.number}",
+            context=client_context(pki, pki.us_expired),
+            pins=lambda: {pki.fr_node.spki},
+            server_name="localhost",
+            is_own_ended=lambda: True,
+        )
+        async with link:
+            with pytest.raises(OwnCertificateEndedError):
+                await link.view()
 
 
 async def test_pins_are_asked_for_anew(pki: Pki) -> None:

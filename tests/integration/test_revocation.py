@@ -23,6 +23,7 @@ from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.passphrase import read_passphrase_file
 from gateway.keyring.rotation import server_names
 from gateway.keyring.tls import agency_client
+from gateway.keyring.trust import read_certificate
 from gateway.keyring.x509_profile import NODE_DAYS, Authority
 from tests.integration.test_key_rotation import until_said
 from tests.integration.test_running_node import until_received, until_status
@@ -186,6 +187,40 @@ async def test_a_certificate_that_has_ended_is_told_by_health_and_a_new_one_mend
 
         await asyncio.to_thread(run, "keys", "rotate", what, "--home", home.path)
         await until_status(processes, "FR", "ready")
+
+
+async def test_no_connection_outlives_the_certificate_that_it_was_opened_with(tmp_path: Path) -> None:
+    async with Processes(tmp_path) as processes:
+        clients = {nation: await processes.client(agency) for nation, agency in AGENCIES.items()}
+        for nation in processes.homes:
+            await processes.until_ready(nation)
+        home = processes.homes["FR"]
+        await asyncio.to_thread(_reissue, home, ended=timedelta(seconds=-20), what="tls-peer")
+        await until_said(processes, "FR", "trust.renewed", 3)
+        ends = read_certificate(home.own.peer_chain).not_valid_after_utc
+        # Both directions have a connection that was opened under it.
+        for nation, client in clients.items():
+            await until_received(client, (await client.send(draft(nation))).message_id)
+        await asyncio.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds()))
+
+        # Said by health at once, not within a minute.
+        assert (await _until_named(home, "trust-ended"))["status"] == "degraded"
+        assert (datetime.now(UTC) - ends).total_seconds() < DEADLINE_S
+        waiting = {
+            nation: (await client.send(draft(nation))).message_id for nation, client in clients.items()
+        }
+        await until_said(processes, "FR", "own-certificate-ended", 1)
+        await until_said(processes, "US", "peer-identity", 1)
+        assert (await _until_named(processes.homes["US"], "peer-away"))["status"] == "degraded"
+        for nation, message_id in waiting.items():
+            assert (await clients[nation].status(message_id)).status in {"accepted", "sent"}
+        assert '"reason": "certificate-expired"' in processes.log("US")
+        looked = await asyncio.to_thread(run, "doctor", "--home", home.path, code=1)
+        assert re.search(r"^fail +peer .*\[own-certificate-ended\]\n +see certificates", looked, re.MULTILINE)
+
+        await asyncio.to_thread(run, "keys", "rotate", "tls-peer", "--home", home.path)
+        for nation, message_id in waiting.items():
+            await until_received(clients[nation], message_id)
 
 
 def _reissue(home: NodeHome, *, ended: timedelta, what: str) -> None:

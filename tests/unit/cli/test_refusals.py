@@ -31,5 +31,7 @@ def test_each_refusal_of_a_token_has_a_sentence_in_both_languages(refusal: Token
 
 
 def test_of_other_refusals_french_says_the_kind_and_what_was_found() -> None:
-    words = told(ConfigError("gateway.toml is not TOML"))
-    assert words.fr == "la configuration est inutilisable : gateway.toml is not TOML"
+    words = told(ConfigError("gateway.toml is not TOML: it is not UTF-8"))
+    assert words.fr == (
+        "la configuration est inutilisable : gateway.toml n'est pas du TOML : ce n'est pas de l'UTF-8"
+    )
