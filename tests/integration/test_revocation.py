@@ -196,7 +196,7 @@ async def test_no_connection_outlives_the_certificate_that_it_was_opened_with(tm
             await processes.until_ready(nation)
         home = processes.homes["FR"]
         await asyncio.to_thread(_reissue, home, ended=timedelta(seconds=-20), what="tls-peer")
-        await until_said(processes, "FR", "trust.renewed", 3)
+        await until_said(processes, "FR", "trust.renewed", 1)
         ends = read_certificate(home.own.peer_chain).not_valid_after_utc
         # Both directions have a connection that was opened under it.
         for nation, client in clients.items():
