@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Final
 
-from gateway.audit.reader import LogReader
+from gateway.audit.reader import LogReader, read_header, read_message
 from gateway.audit.scan import Scan
-from gateway.core.entries import Kind, MessageEntry, decode_entry
-from gateway.core.envelope import decode_header
+from gateway.core.entries import Kind, MessageEntry
 from gateway.core.receipt import ExceptionCode
 
 _MESSAGE: Final = int(Kind.MESSAGE)
@@ -57,10 +56,12 @@ class Sendings:
     Attributes:
         earlier: Message entries for which another entry stands.
         others: Those that are not the message of which they have the id: index, and where that stands.
+        unfounded: Those that were refused as duplicates although no entry before them has their id.
     """
 
     earlier: list[set[int]]
     others: list[dict[int, str]]
+    unfounded: list[set[int]]
 
 
 def find_sendings(generations: Sequence[Sent]) -> Sendings:
@@ -76,24 +77,28 @@ def find_sendings(generations: Sequence[Sent]) -> Sendings:
                 alike[tag].append((number, index))
     earlier: list[set[int]] = [set() for _ in generations]
     others: list[dict[int, str]] = [{} for _ in generations]
+    unfounded = [{index for index, code in sent.codes.items() if code == _DUPLICATE} for sent in generations]
     for places in alike.values():
         by_id: dict[bytes, list[Place]] = {}
         first: dict[bytes, tuple[Place, MessageEntry]] = {}
         for number, index in places if len(places) > 1 else ():
-            entry = decode_entry(generations[number].reader.entry(index))
-            if isinstance(entry, MessageEntry):
-                message_id = decode_header(entry.header).message_id
-                by_id.setdefault(message_id, []).append((number, index))
-                place, sent_first = first.setdefault(message_id, ((number, index), entry))
-                if not _is_same(entry, sent_first):
-                    others[number][index] = f"entry {place[1]} of {generations[place[0]].scan.origin}"
+            data = generations[number].reader.entry(index)
+            entry, header = read_message(data), read_header(data)
+            if entry is None or header is None:
+                continue
+            by_id.setdefault(header.message_id, []).append((number, index))
+            place, sent_first = first.setdefault(header.message_id, ((number, index), entry))
+            if not _is_same(entry, sent_first):
+                others[number][index] = f"entry {place[1]} of {generations[place[0]].scan.origin}"
+            if place != (number, index):
+                unfounded[number].discard(index)
         for sendings in by_id.values():
             taken = [at for at in sendings if generations[at[0]].codes.get(at[1]) != _DUPLICATE]
             stands = (taken or sendings)[-1]
             for number, index in sendings:
                 if (number, index) != stands:
                     earlier[number].add(index)
-    return Sendings(earlier=earlier, others=others)
+    return Sendings(earlier=earlier, others=others, unfounded=unfounded)
 
 
 def _is_same(one: MessageEntry, other: MessageEntry) -> bool:

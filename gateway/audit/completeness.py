@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Container, Iterator, Sequence
+from itertools import pairwise
 
 from gateway.audit.contents import Answers, Claims, LogContents
 from gateway.audit.log import AuditedLog
-from gateway.audit.reader import LogReader
+from gateway.audit.reader import LogReader, read_message
 from gateway.audit.report import Check, Outcome
-from gateway.core.entries import Kind, kind_of
+from gateway.core.message.wording import counted
 
 
 def check_answered(name: str, answers: Answers, *, log: AuditedLog, contents: LogContents) -> Check:
@@ -37,7 +38,7 @@ def check_answered(name: str, answers: Answers, *, log: AuditedLog, contents: Lo
     end = min(answers.last_end, contents.size)
     missing, first = 0, 0
     for index in _gaps(answers, end):
-        if kind_of(reader.entry(index)) == Kind.MESSAGE:
+        if read_message(reader.entry(index)) is not None:
             first = first if missing else index
             missing += 1
     if missing:
@@ -78,8 +79,9 @@ def check_anchored(name: str, audit: LogContents, subject: LogContents) -> Check
             return Check(name=name, outcome=Outcome.FAILED, detail=detail)
         else:
             anchored += 1
-    later = f"; {beyond} lie beyond the copy at hand" if beyond else ""
-    detail = f"each of {anchored} bundles of {subject.origin} since size {sizes[0]}{later}"
+    later = f"; {counted(beyond, 'lies', 'lie')} beyond the copy at hand" if beyond else ""
+    each = counted(anchored, "bundle", "bundles")
+    detail = f"each of {each} of {subject.origin} since size {sizes[0]}{later}"
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
@@ -101,15 +103,14 @@ def check_sealed(
         GatewayError: The sender's log cannot be read.
     """
     reader = LogReader(log, contents.size)
-    starts = [index for index, _ in contents.sealed_for]
     excepted = frozenset(answers.excepted)
     received = list(zip(answers.ranges[::2], answers.ranges[1::2], strict=True))
-    for (start, key_id), end in zip(contents.sealed_for, [*starts[1:], contents.size], strict=True):
+    for (start, key_id), (end, _) in pairwise([*contents.sealed_for, (contents.size, b"")]):
         if key_id in announced:
             continue
         for first, last in received:
             for index in range(max(start, first), min(end, last)):
-                if index not in excepted and kind_of(reader.entry(index)) == Kind.MESSAGE:
+                if index not in excepted and read_message(reader.entry(index)) is not None:
                     detail = f"message {index} of {contents.origin} was received under a KEM key that is none"
                     return Check(name=name, outcome=Outcome.FAILED, detail=detail)
     detail = f"what was received of {contents.origin} is sealed for keys that are announced there"

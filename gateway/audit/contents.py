@@ -40,7 +40,7 @@ from gateway.core.entries import (
     decode_entries,
 )
 from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, TO_NODE, batch_header_fields
-from gateway.core.generation import first_of, predecessor_of
+from gateway.core.generation import first_of, number_of, predecessor_of
 from gateway.core.merkle import HASH_BYTES, Hash
 from gateway.core.message.draft import MAX_SEQ
 from gateway.core.message.threads import nation_of
@@ -54,6 +54,9 @@ _REWINDING: Final = frozenset({IncidentKind.RECOVERY, IncidentKind.PEER_ROLLBACK
 _REWINDING_EVENTS: Final = frozenset({"log.recovered", "mirror.rolled_back", "peer.rolled_back"})
 """The same, as an audit log says it."""
 
+_ENDING_EVENTS: Final = frozenset({"message.withdrawn", "message.expired", "queue.cancelled"})
+"""Events of messages that ended before they were sent."""
+
 _REFILLED: Final = "log.recovered"
 """Its details: from which size to which the exchange log was refilled from the peer's mirror."""
 
@@ -61,6 +64,9 @@ MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
 
 MAX_AGENCIES: Final = 10_000
+MAX_ENDED: Final = 200_000
+"""Messages that ended before they were sent; more are not looked for."""
+
 MAX_REFILLED: Final = 10_000
 
 
@@ -123,6 +129,14 @@ class Answers:
     collectors: array[int] = field(default_factory=lambda: array("I"))
     agencies: dict[str, int] = field(default_factory=dict)
 
+    def is_received(self, index: int) -> bool:
+        """Return whether receipts say of a message that it was received, and that is all they say."""
+        at = bisect_left(self.excepted, index)
+        if at < len(self.excepted) and self.excepted[at] == index:
+            return False
+        ranges = zip(self.ranges[::2], self.ranges[1::2], strict=True)
+        return any(start <= index < end for start, end in ranges)
+
     def decide(self, entry: ReceiptEntry, *, rewound: bool) -> None:
         """Take what a receipt says of its range; it replaces what an earlier one has said, but *received*.
 
@@ -153,6 +167,27 @@ class Answers:
         self.codes[first:last] = array("Q", (item.code for item in now))
 
 
+@dataclass(slots=True)
+class Ended:
+    """Messages that an audit log calls ended before they were sent.
+
+    Attributes:
+        events: By id: which event says so first, and the index of its entry.
+        is_full: Whether there are more than are kept.
+    """
+
+    events: dict[bytes, tuple[str, int]] = field(default_factory=dict)
+    is_full: bool = False
+
+    def add(self, index: int, entry: EventEntry) -> None:
+        """Keep what the event at ``index`` says."""
+        for message_id in entry.objects:
+            if len(self.events) < MAX_ENDED:
+                self.events.setdefault(message_id, (entry.event, index))
+            else:
+                self.is_full = True
+
+
 class LogContents:
     """Reads the entries of one log in order."""
 
@@ -179,6 +214,9 @@ class LogContents:
         self.erasures: dict[str, Claims] = {}
         self.answers: dict[str, Answers] = {}
         self.voided = Voided()
+        self.ended = Ended()
+        # Logs of which a recovery is told: what they held behind some size was lost.
+        self.recovered: set[str] = set()
         # Between which sizes one bundle of messages ended and the next one had not begun; the last
         # one ended at `message_end`.
         self.run_ends = array("Q")
@@ -188,11 +226,13 @@ class LogContents:
         self.sealed_for: list[tuple[int, bytes]] = []
         self.announced: set[bytes] = set()
         self.message_end = 0
+        # The nation for which an exchange log is written, in small letters.
+        self._reader = first_of(origin).rpartition("/")[2]
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
         self._rewound = False
         self._box: tuple[bytes, bytes, bytes] | None = None
         self._slot = 0
-        self._names = HeaderNames()
+        self._names = HeaderNames(reader=self._reader)
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
@@ -268,19 +308,19 @@ class LogContents:
             case VoidEntry():
                 self._void(index, entry)
             case EventEntry():
-                self._event(entry)
+                self._event(index, entry)
             case _:
                 pass  # agreements stand by themselves, key statements are read by `KeyHistory`
 
     def _void(self, index: int, entry: VoidEntry) -> None:
-        if not self._may_void(entry):
+        if self._may_void(entry):
+            self.voided.add(index, entry, rewound=self._rewound)
+        else:
             self.malformed.add(index, "declares void what is no number of an agency of its nation")
-        self.voided.add(index, entry, rewound=self._rewound)
 
     def _may_void(self, entry: VoidEntry) -> bool:
         """Return whether numbers may be of messages that this log can hold: none of its reader's nation."""
-        reader = first_of(self.origin).rpartition("/")[2]
-        is_readers = nation_of(entry.agency).lower() == reader
+        is_readers = nation_of(entry.agency).lower() == self._reader
         return not is_readers and entry.numbers[0] > 0 and entry.numbers[-1] <= MAX_SEQ
 
     def _message(self, index: int, entry: MessageEntry, header: tuple[Any, ...] | None) -> None:
@@ -291,6 +331,8 @@ class LogContents:
             self.malformed.add(index, "has a header with a name that is none")
         if header[FROM_NODE] != self.node or header[TO_NODE] == self.node:
             self.messages.add(index, "is a message that this log's node did not send")
+        elif not self._names.are_between(header):
+            self.messages.add(index, "is not from an agency of one nation to agencies of the other")
         if header[EXPIRES] <= header[CREATED]:
             self.messages.add(index, "is a message that expired before it was created")
         if not self.sealed_for or self.sealed_for[-1][1] != entry.kem_key_id:
@@ -313,12 +355,12 @@ class LogContents:
         if not self._is_known(entry.origin):
             self.receipts.add(index, "speaks of one log too many")
             return
+        if entry.origin not in self.receipted:
+            self._first_receipt(index, entry.origin)
         answers = self.answers.setdefault(entry.origin, Answers())
         end = entry.start + entry.count
         if entry.start < answers.last_end and not self._rewound:
             self.receipts.add(index, "is a second receipt for entries that have one")
-        if entry.origin.partition("/")[0] == self.node:
-            self.receipts.add(index, "is a receipt of a node for its own log")
         if answers.ranges and answers.ranges[-1] == entry.start:
             answers.ranges[-1] = end
         else:
@@ -327,6 +369,19 @@ class LogContents:
         answers.last_end = max(answers.last_end, end)
         claims = self.receipted.setdefault(entry.origin, Claims())
         self._claim(index, claims, end, entry.root, self.receipts)
+
+    def _first_receipt(self, index: int, origin: str) -> None:
+        """Look at the log that a receipt is for: only one can be answered here.
+
+        What the generation before left unanswered is sent anew, so nothing is said of that any more.
+        """
+        node, _, name = origin.partition("/")
+        if node == self.node:
+            self.receipts.add(index, "is a receipt of a node for its own log")
+        elif not name.startswith("exchange/") or number_of(origin) != number_of(self.origin):
+            self.receipts.add(index, "is a receipt for another log than the exchange log of its generation")
+        elif self.receipted:
+            self.receipts.add(index, "is a receipt for a second log")
 
     def _collected(self, index: int, entry: CollectedEntry) -> None:
         if not self._is_known(entry.origin):
@@ -344,6 +399,8 @@ class LogContents:
 
     def _incident(self, index: int, entry: IncidentEntry) -> None:
         self._rewound = self._rewound or entry.incident in _REWINDING
+        if entry.incident == IncidentKind.RECOVERY and len(self.recovered) < MAX_OTHER_LOGS:
+            self.recovered.add(entry.origin)
         if entry.incident != IncidentKind.ERASED:
             return
         if len(self.erasures) == MAX_OTHER_LOGS and entry.origin not in self.erasures:
@@ -363,7 +420,9 @@ class LogContents:
                 problems.add(index, "names another root for the same size than an entry before it")
         claims.add(index, size, root)
 
-    def _event(self, entry: EventEntry) -> None:
+    def _event(self, index: int, entry: EventEntry) -> None:
+        if entry.event in _ENDING_EVENTS:
+            self.ended.add(index, entry)
         if entry.event not in _REWINDING_EVENTS:
             return
         self._rewound = True

@@ -29,7 +29,7 @@ from gateway.audit.statement import Statement
 from gateway.audit.trust import Trust
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import VerifiedNote, verify_cosignature
-from gateway.core.generation import first_of, generation_of
+from gateway.core.generation import number_of
 from gateway.core.merkle import Hash, edge_at
 from gateway.core.note import parse_note
 from gateway.core.signature import HybridVerifier
@@ -165,7 +165,11 @@ class CosignerPeriods:
         generation = _generation(subject, checkpoint.size)
         for log in self._logs.values():
             origin = log.checkpoint.origin
-            if log.contents.node != key.name or not log.contents.is_exchange or _number(origin) != generation:
+            if (
+                log.contents.node != key.name
+                or not log.contents.is_exchange
+                or number_of(origin) != generation
+            ):
                 continue
             gone = self._gone_from(log, key)
             if gone is None:
@@ -248,14 +252,10 @@ def _generation(log: HeldLog, size: int) -> int:
     An exchange log is of one. An audit log goes on, and anchors the exchange logs of each.
     """
     if log.contents.is_exchange:
-        return _number(log.checkpoint.origin)
+        return number_of(log.checkpoint.origin)
     anchored = log.contents.anchored.items()
     before = [origin for origin, claims in anchored if "/exchange/" in origin and claims.said_at[0] < size]
-    return max(map(_number, before), default=1)
-
-
-def _number(origin: str) -> int:
-    return generation_of(first_of(origin), origin) or 1
+    return max(map(number_of, before), default=1)
 
 
 def _check(outcome: Outcome, detail: str) -> Check:

@@ -16,19 +16,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gateway.audit.completeness import check_anchored, check_answered, check_sealed
-from gateway.audit.contents import Answers, Claims
+from gateway.audit.contents import Answers, Claims, LogContents
 from gateway.audit.cosigners import CosignerPeriods, HeldLog, read_cosignatures
+from gateway.audit.ended import check_ended
 from gateway.audit.problems import Problems
-from gateway.audit.reader import LogReader
+from gateway.audit.reader import LogReader, read_header, read_message
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import succession_check
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.cosignature import signing_key, verify_log_note
-from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
-from gateway.core.envelope import decode_header
 from gateway.core.generation import first_of, generation_of
 from gateway.core.merkle import Hash, edge_at
+from gateway.core.message.wording import counted
 from gateway.core.note import parse_note
 from gateway.errors import GatewayError
 
@@ -100,6 +100,7 @@ def _claim_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
     checks += _root_checks("erasures", speaker.contents.erasures, speaker, known)
     checks += _anchored_checks(speaker, known)
     checks += _sealed_checks(speaker, known)
+    checks += _ended_checks(speaker, known)
     return checks
 
 
@@ -199,7 +200,8 @@ def check_cosigned_note(
         detail = check.detail if found else "no trusted cosigner has signed it with both keys"
         return Check(name=name, outcome=outcome, detail=detail)
     by = next(item.name for item in found if item.counts)
-    detail = f"{by} vouches for the first {checkpoint.size} of {size} entries"
+    entries = counted(size, "entry", "entries")
+    detail = f"{by} vouches for the first {checkpoint.size} of {entries}"
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
@@ -238,7 +240,7 @@ def _root_checks(
                 _compare_erased(claims, subject, problems)
         except GatewayError as error:
             problems.add(0, f"cannot be compared: {error}")
-        held = f"{len(claims) - later} agree with {origin}{_later(later)}"
+        held = f"{counted(len(claims) - later, 'agrees', 'agree')} with {origin}{_later(later)}"
         checks.append(_check(name, problems, held))
     return checks
 
@@ -263,7 +265,7 @@ def _compare_erased(claims: Claims, subject: HeldLog, problems: Problems) -> Non
     """Check that what was erased, right below the size that is named, is a message."""
     reader = LogReader(subject.log, subject.contents.size)
     for index, size, _ in claims:
-        if size <= subject.contents.size and (not size or kind_of(reader.entry(size - 1)) != Kind.MESSAGE):
+        if size <= subject.contents.size and (not size or read_message(reader.entry(size - 1)) is None):
             problems.add(index, "names as erased what is no message")
 
 
@@ -280,10 +282,9 @@ def _answer_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check
             later = _compare_answers(answers, subject, problems)
         except GatewayError as error:
             problems.add(0, f"cannot be compared: {error}")
-        held = (
-            f"{len(answers.excepted)} exceptions and {len(answers.collected)} collections "
-            f"name messages of {origin}{_later(later)}"
-        )
+        exceptions = counted(len(answers.excepted), "exception", "exceptions")
+        collections = counted(len(answers.collected), "collection", "collections")
+        held = f"{exceptions} and {collections} name messages of {origin}{_later(later)}"
         checks.append(_check(name, problems, held))
     return checks
 
@@ -297,18 +298,18 @@ def _compare_answers(answers: Answers, subject: HeldLog, problems: Problems) -> 
     for index in answers.excepted:
         if index >= size:
             later += 1
-        elif kind_of(reader.entry(index)) != Kind.MESSAGE:
+        elif read_message(reader.entry(index)) is None:
             problems.add(index, "has an exception but is no message")
     for index, collector in zip(answers.collected, answers.collectors, strict=True):
         if index >= size:
             later += 1
             continue
-        entry = decode_entry(reader.entry(index))
+        header = read_header(reader.entry(index))
         if index in refused:
             problems.add(index, "was collected although its receipt refuses it")
-        elif not isinstance(entry, MessageEntry):
+        elif header is None:
             problems.add(index, "was collected but is no message")
-        elif agencies[collector] not in decode_header(entry.header).to_agencies:
+        elif agencies[collector] not in header.to_agencies:
             problems.add(index, "was collected by an agency that it is not addressed to")
     return later
 
@@ -352,6 +353,39 @@ def _receipt_checks(
     return checks
 
 
+def _ended_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
+    """Check that no message was received which an audit log calls withdrawn, expired or cancelled."""
+    audit = speaker.contents
+    if not audit.ended.events:
+        return []
+    checks: list[Check] = []
+    own = {origin: log for origin, log in sorted(known.items()) if log.contents.node == audit.node}
+    whole_below = _whole_below(audit, [log.contents for log in own.values()])
+    for origin, log in own.items():
+        said = {other: item.contents.answers for other, item in known.items()}
+        answers = {other: found[origin] for other, found in said.items() if origin in found}
+        if not log.contents.is_exchange or not answers:
+            continue
+        try:
+            check = check_ended(
+                audit, log=log.log, contents=log.contents, answers=answers, whole_below=whole_below
+            )
+        except GatewayError as error:
+            detail = f"cannot be compared: {error}"
+            check = Check(name=f"messages ended in {audit.origin}", outcome=Outcome.FAILED, detail=detail)
+        checks.append(check)
+    return checks
+
+
+def _whole_below(audit: LogContents, own: Sequence[LogContents]) -> int | None:
+    """Return the size below which nothing of an audit log was lost, or None if that is not known."""
+    cited = [log.citation.stored for log in own if log.is_audit and log.citation is not None]
+    sizes = [stored.size for stored in cited if stored.origin == audit.origin]
+    if sizes:
+        return min(sizes)
+    return None if any(audit.origin in log.recovered for log in own) else audit.size
+
+
 def _anchored_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
     """Check that an audit log leaves out no bundle of the logs that are at hand."""
     if not speaker.contents.is_audit:
@@ -371,7 +405,7 @@ def _check(name: str, problems: Problems, held: str) -> Check:
 
 
 def _later(count: int) -> str:
-    return f"; {count} lie beyond the copy at hand" if count else ""
+    return f"; {counted(count, 'lies', 'lie')} beyond the copy at hand" if count else ""
 
 
 def _named(origin: str) -> str:

@@ -18,6 +18,7 @@ from gateway.audit.reader import LogReader
 from gateway.audit.scan import Scan
 from gateway.core.entries import Kind, MessageEntry, decode_entry
 from gateway.core.envelope import decode_header
+from gateway.core.message.wording import counted
 from gateway.core.receipt import exception_label
 from gateway.errors import MalformedError
 
@@ -101,14 +102,16 @@ class Fates:
         open_ends: What is not known yet because one copy is older than another.
     """
 
-    def __init__(self, read: ReadLog, answers: Mapping[str, Answers]) -> None:
+    def __init__(self, read: ReadLog, answers: Mapping[str, Answers], *, is_closed: bool) -> None:
         """Learn what other logs say.
 
         Args:
             read: The log.
             answers: What others say of it, by their origins.
+            is_closed: Whether a later generation is at hand: then no receipt comes any more.
         """
         self.read = read
+        self._is_closed = is_closed
         self.codes: dict[int, int] = {}
         self.earlier: AbstractSet[int] = frozenset()
         self.differences: list[str] = []
@@ -196,19 +199,23 @@ class Fates:
     def _note_beyond(self, speaker: str, count: int) -> None:
         read = self.read
         if count:
+            answers = counted(count, "answer is", "answers are")
             self.open_ends.append(
-                f"{speaker}: {count} answers are about entries of {read.scan.origin} beyond {read.copy.size}"
+                f"{speaker}: {answers} about entries of {read.scan.origin} beyond {read.copy.size}"
             )
 
-    def name_others(self, others: Mapping[int, str]) -> None:
-        """Name entries that have the id of an entry before them and are not the same message.
-
-        Args:
-            others: What they have the id of, by their indexes.
-        """
+    def take_sendings(
+        self, earlier: AbstractSet[int], others: Mapping[int, str], unfounded: AbstractSet[int]
+    ) -> None:
+        """Take which entries are sendings of one message, and name what cannot be (`Sendings`)."""
+        self.earlier = earlier
         wrong = Named(self.read.scan.origin, self.read.copy)
         for index, place in others.items():
             wrong.add(index, f"has the id of {place}, and is another message")
+        self.differences += wrong.lines()
+        wrong = Named(self.read.scan.origin, self.read.copy)
+        for index in sorted(unfounded):
+            wrong.add(index, "refused as a duplicate, but no entry before it has its id")
         self.differences += wrong.lines()
 
     def _name_unanswered(self) -> None:
@@ -224,8 +231,14 @@ class Fates:
                 elif index not in self.earlier:
                     waiting += 1
         self.differences += skipped.lines()
-        if waiting:
-            self.open_ends.append(f"{origin}: {waiting} messages at its end wait for their receipts")
+        if waiting and self._is_closed:
+            what = counted(
+                waiting, "message has no receipt and gets none", "messages have no receipt and get none"
+            )
+            self.open_ends.append(f"{origin}: {what}, for it is closed; no later log at hand sends it anew")
+        elif waiting:
+            what = counted(waiting, "message at its end waits", "messages at its end wait")
+            self.open_ends.append(f"{origin}: {what} for a receipt")
 
 
 class Named:
@@ -247,7 +260,7 @@ class Named:
 
     def lines(self) -> list[str]:
         """Return a line for each that is named, and one for the rest."""
-        more = f"{self._origin}: {self._more} further entries of this sort"
+        more = f"{self._origin}: {counted(self._more, 'further entry', 'further entries')} of this sort"
         return [*self._lines, more] if self._more else self._lines
 
     def _message(self, index: int) -> str:

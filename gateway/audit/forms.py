@@ -30,6 +30,7 @@ from gateway.core.entries import (
 )
 from gateway.core.envelope import FROM_AGENCY, FROM_NODE, TO_AGENCIES, TO_NODE, TYPE
 from gateway.core.keybox import is_usable
+from gateway.core.message.threads import nation_of
 from gateway.core.receipt import ExceptionCode
 
 _NODE: Final = re.compile(r"[a-z0-9.-]{1,253}")
@@ -85,9 +86,15 @@ def strange_name(entry: Entry) -> str:
 class HeaderNames:
     """Looks at the names in headers of messages; the same ones come again and again."""
 
-    def __init__(self) -> None:
-        """Begin with no names seen."""
+    def __init__(self, *, reader: str) -> None:
+        """Begin with no names seen.
+
+        Args:
+            reader: The nation whose node reads the log, in small letters.
+        """
         self._seen: set[tuple[Any, ...]] = set()
+        self._between: set[tuple[Any, ...]] = set()
+        self._reader = reader
 
     def are_names(self, header: tuple[Any, ...]) -> bool:
         """Return whether the nodes, agencies and type of a header are in the form of such names.
@@ -106,6 +113,21 @@ class HeaderNames:
         )
         if good and len(self._seen) < MAX_HEADERS:
             self._seen.add(names)
+        return good
+
+    def are_between(self, header: tuple[Any, ...]) -> bool:
+        """Return whether the sender of a header is not of the reader's nation, and all addressees are.
+
+        Args:
+            header: Its fields, checked.
+        """
+        agencies = (header[FROM_AGENCY], header[TO_AGENCIES])
+        if agencies in self._between:
+            return True
+        of_readers = {nation_of(agency).lower() == self._reader for agency in header[TO_AGENCIES]}
+        good = nation_of(header[FROM_AGENCY]).lower() != self._reader and of_readers == {True}
+        if good and len(self._between) < MAX_HEADERS:
+            self._between.add(agencies)
         return good
 
 

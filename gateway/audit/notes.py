@@ -22,6 +22,7 @@ from gateway.audit.verify import Verification
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.merkle import edge_at
+from gateway.core.message.wording import counted
 from gateway.core.note import parse_note
 from gateway.core.signature import HybridVerifier
 from gateway.errors import GatewayError
@@ -67,7 +68,7 @@ def check_notes(saved: Sequence[SavedNote], logs: Sequence[Verification], *, tru
         copies = [log for log in logs if log.report.is_verified and _origin(log) == origin]
         checks.append(_history(origin, notes, copies, trust))
     return SetReport(
-        title=f"{len(saved)} saved checkpoints",
+        title=counted(len(saved), "saved checkpoint", "saved checkpoints"),
         logs=tuple(log.report for log in logs),
         checks=tuple(checks),
         needs_logs=False,
@@ -92,13 +93,16 @@ def check_since(
         return Check(name=name, outcome=Outcome.FAILED, detail=detail)
     if size > known.size:
         detail = (
-            f"{saved.label} covers {size} entries, the log at hand only {known.size}: the rest is withheld"
+            f"{saved.label} covers {counted(size, 'entry', 'entries')}, "
+            f"the log at hand only {known.size}: the rest is withheld"
         )
         return Check(name=name, outcome=Outcome.FAILED, detail=detail)
     problem = _against(signed, verification, trust)
     if problem is not None:
         return Check(name=name, outcome=Outcome.FAILED, detail=problem)
-    detail = f"begins with the {size} entries of {saved.label}; {known.size - size} were added"
+    begins = counted(size, "entry", "entries")
+    added = counted(known.size - size, "was", "were")
+    detail = f"begins with the {begins} of {saved.label}; {added} added"
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
@@ -139,9 +143,10 @@ def _history(origin: str, notes: Sequence[_Signed], copies: Sequence[Verificatio
     # Up to one size beyond every copy stands by itself only if nothing else has to agree with it.
     if beyond and len(sizes) > 1:
         what = "no copy of the log is at hand" if not copies else f"the copies at hand end at {reach}"
-        detail = f"sizes {_list(sizes)} cannot all be compared: {what}"
+        detail = f"{_sizes(sizes)} cannot all be compared: {what}"
         return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
-    detail = f"{len(notes)} checkpoints, sizes {_list(sizes)}, lie on one history"
+    found = counted(len(notes), "checkpoint", "checkpoints")
+    detail = f"{found}, {_sizes(sizes)}, {'lie' if len(notes) > 1 else 'lies'} on one history"
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
@@ -185,6 +190,6 @@ def _origin(log: Verification) -> str | None:
     return None if log.report.checkpoint is None else log.report.checkpoint.origin
 
 
-def _list(sizes: Sequence[int]) -> str:
+def _sizes(sizes: Sequence[int]) -> str:
     shown = ", ".join(str(size) for size in sizes[:8])
-    return shown if len(sizes) <= 8 else f"{shown} … {sizes[-1]}"
+    return f"size{'s'[: len(sizes) > 1]} {shown}{f' … {sizes[-1]}' if len(sizes) > 8 else ''}"

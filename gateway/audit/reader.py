@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.audit.log import AuditedLog
+from gateway.core.entries import Kind, MessageEntry, decode_entry, kind_of
+from gateway.core.envelope import Header, decode_header
 from gateway.core.merkle import Hash, hash_leaf
 from gateway.core.tiles import TILE_WIDTH
+from gateway.errors import MalformedError
 
 
 class LogReader:
@@ -43,3 +46,23 @@ class LogReader:
         if level < self._log.stored_from:
             return [hash_leaf(entry) for entry in self._log.entries(first, last)]
         return self._log.hashes(level, first, last)
+
+
+def read_message(data: bytes) -> MessageEntry | None:
+    """Return the message that an entry is, or None if it is none."""
+    if kind_of(data) != Kind.MESSAGE:
+        return None
+    try:
+        entry = decode_entry(data)
+    except MalformedError:
+        return None
+    return entry if isinstance(entry, MessageEntry) else None
+
+
+def read_header(data: bytes) -> Header | None:
+    """Return the header of the message that an entry is, or None if it is none or its header is not one."""
+    message = read_message(data)
+    try:
+        return None if message is None else decode_header(message.header)
+    except MalformedError:
+        return None

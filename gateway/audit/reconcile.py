@@ -19,6 +19,7 @@ Spec: docs/auditing.md, "Two nations side by side".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,8 +34,8 @@ from gateway.audit.scan import Scan, Unread
 from gateway.audit.trust import Trust
 from gateway.audit.twins import verify_twin
 from gateway.audit.verify import Progress, Verification, verify_log, verify_tree
-from gateway.core.checkpoint import Checkpoint, parse_checkpoint
-from gateway.core.generation import first_of, generation_of
+from gateway.core.checkpoint import Checkpoint, is_origin, parse_checkpoint
+from gateway.core.generation import first_of, number_of
 from gateway.core.merkle import edge_at
 from gateway.core.message.wording import counted
 from gateway.core.note import parse_note
@@ -126,11 +127,14 @@ class _Reconciling:
     _fullest: dict[str, Verification] = field(default_factory=dict)
 
     def run(self, first: Sequence[NamedLog], second: Sequence[NamedLog]) -> Reconciliation:
+        claimed = [_claimed_origins(logs) for logs in (first, second)]
         reports = self._reports([*first, *second])
         sides = [self._verified(first, reports), self._verified(second, reports)]
         for check in compare_claims(list(self._fullest.values())):
             if check.outcome is Outcome.FAILED:
                 self.differences.append(f"{check.name}: {check.detail}")
+            elif check.outcome is Outcome.NOT_CHECKED:
+                self.open_ends.append(f"{check.name}: {check.detail}")
         mirrored: dict[str, int] = {}
         for origin in sorted({*sides[0], *sides[1]}):
             held = [side[origin] for side in sides if origin in side]
@@ -139,7 +143,10 @@ class _Reconciling:
                     self._compare(origin, held)
                 continue
             mirrored[origin] = self._compare(origin, held)
+            if not all(origin in side for side in claimed):
+                self.differences.append(f"only one nation brings {origin}")
         directions = self._directions(mirrored)
+        self._name_absent(directions, brought=claimed[0] | claimed[1])
         if not directions and not self.differences:
             self.differences.append("neither export holds an exchange log")
         return Reconciliation(
@@ -165,7 +172,7 @@ class _Reconciling:
             named.log, title=named.title, trust=self.trust, reader=Scan, progress=self.progress(named.title)
         )
         report, scan = verification.report, verification.contents
-        if report.is_verified and report.checkpoint is not None and isinstance(scan, Scan):
+        if report.is_as_signed and report.checkpoint is not None and isinstance(scan, Scan):
             copy = Copy(title=named.title, log=named.log, size=report.checkpoint.size)
             self._read[scan.origin] = ReadLog(copy=copy, scan=scan)
             self._fullest[scan.origin] = verification
@@ -192,6 +199,7 @@ class _Reconciling:
             self.reports.append(report)
             if not report.is_verified or report.checkpoint is None:
                 self.differences.append(f"{named.title} is not verified: {report.reason}")
+            if not report.is_as_signed or report.checkpoint is None:
                 continue
             origin = report.checkpoint.origin
             if origin in found:
@@ -199,10 +207,29 @@ class _Reconciling:
             found[origin] = Copy(title=named.title, log=named.log, size=report.checkpoint.size)
         return found
 
+    def _name_absent(self, directions: Sequence[Direction], *, brought: AbstractSet[str]) -> None:
+        """Name exchange logs that there have to be, and that neither nation brings."""
+        for origin in sorted(self._read):
+            for spoken in sorted(self._spoken_of(origin) - brought):
+                self.differences.append(f"neither nation brings {spoken}, of which {origin} speaks")
+        numbers = {(found.partition("/")[0], number_of(found)) for found in brought if _is_exchange(found)}
+        for direction in directions:
+            node, number = direction.origin.partition("/")[0], number_of(direction.origin)
+            if direction.messages and not any(other != node and of == number for other, of in numbers):
+                self.differences.append(f"neither nation brings a log that answers {direction.origin}")
+
+    def _spoken_of(self, origin: str) -> set[str]:
+        """Return the exchange logs of which a log says that they were signed."""
+        contents = self._read[origin].scan
+        said = {*contents.receipted, *contents.anchored}
+        if contents.is_audit:
+            # It anchors what its node appends, and that may not be signed yet.
+            said = {other for other in said if other.partition("/")[0] != contents.node}
+        return {other for other in said if _is_exchange(other) and is_origin(other)}
+
     def _compare(self, origin: str, copies: Sequence[Copy]) -> int:
         """Compare both nations' copies of one log; return how many entries both hold alike."""
         if len(copies) < 2:
-            self.differences.append(f"only one nation brings {origin}")
             return 0
         small, large = sorted(copies, key=lambda copy: copy.size)
         common = small.size
@@ -233,11 +260,13 @@ class _Reconciling:
     def _directions(self, mirrored: Mapping[str, int]) -> list[Direction]:
         """Return what became of the messages of each exchange log that was read."""
         fates: dict[str, Fates] = {}
+        newest = max(map(number_of, mirrored), default=1)
         for origin in mirrored:
             if origin in self._read:
                 said = {speaker: other.scan.answers for speaker, other in self._read.items()}
                 answers = {speaker: found[origin] for speaker, found in said.items() if origin in found}
-                fates[origin] = Fates(self._read[origin], answers)
+                is_closed = number_of(origin) < newest
+                fates[origin] = Fates(self._read[origin], answers, is_closed=is_closed)
         _find_sendings(fates)
         directions = [fate.direction(mirrored[origin]) for origin, fate in fates.items()]
         for fate in fates.values():
@@ -249,16 +278,19 @@ class _Reconciling:
 def _find_sendings(fates: Mapping[str, Fates]) -> None:
     """Find the entries of messages for which another one stands, over all generations of each log."""
     logs: dict[str, list[Fates]] = {}
-    for origin in sorted(fates, key=lambda name: generation_of(first_of(name), name) or 1):
+    for origin in sorted(fates, key=number_of):
         logs.setdefault(first_of(origin), []).append(fates[origin])
     for of_log in logs.values():
         sent = [
             Sent(scan=item.read.scan, reader=item.read.copy.reader(), codes=item.codes) for item in of_log
         ]
         sendings = find_sendings(sent)
-        for item, earlier, others in zip(of_log, sendings.earlier, sendings.others, strict=True):
-            item.earlier = earlier
-            item.name_others(others)
+        found = zip(sendings.earlier, sendings.others, sendings.unfounded, strict=True)
+        # Where generations before these are not at hand, they may hold what a duplicate repeats.
+        numbers = [number_of(item.read.scan.origin) for item in of_log]
+        is_whole = numbers == [*range(1, len(of_log) + 1)]
+        for item, (earlier, others, unfounded) in zip(of_log, found, strict=True):
+            item.take_sendings(earlier, others, unfounded if is_whole else frozenset())
 
 
 def _fullest(logs: Sequence[NamedLog]) -> list[NamedLog]:
@@ -275,6 +307,11 @@ def _fullest(logs: Sequence[NamedLog]) -> list[NamedLog]:
         if checkpoint.size > size:
             found[checkpoint.origin] = (checkpoint.size, named)
     return [named for _, named in found.values()]
+
+
+def _claimed_origins(logs: Sequence[NamedLog]) -> set[str]:
+    found = (_claimed(named.log) for named in logs)
+    return {checkpoint.origin for checkpoint in found if checkpoint is not None}
 
 
 def _claimed(log: AuditedLog) -> Checkpoint | None:

@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.message.wording import counted
 from gateway.core.signature import HybridVerifier
+
+OF_ENTRIES: Final = frozenset({"succession", "entries", "messages", "receipts", "anchors", "numbers"})
+"""Checks of what the entries of a log say: where one fails, the log still is what was signed."""
 
 
 class Outcome(StrEnum):
@@ -96,6 +99,16 @@ class LogReport:
     def is_verified(self) -> bool:
         """Return whether everything that could be checked held."""
         return self.checkpoint is not None and self.reason is None
+
+    @property
+    def is_as_signed(self) -> bool:
+        """Return whether the log is what its signers signed, whatever its entries say.
+
+        Such a log is compared with others also where it is not verified: one entry that is none must
+        not keep an auditor from all the others.
+        """
+        failed = {check.name for check in self.checks if check.outcome is Outcome.FAILED}
+        return self.checkpoint is not None and failed <= OF_ENTRIES
 
     @property
     def cosigned(self) -> tuple[Cosigned, ...]:

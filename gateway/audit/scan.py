@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gateway.audit.contents import LogContents
-from gateway.audit.reader import LogReader
-from gateway.core.entries import Entry, MessageEntry, decode_entry, kind_of
-from gateway.core.envelope import MESSAGE_ID, TO_AGENCIES, decode_header
+from gateway.audit.reader import LogReader, read_header
+from gateway.core.entries import Entry, MessageEntry, kind_of
+from gateway.core.envelope import MESSAGE_ID, TO_AGENCIES
 
 MAX_LISTS: Final = 65_535
 """Different lists of addressees that are told apart; the messages of further ones are looked up."""
@@ -26,7 +26,7 @@ class Scan(LogContents):
     """Keeps of each entry its kind, and of each message to whom it is addressed.
 
     Attributes:
-        entry_kinds: The kind of each entry, a byte.
+        entry_kinds: The kind of each entry, a byte; 0 for what is none.
         tags: Four bytes of the id of each message; 0 for other entries.
     """
 
@@ -52,12 +52,15 @@ class Scan(LogContents):
         lists, list_of = self._lists, self._list_of
         of_messages = iter(headers)
         for index, entry in enumerate(entries, self.size):
+            if entry is None:
+                self.entry_kinds[index] = 0
             if type(entry) is not MessageEntry:
                 continue
             header = next(of_messages)
-            if header is not None:
-                self.tags[index] = int.from_bytes(header[MESSAGE_ID][-4:], "big")
-            if header is not None and len(lists) < MAX_LISTS:
+            if header is None:
+                continue
+            self.tags[index] = int.from_bytes(header[MESSAGE_ID][-4:], "big")
+            if len(lists) < MAX_LISTS:
                 # 0 stands for a list that has no number.
                 list_of[index] = lists.setdefault(header[TO_AGENCIES], len(lists) + 1)
 
@@ -79,8 +82,8 @@ class Addressees:
         number = self._list_of[index]
         if number:
             return agency in self._lists[number]
-        entry = decode_entry(reader.entry(index))
-        return isinstance(entry, MessageEntry) and agency in decode_header(entry.header).to_agencies
+        header = read_header(reader.entry(index))
+        return header is not None and agency in header.to_agencies
 
 
 class Unread:

@@ -71,9 +71,9 @@ class Verification:
 
     @property
     def held(self) -> HeldLog | None:
-        """Return the log for comparing it with others, or None if it was not verified."""
+        """Return the log for comparing it with others, or None if it is not what was signed."""
         checkpoint = self.report.checkpoint
-        if not (self.report.is_verified and self.log and self.contents and self.keys and checkpoint):
+        if not (self.report.is_as_signed and self.log and self.contents and self.keys and checkpoint):
             return None
         return HeldLog(log=self.log, contents=self.contents, keys=self.keys, checkpoint=checkpoint)
 

@@ -31,6 +31,7 @@ from gateway.cli.log import progress_bar
 from gateway.cli.outside import Outside
 from gateway.cli.remote_logs import NodePort, RemoteLog
 from gateway.core.checkpoint import parse_checkpoint
+from gateway.core.message.wording import counted
 from gateway.core.note import MAX_NOTE_BYTES, parse_note
 from gateway.errors import GatewayError
 from gateway.ports import LogKind
@@ -324,7 +325,8 @@ def _verify_one(log: AuditedLog, title: str, trust: Trust) -> Verification:
 
 
 def _unsigned(name: str, entries: int) -> Check:
-    what = f"{entries} entries are not signed yet" if entries else "the log is empty"
+    unsigned = counted(entries, "entry is", "entries are")
+    what = f"{unsigned} not signed yet" if entries else "the log is empty"
     return Check(name=f"end of {name}", outcome=Outcome.NOT_CHECKED, detail=what)
 
 
@@ -350,21 +352,23 @@ def _high_water_checks(home: HomeLogs, logs: Sequence[StoredLog], lost: set[Cite
             continue
         size, root = home.marks[origin]
         held = log.head.size
+        signed = counted(size, "entry was signed", "entries were signed")
         if held < size and Cited(origin=origin, size=size, root=root) in lost:
-            what = f"{size} entries were signed, {held} are left: it was closed, its successor says so"
+            left = f"{signed}, {counted(held, 'is', 'are')} left"
+            what = f"{left}: it was closed, its successor says so"
             checks.append(Check(name=f"high water of {origin}", outcome=Outcome.NOT_CHECKED, detail=what))
             continue
         if held < size:
-            detail = f"{size} entries were signed, but the database knows of {held}: it was rolled back"
+            detail = f"{signed}, but the database knows of {held}: it was rolled back"
         elif home.root_at(origin, size) != root:
             detail = f"another root was signed for size {size}"
         elif log.newest is None and log.head.kind is not LogKind.AUDIT:
             # The first note of an audit log alone may come after its mark.
-            detail = f"{size} entries were signed, but the database holds no note of them"
+            detail = f"{signed}, but the database holds no note of that"
         else:
             detail = ""
         outcome = Outcome.FAILED if detail else Outcome.HELD
-        held_text = f"nothing is missing of the {size} entries that were signed before"
+        held_text = f"{signed} before, and nothing is missing of that"
         checks.append(Check(name=f"high water of {origin}", outcome=outcome, detail=detail or held_text))
     return checks
 

@@ -57,6 +57,9 @@ def reconcile_command(
     Example: entente audit reconcile /case/from-france /case/from-america --trust keys
     """
     keys_in = trusted(trust, home)
+    if first.samefile(second):
+        msg = "give the folders of two nations: one folder agrees with itself"
+        raise typer.BadParameter(msg)
     with answering(), _bars() as progress:
         keys = read_trust(keys_in)
         sides = [

@@ -19,6 +19,7 @@ from gateway.config import Config, load_config, resolve
 from gateway.configured import pair_of, store_url
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
 from gateway.core.merkle import Hash, edge_at
+from gateway.core.message.wording import counted
 from gateway.core.note import parse_note
 from gateway.errors import OperatorError
 from gateway.node.log_names import name_of, origin_of
@@ -138,8 +139,10 @@ class HomeLogs:
             note = self.read(lambda tx: tx.logs.newest_note(origin, cosigned=cosigned, at_most=at_most))
         if note is None or note.note is None:
             what = "cosigned" if cosigned else "signed"
-            limit = "yet" if at_most is None else f"at {at_most} entries or fewer, as far as notes are kept"
-            msg = f"{log.name} has not been {what} {limit}"
+            msg = f"{log.name} has not been {what} yet"
+            if at_most is not None:
+                at = counted(at_most, "entry", "entries")
+                msg = f"{log.name} has not been {what} at {at} or fewer, as far as notes are kept"
             raise UnsignedLogError(msg)
         return DatabaseLog(self, log.head, note.note)
 
@@ -179,13 +182,15 @@ class DatabaseLog:
         """
         signed: Checkpoint = parse_checkpoint(parse_note(self._note).text)
         if self._head.size < size:
-            msg = f"the database holds {self._head.size} entries, but {size} were signed"
+            held = counted(self._head.size, "entry", "entries")
+            msg = f"the database holds {held}, but {counted(size, 'was', 'were')} signed"
             raise FolderError(msg)
         if self._head.size == size and self._head.edge.root() != signed.root:
             msg = "the stored right edge does not lead to the signed root"
             raise FolderError(msg)
         if self._head.kind is LogKind.MIRROR and self._head.size != size:
-            msg = f"the mirror holds {self._head.size} entries, but the peer has signed {size}"
+            held = counted(self._head.size, "entry", "entries")
+            msg = f"the mirror holds {held}, but the peer has signed {size}"
             raise FolderError(msg)
         return 0
 

@@ -44,6 +44,11 @@ def first_of(origin: str) -> str:
     return origin if match is None else match["first"]
 
 
+def number_of(origin: str) -> int:
+    """Return which generation of its log an origin names."""
+    return generation_of(first_of(origin), origin) or 1
+
+
 def predecessor_of(origin: str) -> str | None:
     """Return the origin of the generation before, or None for a first one."""
     match = _SUCCESSOR.fullmatch(origin)

@@ -116,9 +116,9 @@ def test_what_lies_beyond_the_copy_at_hand_is_counted(tmp_path: Path) -> None:
     report = compare(tmp_path, own, peer_log(300))
     assert report.is_verified
     assert [check.detail for check in report.checks] == [
-        f"1 agree with {US_FR}; 1 lie beyond the copy at hand",
+        f"1 agrees with {US_FR}; 1 lies beyond the copy at hand",
         f"what was received of {US_FR} is sealed for keys that are announced there",
-        f"1 exceptions and 2 collections name messages of {US_FR}; 2 lie beyond the copy at hand",
+        f"1 exception and 2 collections name messages of {US_FR}; 2 lie beyond the copy at hand",
         f"every message of {US_FR} below 300 has a receipt",
     ]
 

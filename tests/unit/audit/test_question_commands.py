@@ -60,6 +60,9 @@ def test_one_nation_alone_is_not_reconciled(case: Path) -> None:
     empty = run(case, "reconcile", case / "keys" / "own", case / "us")
     assert empty.exit_code == 1
     assert "holds no exported log" in empty.stderr
+    twice = run(case, "reconcile", case / "fr", case / "us" / ".." / "fr")
+    assert twice.exit_code == 2
+    assert "give the folders of two nations" in twice.stderr
 
 
 def test_who_read_a_message_and_what_became_of_it(case: Path) -> None:

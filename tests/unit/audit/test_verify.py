@@ -314,6 +314,20 @@ def test_a_message_that_another_node_sent_is_reported(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"from_agency": "US.CBP.NTC"},
+        {"to_agencies": ("FR.DGDDI.SARC",)},
+        {"to_agencies": ("US.CBP.NTC", "DE.ZKA")},
+    ],
+)
+def test_a_message_that_crosses_no_border_is_reported(tmp_path: Path, named: dict[str, Any]) -> None:
+    entry = replace(message(FR, 0), header=replace(header_of(FR, 0), **named).encode())
+    what = "entry 3 is not from an agency of one nation to agencies of the other"
+    refuses(exchange(tmp_path, entry), "messages", what)
+
+
 def test_a_slot_that_is_left_out_is_reported(tmp_path: Path) -> None:
     report = exchange(tmp_path, message(FR, 0, slot=0), message(FR, 1, slot=2))
     refuses(report, "messages", "entry 4 does not stand at the next slot")
