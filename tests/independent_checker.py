@@ -3,13 +3,17 @@
 It does what an auditor could write in an afternoon: read ``checkpoint``, verify the Ed25519
 and the ML-DSA-87 line of the log (and of its cosigner, if its keys are given), recompute the
 tree from the entry bundles by the recursive definition of RFC 6962, compare every tile, and
-see that no file is absent or superfluous.
+see that no file is absent or superfluous. Of the entries it reads the key statements alone: they
+say which key was the log's at this size, and which one is its node's as a cosigner. A key that was
+replaced may be stolen, so it is not accepted.
 
 Nothing of ``gateway`` is imported: hashes are hashlib's, ML-DSA-87 is dilithium-py's, Ed25519
-cryptography's. It holds the whole log in memory and knows nothing of what entries mean.
+cryptography's. It holds the whole log in memory and knows nothing of what other entries mean.
 
-Run: ``python -I tests/independent_checker.py DIR LOG.vkeys [COSIGNER.vkeys]``, where a vkeys
-file holds two lines. Exit status 0 and the checkpoint, or 1 and the reason.
+Run: ``python -I tests/independent_checker.py DIR LOG.vkeys [COSIGNER.vkeys [ROOT.vkeys [OTHER]]]``,
+where a vkeys file holds two lines. With ROOT.vkeys (of the log's own nation) each key statement has to
+be signed by that root. OTHER is the newest export of a log of the cosigner's own, checked before: the
+cosigner's key has to be the one that it states last. Exit status 0 and the checkpoint, or 1 and the reason.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from dilithium_py.ml_dsa import ML_DSA_87
 
 IDENTIFIER = b"entente/ml-dsa-87-cosignature/v1"
+STATEMENT = b"entente/ml-dsa-87-note/v1"
 
 
 class NotAcceptedError(Exception):
@@ -115,6 +120,43 @@ def check_signer(note: bytes, vkeys: list[str], *, cosigner: bool) -> tuple[str,
     return origin, size, root
 
 
+# --- key statements: docs/spec/keys.md ------------------------------------------------------
+
+
+def statements_in(entries: list[bytes]) -> list[bytes]:
+    """Return the notes of the key statements: arrays of the number 5 and at least 256 bytes."""
+    return [entry[5:] for entry in entries if entry.startswith(b"\x92\x05\xc5")]
+
+
+def check_stated(note: bytes, word: str, vkeys: list[str]) -> None:
+    """See that a statement gives exactly these keys to a log, or to its node as cosigner."""
+    lines = [line.split(" ", 1) for line in split_note(note)[0].splitlines()]
+    # A later generation of a log, .../2, has the keys of the first one under a name of its own.
+    name = re.sub(r"/[0-9]+$", "", read_vkey(vkeys[0])[0])
+    stated = [read_vkey(value[0]) for key, *value in lines if key == word]
+    keys = [material for stated_name, _, material in stated if stated_name == name]
+    require(keys == [read_vkey(key)[2] for key in vkeys], f"the key of {name} was replaced")
+
+
+def check_root(note: bytes, origin: str, vkeys: list[str]) -> None:
+    """Verify both signatures of a nation's root under a statement about the node of a log."""
+    text, lines = split_note(note)
+    (name, classical_id, classical), (other_name, post_quantum_id, post_quantum) = map(read_vkey, vkeys)
+    require(name == other_name and classical[0] == 0x01, "keys of a root")
+    require(post_quantum[:1] == b"\xff" and post_quantum[1:].startswith(STATEMENT), "keys of a root")
+    head = re.match(r"entente/key-statement/v1\nnation ([A-Z]{2})\nnode ([^\n]+)\n", text)
+    require(head, "key statement")
+    assert head is not None
+    require(
+        name == f"entente/root/{head[1].lower()}" and head[2] == origin.partition("/")[0], "whose statement"
+    )
+    check_ed25519(classical[1:], the_blob(lines, name, classical_id), text.encode())
+    signature = the_blob(lines, name, post_quantum_id)
+    public_key = post_quantum[1 + len(STATEMENT) :]
+    require(len(signature) == 4_627, "length of the ML-DSA-87 signature")
+    require(ML_DSA_87.verify(public_key, text.encode(), signature, ctx=STATEMENT), "signature of the root")
+
+
 # --- RFC 6962 and C2SP tlog-tiles -----------------------------------------------------------
 
 
@@ -154,26 +196,51 @@ def split_bundle(data: bytes, count: int) -> list[bytes]:
     return entries
 
 
+def read_entries(folder: Path, size: int) -> list[bytes]:
+    entries = []
+    for index in range(-(-size // 256)):
+        width = min(256, size - 256 * index)
+        data = (folder / file_name("entries", index, width)).read_bytes()
+        entries += split_bundle(data, width)
+    return entries
+
+
+def check_cosigner(folder: Path, vkeys: list[str]) -> None:
+    """See that a log of the cosigner's own, checked before, states these keys of it last."""
+    size = int((folder / "checkpoint").read_text(encoding="utf-8").split("\n")[1])
+    stated = statements_in(read_entries(folder, size))
+    require(stated, "no key statement of the cosigner")
+    check_stated(stated[-1], "cosigner", vkeys)
+
+
 def check_log(
-    folder: Path, log_vkeys: list[str], cosigner_vkeys: list[str] | None = None
+    folder: Path,
+    log_vkeys: list[str],
+    cosigner_vkeys: list[str] | None = None,
+    root_vkeys: list[str] | None = None,
 ) -> tuple[int, bytes]:
     """Check a whole exported log; return size and root."""
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     require(not any(path.is_symlink() for path in folder.rglob("*")), "links")
     require("checkpoint" in present, "checkpoint")
     note = (folder / "checkpoint").read_bytes()
-    _, size, root = check_signer(note, log_vkeys, cosigner=False)
+    origin, size, root = check_signer(note, log_vkeys, cosigner=False)
     if cosigner_vkeys is not None:
         check_signer(note, cosigner_vkeys, cosigner=True)
     expected = {"checkpoint"}
-    hashes: list[bytes] = []
     for index in range(-(-size // 256)):
-        width = min(256, size - 256 * index)
-        name = file_name("entries", index, width)
+        name = file_name("entries", index, min(256, size - 256 * index))
         require(name in present, name)
         expected.add(name)
-        hashes += [leaf_hash(entry) for entry in split_bundle((folder / name).read_bytes(), width)]
+    entries = read_entries(folder, size)
+    hashes = [leaf_hash(entry) for entry in entries]
     require(tree_head(hashes) == root, "root hash")
+    stated = statements_in(entries)
+    require(stated or not size or "/exchange/" not in origin, "no key statement")
+    if stated:  # an audit log of test vectors may hold none
+        check_stated(stated[-1], "log", log_vkeys)
+    for statement in stated if root_vkeys is not None else ():
+        check_root(statement, origin, root_vkeys or [])
     level = 0
     while hashes:
         for index in range(-(-len(hashes) // 256)):
@@ -190,9 +257,11 @@ def check_log(
 
 def main(arguments: list[str]) -> int:
     folder, *files = map(Path, arguments)
-    keys = [file.read_text(encoding="ascii").split() for file in files]
+    keys = [file.read_text(encoding="ascii").split() for file in files[:3]]
     try:
         size, root = check_log(folder, *keys)
+        for other in files[3:]:
+            check_cosigner(other, keys[1])
     except NotAcceptedError as error:
         sys.stdout.write(f"not accepted: {error}\n")
         return 1

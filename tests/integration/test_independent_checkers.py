@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from gateway.audit.verify import verify_folder
 from gateway.cli import log
 from gateway.core.checkpoint import parse_checkpoint
+from gateway.core.entries import KeyStatementEntry, encode_entry
 from gateway.core.note import parse_note
 from tests import independent_checker
 from tests.independent_checker import (
@@ -32,13 +33,21 @@ from tests.independent_checker import (
 )
 from tests.unit.audit.homes import make_homes
 from tests.unit.audit.making import (
+    FR,
+    FR_US,
     LARGE_SIZES,
     SIZES,
     US,
+    US_FR,
+    MadeLog,
     audit_log,
     exchange_log,
     full_trust,
+    make_log,
+    opening,
+    root_vkeys,
     signer,
+    statement,
 )
 
 ALL_SIZES = [*SIZES, *LARGE_SIZES]
@@ -110,6 +119,62 @@ def test_the_checker_runs_by_itself_on_files_and_printed_keys(tmp_path: Path) ->
     (folder / "tile/1/000.p/1").write_bytes(bytes(32))
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout) == (1, "not accepted: tile/1/000.p/1\n")
+
+
+def rotated(*, by: int = 2, statements: tuple[bytes, ...] = (), cosigned_by: int = 1) -> MadeLog:
+    """Return a French exchange log in which the node has gone over to its second keys."""
+    entries = [*exchange_log(20).stored, encode_entry(KeyStatementEntry(statement=statement(FR, 2, 2)))]
+    entries += [encode_entry(KeyStatementEntry(statement=item)) for item in statements]
+    return make_log(FR_US, entries, by=signer(FR_US, by), cosigned_by=signer(US, cosigned_by))
+
+
+def own_keys(keys: int) -> list[str]:
+    return [key.encode() for key in signer(FR_US, keys).verifier.verifier_keys(cosigner=False)]
+
+
+def test_the_checker_takes_a_log_under_the_key_of_its_size_alone(tmp_path: Path) -> None:
+    right = rotated().export(tmp_path / "right")
+    assert check_log(right, own_keys(2), cosigner_keys(US), root_vkeys(FR))[0] == 21
+    stolen = rotated(by=1).export(tmp_path / "stolen")
+    with pytest.raises(NotAcceptedError, match="was replaced"):
+        check_log(stolen, own_keys(1), cosigner_keys(US))
+    before = exchange_log(20).export(tmp_path / "before")
+    assert check_log(before, own_keys(1), None, root_vkeys(FR))[0] == 20
+    with pytest.raises(NotAcceptedError, match="one line of"):
+        check_log(before, own_keys(2))
+
+
+def test_the_checker_takes_a_statement_from_the_root_of_the_nation_alone(tmp_path: Path) -> None:
+    # Who kept the replaced key forges a statement that names it once more, or another nation makes one.
+    own, foreign = statement(FR, 3, 1), statement(FR, 3, 1, nation="US")
+    forged = own[:-20] + b"A" * 18 + own[-2:]
+    for number, item in enumerate((forged, foreign)):
+        folder = rotated(by=1, statements=(item,)).export(tmp_path / str(number))
+        with pytest.raises(NotAcceptedError):
+            check_log(folder, own_keys(1), None, root_vkeys(FR))
+    folder = rotated(by=1, statements=(own,)).export(tmp_path / "own")
+    assert check_log(folder, own_keys(1), None, root_vkeys(FR))[0] == 22
+
+
+def test_the_checker_takes_a_cosignature_under_the_newest_key_of_its_node_alone(tmp_path: Path) -> None:
+    folder = rotated().export(tmp_path / "log")
+    for name, lines in (
+        ("log", own_keys(2)),
+        ("cosigner", cosigner_keys(US)),
+        ("root", root_vkeys(FR)),
+    ):
+        (tmp_path / f"{name}.vkeys").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+    make_log(US_FR, opening(US)).export(tmp_path / "before")
+    later = [*opening(US), KeyStatementEntry(statement=statement(US, 2, 2))]
+    make_log(US_FR, later, by=signer(US_FR, 2)).export(tmp_path / "after")
+    command = [sys.executable, "-I", independent_checker.__file__, str(folder)]
+    command += [str(tmp_path / f"{name}.vkeys") for name in ("log", "cosigner", "root")]
+    answers = [
+        subprocess.run([*command, other], cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+        for other in ("before", "after")
+    ]
+    assert answers[0].startswith("accepted: size 21")
+    assert answers[1] == f"not accepted: the key of {US} was replaced\n"
 
 
 def test_both_checkers_refuse_the_same_alterations(tmp_path: Path) -> None:
