@@ -26,7 +26,7 @@ from gateway.node.advice import ADVICE
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.node.forks import GIVEN_UP
 from gateway.node.log_writer import newest_generation
-from gateway.node.resumption import put_sign_off, remembered_generations, stored_generation
+from gateway.node.resumption import BY_PEER, put_sign_off, remembered_generations, stored_generation
 from gateway.ports import LogKind, Step, Transaction
 from gateway.storage.highwater import FileHighWater
 from gateway.system import SystemClock
@@ -176,13 +176,17 @@ def _print(found: dict[str, Any], language: Language, *, as_json: bool) -> None:
 
 def _advice(found: dict[str, Any]) -> str:
     """Return which advice fits, or nothing."""
-    peer = found["peer"] or {"signed_off": 0, "frozen": False}
+    peer = found["peer"] or {"signed_off": 0, "frozen": False, "leaps": False}
+    if peer["leaps"]:
+        return "peer-leaps"
     if found["signed_off"]:
         return "signed-off"
     if peer["signed_off"] > found["generation"]:
         return "peer-signed-off"
-    if found["frozen"] or peer["frozen"]:
+    if found["frozen"] not in {None, BY_PEER}:
         return "pair-frozen"
+    if found["frozen"] or peer["frozen"]:
+        return "peer-frozen"
     return "waiting-for-peer" if found["phase"] == "starting" else ""
 
 

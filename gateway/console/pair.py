@@ -111,7 +111,12 @@ def pair_document(phase: Phase, state: PairState) -> dict[str, Any]:
         "signed_off": state.signed_off,
         "peer": None
         if peer is None
-        else {"generation": peer.generation, "signed_off": peer.resumes, "frozen": peer.frozen},
+        else {
+            "generation": peer.generation,
+            "signed_off": peer.resumes,
+            "frozen": peer.frozen,
+            "leaps": state.leaps,
+        },
         "forks": [_fork(incident) for incident in state.forks],
     }
 

@@ -103,6 +103,16 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
             "Le dernier échange avec le pair a échoué ; les messages sont acceptés et attendent.",
             "entente queue list dit pourquoi ; si le pair ne répond pas, appelez ses exploitants.",
         ),
+        "peer-frozen": advice(
+            "The peer says that the pair is frozen, and takes nothing; this node knows of no reason. What "
+            "the peer sends is taken, messages are accepted and wait.",
+            "Call the peer's operators: it is for them to show both notes (entente pair show --save there), "
+            "and for your auditors to compare them; docs/operating.md, Frozen pair.",
+            "Le pair dit que la liaison est gelée et ne prend rien ; ce nœud n'en connaît aucune raison. Ce "
+            "que le pair envoie est pris, les messages sont acceptés et attendent.",
+            "Appelez les exploitants du pair : c'est à eux de montrer les deux notes (entente pair show "
+            "--save chez eux), à vos auditeurs de les comparer ; docs/operating.md, Frozen pair.",
+        ),
         "log-damaged": advice(
             "The database does not hold a log as it was appended: rows were changed, or the disk is failing.",
             "Keep a copy of the database, find out who; entente doctor names the log. Tell the auditors.",
@@ -159,10 +169,16 @@ CAUSES: Final[Mapping[str, Advice]] = MappingProxyType(
             "Branchez le jeton ou relancez son service ; token.lost dit pourquoi (docs/token.md).",
         ),
         Cause.PAIR_FROZEN.value: advice(
-            "The pair is frozen: two signed notes contradict each other.",
-            "docs/operating.md, Frozen pair.",
-            "La liaison est gelée : deux notes signées se contredisent.",
-            "docs/operating.md, Frozen pair.",
+            "The pair is frozen: a log has two signed histories, or this generation was given up.",
+            "entente pair show says which; docs/operating.md, Frozen pair.",
+            "La liaison est gelée : un journal a deux histoires signées, ou cette génération est abandonnée.",
+            "entente pair show dit laquelle des deux ; docs/operating.md, Frozen pair.",
+        ),
+        Cause.PEER_FROZEN.value: advice(
+            "The partner node says that the pair is frozen and takes nothing; this node has no proof.",
+            "Call the peer's operators: they have to show why. docs/operating.md, Frozen pair.",
+            "Le nœud partenaire dit la liaison gelée et ne prend rien ; ce nœud n'en a aucune preuve.",
+            "Appelez les exploitants du pair : à eux d'en montrer la raison. docs/operating.md, Frozen pair.",
         ),
         Cause.RECOVERING.value: advice(
             "This node compares or refills its own log before it sends anything.",

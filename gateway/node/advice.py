@@ -139,6 +139,27 @@ ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
             "écrit les deux notes. Une fois l'affaire éclaircie, lancez des deux côtés `entente pair "
             "resume`. Voir docs/operating.md, « Frozen pair ».",
         ),
+        "peer-frozen": Wording(
+            en="The peer's operators have to act first: their node says that the pair is frozen, and this "
+            "node holds no proof of it. Ask them for both notes (`entente pair show --save DIR` at their "
+            "node), and let your auditors compare these (`entente audit notes`). If there are two "
+            "histories, both run `entente pair resume`; if they can show none, sign nothing off. See "
+            "docs/operating.md, “Frozen pair”.",
+            fr="C'est d'abord aux exploitants du pair d'agir : leur nœud dit la liaison gelée, et ce "
+            "nœud n'en a aucune preuve. Demandez-leur les deux notes (`entente pair show --save DIR` sur "
+            "leur nœud) et faites-les comparer par vos auditeurs (`entente audit notes`). S'il y a deux "
+            "histoires, lancez des deux côtés `entente pair resume` ; s'ils n'en montrent pas, ne donnez "
+            "aucun accord. "
+            "Voir docs/operating.md, « Frozen pair ».",
+        ),
+        "peer-leaps": Wording(
+            en="The peer's operators have to act: their node names a generation far beyond all that this "
+            "node knows, which is refused. If the database and the high-water file of this node are "
+            "very old copies, put newer ones back; else their node is at fault.",
+            fr="C'est aux exploitants du pair d'agir : leur nœud nomme une génération bien au-delà de toutes "
+            "celles que ce nœud connaît, ce qui est refusé. Si la base et le fichier high-water de ce nœud "
+            "sont de très vieilles copies, remettez-en de plus récentes ; sinon leur nœud est en faute.",
+        ),
         "signed-off": Wording(
             en="This node has signed off. The peer's operators have to act: `entente pair resume` at "
             "their node. Nothing more is to be done here; the pair goes on within seconds after that.",
@@ -147,9 +168,10 @@ ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
         ),
         "peer-signed-off": Wording(
             en="The peer's operators have signed off, you have not: talk to them, then run `entente pair "
-            "resume` here.",
+            "resume` here. If no fork is listed above, this node holds no proof: have them show theirs.",
             fr="Les exploitants du pair ont donné leur accord, pas vous : parlez-leur, puis lancez "
-            "`entente pair resume` ici.",
+            "`entente pair resume` ici. Si aucune ligne fork ne figure ci-dessus, ce nœud n'a aucune "
+            "preuve : demandez-leur la leur.",
         ),
         "waiting-for-peer": Wording(
             en="This node waits for its peer before it signs: messages are accepted and not sent. Call "

@@ -171,14 +171,21 @@ def obstacles_of(
 
 
 def troubles_of(
-    phase: Phase, *, trust_ended: bool, reachable: bool, damaged: bool, not_agreed: bool, clock_wrong: bool
+    phase: Phase,
+    *,
+    trust_ended: bool,
+    reachable: bool,
+    peer_frozen: bool,
+    damaged: bool,
+    not_agreed: bool,
+    clock_wrong: bool,
 ) -> tuple[str, ...]:
     """Return the codes of what a node that is ready needs somebody for."""
     is_away = phase is Phase.RUNNING and not reachable
     return (
         # Before the peer: it may be away for no other reason, and then it is not its operators who act.
         *(["trust-ended"] if trust_ended else []),
-        *(["peer-away"] if is_away else []),
+        *(["peer-frozen" if peer_frozen else "peer-away"] if is_away else []),
         *(["log-damaged"] if damaged else []),
         *(["agreement-differs"] if not_agreed else []),
         *(["clock-wrong"] if clock_wrong else []),

@@ -373,7 +373,7 @@ class Parts:
         """Return how the way to the peer is, for operators."""
         return Line(
             trouble=self._courier.trouble,
-            frozen=self._courier.breaker is Breaker.FROZEN,
+            frozen=self._intake.frozen,
             recovering=self.phase in {Phase.STARTING, Phase.RECOVERING},
             peer_key=self._sequencer.peer_key is not None,
         )

@@ -61,6 +61,7 @@ class Cause(StrEnum):
     OWN_CERTIFICATE_ENDED = "own-certificate-ended"
     CANNOT_SIGN = "cannot-sign"
     PAIR_FROZEN = "pair-frozen"
+    PEER_FROZEN = "peer-frozen"
     RECOVERING = "recovering"
     NO_PEER_KEY = "no-peer-key"
     UNCONFIRMED = "unconfirmed"
@@ -114,7 +115,7 @@ class Line:
 
     Attributes:
         trouble: Code of the error that the last try ended with, or empty.
-        frozen: Whether the pair is frozen.
+        frozen: Whether this node has frozen the pair; what the peer says of that is trouble.
         recovering: Whether the own log is being refilled, so that nothing is sent.
         peer_key: Whether the peer has announced a key to encrypt to.
     """
@@ -322,6 +323,8 @@ def _cause(row: MessageRow, line: Line) -> Cause:
         return Cause.CANNOT_SIGN
     if line.trouble == Cause.OWN_CERTIFICATE_ENDED.value:
         return Cause.OWN_CERTIFICATE_ENDED
+    if line.trouble == PairFrozenError.code:
+        return Cause.PEER_FROZEN
     if line.trouble:
         return Cause.PEER_AWAY if line.trouble == "unavailable" else Cause.PEER_REFUSES
     if row.state is State.SENT:

@@ -26,18 +26,20 @@ from typing import Final
 
 import structlog
 
+from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.cosignature import signing_key, verify_cosignature, verify_log_note
 from gateway.core.digest import digest_of
 from gateway.core.entries import IncidentEntry, IncidentKind, encode_entry
-from gateway.core.generation import base_of
+from gateway.core.generation import base_of, generation_of
 from gateway.core.merkle import Hash, RightEdge, append, edge_at, hash_leaf
+from gateway.core.note import parse_note
 from gateway.errors import OperatorError, PeerError, RejectedError, SignatureInvalidError, UnavailableError
 from gateway.node.audit_log import NODE, PEER, Actor, AuditLog
 from gateway.node.log_writer import LogHashes, append_bundle, ensure_log
 from gateway.node.pair import Pair
 from gateway.node.patience import Patience
 from gateway.node.refill import append_recovered
-from gateway.node.resumption import RESUMES
+from gateway.node.resumption import RESUMES, remembered_generations
 from gateway.node.succession import Succession
 from gateway.node.workers import Workers
 from gateway.ports import (
@@ -66,6 +68,10 @@ SAME_AGAIN_MS: Final = 60 * AGAIN_MS
 
 UNPROVEN_CLAIM: Final = (
     "the peer claims more of our log than we hold, and shows nothing that we signed for it"
+)
+
+UNPROVEN_GENERATION: Final = (
+    "the peer claims a later generation of the logs than we know, and shows nothing that we signed in it"
 )
 
 PAGE: Final = 1_024
@@ -215,17 +221,45 @@ class Recovery:
             )
 
     async def _check_generation(self, standing: Standing) -> None:
-        """Compare the generations of the exchange logs before anything is said of their sizes."""
+        """Compare the generations of the exchange logs before anything is said of their sizes.
+
+        Raises:
+            GenerationBehindError: The high-water file, or a note that we signed, is of a later one.
+            SignatureInvalidError: The peer says so and shows nothing.
+            UnavailableError: One of the two nodes has yet to open the later generation.
+        """
         own = self._pair.generation
-        if standing.generation > own:
+        knows_later = self._knows_later()
+        if standing.generation > own or knows_later:
             if await self._store.read(lambda tx: tx.facts.get(RESUMES)) is not None:
                 msg = "the next generation is being opened"
                 raise UnavailableError(msg)
+            if not knows_later and not await self._shows_later():
+                # A number alone stops no node: nothing is signed meanwhile, and posts are taken.
+                raise SignatureInvalidError(UNPROVEN_GENERATION)
             msg = "the pair has gone on in a later generation than this database holds"
             raise GenerationBehindError(msg)
         if standing.generation < own:
             msg = "the peer has not opened this generation yet"
             raise UnavailableError(msg)
+
+    def _knows_later(self) -> bool:
+        """Return whether the high-water file knows a later generation than the database."""
+        return (
+            max(remembered_generations(self._high_water.read(), self._pair), default=1)
+            > self._pair.generation
+        )
+
+    async def _shows_later(self) -> bool:
+        """Return whether the peer shows a note that we signed in a later generation of our log."""
+        note = (await self._link.view()).mirrored
+        if note is None:
+            return False
+        origin = parse_checkpoint(parse_note(note).text).origin
+        generation = generation_of(self._pair.first_exchange_origin, origin)
+        if generation is None or generation <= self._pair.generation:
+            return False
+        return await self._workers.sign(self._verified, note, origin) is not None
 
     async def override(self, actor: Actor, reason: str) -> None:
         """Let this node sign although the peer has not answered: an operator vouches for its database.
@@ -233,10 +267,14 @@ class Recovery:
         Raises:
             NothingToOverrideError: The node does not wait for the peer.
             UnprovenHistoryError: The high-water file knows that entries are missing.
+            GenerationBehindError: It knows a later generation of the logs.
         """
         if self._overridden.is_set() or not self._waiting:
             msg = "this node does not wait for its peer"
             raise NothingToOverrideError(msg)
+        if self._knows_later():
+            msg = "this node has signed in a later generation than its database holds"
+            raise GenerationBehindError(msg)
         head = await self._store.read(lambda tx: tx.logs.head(self._origin))
         size = 0 if head is None else head.size
         marked, marked_root = self._high_water.read().get(self._origin, (0, RightEdge.EMPTY.root()))
@@ -319,21 +357,23 @@ class Recovery:
         self._on_shown(signed.time_s)
 
     def _signed(self, view: PeerView) -> _Signed | None:
-        """Return what the peer's view proves: both our signatures, and its own two."""
-        if view.mirrored is None:
-            return None
+        """Return what the peer's view proves of our log, if anything."""
+        return None if view.mirrored is None else self._verified(view.mirrored, self._origin)
+
+    def _verified(self, note: bytes, origin: str) -> _Signed | None:
+        """Return what a note proves of a log of ours: both our signatures, and the peer's two."""
         try:
             # Any key that is or was ours: the statement may be among what the database lacks.
-            own = signing_key(view.mirrored, self._keyring.own_verifiers(self._origin))
-            verified = verify_log_note(view.mirrored, verifier=own)
-            peer = signing_key(view.mirrored, self._keyring.peer_cosigners, cosigner=True)
-            verify_cosignature(view.mirrored, cosigner=peer)
+            own = signing_key(note, self._keyring.own_verifiers(origin))
+            verified = verify_log_note(note, verifier=own)
+            peer = signing_key(note, self._keyring.peer_cosigners, cosigner=True)
+            verify_cosignature(note, cosigner=peer)
         except PeerError as error:
             # Proves nothing. Where nothing is missing, the courier settles it with the peer.
             log.warning("recovery.view_refused", peer=self._pair.peer_node, code=error.code)
             return None
         checkpoint = verified.checkpoint
-        return _Signed(size=checkpoint.size, root=checkpoint.root, note=view.mirrored, time_s=verified.time_s)
+        return _Signed(size=checkpoint.size, root=checkpoint.root, note=note, time_s=verified.time_s)
 
     async def _check_root(self, size: int, root: bytes) -> None:
         """Compare a state that we signed with what the database holds at that size.

@@ -64,10 +64,18 @@ from gateway.ports import (
 
 log = structlog.get_logger(__name__)
 
+BY_PEER: Final = "peer"
+"""Instead of a reason for freezing: the peer says that the pair is frozen, and this node knows of none."""
+
 RESUMES: Final = "resumes"
 """Setting: the generation that this node's operators have signed off for; absent while none."""
 
 POLL_S: Final = 2.0
+
+MOST_AHEAD: Final = 64
+"""Generations that the peer may name beyond those that this node knows. It is further ahead only of a
+database that is as many resumptions old; without a bound one answer of it would use up all the numbers."""
+
 CARRIED_AT_ONCE: Final = 512
 """Entries of the old log that one bundle of the new one repeats."""
 
@@ -87,6 +95,7 @@ class PairState:
         frozen: Why the pair is frozen here, or None.
         signed_off: Generation that was signed off for here; 0 for none.
         peer: What the peer says, or None if it does not answer.
+        leaps: Whether the generation that the peer names is refused: it is too far ahead.
         forks: Proven forks with both notes, the newest first.
     """
 
@@ -94,6 +103,7 @@ class PairState:
     frozen: str | None
     signed_off: int
     peer: Standing | None
+    leaps: bool
     forks: tuple[Incident, ...]
 
 
@@ -142,6 +152,7 @@ class Resumption:
         self._on_signed_off = on_signed_off
         self._quiet = quiet
         self._signed_off = asyncio.Event()
+        self._leap_told = False
         self.opened = asyncio.Event()
 
     async def state(self) -> PairState:
@@ -152,12 +163,14 @@ class Resumption:
 
         frozen, signed_off, forks = await self._store.read(load)
         if frozen is None and self._is_frozen():
-            frozen = "peer"
+            frozen = BY_PEER
+        standing = await self._standing()
         return PairState(
             generation=self._pair.generation,
             frozen=frozen,
             signed_off=signed_off,
-            peer=await self._standing(),
+            peer=standing,
+            leaps=standing is not None and self._leaps(standing),
             forks=forks,
         )
 
@@ -169,12 +182,13 @@ class Resumption:
         Raises:
             NotFrozenError: There is nothing to resume.
         """
-        standing = await self._standing()
-        asked = standing is not None and (standing.frozen or standing.resumes > self._pair.generation)
+        standing = await self._claimed()
+        own = self._pair.generation
+        asked = standing is not None and (standing.frozen or max(standing.resumes, standing.generation) > own)
         if not self._is_frozen() and not asked:
             msg = "the pair is not frozen"
             raise NotFrozenError(msg)
-        known = [self._pair.generation, *remembered_generations(self._high_water.read(), self._pair)]
+        known = [self._known()]
         if standing is not None:
             known += [standing.generation, standing.resumes - 1]
         now_ms = self._clock.now_ms()
@@ -194,7 +208,7 @@ class Resumption:
             await self._signed_off.wait()
             target = await self._store.read(lambda tx: int(tx.facts.get(RESUMES) or 0))
         while not self.opened.is_set():
-            standing = await self._standing()
+            standing = await self._claimed()
             if standing is not None:
                 # Whoever knows of a later generation is followed: a number is never used twice.
                 wanted = max(target, standing.resumes, standing.generation)
@@ -212,6 +226,23 @@ class Resumption:
         except (UnavailableError, PeerError) as error:
             log.info("pair.waiting", peer=self._pair.peer_node, code=error.code)
             return None
+
+    async def _claimed(self) -> Standing | None:
+        """Return what the peer says; None if it does not answer, or names a generation too far ahead."""
+        standing = await self._standing()
+        if standing is None or not self._leaps(standing):
+            return standing
+        if not self._leap_told:
+            self._leap_told = True
+            log.error("pair.leap_refused", peer=self._pair.peer_node)
+        return None
+
+    def _leaps(self, standing: Standing) -> bool:
+        return max(standing.generation, standing.resumes) > self._known() + MOST_AHEAD
+
+    def _known(self) -> int:
+        """Return the newest generation that the database or the high-water file of this node knows."""
+        return max(self._pair.generation, *remembered_generations(self._high_water.read(), self._pair))
 
     async def _open(self, generation: int) -> None:
         # What was handed to the store before this is done before the opening, and nothing after.

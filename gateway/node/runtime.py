@@ -24,6 +24,7 @@ from gateway.node.deliveries import RollbackError
 from gateway.node.forks import FROZEN, GIVEN_UP
 from gateway.node.health import Health, Phase, obstacles_of, read_vitals, troubles_of
 from gateway.node.parts import Parts
+from gateway.node.patience import Breaker
 from gateway.node.signing_keys import newest_statement
 from gateway.node.waiting import wait_for
 from gateway.ports import Incident, Step
@@ -91,6 +92,7 @@ class Node(Parts):
                 self.phase,
                 trust_ended=self.trust_has_ended,
                 reachable=reachable,
+                peer_frozen=self._courier.breaker is Breaker.FROZEN,
                 damaged=bool(self._inspection.damaged),
                 not_agreed=bool(not_agreed),
                 clock_wrong=self._clock_watch.is_wrong,

@@ -427,9 +427,9 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "pair-frozen",
                 423,
                 "Pair frozen",
-                "Two signed notes contradict each other; the operators have to decide.",
+                "A log has two signed histories, or was given up; the operators of both nodes decide.",
                 "Liaison gelée",
-                "Deux notes signées se contredisent ; les exploitants doivent décider.",
+                "Un journal a deux histoires signées, ou fut abandonné ; les exploitants décident.",
             ),
             _problem(
                 "pair-not-frozen",

@@ -186,15 +186,22 @@ def test_what_keeps_a_node_from_working_is_told_from_what_only_asks_for_somebody
     assert obstacles_of(
         Phase.FROZEN, can_sign=False, store_stalled=True, disk_low=True, maintenance=True
     ) == ("frozen", "cannot-sign", "store-stalled", "disk-low", "maintenance")
-    well = {"trust_ended": False, "damaged": False, "not_agreed": False, "clock_wrong": False}
+    well = {
+        "trust_ended": False,
+        "peer_frozen": False,
+        "damaged": False,
+        "not_agreed": False,
+        "clock_wrong": False,
+    }
     assert troubles_of(Phase.RUNNING, reachable=True, **well) == ()
     assert troubles_of(Phase.RUNNING, reachable=False, **dict.fromkeys(well, True)) == (
         "trust-ended",
-        "peer-away",
+        "peer-frozen",
         "log-damaged",
         "agreement-differs",
         "clock-wrong",
     )
+    assert troubles_of(Phase.RUNNING, reachable=False, **well) == ("peer-away",)
     # A node that has not come to asking its peer cannot say that it is away.
     assert troubles_of(Phase.STARTING, reachable=False, **well) == ()
     assert {phase.value for phase in Phase} - {"running"} <= set(HEALTH)

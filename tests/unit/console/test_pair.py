@@ -32,7 +32,12 @@ FORK = Incident(
     note_b=b"second\n",
 )
 FROZEN = PairState(
-    generation=1, frozen="fork 1000", signed_off=0, peer=Standing(resumes=2, frozen=True), forks=(FORK,)
+    generation=1,
+    frozen="fork 1000",
+    signed_off=0,
+    peer=Standing(resumes=2, frozen=True),
+    leaps=False,
+    forks=(FORK,),
 )
 
 
@@ -85,7 +90,7 @@ async def test_operators_and_auditors_see_how_the_pair_stands_and_both_notes(rol
         "generation": 1,
         "frozen": "fork 1000",
         "signed_off": 0,
-        "peer": {"generation": 1, "signed_off": 2, "frozen": True},
+        "peer": {"generation": 1, "signed_off": 2, "frozen": True, "leaps": False},
         "forks": [
             {
                 "origin": "us.gateway.test/exchange/fr",
