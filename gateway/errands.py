@@ -90,14 +90,18 @@ class _Job:
             self.loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
-        if self.answer.done():
+        # Let go of both: an error holds the frame of `run`, and that frame this job. Held from here as
+        # well, it would stay until the collector looks, and with it the bundle that was refused.
+        answer, error = self.answer, self.error
+        del self.answer, self.error
+        if answer.done():
             return
-        if self.error is None:
-            self.answer.set_result(self.value)
-        elif isinstance(self.error, StopIteration):
+        if error is None:
+            answer.set_result(self.value)
+        elif isinstance(error, StopIteration):
             # A future refuses this one, and its caller would wait for ever.
-            error = RuntimeError("the work ran out of an iterator")
-            error.__cause__ = self.error
-            self.answer.set_exception(error)
+            other = RuntimeError("the work ran out of an iterator")
+            other.__cause__ = error
+            answer.set_exception(other)
         else:
-            self.answer.set_exception(self.error)
+            answer.set_exception(error)

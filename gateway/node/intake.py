@@ -45,6 +45,7 @@ from gateway.node.holding import Holding
 from gateway.node.log_writer import ensure_log, extend_log
 from gateway.node.mirror import Effects, MirrorReader
 from gateway.node.opening import Contents, Opened, Opener, Refused
+from gateway.node.own_roots import Roots
 from gateway.node.pair import Pair
 from gateway.node.reception import Reception
 from gateway.node.vault import Vault
@@ -268,12 +269,7 @@ class Intake:
                 self._on_urgent()
             if not await self._holding.until(lambda: start <= self._size):
                 raise PeerConflictError(self._size)
-            # A caller that goes away, or whose deadline is over, does not take the write
-            # back: what follows from it in memory has to be done as well.
-            taking = asyncio.create_task(self._take_in_turn(checked, contents))
-            self._taking.add(taking)
-            taking.add_done_callback(self._taken)
-            return await self._answer(checked, await asyncio.shield(taking))
+            return await self._answer(checked, await self._begin_taking(checked, contents))
         finally:
             self._in_work -= 1
             self._with_messages -= has_messages
@@ -305,6 +301,18 @@ class Intake:
         if not self._ready:
             msg = "this node is starting or recovering"
             raise UnavailableError(msg, retry_after_s=2)
+
+    def _begin_taking(self, checked: Checked, contents: Contents | None) -> asyncio.Future[Contents | None]:
+        """Return what tells the contents of a bundle once it is mirrored.
+
+        A caller that goes away, or whose deadline is over, does not take the write back: what follows from
+        it in memory has to be done as well. No frame of the caller holds the task: with an error in it, the
+        two would hold each other and the bundle until the collector looks.
+        """
+        taking = asyncio.create_task(self._take_in_turn(checked, contents))
+        self._taking.add(taking)
+        taking.add_done_callback(self._taken)
+        return asyncio.shield(taking)
 
     async def _take_in_turn(self, checked: Checked, contents: Contents | None) -> Contents | None:
         async with self._turn:
@@ -366,6 +374,7 @@ class Intake:
         words = await self._earlier.words(bundle, contents, skip=overlap)
         opened = await self._earlier.settled(bundle, contents, words, skip=overlap)
         self._reader.check_statements(opened.others, end=bundle.end)
+        roots = await self._reader.roots_of(self._store, opened.others)
         now_ms = self._clock.now_ms()
         new = bundle.entries[overlap:]
         retired = self._retired_keys(opened)
@@ -374,7 +383,9 @@ class Intake:
         self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
             Step.MIRRORED,
-            lambda tx: self._keep(tx, head, new, appended, opened, words, checked.verified, now_ms, retired),
+            lambda tx: self._keep(
+                tx, head, new, appended, opened, words, roots, checked.verified, now_ms, retired
+            ),
         )
         self._head = grown
         self._size = grown.size
@@ -430,6 +441,7 @@ class Intake:
         appended: Appended,
         contents: Contents,
         words: Words,
+        roots: Roots,
         verified: VerifiedNote,
         now_ms: int,
         retired: Sequence[bytes],
@@ -445,13 +457,13 @@ class Intake:
             )
         )
         for index, entry in contents.others:
-            if entry.kind in _CONTROL_KINDS:
+            if entry.kind in _CONTROL_KINDS and not self._reader.is_restated(entry):
                 tx.logs.put_control(head.origin, entry.kind, index, new[index - head.size])
         self._audit.anchor(tx, grown)
         if retired:
             event = self._audit.event(at_ms=now_ms, actor=NODE, event="kem.destroyed", details=retired)
             self._audit.append(tx, event)
-        effects = self._reader.keep(tx, contents.others, contents.malformed, now_ms)
+        effects = self._reader.keep(tx, contents.others, contents.malformed, now_ms, roots=roots)
         rows, exceptions = self._reception.receive(tx, contents.messages, now_ms, words=words)
         if rows:
             tx.inbox.insert(rows)

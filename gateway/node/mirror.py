@@ -35,13 +35,12 @@ from gateway.core.entries import (
     kind_of,
 )
 from gateway.core.generation import base_of, first_of, first_place, generation_of, located
-from gateway.core.merkle import edge_at
 from gateway.core.message.draft import MAX_SEQ
 from gateway.core.message.schedule import Announced
 from gateway.core.signature import HybridVerifier
 from gateway.errors import PeerError
 from gateway.node.announcements import MAX_AGREEMENTS, announced_in
-from gateway.node.log_writer import LogHashes
+from gateway.node.own_roots import NO_ROOTS, OwnRoots, Roots
 from gateway.node.pair import Pair
 from gateway.node.refill import placed
 from gateway.node.signing_keys import statement_at, statements_before, statements_in
@@ -57,6 +56,10 @@ auditors; each as a row and a line of the log would cost this node a hundred byt
 push what else happened out of the operators' list."""
 
 TOLD_MS: Final = 60_000
+
+MAX_STATEMENTS: Final = 1_000
+"""Key statements that one generation of the peer's log may hold: each stays in memory, 13 kB, and is
+verified at every start. Keys are replaced some six times a year."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,7 @@ class MirrorReader:
         self._pair = pair
         # Both logs are of one generation, so their indexes have one base.
         self._base = first_place(pair.generation)
+        self._own_roots = OwnRoots(pair)
         self._keyring = keyring
         self._on_kem_key = on_kem_key
         self._announced = Announced()
@@ -161,7 +165,10 @@ class MirrorReader:
             if index == 0 and not self._is_first(entry):
                 msg = "the first entry of an exchange log is its key statement, or cites the log before it"
                 raise PeerError(msg)
-            if isinstance(entry, KeyStatementEntry):
+            if isinstance(entry, KeyStatementEntry) and not self.is_restated(entry):
+                if len(self._stated) >= MAX_STATEMENTS:
+                    msg = "too many key statements in one generation of a log"
+                    raise PeerError(msg)
                 before = statement_at(self._stated, index) or self._stated_before
                 self._keyring.accept_peer_statement(entry.statement, after=before)
 
@@ -178,14 +185,33 @@ class MirrorReader:
         cited = generation_of(self._pair.first_peer_origin, entry.origin)
         return cited is not None and cited < self._pair.generation
 
+    async def roots_of(self, store: Store, entries: Sequence[tuple[int, Entry]]) -> Roots:
+        """Return what `keep` needs to know of our own log, if that is more than a transaction looks up."""
+        return await self._own_roots.computed(store, entries)
+
+    def is_restated(self, entry: Entry) -> bool:
+        """Return whether an entry is the key statement that this log stated last: it changes nothing."""
+        newest = self._stated[-1][1] if self._stated else None
+        return isinstance(entry, KeyStatementEntry) and entry.statement == newest
+
     def keep(
         self,
         tx: Transaction,
         entries: Sequence[tuple[int, Entry]],
         malformed: Sequence[int],
         now_ms: int,
+        *,
+        roots: Roots = NO_ROOTS,
     ) -> Effects:
-        """Make the database effects of mirrored entries; return those in memory."""
+        """Make the database effects of mirrored entries; return those in memory.
+
+        Args:
+            tx: The transaction that mirrors them.
+            entries: Entries that are not messages, with their indexes.
+            malformed: Indexes of entries that are none.
+            now_ms: UTC milliseconds.
+            roots: What `roots_of` has returned for them.
+        """
         kem_key: KemKeyEntry | None = None
         agreements: list[AgreementEntry] = []
         bad = list(malformed)
@@ -194,7 +220,7 @@ class MirrorReader:
             match entry:
                 case ReceiptEntry():
                     moved = True
-                    due = self._receipt(tx, index, entry, now_ms) or due
+                    due = self._receipt(tx, index, entry, roots, now_ms) or due
                 case CollectedEntry() if first_of(entry.origin) == self._pair.first_exchange_origin:
                     # Of an earlier generation as well: collections may come long after.
                     tx.outbox.collected(placed(entry), log_index=self._base + index)
@@ -210,14 +236,14 @@ class MirrorReader:
                 case EventEntry() | CollectedEntry() | IncidentEntry() | VoidEntry():
                     bad.append(index)
                 case AnchorEntry():
-                    self._anchor(tx, entry, now_ms)
+                    self._anchor(tx, entry, roots, now_ms)
                 case _:
                     continue  # a statement, checked before the transaction
         for index in sorted(bad):
             self._incident(tx, IncidentKind.MALFORMED_ENTRY, self._pair.peer_origin, index, _NO_ROOT, now_ms)
         return Effects(
             kem_key=kem_key,
-            statement=_stated(entries),
+            statement=self._newly_stated(entries),
             agreements=tuple(agreements),
             messages_moved=moved,
             sending_due=due,
@@ -235,14 +261,21 @@ class MirrorReader:
             entries = (*self._announced.entries, *effects.agreements)
             self._announced = Announced(entries=entries[-MAX_AGREEMENTS:])
 
-    def _receipt(self, tx: Transaction, index: int, entry: ReceiptEntry, now_ms: int) -> bool:
+    def _newly_stated(self, entries: Sequence[tuple[int, Entry]]) -> tuple[int, bytes] | None:
+        """Return the key statement that a bundle closes with, and its index, if it is another one."""
+        index, entry = entries[-1] if entries else (0, None)
+        if isinstance(entry, KeyStatementEntry) and not self.is_restated(entry):
+            return index, entry.statement
+        return None
+
+    def _receipt(self, tx: Transaction, index: int, entry: ReceiptEntry, roots: Roots, now_ms: int) -> bool:
         """Apply a receipt if it speaks of our log as it is; else it is an incident.
 
         Returns:
             True if something is due to be sent now.
         """
         end = entry.start + entry.count
-        if entry.origin != self._pair.exchange_origin or self._own_root(tx, end) != entry.root:
+        if entry.origin != self._pair.exchange_origin or self._own_roots.at(tx, end, roots) != entry.root:
             self._incident(
                 tx, IncidentKind.RECEIPT_CONFLICT, self._pair.peer_origin, index, entry.root, now_ms
             )
@@ -288,11 +321,11 @@ class MirrorReader:
         is_theirs = is_agency(entry.agency) and entry.agency.startswith(f"{self._pair.peer_nation}.")
         return is_theirs and entry.numbers[0] > 0 and entry.numbers[-1] <= MAX_SEQ
 
-    def _anchor(self, tx: Transaction, entry: AnchorEntry, now_ms: int) -> None:
+    def _anchor(self, tx: Transaction, entry: AnchorEntry, roots: Roots, now_ms: int) -> None:
         """An anchor of our own log has to be a state that our log went through."""
         if entry.origin != self._pair.exchange_origin:
             return
-        if self._own_root(tx, entry.size) != entry.root:
+        if self._own_roots.at(tx, entry.size, roots) != entry.root:
             self._incident(tx, IncidentKind.FORK, entry.origin, entry.size, entry.root, now_ms)
 
     def _told(self, tx: Transaction, entry: IncidentEntry, now_ms: int) -> bool:
@@ -312,18 +345,6 @@ class MirrorReader:
         is_own = first_of(entry.origin) == self._pair.first_exchange_origin
         return is_own and entry.incident == IncidentKind.PEER_ROLLBACK
 
-    def _own_root(self, tx: Transaction, size: int) -> bytes | None:
-        """Return the root that our exchange log had at a size, or None if it never had that size."""
-        origin = self._pair.exchange_origin
-        head = tx.logs.head(origin)
-        if head is None or size > head.size:
-            return None
-        # What the peer speaks of nearly always ends with a bundle, whose root is stored.
-        for bundle in tx.outbox.bundles_from(self._base + max(size - 1, 0), limit=1):
-            if bundle.end == self._base + size:
-                return bundle.root
-        return edge_at(size, reader=LogHashes(tx.logs, origin)).root()
-
     def _incident(self, tx: Transaction, kind: int, origin: str, size: int, root: bytes, now_ms: int) -> None:
         """Keep and log an incident; of those beyond `MOST_TOLD` one line says that there are some."""
         if abs(now_ms - self._told_since_ms) >= TOLD_MS:
@@ -339,10 +360,3 @@ class MirrorReader:
         else:
             log.error("incident.recorded", kind=kind, origin=origin, size=size)
         tx.facts.put_incident(incident)
-
-
-def _stated(entries: Sequence[tuple[int, Entry]]) -> tuple[int, bytes] | None:
-    """Return the key statement that a bundle closes with, and its index."""
-    if entries and isinstance(entry := entries[-1][1], KeyStatementEntry):
-        return entries[-1][0], entry.statement
-    return None

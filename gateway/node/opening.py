@@ -37,7 +37,7 @@ from gateway.node.boxes import Boxes, Keys
 from gateway.node.defects import UnexaminedError, unexamined
 from gateway.node.message_rows import Derived, derive
 from gateway.node.pair import Pair
-from gateway.node.steps import given, run_steps
+from gateway.node.steps import SLICE, given, run_steps
 from gateway.node.vault import Vault
 
 _BATCH: Final = 256
@@ -255,8 +255,12 @@ class Opener:
         # Those of a type one after the other: its schema and rules stay in the processor's
         # cache, which halves what validation costs. The results stand in the order of the log.
         ordered = sorted(sealed, key=lambda item: "" if item.header is None else item.header.type)
-        run_steps(ordered, self._steps, _ExceptedError)
-        return [item.result() for item in sealed]
+        results: dict[int, Opened | Refused] = {}
+        for start in range(0, len(ordered), SLICE):
+            part = ordered[start : start + SLICE]
+            run_steps(part, self._steps, _ExceptedError)
+            results.update((item.index, item.result()) for item in part)
+        return [results[item.index] for item in sealed]
 
     # --- the checks of one message, each raising what its exception will be -------------
 
@@ -415,8 +419,9 @@ class Sealed:
         return None if self.header is None else self.header.message_id
 
     def result(self) -> Opened | Refused:
-        """Return what became of it; a defect of a check is logged here."""
-        failure = self.failure
+        """Return what became of it; a defect of a check is logged here. To be asked once."""
+        # Let go of it: an error holds frames, and these hold every message of the bundle.
+        failure, self.failure = self.failure, None
         if failure is None:
             return Opened(
                 index=self.index,
@@ -426,6 +431,8 @@ class Sealed:
                 ciphertext=given(self.ciphertext),
                 wrapped_key=self.wrapped_key,
             )
+        # JSON of many small values takes twenty times its length: not for all of a bundle at once.
+        self.body, self.document = b"", {}
         code, rule = ExceptionCode.UNEXAMINED, None
         if isinstance(failure, _ExceptedError):
             code, rule = failure.exception, failure.rule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -25,7 +26,7 @@ from gateway.core.entries import (
     encode_entry,
 )
 from gateway.core.envelope import SUITE
-from gateway.core.merkle import Hash
+from gateway.core.merkle import Hash, HashReader, RightEdge, edge_at, hash_leaf, root_of
 from gateway.core.message.draft import MAX_SEQ
 from gateway.core.message.schedule import Announced
 from gateway.core.receipt import ExceptionCode
@@ -33,6 +34,7 @@ from gateway.core.states import State
 from gateway.errors import PeerError
 from gateway.node.log_writer import append_bundle, ensure_log
 from gateway.node.mirror import MOST_TOLD, TOLD_MS, Effects, MirrorReader
+from gateway.node.own_roots import AT_ONCE, OwnRoots
 from gateway.node.pair import Pair
 from gateway.ports import Incident, LogHead, LogKind, Step, Transaction
 from gateway.storage.store import SqlStore
@@ -362,8 +364,65 @@ def test_a_statement_closes_its_bundle(bench: Bench) -> None:
 
 async def test_a_root_that_no_bundle_ends_at_is_computed(bench: Bench) -> None:
     await bench.grow(5)
-    assert await bench.store.read(lambda tx: bench.reader._own_root(tx, 0)) == Hash(
+    roots = OwnRoots(bench.pair)
+    assert await bench.store.read(lambda tx: roots.at(tx, 0)) == Hash(
         bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
     )
-    assert await bench.store.read(lambda tx: bench.reader._own_root(tx, 6)) is None
+    assert await bench.store.read(lambda tx: roots.at(tx, 6)) is None
     assert stored_bundle(0, 1).end == 1
+
+
+@pytest.mark.parametrize("count", [AT_ONCE, 200])
+async def test_the_thread_that_writes_computes_few_roots_however_many_a_bundle_names(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """At sizes between two bundles each takes a millisecond, and whoever posts waits for that thread."""
+    head = await bench.store.write(
+        Step.SEQUENCED,
+        lambda tx: append_bundle(tx, bench.pair.exchange_origin, ANCHORS[:1] * (count + 1), at_ms=1),
+    )
+    leaves = [hash_leaf(ANCHORS[0])] * head.size
+    computed: list[str] = []
+
+    def edge_at_somewhere(size: int, *, reader: HashReader) -> RightEdge:
+        computed.append(threading.current_thread().name)
+        return edge_at(size, reader=reader)
+
+    monkeypatch.setattr("gateway.node.own_roots.edge_at", edge_at_somewhere)
+    entries: list[Entry] = [
+        AnchorEntry(origin=bench.pair.exchange_origin, size=size, root=root_of(leaves[:size]))
+        for size in range(1, count)
+    ]
+    entries.append(AnchorEntry(origin=bench.pair.exchange_origin, size=count, root=bytes(32)))
+    numbered = list(enumerate(entries, 10))
+    roots = await bench.reader.roots_of(bench.store, numbered)
+    await bench.store.write(
+        Step.MIRRORED, lambda tx: bench.reader.keep(tx, numbered, (), NOW_MS, roots=roots)
+    )
+
+    assert len(computed) == count
+    assert computed.count("store-writer") <= AT_ONCE
+    # And nothing else is said of them than before.
+    assert [(item.kind, item.size) for item in await bench.incidents()] == [(IncidentKind.FORK, count)]
+
+
+async def test_a_statement_that_is_in_force_already_takes_no_memory(bench: Bench) -> None:
+    statement = bench.keyring.peer_statement
+    for index in (0, 5, 9):
+        entry = KeyStatementEntry(statement=statement)
+        assert bench.reader.is_restated(entry) is (index > 0)
+        bench.reader.check_statements([(index, entry)], end=index + 1)
+        bench.reader.apply(await bench.keep(entry, start=index))
+
+    assert bench.reader._stated == [(0, statement)]
+
+
+async def test_a_log_holds_so_many_statements_and_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = KeyStatementEntry(statement=bench.keyring.peer_statement)
+    bench.reader.apply(Effects(statement=(0, b"another one")))
+    monkeypatch.setattr("gateway.node.mirror.MAX_STATEMENTS", 1)
+
+    with pytest.raises(PeerError, match="too many key statements"):
+        bench.reader.check_statements([(5, entry)], end=6)
