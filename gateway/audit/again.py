@@ -13,6 +13,7 @@ Spec: docs/spec/exchange.md, "Exceptions", "Frozen pair"; docs/auditing.md, "Two
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import compress
 from typing import Final
@@ -20,10 +21,17 @@ from typing import Final
 from gateway.audit.reader import LogReader, read_header, read_message
 from gateway.audit.scan import Scan
 from gateway.core.entries import Kind, MessageEntry
-from gateway.core.receipt import ExceptionCode
+from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 
 _MESSAGE: Final = int(Kind.MESSAGE)
 _DUPLICATE: Final = int(ExceptionCode.DUPLICATE)
+_FINAL: Final = frozenset(map(int, ExceptionCode)) - {
+    *map(int, SEND_AGAIN),
+    int(ExceptionCode.ERASED),
+    _DUPLICATE,
+}
+"""Exceptions that end a message that its receiver had received: its sender may have erased it by then."""
+
 _LEAST_BITS: Final = 1 << 16
 
 Place = tuple[int, int]
@@ -38,11 +46,13 @@ class Sent:
         scan: What was kept of its entries.
         reader: Reads single ones.
         codes: Exceptions that they got, by index.
+        asked_again: Entries that were received, and asked for once more by a later receipt.
     """
 
     scan: Scan
     reader: LogReader
     codes: Mapping[int, int]
+    asked_again: AbstractSet[int]
 
     def tags(self) -> Iterator[int]:
         """Yield four bytes of the id of each message."""
@@ -57,11 +67,13 @@ class Sendings:
         earlier: Message entries for which another entry stands.
         others: Those that are not the message of which they have the id: index, and where that stands.
         unfounded: Those that were refused as duplicates although no entry before them has their id.
+        taken_back: Those that refuse for good what was received in an earlier entry: index, and where.
     """
 
     earlier: list[set[int]]
     others: list[dict[int, str]]
     unfounded: list[set[int]]
+    taken_back: list[dict[int, str]]
 
 
 def find_sendings(generations: Sequence[Sent]) -> Sendings:
@@ -78,6 +90,7 @@ def find_sendings(generations: Sequence[Sent]) -> Sendings:
     earlier: list[set[int]] = [set() for _ in generations]
     others: list[dict[int, str]] = [{} for _ in generations]
     unfounded = [{index for index, code in sent.codes.items() if code == _DUPLICATE} for sent in generations]
+    taken_back: list[dict[int, str]] = [{} for _ in generations]
     for places in alike.values():
         by_id: dict[bytes, list[Place]] = {}
         first: dict[bytes, tuple[Place, MessageEntry]] = {}
@@ -89,7 +102,7 @@ def find_sendings(generations: Sequence[Sent]) -> Sendings:
             by_id.setdefault(header.message_id, []).append((number, index))
             place, sent_first = first.setdefault(header.message_id, ((number, index), entry))
             if not _is_same(entry, sent_first):
-                others[number][index] = f"entry {place[1]} of {generations[place[0]].scan.origin}"
+                others[number][index] = _named(generations, place)
             if place != (number, index):
                 unfounded[number].discard(index)
         for sendings in by_id.values():
@@ -98,7 +111,14 @@ def find_sendings(generations: Sequence[Sent]) -> Sendings:
             for number, index in sendings:
                 if (number, index) != stands:
                     earlier[number].add(index)
-    return Sendings(earlier=earlier, others=others, unfounded=unfounded)
+            had = [at for at in sendings if at != stands and at[1] in generations[at[0]].asked_again]
+            if had and generations[stands[0]].codes.get(stands[1]) in _FINAL:
+                taken_back[stands[0]][stands[1]] = _named(generations, had[0])
+    return Sendings(earlier=earlier, others=others, unfounded=unfounded, taken_back=taken_back)
+
+
+def _named(generations: Sequence[Sent], place: Place) -> str:
+    return f"entry {place[1]} of {generations[place[0]].scan.origin}"
 
 
 def _is_same(one: MessageEntry, other: MessageEntry) -> bool:

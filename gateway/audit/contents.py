@@ -114,6 +114,7 @@ class Answers:
         taken_back: Indexes of messages that one receipt received and a later one ends otherwise: the first
             one counts.
         taken_codes: How, one for each of `taken_back`.
+        asked_again: Indexes of messages that one receipt received and a later one asks for once more.
         collected: Indexes of messages that an addressee acknowledged.
         collectors: Which agency, as a position in `agencies`, one for each of `collected`.
         agencies: Agency codes.
@@ -125,6 +126,7 @@ class Answers:
     codes: array[int] = field(default_factory=lambda: array("Q"))
     taken_back: array[int] = field(default_factory=lambda: array("Q"))
     taken_codes: array[int] = field(default_factory=lambda: array("Q"))
+    asked_again: array[int] = field(default_factory=lambda: array("Q"))
     collected: array[int] = field(default_factory=lambda: array("Q"))
     collectors: array[int] = field(default_factory=lambda: array("I"))
     agencies: dict[str, int] = field(default_factory=dict)
@@ -160,6 +162,8 @@ class Answers:
             is_first = item.index >= self.last_end or item.index in before
             if is_first or item.code in SEND_AGAIN:
                 now.append(item)
+                if not is_first:
+                    self.asked_again.append(item.index)
             elif item.code != ExceptionCode.ERASED:
                 self.taken_back.append(item.index)
                 self.taken_codes.append(item.code)

@@ -97,6 +97,7 @@ class Fates:
     Attributes:
         read: The log.
         codes: Why messages were not received, by index.
+        asked_again: Messages that were received and asked for once more, by index.
         earlier: Entries of messages for which another one stands (`gateway.audit.again`).
         differences: What does not fit, named to the entry.
         open_ends: What is not known yet because one copy is older than another.
@@ -113,6 +114,7 @@ class Fates:
         self.read = read
         self._is_closed = is_closed
         self.codes: dict[int, int] = {}
+        self.asked_again: set[int] = set()
         self.earlier: AbstractSet[int] = frozenset()
         self.differences: list[str] = []
         self.open_ends: list[str] = []
@@ -166,6 +168,7 @@ class Fates:
                 wrong.add(index, f"{speaker} refuses it, but it is no message")
             states[index] = _REFUSED
             self.codes[index] = code
+        self.asked_again.update(answers.asked_again)
         for index, code in zip(answers.taken_back, answers.taken_codes, strict=True):
             if index < size:
                 wrong.add(index, f"{speaker} has received it, and says later: {exception_label(code)}")
@@ -216,6 +219,17 @@ class Fates:
         wrong = Named(self.read.scan.origin, self.read.copy)
         for index in sorted(unfounded):
             wrong.add(index, "refused as a duplicate, but no entry before it has its id")
+        self.differences += wrong.lines()
+
+    def name_taken_back(self, received: Mapping[int, str]) -> None:
+        """Name entries in which a message is refused for good that was received in an earlier one.
+
+        Args:
+            received: Where it was received, by their indexes.
+        """
+        wrong = Named(self.read.scan.origin, self.read.copy)
+        for index, place in received.items():
+            wrong.add(index, f"{exception_label(self.codes[index])}, though it was received as {place}")
         self.differences += wrong.lines()
 
     def _name_unanswered(self) -> None:

@@ -282,15 +282,22 @@ def _find_sendings(fates: Mapping[str, Fates]) -> None:
         logs.setdefault(first_of(origin), []).append(fates[origin])
     for of_log in logs.values():
         sent = [
-            Sent(scan=item.read.scan, reader=item.read.copy.reader(), codes=item.codes) for item in of_log
+            Sent(
+                scan=item.read.scan,
+                reader=item.read.copy.reader(),
+                codes=item.codes,
+                asked_again=item.asked_again,
+            )
+            for item in of_log
         ]
         sendings = find_sendings(sent)
-        found = zip(sendings.earlier, sendings.others, sendings.unfounded, strict=True)
+        found = zip(sendings.earlier, sendings.others, sendings.unfounded, sendings.taken_back, strict=True)
         # Where generations before these are not at hand, they may hold what a duplicate repeats.
         numbers = [number_of(item.read.scan.origin) for item in of_log]
         is_whole = numbers == [*range(1, len(of_log) + 1)]
-        for item, (earlier, others, unfounded) in zip(of_log, found, strict=True):
+        for item, (earlier, others, unfounded, taken_back) in zip(of_log, found, strict=True):
             item.take_sendings(earlier, others, unfounded if is_whole else frozenset())
+            item.name_taken_back(taken_back)
 
 
 def _fullest(logs: Sequence[NamedLog]) -> list[NamedLog]:

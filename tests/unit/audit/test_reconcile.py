@@ -440,3 +440,33 @@ def test_a_message_that_is_sent_again_after_a_restore_is_not_taken_back(tmp_path
     )
     found = compare(tmp_path, [log, answers], [answers, log])
     assert found.is_reconciled
+
+
+def test_a_receipt_that_is_taken_back_by_way_of_asking_for_the_message_again_is_named(tmp_path: Path) -> None:
+    """A restore that never was licenses to ask for content; what comes was received all the same."""
+    log = log_of(1, 2, 1)
+    restored = recovered(log, 3)
+    for code, is_fine in ((ExceptionCode.EXPIRED, False), (ExceptionCode.ERASED, True)):
+        answers = answering(
+            log,
+            receipt(log, 3, 5),
+            restored,
+            excepted(log, 3, 5, {3: ExceptionCode.CONTENT_LOST}),
+            excepted(log, 5, 6, {5: code}),
+        )
+        found = compare(tmp_path / code.label, [log, answers], [answers, log])
+        assert found.is_reconciled is is_fine, found.differences
+        if not is_fine:
+            (difference,) = found.differences
+            assert difference.startswith(f"{FR_US} entry 5: expired, though it was received as entry 3 of")
+
+
+def test_what_was_never_received_may_be_refused_when_it_comes_again(tmp_path: Path) -> None:
+    log = log_of(1, 2, 1)
+    answers = answering(
+        log,
+        excepted(log, 3, 5, {3: ExceptionCode.KEM_KEY_GONE}),
+        excepted(log, 5, 6, {5: ExceptionCode.EXPIRED}),
+    )
+    found = compare(tmp_path, [log, answers], [answers, log])
+    assert found.is_reconciled, found.differences
