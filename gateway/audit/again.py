@@ -82,19 +82,14 @@ def find_sendings(generations: Sequence[Sent]) -> Sendings:
     Args:
         generations: The oldest first.
     """
-    alike: dict[int, list[Place]] = {tag: [] for tag in _repeated(generations)}
-    for number, sent in enumerate(generations) if alike else ():
-        for index, (tag, kind) in enumerate(zip(sent.scan.tags, sent.scan.entry_kinds, strict=True)):
-            if kind == _MESSAGE and tag in alike:
-                alike[tag].append((number, index))
     earlier: list[set[int]] = [set() for _ in generations]
     others: list[dict[int, str]] = [{} for _ in generations]
     unfounded = [{index for index, code in sent.codes.items() if code == _DUPLICATE} for sent in generations]
     taken_back: list[dict[int, str]] = [{} for _ in generations]
-    for places in alike.values():
+    for places in _alike(generations):
         by_id: dict[bytes, list[Place]] = {}
         first: dict[bytes, tuple[Place, MessageEntry]] = {}
-        for number, index in places if len(places) > 1 else ():
+        for number, index in places:
             data = generations[number].reader.entry(index)
             entry, header = read_message(data), read_header(data)
             if entry is None or header is None:
@@ -128,6 +123,16 @@ def _is_same(one: MessageEntry, other: MessageEntry) -> bool:
         other.ciphertext_digest,
         other.ciphertext_bytes,
     )
+
+
+def _alike(generations: Sequence[Sent]) -> Iterator[list[Place]]:
+    """Return the places of messages whose ids begin alike, in order."""
+    alike: dict[int, list[Place]] = {tag: [] for tag in _repeated(generations)}
+    for number, sent in enumerate(generations) if alike else ():
+        for index, (tag, kind) in enumerate(zip(sent.scan.tags, sent.scan.entry_kinds, strict=True)):
+            if kind == _MESSAGE and tag in alike:
+                alike[tag].append((number, index))
+    return (places for places in alike.values() if len(places) > 1)
 
 
 def _repeated(generations: Sequence[Sent]) -> set[int]:
