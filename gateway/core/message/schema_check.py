@@ -264,6 +264,9 @@ def _step(message_type: MessageType, place: _Place, step: str | int) -> _Place:
         child = child.get(step, {})
         title = Wording(en=step, fr=step)
         return _place(message_type, place.identifier, child, step, title)
+    if not {"$ref", "description"} & child.keys():
+        # A line of an MRZ, say, is told in the words of its list.
+        child = {**child, **{word: place.parts[-1][word] for word in ("description", "x-description-fr")}}
     return _place(message_type, place.identifier, child, place.name, place.title, is_entry=True)
 
 
@@ -318,10 +321,10 @@ def _expected_text(place: _Place) -> Wording:
             fr=f"un texte de 1 à {longest} caractères, sans caractères de commande autres que tabulation "
             "et saut de ligne, ni caractères qui masquent ou retournent le texte",
         )
-    if len(place.parts) > 1 and "description" in form:
-        return _described_form(form)
-    # A form that only this field has: its description may say more, or less, than the form.
     described = _described_form(form)
+    if len(place.parts) > 1 or "examples" not in form:
+        return described
+    # A form that only this field has: its description may say more, or less, than the form.
     example, pattern = form["examples"][0], form["pattern"]
     return Wording(
         en=f"text such as {example}: {described.en.removesuffix('.')} ({pattern})",

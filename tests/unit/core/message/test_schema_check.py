@@ -13,8 +13,10 @@ import orjson
 import pytest
 
 from gateway.catalogue import catalogue_folder, read_catalogue
+from gateway.core.message.registry import MessageType
 from gateway.core.message.schema_check import schema_violations, unknown_type
-from gateway.core.message.violation import MAX_VIOLATIONS, Violation
+from gateway.core.message.schema_documents import Place, place_of
+from gateway.core.message.violation import MAX_VIOLATIONS, Violation, pointer_to
 
 CATALOGUE = read_catalogue()
 REFERRAL = CATALOGUE.type("target.cargo_referral/1")
@@ -268,6 +270,30 @@ REFUSED: list[tuple[str, Change, str, str, str]] = [
         "^1\\.",
     ),
     (
+        "a line of a machine-readable zone that is too short",
+        put(
+            "payload/persons",
+            [
+                {
+                    "ref": "p1",
+                    "role": "SUBJECT",
+                    "family_name": "SPECIMEN",
+                    "documents": [
+                        {
+                            "kind": "PASSPORT",
+                            "number": "SPEC00001",
+                            "issuer": "UTO",
+                            "mrz": ["P<UTOSPECIMEN<<TEST", "A" * 44],
+                        }
+                    ],
+                }
+            ],
+        ),
+        "/payload/persons/0/documents/0/mrz/0",
+        "Machine-readable zone (mrz): expected two lines of 44 or 36 characters, or three of 30",
+        "Zone de lecture automatique (mrz) : attendu deux lignes de 44 ou 36 caractères, ou trois de 30",
+    ),
+    (
         "a line feed after an identifier",
         put("payload/consignment/load", "ECGYE\n"),
         "/payload/consignment/load",
@@ -288,6 +314,34 @@ def test_a_departure_is_told_with_its_place_and_what_is_expected(
     assert (violation.rule, violation.pointer) == ("SCHEMA", pointer)
     assert english in violation.text("en")
     assert french in violation.text("fr")
+
+
+def _places(
+    message_type: MessageType, place: Place, path: tuple[str | int, ...] = ()
+) -> Iterator[tuple[str | int, ...]]:
+    """Yield the way to every field and to the first entry of every list that a message may hold."""
+    children: dict[str | int, dict[str, Any]] = dict(place.fact("properties") or {})
+    if place.fact("items") is not None:
+        children[0] = place.fact("items")
+    for step, node in children.items():
+        yield (*path, step)
+        child = place_of(message_type.documents, place.identifier, node)
+        yield from _places(message_type, child, (*path, step))
+
+
+@pytest.mark.parametrize("type_id", CATALOGUE.types)
+def test_what_any_place_has_to_hold_can_be_told(type_id: str) -> None:
+    message_type = CATALOGUE.type(type_id)
+    whole = Place(identifier=message_type.schema["$id"], parts=(message_type.schema,))
+
+    for path in _places(message_type, whole):
+        document: Any = 1.5  # no place of a message holds a fraction
+        for step in reversed(path):
+            document = [document] if step == 0 else {step: document}
+        violations = schema_violations(document, message_type, CATALOGUE.agreement)
+
+        told = [violation for violation in violations if violation.pointer == pointer_to(*path)]
+        assert any(violation.text("en") and violation.text("fr") for violation in told), path
 
 
 def _patterns_of_fields() -> Iterator[tuple[str, dict[str, Any]]]:
