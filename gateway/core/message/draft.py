@@ -423,9 +423,14 @@ class _Completion:
         return None if not isinstance(given, dict) or given.keys() >= names else given
 
     def _subjects(self, found: PersonalData) -> list[str]:
-        """Return the data subjects that roles alone tell; an agency has to say who is a suspect."""
+        """Return the data subjects if the roles of all persons tell them, else none.
+
+        An agency has to say who is a suspect; the others alone would pass for a whole declaration.
+        """
         by_role = self._agreement.defaults.subjects_by_role
-        return list(dict.fromkeys(by_role[role] for role in found.roles if role in by_role))
+        if not by_role.keys() >= set(found.roles):
+            return []
+        return list(dict.fromkeys(by_role[role] for role in found.roles))
 
     def _legal_basis(self, found: PersonalData) -> list[str]:
         """Return the agreement's bases, or those of the type if it demands its own."""

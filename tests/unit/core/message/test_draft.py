@@ -411,6 +411,15 @@ def test_a_role_that_does_not_tell_the_subject_leaves_it_to_the_agency() -> None
     assert declared["subjects"] == []
 
 
+def test_beside_a_role_that_does_not_tell_no_other_subject_is_declared() -> None:
+    # The crew alone would pass for all who are concerned, and the suspect go undeclared.
+    crew = {**PERSON, "role": "CREW"}
+
+    for persons in ([crew, {**PERSON, "role": "SUBJECT"}], [{**PERSON, "role": "OWNER"}, crew]):
+        assert protection({"persons": persons})["subjects"] == []
+    assert protection({"persons": [crew, PERSON, crew]})["subjects"] == ["CREW", "TRAVELLER"]
+
+
 def test_declared_categories_stay_and_bring_retention_and_safeguards() -> None:
     declared = protection({}, {"categories": ["TRADE_PARTY"], "subjects": ["TRADE_OPERATOR"]})
 
