@@ -12,8 +12,10 @@ from gateway.core.message.rules.frame import Frame
     "HD-01",
     22,
     pointer="/header/handling/codes",
-    en="H0 (no restriction) stands neither with H1 nor with H2. Remove H0, or the restrictions.",
-    fr="H0 (sans restriction) ne se combine ni avec H1 ni avec H2. Retirez H0, ou les restrictions.",
+    en="H0 (only against crime, without other restriction) stands neither with H1 nor with H2. Remove H0, or "
+    "H1 and H2.",
+    fr="H0 (uniquement contre la criminalité, sans autre restriction) ne se combine ni avec H1 ni avec H2. "
+    "Retirez H0, ou H1 et H2.",
 )
 def _free_use_excludes_restrictions(frame: Frame) -> Pointers:
     codes = frame.codes
