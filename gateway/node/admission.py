@@ -15,8 +15,9 @@ Spec: docs/spec/exchange.md, "Admission".
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import cast
 
 from gateway.core.digest import digest_of
 from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
@@ -179,14 +180,19 @@ class Admission:
                     forget_frames(error)
             prepared = await self._first_stage.prepare(posted)
             answered = await self._answered_before(principal, posted, prepared)
-            results: list[Outcome | asyncio.Future[Outcome]] = [
-                self._line.add(post) if isinstance(item, Candidate) else answered.get(place, item)
-                for place, (post, item) in enumerate(zip(posted, prepared, strict=True))
-            ]
-            refused = [item for item in results if isinstance(item, GatewayError)]
+            waiting = {
+                place: self._line.add(posted[place])
+                for place, item in enumerate(prepared)
+                if isinstance(item, Candidate)
+            }
+            outcomes = {place: await decided for place, decided in waiting.items()} | answered
+            refused = {place: post for place, post in enumerate(posted) if place not in outcomes}
             if refused:
-                await self._record_refusals(principal, refused)
-            return [await item if isinstance(item, asyncio.Future) else item for item in results]
+                await self._first_stage.ask_conversations(list(refused.values()))
+                errors = {place: cast("GatewayError", post.result()) for place, post in refused.items()}
+                await self._record_refusals(principal, errors.values())
+                outcomes |= errors
+            return [outcomes[place] for place in range(len(posted))]
         finally:
             self._outstanding -= len(submissions)
 
@@ -255,7 +261,7 @@ class Admission:
             if not future.done():  # the caller may have gone away; the message stays accepted
                 future.set_result(outcome)
 
-    async def _record_refusals(self, principal: Principal, errors: Sequence[GatewayError]) -> None:
+    async def _record_refusals(self, principal: Principal, errors: Iterable[GatewayError]) -> None:
         now_ms, refusal = self._clock.now_ms(), self._second_stage.refusal
         entries = [entry for error in errors for entry in refusal(now_ms, principal, error, None)]
         await self._store.write(Step.REFUSED, lambda tx: self._audit.append(tx, entries))

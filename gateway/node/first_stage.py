@@ -11,15 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+from gateway.core.message.draft import assign_number
+from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import Schedule
-from gateway.core.message.threads import StoredMessage, is_known_to
+from gateway.core.message.threads import StoredMessage, examine_thread, is_known_to, uuid_bytes
+from gateway.core.message.violation import MAX_VIOLATIONS
 from gateway.errors import GatewayError
 from gateway.node.crew import Crew, pieces
 from gateway.node.hand import Made, Posts, examine_posts
 from gateway.node.preparation import Candidate, Posted, Preparation, Principal, Submission
 from gateway.node.refusal import RefusedError
+from gateway.node.steps import given, run_steps
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers
@@ -89,10 +94,24 @@ class FirstStage:
         if item.parent_id is not None and item.failure is None:
             await self._complete_from_parent(item, item.parent_id, sealing=False)
         await self._tell([item], sealing=False)
+        await self.ask_conversations([item])
         result = item.result()
         if isinstance(result, GatewayError):
             raise result
         return result
+
+    async def ask_conversations(self, posted: Sequence[Posted]) -> None:
+        """Add to the refusals of posts that break rules what their conversations hold against them.
+
+        Of a batch this is asked once all others are decided, which they may build on.
+        """
+        broken = [item for item in posted if item.broken]
+        if broken:
+            await self._store.read(partial(self._ask_conversations, broken))
+
+    def _ask_conversations(self, broken: Sequence[Posted], tx: Transaction) -> None:
+        memory = ThreadMemory(tx, open_content=self._vault.document)
+        run_steps(broken, (partial(_ask_conversation, memory),))
 
     async def _tell(self, posted: Sequence[Posted], *, sealing: bool) -> None:
         if any(isinstance(item.failure, RefusedError) for item in posted):
@@ -146,3 +165,16 @@ class FirstStage:
         parent, content = await self._store.read(find)
         now_ms = self._clock.now_ms()
         self._preparation.complete_from(item, parent, content, now_ms=now_ms, sealing=sealing)
+
+
+def _ask_conversation(memory: ThreadMemory, item: Posted) -> None:
+    """Refuse a post for all that it breaks, with and without other messages."""
+    found = [*item.broken]
+    if item.seq_missing:
+        conversation_id = uuid_bytes(item.document["header"]["conversation"]["id"])
+        found += assign_number(item.document, memory.last_seq(conversation_id, item.principal.agency))
+    found += examine_thread(
+        item.document, catalogue=given(item.catalogue), threads=memory, side="sender"
+    ).violations
+    found.sort(key=lambda broken: rule_number(broken.rule))
+    raise RefusedError(tuple(dict.fromkeys(found))[:MAX_VIOLATIONS])

@@ -132,12 +132,14 @@ class Posted:
     Attributes:
         candidate: What became of it; None before it is examined, and if it failed.
         failure: What ended its way, or None.
+        broken: Rules it breaks that need no other message, if that ended it; ``document`` is whole then.
     """
 
     __slots__ = (
         "accepted_by",
         "as_posted",
         "body",
+        "broken",
         "candidate",
         "catalogue",
         "departure",
@@ -182,6 +184,7 @@ class Posted:
         self.seq_missing = False
         # Where it departs from its schema: the first place.
         self.departure: Sequence[Violation] = ()
+        self.broken: Sequence[Violation] = ()
         # Whose schemas have accepted the document as it was posted.
         self.accepted_by: Catalogue | None = None
         self.catalogue: Catalogue | None = None
@@ -313,10 +316,10 @@ class Preparation:
         left = MAX_TOLD
         for item in posted:
             error = item.failure
-            if not isinstance(error, RefusedError) or not error.may_leave_out:
+            if not isinstance(error, RefusedError) or isinstance(error, UnreadableError):
                 continue
             if left <= 0:
-                item.failure = error.first()
+                item.failure, item.broken = error.first(), ()
                 continue
             if not item.document:
                 # A member of the crew examined it.
@@ -380,6 +383,7 @@ class Preparation:
             item.document, catalogue=given(item.catalogue), now_ms=item.now_ms
         )
         if violations:
+            item.broken = () if item.departure else violations
             raise RefusedError(violations, "call" if item.departure else None)
 
     def _check_agreed(self, item: Posted) -> None:

@@ -4,7 +4,8 @@ A short message can break its schema a thousand times, and a batch may hold 5,00
 message is examined until its first violation is known, which costs what a good message costs.
 What else is wrong with it is looked for afterwards, in the order of the call, until the call
 has been told `MAX_TOLD` violations (`Preparation.tell`). Who is told the first one only hears that,
-and asks again.
+and asks again. What breaks rules by itself is held against its conversation as well, once the
+messages of its call that may be accepted are (`FirstStage.ask_conversations`).
 
 Spec: docs/api.md, "Problems".
 """

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
 
+from gateway.core.message.instants import time_text
+from gateway.core.message.rule import rule_number
 from gateway.core.message.strict_json import MAX_BODY_BYTES, MessageTooLargeError
 from gateway.core.states import State
 from gateway.errors import GatewayError, StoreError
 from gateway.node.admission import Admission, OverloadedError
 from gateway.node.gate import RecoveringError
+from gateway.node.identifiers import new_uuid7
 from gateway.node.preparation import Submission, _is_whole, _parent_needed
 from gateway.node.refusal import NotAllowedError, RefusedError, UnreadableError
 from gateway.node.second_stage import Acceptance, IdempotencyConflictError
 from gateway.ports import Step
-from tests.messages import INVESTIGATORS, answer, intelligence, request
+from tests.messages import INVESTIGATORS, answer, intelligence, lifecycle, request
 from tests.world import World
 
 
@@ -52,6 +56,58 @@ async def test_each_post_stands_alone_and_results_are_in_order(world: World) -> 
         RefusedError,
         Acceptance,
     ]
+
+
+def told(outcome: object) -> list[tuple[str, str]]:
+    assert isinstance(outcome, RefusedError)
+    return [(item.rule, item.pointer) for item in outcome.violations]
+
+
+async def test_a_refusal_names_what_a_message_breaks_by_itself_and_in_its_conversation(world: World) -> None:
+    now_ms = world.clock.now_ms()
+    asked = (await world.post("US", request("US", now_ms), agency=INVESTIGATORS["US"])).message_id
+    await world.settle()
+    first = answer("FR", asked, now_ms, final=False)
+    del first["payload"]["next_part_by"]
+    first["payload"] |= {"part": 2, "answers": [{"q": 3, "text": "A synthetic answer."}]}
+    numbered = copy.deepcopy(first)
+    numbered["header"]["conversation"]["seq"] = 7
+    whole = [
+        ("CX-REPLY", "/payload/next_part_by"),
+        ("CX-REPLY", "/payload/part"),
+        ("CX-REPLY", "/payload/answers"),
+    ]
+    principal = world.principal("FR", INVESTIGATORS["FR"])
+    french = world.node("FR")._admission
+
+    outcomes = await french.submit(principal, [Submission(body=orjson.dumps(d)) for d in (first, numbered)])
+
+    assert told(outcomes[0]) == whole
+    assert told(outcomes[1]) == [*whole, ("RF-SEQ", "/header/conversation/seq")]
+    for document, outcome in zip((first, numbered), outcomes, strict=True):
+        (alone,) = await french.submit(principal, [Submission(body=orjson.dumps(document))])
+        with pytest.raises(RefusedError) as checked:
+            await french.check(principal, orjson.dumps(document), strict=False)
+        assert told(alone) == told(checked.value) == told(outcome)
+    numbers = [rule_number(rule) for rule, _ in (("CX-REPLY", ""), ("RF-SEQ", ""))]
+    refusals = [event for event in await world.events("FR") if event.event == "message.refused"]
+    assert [list(event.details) for event in refusals] == [[numbers[0]], numbers, [numbers[0]], numbers]
+
+
+async def test_what_a_refused_message_of_a_batch_builds_on_may_stand_before_it(world: World) -> None:
+    now_ms = world.clock.now_ms()
+    message_id = str(UUID(bytes=new_uuid7(now_ms, world.entropy)))
+    first = intelligence("US", message_id=message_id, created_at=time_text(now_ms))
+    said = {"target": message_id, "reason": "SENT_IN_ERROR", "delete": False, "notify_recipients": False}
+    second = lifecycle("US", "gov.retraction", said, handling={"codes": ["H0", "H1"]})
+    principal = world.principal("US", INVESTIGATORS["US"])
+
+    accepted, refused = await admission(world).submit(
+        principal, [Submission(body=orjson.dumps(document)) for document in (first, second)]
+    )
+
+    assert isinstance(accepted, Acceptance)
+    assert told(refused) == [("HD-01", "/header/handling/codes")]
 
 
 async def test_an_agency_may_name_itself_as_sender_and_nobody_else(world: World) -> None:
