@@ -335,10 +335,12 @@ def test_what_any_place_has_to_hold_can_be_told(type_id: str) -> None:
     whole = Place(identifier=message_type.schema["$id"], parts=(message_type.schema,))
 
     for path in _places(message_type, whole):
-        document: Any = 1.5  # no place of a message holds a fraction
+        if path == ("type",):
+            continue  # named rightly by what is asked here
+        document: Any = None  # which no place of a message holds
         for step in reversed(path):
             document = [document] if step == 0 else {step: document}
-        violations = schema_violations(document, message_type, CATALOGUE)
+        violations = schema_violations({"type": type_id, **document}, message_type, CATALOGUE)
 
         told = [violation for violation in violations if violation.pointer == pointer_to(*path)]
         assert any(violation.text("en") and violation.text("fr") for violation in told), path
