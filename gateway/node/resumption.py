@@ -242,7 +242,7 @@ class Resumption:
 
     def _known(self) -> int:
         """Return the newest generation that the database or the high-water file of this node knows."""
-        return max(self._pair.generation, *remembered_generations(self._high_water.read(), self._pair))
+        return max([self._pair.generation, *remembered_generations(self._high_water.read(), self._pair)])
 
     async def _open(self, generation: int) -> None:
         # What was handed to the store before this is done before the opening, and nothing after.
