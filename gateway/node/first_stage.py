@@ -17,7 +17,13 @@ from typing import Any
 from gateway.core.message.draft import assign_number
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import Schedule
-from gateway.core.message.threads import StoredMessage, examine_thread, is_known_to, uuid_bytes
+from gateway.core.message.threads import (
+    StoredMessage,
+    examine_thread,
+    is_known_to,
+    subjects_of,
+    uuid_bytes,
+)
 from gateway.core.message.violation import MAX_VIOLATIONS
 from gateway.errors import GatewayError
 from gateway.node.crew import Crew, pieces
@@ -111,6 +117,15 @@ class FirstStage:
 
     def _ask_conversations(self, broken: Sequence[Posted], tx: Transaction) -> None:
         memory = ThreadMemory(tx, open_content=self._vault.document)
+        talks = [item.document["header"]["conversation"] for item in broken]
+        memory.fetch(
+            answered=[uuid_bytes(talk["in_reply_to"]) for talk in talks if "in_reply_to" in talk],
+            numbered=[
+                (uuid_bytes(talk["id"]), item.principal.agency)
+                for talk, item in zip(talks, broken, strict=True)
+            ],
+            subjects=[subject for item in broken for subject in subjects_of(item.document)],
+        )
         run_steps(broken, (partial(_ask_conversation, memory),))
 
     async def _tell(self, posted: Sequence[Posted], *, sealing: bool) -> None:
