@@ -34,9 +34,9 @@ class GatewayError(Exception):
 def forget_frames(error: BaseException) -> None:
     """Let go of what the frames hold that an error came through, and those of the errors before it.
 
-    Whoever has answered an error calls this. A future or a list holds the error, whose frames hold the future
-    or the list: a circle, which waits for the collector of cycles with whatever else the frames hold, a body
-    of 16 MiB or a buffer of TLS. A node lets the collector run seldom.
+    Whoever has answered an error, or hands it on as a result, calls this. A future or a list holds the
+    error, whose frames hold the future or the list: a circle, which waits for the collector of cycles with
+    whatever else the frames hold, a body of 16 MiB or a buffer of TLS. A node lets the collector run seldom.
     """
     seen: BaseException | None = error
     while seen is not None:

@@ -32,7 +32,7 @@ from gateway.core.message.threads import outline_of
 from gateway.core.quick import quick_value
 from gateway.core.receipt import ExceptionCode
 from gateway.core.sealing import ContentKey, SealError, open_content
-from gateway.errors import MalformedError
+from gateway.errors import MalformedError, forget_frames
 from gateway.node.boxes import Boxes, Keys
 from gateway.node.defects import UnexaminedError, unexamined
 from gateway.node.message_rows import Derived, derive
@@ -419,9 +419,8 @@ class Sealed:
         return None if self.header is None else self.header.message_id
 
     def result(self) -> Opened | Refused:
-        """Return what became of it; a defect of a check is logged here. To be asked once."""
-        # Let go of it: an error holds frames, and these hold every message of the bundle.
-        failure, self.failure = self.failure, None
+        """Return what became of it; a defect of a check is logged here."""
+        failure = self.failure
         if failure is None:
             return Opened(
                 index=self.index,
@@ -439,6 +438,8 @@ class Sealed:
         elif not isinstance(failure, UnexaminedError):
             # No check raises such an error on purpose: it is a defect, and concerns this message alone.
             unexamined(self.named, failure)
+        # Its frames hold every message of the bundle, which hold the error.
+        forget_frames(failure)
         return Refused(index=self.index, message_id=self.named, code=code, rule=rule)
 
 

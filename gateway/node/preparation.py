@@ -38,7 +38,7 @@ from gateway.core.message.warning import ValueWarning, warnings_of
 from gateway.core.message.wording import Wording
 from gateway.core.quick import quick_value
 from gateway.core.sealing import CONTENT_KEY_BYTES, ContentKey
-from gateway.errors import GatewayError, RejectedError
+from gateway.errors import GatewayError, RejectedError, forget_frames
 from gateway.node.audit_log import Actor
 from gateway.node.defects import UnexaminedError
 from gateway.node.identifiers import new_uuid7
@@ -231,6 +231,8 @@ class Posted:
         if self.failure is None:
             return given(self.candidate)
         if isinstance(self.failure, RejectedError | UnexaminedError):
+            # Its frames hold every post of the call, which hold the error.
+            forget_frames(self.failure)
             return self.failure
         raise self.failure
 

@@ -22,7 +22,7 @@ from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning
 from gateway.core.quick import quick_value
 from gateway.core.states import Precedence, State
-from gateway.errors import GatewayError, RejectedError, forget_frames
+from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.message_rows import new_message
@@ -135,8 +135,6 @@ class SecondStage:
                     partial(self._decided, candidate, memory, now_ms, index),
                 )
             except (RefusedError, UnexaminedError) as error:
-                # Its frames hold the outcomes, which hold the error.
-                forget_frames(error)
                 outcomes.append(error)
                 continue
             indexes[agency] = index

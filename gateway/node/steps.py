@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
-from gateway.errors import GatewayError, forget_frames
+from gateway.errors import GatewayError
 from gateway.node.defects import unexamined
 
 SLICE: Final = 64
@@ -61,8 +61,6 @@ def run_steps(
                 try:
                     step(item)
                 except on_purpose as error:
-                    # Its frames hold the message, which holds the error.
-                    forget_frames(error)
                     item.failure, failed = error, True
                 except Exception as error:  # noqa: BLE001 - a defect is whatever nobody thought of
                     item.failure, failed = unexamined(item.named, error), True

@@ -264,8 +264,8 @@ PROBLEMS: Final[Mapping[str, Problem]] = MappingProxyType(
                 "message, 16 MiB and 5,000 lines for a batch, 1 MiB and 1,000 lines of acknowledgements. "
                 "Send it in parts.",
                 "Corps trop long",
-                "Le corps est plus long que ce que cet appel accepte, ou un lot compte trop de lignes : 1"
-                " Mio pour un message, 16 Mio et 5 000 lignes pour un lot, 1 Mio et 1 000 lignes "
+                "Le corps est plus long que ce que cet appel accepte, ou un lot compte trop de lignes : "
+                "1 Mio pour un message, 16 Mio et 5 000 lignes pour un lot, 1 Mio et 1 000 lignes "
                 "d'acquittements. Envoyez-le en plusieurs fois.",
             ),
             _problem(

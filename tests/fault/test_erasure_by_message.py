@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ async def test_a_retraction_destroys_what_it_names_at_both_nodes(world: World) -
             assert places(world, nation, part) == []
         # The retraction itself stays: it says why.
         assert await sealed(world, nation, order_id)
-        entries = await world.until(lambda n=nation: erased_entries(world, n), bool)  # type: ignore[misc]
+        entries = await world.until(partial(erased_entries, world, nation), bool)
         assert [entry.origin for entry in entries] == ["us.gateway.test/exchange/fr"]
     await world.settle()
     await world.check()
@@ -200,7 +201,7 @@ async def test_a_backup_from_before_a_retraction_does_not_bring_the_content_back
     await retract(world, message_id)
     for both in ("FR", "US"):
         await until_erased(world, both, message_id)
-        await world.until(lambda n=both: erased_entries(world, n), bool)  # type: ignore[misc]
+        await world.until(partial(erased_entries, world, both), bool)
     await world.settle()
 
     # Even without the files that outlive a restore, as after the loss of a whole machine.
