@@ -35,7 +35,7 @@ from gateway.node.courier import CourierConfig
 from gateway.node.crew import CrewConfig
 from gateway.node.health import Phase
 from gateway.node.parts import NodeConfig
-from gateway.node.preparation import Principal, Submission, agency_actor
+from gateway.node.posts import Principal, Submission, agency_actor
 from gateway.node.quotas import Quota
 from gateway.node.resumption import in_stored_generation
 from gateway.node.runtime import Node

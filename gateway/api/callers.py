@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gateway.node.preparation import Principal, agency_actor
+from gateway.node.posts import Principal, agency_actor
 from gateway.web.app import Identify
 from gateway.web.identity import (
     AgencyRegistry,

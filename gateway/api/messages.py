@@ -24,7 +24,7 @@ from gateway.core.message.instants import time_text
 from gateway.core.message.wording import Language, Wording
 from gateway.core.states import State
 from gateway.errors import GatewayError, forget_frames
-from gateway.node.preparation import Submission
+from gateway.node.posts import Submission
 from gateway.node.second_stage import Acceptance
 from gateway.web.exchange import Reply, Request
 from gateway.web.problems import body_of, problem_of

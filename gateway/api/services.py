@@ -13,7 +13,7 @@ from gateway.node.agreements import AgreementState
 from gateway.node.conversations import Place, Thread, ThreadPage
 from gateway.node.inbox import Delivery, Verification
 from gateway.node.pair import Pair
-from gateway.node.preparation import Principal, Submission
+from gateway.node.posts import Principal, Submission
 from gateway.node.second_stage import Acceptance
 from gateway.node.tracking import Tracked
 from gateway.ports import MessageRow

@@ -31,14 +31,8 @@ from gateway.node.first_stage import FirstStage
 from gateway.node.gate import Gate, RecoveringError
 from gateway.node.line import Line, NoCandidateError
 from gateway.node.pair import Pair
-from gateway.node.preparation import (
-    Candidate,
-    Posted,
-    Preparation,
-    Principal,
-    Submission,
-    is_same_post,
-)
+from gateway.node.posts import Candidate, Posted, Principal, Submission, is_same_post
+from gateway.node.preparation import Preparation
 from gateway.node.refusal import RefusedError, TypeNotAgreedError, UnreadableError
 from gateway.node.second_stage import Outcome, SecondStage
 from gateway.node.vault import Vault

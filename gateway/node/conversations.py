@@ -30,7 +30,7 @@ from gateway.core.message.threads.rooms import Room, find_room
 from gateway.core.message.threads.use_changes import TermsInForce, terms_in_force
 from gateway.node.gate import Gate
 from gateway.node.inbox import NotFoundError
-from gateway.node.preparation import Principal
+from gateway.node.posts import Principal
 from gateway.node.thread_memory import MissingNumbers, ThreadMemory
 from gateway.node.vault import Vault
 from gateway.ports import Clock, MessageRow, Store, Transaction

@@ -26,7 +26,7 @@ from gateway.node.gate import Gate
 from gateway.node.inbox import NotFoundError
 from gateway.node.log_writer import LogHashes
 from gateway.node.pair import Pair
-from gateway.node.preparation import Principal
+from gateway.node.posts import Principal
 from gateway.node.second_stage import ErasedError
 from gateway.node.signing_keys import statements_in
 from gateway.node.vault import Vault

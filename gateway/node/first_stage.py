@@ -28,7 +28,8 @@ from gateway.core.message.violation import MAX_VIOLATIONS
 from gateway.errors import GatewayError
 from gateway.node.crew import Crew, pieces
 from gateway.node.hand import Made, Posts, examine_posts
-from gateway.node.preparation import Candidate, Posted, Preparation, Principal, Submission
+from gateway.node.posts import Candidate, Posted, Principal, Submission
+from gateway.node.preparation import Preparation
 from gateway.node.refusal import RefusedError
 from gateway.node.steps import given, run_steps
 from gateway.node.thread_memory import ThreadMemory

@@ -17,7 +17,7 @@ from gateway.errors import GatewayError, UnavailableError
 from gateway.node.admission import Admission, Checked
 from gateway.node.gate import Gate
 from gateway.node.maintenance import Maintenance
-from gateway.node.preparation import Principal, Submission
+from gateway.node.posts import Principal, Submission
 from gateway.node.quotas import Quotas
 from gateway.node.room import Room
 from gateway.node.second_stage import Outcome

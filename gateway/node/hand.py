@@ -24,7 +24,8 @@ from gateway.node.crew import LENGTH, View
 from gateway.node.message_rows import Derived
 from gateway.node.opening import Opener, Refused, Sealed
 from gateway.node.pair import Pair
-from gateway.node.preparation import Posted, Preparation, Principal
+from gateway.node.posts import Posted, Principal
+from gateway.node.preparation import Preparation
 from gateway.node.refusal import RefusedError
 from gateway.node.vault import Vault
 from gateway.ports import Entropy, PostName

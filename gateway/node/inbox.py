@@ -19,7 +19,7 @@ from gateway.errors import RejectedError
 from gateway.node.audit_log import AuditLog
 from gateway.node.gate import Gate
 from gateway.node.pair import Pair
-from gateway.node.preparation import Principal
+from gateway.node.posts import Principal
 from gateway.node.steps import SLICE
 from gateway.node.thread_memory import MissingNumbers, ThreadMemory
 from gateway.node.vault import Vault

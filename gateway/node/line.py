@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from gateway.node.preparation import Candidate, Posted
+from gateway.node.posts import Candidate, Posted
 
 Told = TypeVar("Told")
 """What a caller is told in the end."""

@@ -26,7 +26,8 @@ from gateway.errors import GatewayError, RejectedError
 from gateway.node.audit_log import Actor, AuditLog
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.message_rows import new_message
-from gateway.node.preparation import Candidate, Preparation, Principal, is_same_post
+from gateway.node.posts import Candidate, Principal, is_same_post
+from gateway.node.preparation import Preparation
 from gateway.node.refusal import RefusedError
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault

@@ -19,7 +19,7 @@ from gateway.node.audit_log import AuditLog
 from gateway.node.beginning import Beginning
 from gateway.node.inbox import NotFoundError
 from gateway.node.pair import Pair
-from gateway.node.preparation import Principal
+from gateway.node.posts import Principal
 from gateway.node.waiting import wait_for
 from gateway.ports import Clock, CollectionRow, Erasure, MessageRow, Step, Store, Transaction
 

@@ -31,7 +31,7 @@ from gateway.keyring.registry import read_registry
 from gateway.node.audit_log import Actor
 from gateway.node.line import MAX_GROUP
 from gateway.node.message_rows import derive, new_message
-from gateway.node.preparation import agency_actor
+from gateway.node.posts import agency_actor
 from gateway.node.thread_memory import ThreadMemory
 from gateway.node.vault import Vault
 from gateway.ports import POST_DIGEST_BYTES, NewMessage, Step, Transaction

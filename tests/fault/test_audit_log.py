@@ -32,7 +32,7 @@ from gateway.errors import (
 )
 from gateway.link.wire import MAX_SIZE
 from gateway.node.peer_service import MAX_AUDIT_GENERATIONS, ProofRefusedError, UnknownLogError
-from gateway.node.preparation import Submission
+from gateway.node.posts import Submission
 from gateway.node.refusal import NotAllowedError, RefusedError, UnreadableError
 from gateway.ports import StoredNote
 from gateway.storage.highwater import REWRITE_BYTES, FileHighWater

@@ -25,7 +25,7 @@ from gateway.errors import GatewayError, PeerConflictError, PeerError, Unavailab
 from gateway.node.courier import CourierConfig
 from gateway.node.health import Health, Phase
 from gateway.node.patience import BREAKER_FAILURES, Breaker
-from gateway.node.preparation import Submission
+from gateway.node.posts import Submission
 from gateway.node.sequencer import URGENT_BUNDLE
 from gateway.node.tracking import TooLateError
 from gateway.node.window import MAX_IN_FLIGHT

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.receipt import ExceptionCode
 from gateway.node import opening, preparation, reception, second_stage
 from gateway.node.defects import UnexaminedError
-from gateway.node.preparation import Submission
+from gateway.node.posts import Submission
 from tests.messages import INVESTIGATORS, intelligence
 from tests.world import World
 

@@ -10,7 +10,7 @@ from gateway.core.signature import HybridSigner
 from gateway.errors import OperatorError, UnavailableError
 from gateway.node.audit_log import Actor
 from gateway.node.maintenance import MaintenanceError, NotInMaintenanceError
-from gateway.node.preparation import Submission
+from gateway.node.posts import Submission
 from gateway.node.quotas import Quota, QuotaError
 from gateway.node.room import DiskLowError
 from gateway.node.second_stage import Acceptance

@@ -13,7 +13,7 @@ from gateway.core.message.registry import Catalogue
 from gateway.core.message.rule import rule_number
 from gateway.core.message.schedule import Schedule
 from gateway.core.receipt import ExceptionCode
-from gateway.node.preparation import Submission
+from gateway.node.posts import Submission
 from gateway.node.refusal import RefusedError
 from gateway.node.second_stage import Acceptance
 from tests.world import World

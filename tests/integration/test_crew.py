@@ -20,7 +20,7 @@ from gateway.client import Accepted, AsyncClient
 from gateway.core.message.reference_lists import NO_LISTS
 from gateway.errors import GatewayError, UnavailableError
 from gateway.node.crew import LEAST, Crew, CrewConfig, CrewLostError
-from gateway.node.preparation import Submission
+from gateway.node.posts import Submission
 from gateway.node.second_stage import Acceptance
 from tests.processes import Processes
 from tests.world import AGENCIES, World, make_draft

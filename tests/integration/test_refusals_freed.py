@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 
 from gateway.errors import GatewayError
-from gateway.node.preparation import Posted
+from gateway.node.posts import Posted
 from tests.agency_site import AgencySite, open_site
 
 SARC = "FR.DGDDI.SARC"

@@ -27,7 +27,7 @@ from gateway.core.states import State
 from gateway.node.admission import Checked, OverloadedError
 from gateway.node.conversations import Place, RequestView, Thread, ThreadPage
 from gateway.node.inbox import Delivery, NotFoundError, Verification
-from gateway.node.preparation import Principal, Submission, agency_actor
+from gateway.node.posts import Principal, Submission, agency_actor
 from gateway.node.second_stage import Acceptance, ErasedError
 from gateway.node.tracking import TimelineEvent, Tracked
 from gateway.ports import CollectionRow

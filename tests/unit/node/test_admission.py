@@ -18,7 +18,8 @@ from gateway.errors import GatewayError, StoreError
 from gateway.node.admission import Admission, OverloadedError
 from gateway.node.gate import RecoveringError
 from gateway.node.identifiers import new_uuid7
-from gateway.node.preparation import Submission, _is_whole, _parent_needed
+from gateway.node.posts import Submission
+from gateway.node.preparation import _is_whole, _parent_needed
 from gateway.node.refusal import NotAllowedError, RefusedError, UnreadableError
 from gateway.node.second_stage import Acceptance, IdempotencyConflictError
 from gateway.ports import Step

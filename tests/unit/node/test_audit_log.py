@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.core.entries import EventEntry, KeyStatementEntry, Role, decode_entry
 from gateway.node.audit_log import MAX_OBJECTS, NODE, PEER, AuditLog
 from gateway.node.pair import Pair
-from gateway.node.preparation import agency_actor
+from gateway.node.posts import agency_actor
 from gateway.ports import Step
 from gateway.storage.store import SqlStore
 

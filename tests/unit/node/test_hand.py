@@ -30,7 +30,8 @@ from gateway.node.first_stage import FirstStage
 from gateway.node.hand import Hand, Outfit, serve
 from gateway.node.opening import Contents, Opened, Opener
 from gateway.node.pair import Pair
-from gateway.node.preparation import Candidate, Posted, Preparation, Principal, agency_actor
+from gateway.node.posts import Candidate, Posted, Principal, agency_actor
+from gateway.node.preparation import Preparation
 from gateway.node.refusal import MAX_TOLD, NotAllowedError, RefusedError, TypeNotAgreedError, UnreadableError
 from gateway.node.vault import Vault
 from gateway.node.workers import Workers

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.errors import GatewayError
 from gateway.node.line import GATHERED, GATHERED_BYTES, MAX_GROUP, Line, NoCandidateError
-from gateway.node.preparation import Posted, Preparation, Submission
+from gateway.node.posts import Posted, Submission
+from gateway.node.preparation import Preparation
 from gateway.node.refusal import NotAllowedError, RefusedError, UnreadableError
 from gateway.node.second_stage import Acceptance
 from tests.messages import INVESTIGATORS, answer, request
