@@ -11,7 +11,7 @@ from gateway.node.inbox import NotFoundError
 from gateway.web.exchange import Query, Reply, Request
 from gateway.web.refusals import NoSuchPathError, ParameterError
 from gateway.web.routing import Router
-from tests.unit.api.test_handlers import CALLER
+from tests.unit.api.asking import CALLER
 
 ROUTER = Router(handbook_routes(read_catalogue()))
 
