@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -394,7 +394,7 @@ class FaultyStore:
         return await self._store.scrub()
 
     def stats(self) -> StoreStats:
-        return self._store.stats()
+        return replace(self._store.stats(), failed=self._faults.crashed.is_set())
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self._store.read(work)

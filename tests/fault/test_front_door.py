@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 
@@ -200,3 +202,22 @@ async def test_a_node_that_cannot_sign_says_so_until_it_can(
         await until_reasons(world, "FR", "cannot-sign")
         assert not (await world.node("FR").health()).ready
     await until_reasons(world, "FR")
+
+
+async def test_a_node_whose_store_failed_at_a_write_of_somebody_else_stops_by_itself(world: World) -> None:
+    """It has nothing to write, and would go on for as long, answering 503 to whoever wants to."""
+    await world.settle()
+    node = world.sides["FR"].task
+    assert node is not None
+    for _ in range(20):
+        # Until it has signed its audit log and written all that it has to say.
+        world.clock.advance(1)
+        await asyncio.sleep(0.05)
+    world.break_write("FR", Step.AUDITED, persisted=False)
+    with pytest.raises(CrashError):
+        await world.node("FR").maintenance.start(OPERATOR, "New disks")
+    for _ in range(3):
+        world.clock.advance(1)
+        await asyncio.wait([node], timeout=0.5)
+    assert isinstance(node.exception(), CrashError)
+    await world.restart("FR")
