@@ -53,7 +53,7 @@ from gateway.keyring.registry import read_registry
 from gateway.keyring.tls import peer_client
 from gateway.keyring.tls_group import HYBRID_GROUPS, negotiated_group
 from gateway.keyring.trust import read_published_as_stated
-from gateway.link.client import HttpPeerLink, OwnCertificateEndedError
+from gateway.link.client import HttpPeerLink, OwnCertificateEndedError, OwnKeyUnknownError
 from gateway.node.advice import ADVICE
 from gateway.node.approvals import ENROLMENT, PROPOSALS
 from gateway.node.enrolment import Enrolled, read_enrolment
@@ -113,6 +113,12 @@ _OWN_ENDED: Final = Wording(
     "60 days)",
     fr="voir certificats ci-dessus : entente keys rotate tls-peer, puis export au pair (docs/keys.md, Every "
     "60 days)",
+)
+_OWN_UNKNOWN: Final = Wording(
+    en="entente keys export-trust; bring it to the peer's operators, who import it (docs/keys.md, Exchange "
+    "with the peer)",
+    fr="entente keys export-trust ; portez-le aux exploitants du pair, qui l'importent (docs/keys.md, "
+    "Exchange with the peer)",
 )
 _GENERAL: Final = frozenset({"config-invalid", "key-file-refused", "store-failed", "trust-refused"})
 """Codes whose advice is about any file of their kind."""
@@ -248,6 +254,8 @@ def _advice(name: str, code: str) -> Wording:
         return _PEER_IDENTITY
     if name == "peer" and code == OwnCertificateEndedError.code:
         return _OWN_ENDED
+    if name == "peer" and code == OwnKeyUnknownError.code:
+        return _OWN_UNKNOWN
     if does is _SEE_DATABASE:
         # One cause is told once; but who is enrolled stands in the registry file as well.
         return _KEYS_PAGE if is_of_trust else does

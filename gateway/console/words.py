@@ -162,6 +162,14 @@ CAUSES: Final[Mapping[str, Advice]] = MappingProxyType(
             "Le certificat que ce nœud montre au pair, own/tls-peer.pem, est arrivé à son terme.",
             "entente keys rotate tls-peer, puis export au pair (docs/keys.md, Every 60 days).",
         ),
+        Cause.OWN_KEY_UNKNOWN.value: advice(
+            "The partner node does not know the key that this node shows it, of own/tls-peer.pem.",
+            "entente keys export-trust; bring it to the peer's operators, who import it (docs/keys.md, "
+            "Exchange with the peer).",
+            "Le nœud partenaire ne connaît pas la clé que ce nœud lui montre, celle de own/tls-peer.pem.",
+            "entente keys export-trust ; portez-le aux exploitants du pair, qui l'importent (docs/keys.md, "
+            "Exchange with the peer).",
+        ),
         Cause.CANNOT_SIGN.value: advice(
             "This node cannot sign: the token with half of its keys is away. Sent when it is back.",
             "Connect the token or start its service; the event token.lost says why (docs/token.md).",

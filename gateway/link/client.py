@@ -23,6 +23,7 @@ from urllib.parse import quote
 import aiohttp
 
 from gateway.core.bundle import MAX_NOTE_BYTES
+from gateway.core.message.strict_json import JsonRefusedError, parse_json
 from gateway.errors import (
     GatewayError,
     PairFrozenError,
@@ -72,6 +73,7 @@ _UNFIT: Final = {
 }
 """Results of OpenSSL's verification (X509_V_ERR_…) that have words of their own."""
 
+PROBLEM: Final = "application/problem+json"
 _MAX_REFUSAL_BYTES: Final = 16_384
 _MAX_RETRY_S: Final = 300
 _SECONDS: Final = re.compile(r"[0-9]{1,6}")
@@ -84,6 +86,12 @@ class OwnCertificateEndedError(UnavailableError):
     """The peer is not reachable while the certificate that we show it has ended: that is why, most likely."""
 
     code = "own-certificate-ended"
+
+
+class OwnKeyUnknownError(PeerError):
+    """The peer does not know the key that we show it: it has not got our newest key statement."""
+
+    code = "own-key-unknown"
 
 
 class HttpPeerLink:
@@ -241,7 +249,7 @@ class HttpPeerLink:
             await self.close()
         if self._session is None:
             self._session = self._open()
-        headers = {"Accept": f"{answer}, {SIZE}, application/problem+json"}
+        headers = {"Accept": f"{answer}, {SIZE}, {PROBLEM}"}
         if media_type is not None:
             headers["Content-Type"] = media_type
         asked_ms = 0 if self._clock is None else self._clock.now_ms()
@@ -328,7 +336,19 @@ async def _refusal(response: aiohttp.ClientResponse) -> GatewayError:
         return PairFrozenError("the peer has frozen the pair")
     if status in {408, 429} or status >= 500:
         return UnavailableError("the peer cannot do it now", retry_after_s=_retry_after(response))
+    if status == 403 and await _problem_code(response) == NotThePeerError.code:
+        return OwnKeyUnknownError("the peer does not know the key of our certificate own/tls-peer.pem")
     return PeerError(f"the peer refuses with status {status}")
+
+
+async def _problem_code(response: aiohttp.ClientResponse) -> object:
+    """Return the code of the problem that the peer names, or None if it names none."""
+    if _media_type(response) != PROBLEM:
+        return None
+    try:
+        return parse_json(await _read(response, _MAX_REFUSAL_BYTES)).get("code")
+    except JsonRefusedError:
+        return None
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -59,6 +59,7 @@ class Cause(StrEnum):
     PEER_AWAY = "peer-away"
     PEER_REFUSES = "peer-refuses"
     OWN_CERTIFICATE_ENDED = "own-certificate-ended"
+    OWN_KEY_UNKNOWN = "own-key-unknown"
     CANNOT_SIGN = "cannot-sign"
     PAIR_FROZEN = "pair-frozen"
     PEER_FROZEN = "peer-frozen"
@@ -321,8 +322,8 @@ def _cause(row: MessageRow, line: Line) -> Cause:
         return Cause.RECOVERING
     if line.trouble == SigningAwayError.code:
         return Cause.CANNOT_SIGN
-    if line.trouble == Cause.OWN_CERTIFICATE_ENDED.value:
-        return Cause.OWN_CERTIFICATE_ENDED
+    if line.trouble in {Cause.OWN_CERTIFICATE_ENDED.value, Cause.OWN_KEY_UNKNOWN.value}:
+        return Cause(line.trouble)
     if line.trouble == PairFrozenError.code:
         return Cause.PEER_FROZEN
     if line.trouble:

@@ -25,6 +25,7 @@ SPOKEN = frozenset(
         *("AnswerUnreadableError", "BackupError", "CatalogueError", "CeremonyError", "ConfigError"),
         *("GenerationBehindError", "HighWaterError", "IdentityError", "KeyUnusableError", "LogDamagedError"),
         *("NotReachableError", "NotThePeerError", "OrdersError", "OwnCertificateEndedError"),
+        *("OwnKeyUnknownError",),
         *("PairFrozenError", "PeerError", "ReferenceListError", "RollbackError", "StatementRefusedError"),
         *("StoreError", "TrustError", "UnavailableError", "UnprovenHistoryError"),
     }
