@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from gateway.console.words import HEALTH
+from gateway.console.words import HEALTH, Advice
 from gateway.core.message.reference_lists import ReferenceLists, absent, stale
 from gateway.core.message.warning import LISTS
 from gateway.core.message.wording import Wording
@@ -227,7 +227,11 @@ def _counted(says: Wording, **numbers: float) -> Wording:
 def node_finding(answer: Mapping[str, Any]) -> Finding:
     """Return what a node says of itself: not to be ready is a failure, but for maintenance alone."""
     codes = [item["code"] for item in answer["reasons"]]
-    advice = [HEALTH[code] for code in codes]
+    # A node of a later release may give a reason that this program has no words for: then its own.
+    advice = [
+        HEALTH.get(item["code"]) or Advice(says=_as_said(item["says"]), do=_as_said(item["do"]))
+        for item in answer["reasons"]
+    ]
     says = Wording(
         en="{status}: {phase}, {waiting:message|messages} waiting to be sent, "
         "{overdue:request|requests} overdue.",
@@ -252,6 +256,33 @@ def node_finding(answer: Mapping[str, Any]) -> Finding:
         ),
         do=Wording(en=" ".join(item.do.en for item in advice), fr=" ".join(item.do.fr for item in advice)),
     )
+
+
+def _as_said(text: str) -> Wording:
+    return Wording(en=text, fr=text)
+
+
+def database_finding(count: int, lost: Mapping[str, int]) -> Finding:
+    """Return what is said of a database that lacks nothing that can come back.
+
+    Args:
+        count: How many logs it holds.
+        lost: How many entries each log lacks that was closed for it: nothing brings them back, and
+            that stays on record.
+    """
+    says = Wording(
+        en="{count:log|logs}, nothing missing; entente audit verify checks every entry",
+        fr="{count:journal|journaux}, rien ne manque ; entente audit verify contrôle chaque entrée",
+    )
+    if lost:
+        says = Wording(
+            en="{count:log|logs}, nothing missing but entries that were signed, and that closed logs have "
+            "lost for good: {logs}; entente audit verify checks every entry",
+            fr="{count:journal|journaux}, rien ne manque, sauf des entrées signées que des journaux clos ont "
+            "perdues pour de bon : {logs} ; entente audit verify contrôle chaque entrée",
+        )
+    logs = ", ".join(f"{origin} ({number})" for origin, number in sorted(lost.items()))
+    return Finding(check="database", state=State.OK, says=says.fill(count=count, logs=logs))
 
 
 def backup_finding(made: datetime | None, *, now: datetime, warn_after: timedelta) -> Finding:

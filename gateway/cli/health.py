@@ -84,7 +84,7 @@ def _in_words(reason: dict[str, str], spoken: Language) -> str:
 
 
 def ask_health(path: Path) -> dict[str, Any]:
-    """Return the node's answer.
+    """Return the node's answer. During an upgrade the node may be of another release than this program.
 
     Raises:
         OSError: Nobody answers in time.
@@ -103,4 +103,5 @@ def ask_health(path: Path) -> dict[str, Any]:
     if not isinstance(answer, dict):
         msg = "the answer is not an object"
         raise ValueError(msg)  # noqa: TRY004 - of the answer, not of an argument
-    return answer
+    # Release 0.1.0 says neither.
+    return {"reasons": [], "overdue": 0} | answer
