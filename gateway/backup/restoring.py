@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,12 +43,15 @@ from gateway.storage.notices import leave
 from gateway.storage.snapshot import (
     put_in_place,
     require_no_database,
+    require_no_process,
+    running,
     verify_copy,
     version_of,
 )
 from gateway.storage.tables import SCHEMA_REVISION
 
 _STAGING: Final = ".restoring"
+_ANSWER_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +127,7 @@ def _unpack(
                     config = _configuration(home, small[CONFIG], staging)
                     _check_fit(config, manifest, reader.header)
                     if not only_check:
+                        _require_stopped(home, database_of(home, config))
                         require_no_database(database_of(home, config))
                     _write_copy(cast("BinaryIO", content), copy, member.size, progress)
                     continue
@@ -160,6 +165,28 @@ def _check_fit(config: Config, manifest: Manifest, header: SealedHeader) -> None
     if manifest.tables > SCHEMA_REVISION:
         msg = f"the backup was made by a newer version of this program ({manifest.program}): use that version"
         raise BackupError(msg)
+
+
+def _require_stopped(home: Path, database: Path) -> None:
+    """Refuse a restore beside a running node, whose database may have been moved away under it.
+
+    It would go on with that one until it is stopped, and all that it accepts would be lost. Its lock
+    may have been moved away as well; the socket on which it says how it is tells of it then.
+
+    Raises:
+        StoreError: A process of this node runs.
+    """
+    require_no_process(database)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_ANSWER_S)
+        try:
+            connection.connect(str(NodeHome(path=home).health_socket))
+        except (TimeoutError, BlockingIOError) as error:
+            # Somebody listens and is busy.
+            raise running() from error
+        except OSError:
+            return
+    raise running()
 
 
 def _write_copy(content: BinaryIO, copy: Path, length: int, progress: Progress) -> None:

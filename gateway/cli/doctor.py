@@ -30,6 +30,7 @@ from gateway.cli.findings import (
     approvals_finding,
     backup_finding,
     clock_finding,
+    database_finding,
     disk_finding,
     ending_finding,
     list_finding,
@@ -63,6 +64,7 @@ from gateway.node.quotas import SETTING, read_quotas
 from gateway.node.room import MIB, least_room
 from gateway.ports import Hold, LogKind, PeerView, Transaction
 from gateway.storage import notices
+from gateway.storage.snapshot import is_on_server
 from gateway.system import SystemDisk
 
 _KEYS_PAGE: Final = Wording(
@@ -365,11 +367,12 @@ def _database(path: Path) -> Finding:
             "pourquoi",
         )
         return Finding(check="database", state=State.FAIL, says=says, do=does)
-    says = Wording(
-        en="{count:log|logs}, nothing missing; entente audit verify checks every entry",
-        fr="{count:journal|journaux}, rien ne manque ; entente audit verify contrôle chaque entrée",
-    ).fill(count=len(heads))
-    return Finding(check="database", state=State.OK, says=says)
+    lost = {
+        origin: size - heads.get(origin, 0)
+        for origin, (size, _) in logs.marks.items()
+        if size > heads.get(origin, 0) and first_of(origin) != witnessed
+    }
+    return database_finding(len(heads), lost)
 
 
 def _is_closed(origin: str, heads: Mapping[str, int]) -> bool:
@@ -380,6 +383,14 @@ def _is_closed(origin: str, heads: Mapping[str, int]) -> bool:
 
 def _backups(path: Path, now: datetime) -> Finding:
     """Look for the newest backup: on record, or told by a command and not recorded yet."""
+    if is_on_server(load_config(path).store.url):
+        says = Wording(
+            en="of the server of the database, by its own tools; this node knows nothing of them "
+            "(docs/runbooks.md, PostgreSQL)",
+            fr="celles du serveur de la base, par ses propres outils ; ce nœud n'en sait rien "
+            "(docs/runbooks.md, PostgreSQL)",
+        )
+        return Finding(check="backups", state=State.OK, says=says)
     with open_logs(path) as logs:
         kept = logs.read(lambda tx: tx.facts.get(BACKUP))
     times = [] if kept is None else [datetime.fromtimestamp(int(kept) / 1_000, UTC)]

@@ -33,16 +33,21 @@ INCIDENTS: Final[Mapping[int, Advice]] = MappingProxyType(
             "docs/operating.md, Frozen pair.",
         ),
         IncidentKind.RECOVERY: advice(
-            "This node's log was older than what it had signed; it was refilled from the peer.",
-            "Find out why the database was old; tell the auditors.",
-            "Le journal de ce nœud était plus ancien que ce qu'il avait signé ; le pair l'a complété.",
-            "Cherchez pourquoi la base était ancienne ; prévenez les auditeurs.",
+            "A node held less of this log than it had signed or cosigned, as after a restore. Of an exchange "
+            "log the other node gave it back; what an audit log has lost is lost, and its successor says so.",
+            "If this node was restored: find out why its database was old. If not: ask the peer's operators. "
+            "Tell the auditors.",
+            "Un nœud détenait moins de ce journal qu'il n'en avait signé ou cosigné, comme après une "
+            "restauration. L'autre nœud a rendu un journal d'échange ; d'un journal d'audit, le perdu reste "
+            "perdu, et son successeur le dit.",
+            "Si c'est ce nœud qui a été restauré : cherchez pourquoi sa base était ancienne. Sinon : "
+            "demandez aux exploitants du pair. Prévenez les auditeurs.",
         ),
         IncidentKind.PEER_ROLLBACK: advice(
-            "The peer held less of a log than it had cosigned: it was restored from a backup.",
-            "Nothing here; ask the peer's operators what happened.",
-            "Le pair détenait moins d'un journal qu'il n'en avait cosigné : il a été restauré.",
-            "Rien ici ; demandez aux exploitants du pair ce qui s'est passé.",
+            "A node held less of the other one's log than it had cosigned: it was restored from a backup.",
+            "Nothing, if it was this node; else ask the peer's operators what happened.",
+            "Un nœud détenait moins du journal de l'autre qu'il n'en avait cosigné : il a été restauré.",
+            "Rien si c'était ce nœud ; sinon demandez aux exploitants du pair ce qui s'est passé.",
         ),
         IncidentKind.KEY_WITHDRAWN: advice(
             "A key was withdrawn.",

@@ -32,6 +32,11 @@ _INDEX: Final = "-shm"
 _SIDES: Final = ("", "-wal", "-journal", _INDEX)
 
 
+def is_on_server(url: str) -> bool:
+    """Return whether a database is on a server, whose tools make its backups."""
+    return not isinstance(Database.at(url, read_only=True), SQLiteFile)
+
+
 def database_path(url: str) -> Path:
     """Return the file of a SQLite database.
 
@@ -42,7 +47,7 @@ def database_path(url: str) -> Path:
     if not isinstance(database, SQLiteFile):
         msg = (
             "this database is on a PostgreSQL server: back it up with the tools of the server "
-            "(docs/operating.md, Backup)"
+            "(docs/runbooks.md, PostgreSQL)"
         )
         raise StoreError(msg)
     return database.path
@@ -151,6 +156,22 @@ def require_no_database(path: Path) -> None:
             raise StoreError(msg)
 
 
+def require_no_process(path: Path) -> None:
+    """Refuse the place of a database whose lock a process holds: it would go on with the one of before.
+
+    Raises:
+        StoreError: Some process holds it.
+    """
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _lock(lock)
+    finally:
+        os.close(lock)
+
+
 def put_in_place(copy: Path, path: Path) -> None:
     """Make a copy the database of a node; durable when this returns.
 
@@ -164,11 +185,7 @@ def put_in_place(copy: Path, path: Path) -> None:
     require_no_database(path)
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            msg = "a process of this node runs: stop it first"
-            raise StoreError(msg) from error
+        _lock(lock)
         for side in _SIDES[1:]:
             path.with_name(path.name + side).unlink(missing_ok=True)
         with copy.open("rb") as file:
@@ -186,6 +203,18 @@ def put_in_place(copy: Path, path: Path) -> None:
         raise StoreError(msg) from error
     finally:
         os.close(lock)
+
+
+def running() -> StoreError:
+    """Return the refusal of what needs a node that is stopped."""
+    return StoreError("a process of this node runs: stop it first")
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise running() from error
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -28,6 +28,7 @@ from gateway.cli.findings import (
     State,
     approvals_finding,
     backup_finding,
+    database_finding,
     disk_finding,
     list_finding,
     node_finding,
@@ -212,6 +213,22 @@ def test_before_the_exchange_of_trust_it_is_said_that_the_peers_keys_are_missing
     assert "the keys of us.gateway.test are not imported yet: entente keys import-peer" in served.stderr
 
 
+def test_of_a_database_on_a_server_no_backup_is_asked_for_that_this_program_does_not_make(
+    tmp_path: Path,
+) -> None:
+    make_demo_homes(tmp_path, now=datetime.now(UTC))
+    config = tmp_path / "fr" / "gateway.toml"
+    config.write_text(
+        config.read_text().replace("sqlite:///data/gateway.db", "postgresql://gateway@127.0.0.1:1/fr")
+    )
+
+    found = findings(tmp_path / "fr")
+
+    assert found["database"].state is State.FAIL
+    assert found["backups"].state is State.OK
+    assert "docs/runbooks.md, PostgreSQL" in found["backups"].says.en
+
+
 def test_a_clock_that_is_behind_shows_in_certificates_that_are_not_valid_yet(tmp_path: Path) -> None:
     make_demo_homes(tmp_path, now=datetime.now(UTC))
 
@@ -327,6 +344,15 @@ def test_a_node_is_judged_by_what_it_says_of_itself(changes: dict[str, Any], sta
     for code in (code for codes in changes.values() for code in codes):
         assert HEALTH[code].says.en in found.says.en
         assert HEALTH[code].do.fr in found.do.fr
+
+
+def test_what_closed_logs_have_lost_for_good_is_said_of_a_database_and_asks_for_nobody() -> None:
+    whole = database_finding(3, {})
+    assert whole.says.en.startswith("3 logs, nothing missing; ")
+    found = database_finding(4, {"fr.gateway.test/audit": 15})
+    assert found.state is State.OK
+    assert "lost for good: fr.gateway.test/audit (15); " in found.says.en
+    assert "perdues pour de bon : fr.gateway.test/audit (15) ; " in found.says.fr
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import fcntl
 import io
 import secrets
 import shutil
+import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from gateway.keyring.backupkey import BackupKey
 from gateway.keyring.home import BACKUP_SENDER_KEY
 from gateway.keyring.refusals import CeremonyError, KeyFileError, TrustError
 from gateway.keyring.sealedfile import MAGIC, BackupError
+from gateway.storage.notices import waiting
 from gateway.storage.snapshot import remove_leftovers
 from gateway.storage.store import SqlStore
 from tests.backup_site import (
@@ -187,7 +189,41 @@ def test_a_running_node_is_not_restored_under_its_feet(site: Site) -> None:
             with pytest.raises(StoreError, match="a process of this node runs: stop it first"):
                 await asyncio.to_thread(site.restore, site.home.path, content)
             assert not (site.home.data / "gateway.db").exists()
+            # Nothing was restored, so the running node finds nothing to say of it.
+            assert not list(waiting(site.home.data))
             (site.home.path / "moved-away").rename(site.home.data / "gateway.db")
+        finally:
+            await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_running_node_whose_lock_was_moved_away_as_well_is_told_by_its_socket(site: Site) -> None:
+    """As by `mv gateway.db* …` where somebody forgot to stop the node."""
+    content = site.backup()
+    away = site.home.path / "away"
+    away.mkdir()
+    for path in site.home.data.glob("gateway.db*"):
+        path.rename(away / path.name)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(site.home.health_socket))
+        listener.listen()
+        with pytest.raises(StoreError, match="a process of this node runs: stop it first"):
+            site.restore(site.home.path, content)
+    assert not list(waiting(site.home.data))
+    # A node that was killed leaves its socket, at which nobody listens.
+    assert site.home.health_socket.exists()
+    site.restore(site.home.path, content)
+
+
+def test_a_restore_beside_a_running_node_says_to_stop_it_and_not_to_move_its_database(site: Site) -> None:
+    content = site.backup()
+
+    async def main() -> None:
+        store = SqlStore.open(f"sqlite:///{site.home.data}/gateway.db")
+        try:
+            with pytest.raises(StoreError, match="a process of this node runs: stop it first"):
+                await asyncio.to_thread(site.restore, site.home.path, content)
         finally:
             await store.close()
 
