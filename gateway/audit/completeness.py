@@ -15,7 +15,8 @@ from bisect import bisect_left
 from collections.abc import Container, Iterator, Sequence
 from itertools import pairwise
 
-from gateway.audit.contents import Answers, Claims, LogContents
+from gateway.audit.claims import Answers, Claims
+from gateway.audit.contents import LogContents
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader, read_message
 from gateway.audit.report import Check, Outcome

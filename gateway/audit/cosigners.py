@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.audit.contents import Claims, LogContents
+from gateway.audit.claims import Claims
+from gateway.audit.contents import LogContents
 from gateway.audit.keyhistory import KeyHistory
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader

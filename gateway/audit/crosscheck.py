@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from gateway.audit.claims import Answers, Claims
 from gateway.audit.completeness import check_anchored, check_answered, check_sealed
-from gateway.audit.contents import Answers, Claims, LogContents
+from gateway.audit.contents import LogContents
 from gateway.audit.cosigners import CosignerPeriods, HeldLog, read_cosignatures
 from gateway.audit.ended import check_ended
 from gateway.audit.problems import Problems

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
-from gateway.audit.contents import Answers, LogContents
+from gateway.audit.claims import Answers
+from gateway.audit.contents import LogContents
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import read_header
 from gateway.audit.report import Check, Outcome

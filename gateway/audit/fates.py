@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from gateway.audit.contents import Answers
+from gateway.audit.claims import Answers
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader
 from gateway.audit.scan import Scan

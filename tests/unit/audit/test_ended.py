@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit import contents
+from gateway.audit import claims
 from gateway.audit.crosscheck import compare_logs
 from gateway.audit.folder import LogFolder
 from gateway.audit.reconcile import NamedLog, reconcile
@@ -157,7 +157,7 @@ def test_an_incident_tells_of_the_loss_where_the_successor_is_not_at_hand(tmp_pa
 
 
 def test_more_than_is_kept_is_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contents, "MAX_ENDED", 2)
+    monkeypatch.setattr(claims, "MAX_ENDED", 2)
     log = exchange_log(20)
     report = compare(tmp_path, log, answering(receipt(log, 3, 20)), audit_of(ended(1, more=[2, 3])))
     assert said(report) == [(Outcome.NOT_CHECKED, "more than 2 messages")]
