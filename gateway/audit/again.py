@@ -2,7 +2,8 @@
 
 A message is its id, whatever it takes to deliver it. One entry stands for it, and says what became of
 it: the last one, but none that was refused as a duplicate of another. The others are sendings of the
-same message.
+same message. An id is of one message in both directions: who sends under the id of what it got has
+another message, which its receiver cannot tell from its own.
 
 Two entries of one id are found without keeping ids: four bytes of each are compared first, and the
 few entries in which those are alike are read once more.
@@ -12,7 +13,8 @@ Spec: docs/spec/exchange.md, "Exceptions", "Frozen pair"; docs/auditing.md, "Two
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import compress
@@ -21,6 +23,7 @@ from typing import Final
 from gateway.audit.reader import LogReader, read_header, read_message
 from gateway.audit.scan import Scan
 from gateway.core.entries import Kind, MessageEntry
+from gateway.core.generation import first_of
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 
 _MESSAGE: Final = int(Kind.MESSAGE)
@@ -47,12 +50,20 @@ class Sent:
         reader: Reads single ones.
         codes: Exceptions that they got, by index.
         asked_again: Entries that were received, and asked for once more by a later receipt.
+        is_received: Tells whether an entry was received, and is held by its receiver still: no restore
+            is told that may have lost it.
     """
 
     scan: Scan
     reader: LogReader
     codes: Mapping[int, int]
     asked_again: AbstractSet[int]
+    is_received: Callable[[int], bool]
+
+    @property
+    def direction(self) -> str:
+        """Return the log of the first generation."""
+        return first_of(self.scan.origin)
 
     def tags(self) -> Iterator[int]:
         """Yield four bytes of the id of each message."""
@@ -61,7 +72,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sendings:
-    """Entries that share their id with others, for each generation of a log.
+    """Entries that share their id with others, for each log.
 
     Attributes:
         earlier: Message entries for which another entry stands.
@@ -80,36 +91,44 @@ def find_sendings(generations: Sequence[Sent]) -> Sendings:
     """Return which entries are sendings of one message.
 
     Args:
-        generations: The oldest first.
+        generations: The logs of both directions, of each the oldest first.
     """
     earlier: list[set[int]] = [set() for _ in generations]
     others: list[dict[int, str]] = [{} for _ in generations]
     unfounded = [{index for index, code in sent.codes.items() if code == _DUPLICATE} for sent in generations]
     taken_back: list[dict[int, str]] = [{} for _ in generations]
     for places in _alike(generations):
-        by_id: dict[bytes, list[Place]] = {}
+        by_id: dict[tuple[str, bytes], list[Place]] = {}
         first: dict[bytes, tuple[Place, MessageEntry]] = {}
         for number, index in places:
             data = generations[number].reader.entry(index)
             entry, header = read_message(data), read_header(data)
             if entry is None or header is None:
                 continue
-            by_id.setdefault(header.message_id, []).append((number, index))
+            by_id.setdefault((generations[number].direction, header.message_id), []).append((number, index))
             place, sent_first = first.setdefault(header.message_id, ((number, index), entry))
             if not _is_same(entry, sent_first):
                 others[number][index] = _named(generations, place)
             if place != (number, index):
                 unfounded[number].discard(index)
-        for sendings in by_id.values():
+        directions = Counter(message_id for _, message_id in by_id)
+        for (_, message_id), sendings in by_id.items():
+            if directions[message_id] > 1:
+                for number, index in sendings:
+                    unfounded[number].discard(index)
             taken = [at for at in sendings if generations[at[0]].codes.get(at[1]) != _DUPLICATE]
             stands = (taken or sendings)[-1]
             for number, index in sendings:
                 if (number, index) != stands:
                     earlier[number].add(index)
-            had = [at for at in sendings if at != stands and at[1] in generations[at[0]].asked_again]
+            had = [at for at in sendings if at < stands and _was_received(generations[at[0]], at[1])]
             if had and generations[stands[0]].codes.get(stands[1]) in _FINAL:
                 taken_back[stands[0]][stands[1]] = _named(generations, had[0])
     return Sendings(earlier=earlier, others=others, unfounded=unfounded, taken_back=taken_back)
+
+
+def _was_received(sent: Sent, index: int) -> bool:
+    return index in sent.asked_again or sent.is_received(index)
 
 
 def _named(generations: Sequence[Sent], place: Place) -> str:

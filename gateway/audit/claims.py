@@ -23,17 +23,54 @@ MAX_ENDED: Final = 200_000
 
 @dataclass(slots=True)
 class Claims:
-    """What a log says about the size and root of another one: 48 bytes each."""
+    """What a log says about the size and root of another one: 48 bytes each.
+
+    Attributes:
+        said_at: Which entries say so.
+        sizes: Sizes of the other log.
+        roots: Its roots there, one after another.
+        least: Smallest size that the next one may name.
+        put_back: Entries that tell of a restore, each followed by what `least` was from there on.
+    """
 
     said_at: array[int] = field(default_factory=lambda: array("Q"))
     sizes: array[int] = field(default_factory=lambda: array("Q"))
     roots: bytearray = field(default_factory=bytearray)
+    least: int = 0
+    put_back: array[int] = field(default_factory=lambda: array("Q"))
 
     def add(self, index: int, size: int, root: bytes) -> None:
         """Keep a claim of the entry at ``index``."""
         self.said_at.append(index)
         self.sizes.append(size)
         self.roots += root
+        self.least = max(self.least, size)
+
+    def put_back_to(self, index: int, size: int) -> None:
+        """Let claims name sizes from ``size`` on once more: the entry at ``index`` tells of a restore."""
+        if size < self.least:
+            self.least = size
+            self.put_back.extend((index, size))
+
+    def put_back_before(self, index: int, lost_from: int) -> None:
+        """Let claims be repeated that stand at ``lost_from`` or behind, as the entry at ``index`` tells.
+
+        Whoever lost those entries of its own log went on from what the last one before them had said.
+        """
+        said, told = bisect_left(self.said_at, lost_from), bisect_left(self.put_back[::2], lost_from)
+        size = self.sizes[said - 1] if said else 0
+        if told and (not said or self.put_back[2 * told - 2] > self.said_at[said - 1]):
+            size = self.put_back[2 * told - 1]
+        self.put_back_to(index, size)
+
+    def sizes_before(self, index: int) -> int:
+        """Return the largest size that entries before this one name, or 0."""
+        return max(self.sizes[: bisect_left(self.said_at, index)], default=0)
+
+    def first_above(self, size: int) -> int | None:
+        """Return the first entry that names a size above this one, or None."""
+        above = zip(self.said_at, self.sizes, strict=True)
+        return next((index for index, named in above if named > size), None)
 
     def by_size(self) -> Iterable[tuple[int, int, Hash]]:
         """Return (index of the entry that says so, size, root) in ascending order of size."""
@@ -62,9 +99,11 @@ class Answers:
         ranges: Starts and ends of receipted ranges, neighbours merged.
         excepted: Indexes of messages that were not received, by the last receipt for each; ascending.
         codes: Why not, one for each of `excepted`.
+        said_at: Which entry says so, one for each of `excepted`.
         taken_back: Indexes of messages that one receipt received and a later one ends otherwise: the first
             one counts.
         taken_codes: How, one for each of `taken_back`.
+        kept: Those of `taken_back` that an addressee had collected before.
         asked_again: Indexes of messages that one receipt received and a later one asks for once more.
         collected: Indexes of messages that an addressee acknowledged.
         collectors: Which agency, as a position in `agencies`, one for each of `collected`.
@@ -75,7 +114,9 @@ class Answers:
     ranges: array[int] = field(default_factory=lambda: array("Q"))
     excepted: array[int] = field(default_factory=lambda: array("Q"))
     codes: array[int] = field(default_factory=lambda: array("Q"))
+    said_at: array[int] = field(default_factory=lambda: array("Q"))
     taken_back: array[int] = field(default_factory=lambda: array("Q"))
+    kept: set[int] = field(default_factory=set)
     taken_codes: array[int] = field(default_factory=lambda: array("Q"))
     asked_again: array[int] = field(default_factory=lambda: array("Q"))
     collected: array[int] = field(default_factory=lambda: array("Q"))
@@ -90,36 +131,40 @@ class Answers:
         ranges = zip(self.ranges[::2], self.ranges[1::2], strict=True)
         return any(start <= index < end for start, end in ranges)
 
-    def decide(self, entry: ReceiptEntry, *, rewound: bool) -> None:
+    def decide(self, at: int, entry: ReceiptEntry) -> None:
         """Take what a receipt says of its range; it replaces what an earlier one has said, but *received*.
 
-        What was received may have to be sent again, and its sender may have erased it by then.
+        What was received may have to be sent again, and its sender may have erased it by then. What was
+        collected stays collected all the same.
 
         Args:
+            at: Index of the receipt in its log.
             entry: The receipt.
-            rewound: Whether the log tells of a restore. Then the sender ships everything once more, and
-                what was collected before is not received a second time, and stays collected.
         """
         first = bisect_left(self.excepted, entry.start)
         last = bisect_left(self.excepted, entry.start + entry.count)
         if first == last and not entry.exceptions:
             return
-        kept = frozenset(self.collected) if rewound else frozenset[int]()
+        is_repeated = entry.start < self.last_end
+        collected = frozenset(self.collected) if is_repeated else frozenset[int]()
         before = frozenset(self.excepted[first:last])
         now: list[ReceiptException] = []
         for item in entry.exceptions:
-            if item.index in kept:
-                continue
             is_first = item.index >= self.last_end or item.index in before
-            if is_first or item.code in SEND_AGAIN:
+            if is_first:
                 now.append(item)
-                if not is_first:
-                    self.asked_again.append(item.index)
+            elif item.code in SEND_AGAIN:
+                self.asked_again.append(item.index)
+                if item.index not in collected:
+                    now.append(item)
             elif item.code != ExceptionCode.ERASED:
                 self.taken_back.append(item.index)
                 self.taken_codes.append(item.code)
+                if item.index in collected:
+                    self.kept.add(item.index)
         self.excepted[first:last] = array("Q", (item.index for item in now))
         self.codes[first:last] = array("Q", (item.code for item in now))
+        self.said_at[first:last] = array("Q", [at] * len(now))
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ Spec: docs/spec/log.md, "Audit log"; docs/auditing.md, "Two logs side by side".
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Container, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from gateway.audit.claims import Answers, Claims
@@ -50,19 +50,25 @@ def check_answered(name: str, answers: Answers, *, log: AuditedLog, contents: Lo
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
-def check_anchored(name: str, audit: LogContents, subject: LogContents) -> Check:
+def check_anchored(
+    name: str, audit: LogContents, subject: LogContents, own: Sequence[LogContents] = ()
+) -> Check:
     """Check that an audit log anchors every bundle of messages of a log that its node sent or mirrored.
 
     Args:
         name: Name of the check.
         audit: What the audit log says.
         subject: What the other log says.
+        own: What exchange logs of the node say, which anchor the audit log in turn.
     """
     claims = audit.anchored.get(subject.origin)
     if claims is None:
         detail = f"it holds no anchor of {subject.origin}"
         return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
     sizes = sorted(claims.sizes)
+    silent = _silent_from(audit, claims, subject, own)
+    if silent:
+        return Check(name=name, outcome=Outcome.FAILED, detail=silent)
     refilled = _refilled(audit, subject)
     anchored = beyond = 0
     bundles = zip((*subject.run_ends, subject.message_end), (*subject.run_starts, sizes[-1]), strict=True)
@@ -80,23 +86,33 @@ def check_anchored(name: str, audit: LogContents, subject: LogContents) -> Check
             return Check(name=name, outcome=Outcome.FAILED, detail=detail)
         else:
             anchored += 1
-    later = f"; {counted(beyond, 'lies', 'lie')} beyond the copy at hand" if beyond else ""
     each = counted(anchored, "bundle", "bundles")
-    detail = f"each of {each} of {subject.origin} since size {sizes[0]}{later}"
+    detail = f"each of {each} of {subject.origin} since size {sizes[0]}"
+    if beyond:
+        behind = f"{counted(beyond, 'lies', 'lie')} behind the last anchor, at {sizes[-1]}"
+        why = "this copy of the audit log is older, or it has anchored no more"
+        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=f"{detail}; {behind}: {why}")
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
 def check_sealed(
-    name: str, answers: Answers, announced: Container[bytes], *, log: AuditedLog, contents: LogContents
+    name: str,
+    answers: Answers,
+    receipts: Claims,
+    announced: Mapping[bytes, int],
+    *,
+    log: AuditedLog,
+    contents: LogContents,
 ) -> Check:
-    """Check that messages which were received are sealed for keys that their receiver has announced.
+    """Check that messages which were received are sealed for keys that their receiver had announced by then.
 
     Nobody can have opened another one: the receiver says *kem-key-gone* of it.
 
     Args:
         name: Name of the check.
         answers: What the receiver's log says of the sender's.
-        announced: KEM keys of the receiver's log.
+        receipts: Where it says so.
+        announced: KEM keys of the receiver's log, and which of its entries announce them.
         log: The sender's log.
         contents: What its entries say.
 
@@ -107,12 +123,15 @@ def check_sealed(
     excepted = frozenset(answers.excepted)
     received = list(zip(answers.ranges[::2], answers.ranges[1::2], strict=True))
     for (start, key_id), (end, _) in pairwise([*contents.sealed_for, (contents.size, b"")]):
-        if key_id in announced:
+        said_at = receipts.first_above(start)
+        if key_id in announced and (said_at is None or announced[key_id] < said_at):
             continue
+        when = "after its receipt" if key_id in announced else "nowhere"
         for first, last in received:
             for index in range(max(start, first), min(end, last)):
                 if index not in excepted and read_message(reader.entry(index)) is not None:
-                    detail = f"message {index} of {contents.origin} was received under a KEM key that is none"
+                    what = f"was received under a KEM key that is announced {when}"
+                    detail = f"message {index} of {contents.origin} {what}"
                     return Check(name=name, outcome=Outcome.FAILED, detail=detail)
     detail = f"what was received of {contents.origin} is sealed for keys that are announced there"
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
@@ -126,6 +145,37 @@ def _gaps(answers: Answers, end: int) -> Iterator[int]:
         yield from range(at, min(start, end))
         at = max(at, until)
     yield from range(at, end)
+
+
+def _silent_from(audit: LogContents, claims: Claims, subject: LogContents, own: Sequence[LogContents]) -> str:
+    """Return what an audit log has left out behind its last anchor of a log, or "" if nothing shows that.
+
+    An exchange log says how far the audit log was when one of its own bundles was made. By then the audit
+    log had anchored the bundle before that, and whatever of the other log was answered there. A restore
+    puts the two logs back to different states; then this says nothing.
+    """
+    for log in own:
+        said = log.anchored.get(audit.origin)
+        if said is None or audit.is_successor or log.recovered:
+            continue
+        reached = [
+            (at, size) for at, size in zip(said.said_at, said.sizes, strict=True) if size <= audit.size
+        ]
+        if not reached:
+            continue
+        at, audit_size = reached[-1]
+        if log is subject:
+            begun = bisect_right(log.run_starts, at)
+            needed = log.run_ends[begun - 1] if begun else 0
+        else:
+            answered = log.receipted.get(subject.origin)
+            needed = 0 if answered is None else answered.sizes_before(at + 1)
+        if claims.said_at[0] < audit_size and claims.sizes[0] <= needed > claims.sizes_before(audit_size):
+            return (
+                f"entry {at} of {log.origin} shows that it had {audit_size} entries when {subject.origin} "
+                f"had {needed}, and none of them anchors that"
+            )
+    return ""
 
 
 def _refilled(audit: LogContents, subject: LogContents) -> Sequence[tuple[int, int]]:

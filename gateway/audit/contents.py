@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from gateway.audit.claims import Answers, Claims, Ended
 from gateway.audit.forms import HeaderNames, strange_name
-from gateway.audit.numbers import Voided
+from gateway.audit.numbers import MAX_RESTORES, Voided
 from gateway.audit.problems import Problems
 from gateway.audit.succession import Citation, read_citation
 from gateway.core.entries import (
@@ -38,17 +38,17 @@ from gateway.core.entries import (
 )
 from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, TO_NODE, batch_header_fields
 from gateway.core.generation import first_of, number_of, predecessor_of
-from gateway.core.merkle import HASH_BYTES, Hash
+from gateway.core.merkle import HASH_BYTES, MAX_TREE_SIZE, Hash
 from gateway.core.message.draft import MAX_SEQ
 from gateway.core.message.threads import nation_of
 
 _EXCHANGE: Final = frozenset(int(kind) for kind in Kind if kind is not Kind.EVENT)
 _AUDIT: Final = frozenset(map(int, (Kind.KEY_STATEMENT, Kind.ANCHOR, Kind.INCIDENT, Kind.EVENT)))
-_REWINDING: Final = frozenset({IncidentKind.RECOVERY, IncidentKind.PEER_ROLLBACK})
-"""Incidents after which sizes of the other log may be smaller than before."""
+_RESTORE_EVENTS: Final = frozenset({"log.recovered", "mirror.rolled_back", "peer.rolled_back"})
+"""The same, as an audit log says it; their first detail is the size that the incident names."""
 
-_REWINDING_EVENTS: Final = frozenset({"log.recovered", "mirror.rolled_back", "peer.rolled_back"})
-"""The same, as an audit log says it."""
+_LOSING: Final = frozenset({"log.recovered", "mirror.rolled_back"})
+"""Those of them after which the node has lost what it had received."""
 
 _ENDING_EVENTS: Final = frozenset({"message.withdrawn", "message.expired", "queue.cancelled"})
 """Events of messages that ended before they were sent."""
@@ -60,7 +60,8 @@ MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
 
 MAX_AGENCIES: Final = 10_000
-MAX_REFILLED: Final = 10_000
+_FORK_AT: Final = 2
+"""Where a successor names the fork: behind what it cites of both logs before it."""
 
 
 class LogContents:
@@ -87,6 +88,11 @@ class LogContents:
         self.anchored: dict[str, Claims] = {}
         self.receipted: dict[str, Claims] = {}
         self.erasures: dict[str, Claims] = {}
+        self.restores: dict[str, Claims] = {}
+        self.forks: dict[str, Claims] = {}
+        # Incidents of restores: where, which event an audit log has for it, and its size; and these events.
+        self.told: list[tuple[int, str, int]] = []
+        self.restored: Counter[tuple[str, int]] = Counter()
         self.answers: dict[str, Answers] = {}
         self.voided = Voided()
         self.ended = Ended()
@@ -97,17 +103,27 @@ class LogContents:
         self.run_ends = array("Q")
         self.run_starts = array("Q")
         self.refilled: list[tuple[int, int]] = []
-        # From which message on which KEM key is used, and which keys are announced.
+        # From which message on which KEM key is used, and which entry announces which first.
         self.sealed_for: list[tuple[int, bytes]] = []
-        self.announced: set[bytes] = set()
+        self.announced: dict[bytes, int] = {}
         self.message_end = 0
         # The nation for which an exchange log is written, in small letters.
         self._reader = first_of(origin).rpartition("/")[2]
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
-        self._rewound = False
+        # The last 8 bytes of the ids of bundles: random ones are never alike.
+        self._bundles = array("Q")
         self._box: tuple[bytes, bytes, bytes] | None = None
         self._slot = 0
         self._names = HeaderNames(reader=self._reader)
+
+    @property
+    def kept_below(self) -> int:
+        """Return the size of the other log below which no restore is told that has lost its messages.
+
+        Where the node lost entries of this log its copy of the other one ended anywhere.
+        """
+        lost = [0 if event == _REFILLED else size for _, event, size in self.told if event in _LOSING]
+        return min(lost, default=MAX_TREE_SIZE)
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
@@ -159,6 +175,16 @@ class LogContents:
                 last = claim
         return ""
 
+    def repeated_bundle(self) -> int | None:
+        """Return the first entry of a bundle whose id an earlier one has, or None."""
+        last: int | None = None
+        for tag in sorted(self._bundles):
+            if tag == last:
+                second = self._bundles.index(tag, self._bundles.index(tag) + 1)
+                return self.run_starts[second - 1]
+            last = tag
+        return None
+
     def _other(self, index: int, entry: Entry) -> None:
         strange = strange_name(entry)
         if strange:
@@ -179,7 +205,7 @@ class LogContents:
             case IncidentEntry():
                 self._incident(index, entry)
             case KemKeyEntry():
-                self.announced.add(entry.key_id)
+                self.announced.setdefault(entry.key_id, index)
             case VoidEntry():
                 self._void(index, entry)
             case EventEntry():
@@ -189,7 +215,7 @@ class LogContents:
 
     def _void(self, index: int, entry: VoidEntry) -> None:
         if self._may_void(entry):
-            self.voided.add(index, entry, rewound=self._rewound)
+            self.voided.add(index, entry)
         else:
             self.malformed.add(index, "declares void what is no number of an agency of its nation")
 
@@ -217,6 +243,7 @@ class LogContents:
             self._slot += 1
         else:
             self._slot = 0
+            self._bundles.append(int.from_bytes(entry.bundle_id[8:], "big"))
             if self._box is not None:
                 self.run_ends.append(self.message_end)
                 self.run_starts.append(index)
@@ -234,15 +261,15 @@ class LogContents:
             self._first_receipt(index, entry.origin)
         answers = self.answers.setdefault(entry.origin, Answers())
         end = entry.start + entry.count
-        if entry.start < answers.last_end and not self._rewound:
+        claims = self.receipted.setdefault(entry.origin, Claims())
+        if entry.start < claims.least:
             self.receipts.add(index, "is a second receipt for entries that have one")
         if answers.ranges and answers.ranges[-1] == entry.start:
             answers.ranges[-1] = end
         else:
             answers.ranges.extend((entry.start, end))
-        answers.decide(entry, rewound=self._rewound)
+        answers.decide(index, entry)
         answers.last_end = max(answers.last_end, end)
-        claims = self.receipted.setdefault(entry.origin, Claims())
         self._claim(index, claims, end, entry.root, self.receipts)
 
     def _first_receipt(self, index: int, origin: str) -> None:
@@ -250,10 +277,9 @@ class LogContents:
 
         What the generation before left unanswered is sent anew, so nothing is said of that any more.
         """
-        node, _, name = origin.partition("/")
-        if node == self.node:
+        if origin.partition("/")[0] == self.node:
             self.receipts.add(index, "is a receipt of a node for its own log")
-        elif not name.startswith("exchange/") or number_of(origin) != number_of(self.origin):
+        elif not self._is_answered_here(origin):
             self.receipts.add(index, "is a receipt for another log than the exchange log of its generation")
         elif self.receipted:
             self.receipts.add(index, "is a receipt for a second log")
@@ -273,15 +299,63 @@ class LogContents:
             answers.collectors.append(answers.agencies.setdefault(item.agency, len(answers.agencies)))
 
     def _incident(self, index: int, entry: IncidentEntry) -> None:
-        self._rewound = self._rewound or entry.incident in _REWINDING
-        if entry.incident == IncidentKind.RECOVERY and len(self.recovered) < MAX_OTHER_LOGS:
-            self.recovered.add(entry.origin)
-        if entry.incident != IncidentKind.ERASED:
+        if not self.is_exchange:
             return
-        if len(self.erasures) == MAX_OTHER_LOGS and entry.origin not in self.erasures:
+        match entry.incident:
+            case IncidentKind.ERASED:
+                said = self.erasures
+            case IncidentKind.FORK:
+                said = self.forks
+                if not self.is_successor or index != _FORK_AT:
+                    self.malformed.add(index, "tells of a fork where no log opens that follows another one")
+            case IncidentKind.RECOVERY | IncidentKind.PEER_ROLLBACK:
+                said = self.restores
+                self._restored(index, entry)
+            case _:
+                return
+        if len(said) == MAX_OTHER_LOGS and entry.origin not in said:
             self.anchors.add(index, "speaks of one log too many")
             return
-        self.erasures.setdefault(entry.origin, Claims()).add(index, entry.size, entry.root)
+        said.setdefault(entry.origin, Claims()).add(index, entry.size, entry.root)
+
+    def _restored(self, index: int, entry: IncidentEntry) -> None:
+        """Let be repeated what a restore makes a node repeat: what it lost, and nothing before that.
+
+        Its database holds its own log, refilled by then, and its copies of the other logs.
+        """
+        is_own = entry.origin == self.origin
+        if entry.incident == IncidentKind.PEER_ROLLBACK:
+            event = "peer.rolled_back" if is_own else ""
+        elif is_own:
+            event = _REFILLED
+        elif entry.origin.startswith(f"{self.node}/audit"):
+            event = "audit.succeeded"
+        else:
+            event = "mirror.rolled_back" if self._is_answered_here(entry.origin) else ""
+        if not event:
+            self.malformed.add(
+                index, "tells of a restore that is not its node's, nor one that its node can see"
+            )
+            return
+        if len(self.told) < MAX_RESTORES:
+            self.told.append((index, event, entry.size))
+        if entry.incident == IncidentKind.RECOVERY and len(self.recovered) < MAX_OTHER_LOGS:
+            self.recovered.add(entry.origin)
+        if event == _REFILLED:
+            self.voided.lost(index, entry.size)
+            for claims in (*self.anchored.values(), *self.receipted.values()):
+                claims.put_back_before(index, entry.size)
+        elif event == "mirror.rolled_back":
+            for said in (self.anchored, self.receipted):
+                if entry.origin in said:
+                    said[entry.origin].put_back_to(index, entry.size)
+
+    def _is_answered_here(self, origin: str) -> bool:
+        """Return whether a log is the one whose messages are answered in this one."""
+        node, _, name = origin.partition("/")
+        return (
+            node != self.node and name.startswith("exchange/") and number_of(origin) == number_of(self.origin)
+        )
 
     def _is_known(self, origin: str) -> bool:
         return origin in self.answers or len(self.answers) < MAX_OTHER_LOGS
@@ -289,7 +363,7 @@ class LogContents:
     def _claim(self, index: int, claims: Claims, size: int, root: bytes, problems: Problems) -> None:
         if claims.sizes:
             last, last_root = claims.sizes[-1], claims.roots[-HASH_BYTES:]
-            if size < last and not self._rewound:
+            if size < claims.least:
                 problems.add(index, "names a smaller size of the other log than an entry before it")
             elif size == last and root != last_root:
                 problems.add(index, "names another root for the same size than an entry before it")
@@ -298,10 +372,11 @@ class LogContents:
     def _event(self, index: int, entry: EventEntry) -> None:
         if entry.event in _ENDING_EVENTS:
             self.ended.add(index, entry)
-        if entry.event not in _REWINDING_EVENTS:
+        if entry.event not in _RESTORE_EVENTS or not entry.details or len(self.restored) == MAX_RESTORES:
             return
-        self._rewound = True
-        if entry.event == _REFILLED and len(entry.details) == 2 and len(self.refilled) < MAX_REFILLED:
+        if isinstance(size := entry.details[0], int):
+            self.restored[entry.event, size] += 1
+        if entry.event == _REFILLED and len(entry.details) == 2 and len(self.refilled) < MAX_RESTORES:
             start, end = entry.details
             if isinstance(start, int) and isinstance(end, int):
                 self.refilled.append((start, end))

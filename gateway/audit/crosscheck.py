@@ -23,11 +23,12 @@ from gateway.audit.ended import check_ended
 from gateway.audit.problems import Problems
 from gateway.audit.reader import LogReader, read_header, read_message
 from gateway.audit.report import Check, Outcome, SetReport
-from gateway.audit.succession import succession_check
+from gateway.audit.succession import succession_check, told_forks
+from gateway.audit.trail import trail_checks
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.cosignature import signing_key, verify_log_note
-from gateway.core.generation import first_of, generation_of
+from gateway.core.generation import first_of, generation_of, number_of
 from gateway.core.merkle import Hash, edge_at
 from gateway.core.message.wording import counted
 from gateway.core.note import parse_note
@@ -94,15 +95,35 @@ def _claim_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
     checks: list[Check] = []
     if speaker.contents.citation is not None:
         at_hand = {origin: (log.log, log.checkpoint.size) for origin, log in known.items()}
-        checks.append(succession_check(speaker.contents.origin, speaker.contents.citation, at_hand))
+        held = _held_at_the_end(speaker.contents.citation.stored.origin, speaker.contents, known)
+        checks.append(
+            succession_check(speaker.contents.origin, speaker.contents.citation, at_hand, held=held)
+        )
         checks += _keys_checks(speaker, known)
     checks += _root_checks("receipts", speaker.contents.receipted, speaker, known)
     checks += _root_checks("anchors", speaker.contents.anchored, speaker, known)
     checks += _root_checks("erasures", speaker.contents.erasures, speaker, known)
+    checks += _root_checks("restores", speaker.contents.restores, speaker, known)
+    checks += told_forks(speaker.contents.origin, speaker.contents.forks)
     checks += _anchored_checks(speaker, known)
     checks += _sealed_checks(speaker, known)
     checks += _ended_checks(speaker, known)
+    checks += trail_checks(speaker, known)
     return checks
+
+
+def _held_at_the_end(closed: str, successor: LogContents, known: Mapping[str, HeldLog]) -> int:
+    """Return the size of a closed exchange log that the other node cites where its own successor opens."""
+    generation = number_of(successor.origin)
+    cited = (
+        log.contents.anchored[closed]
+        for origin, log in known.items()
+        if log.contents.node != successor.node
+        and log.contents.is_exchange
+        and number_of(origin) == generation
+        and closed in log.contents.anchored
+    )
+    return max((claims.sizes[0] for claims in cited if claims.said_at[0] <= 1), default=0)
 
 
 def _keys_checks(successor: HeldLog, logs: Mapping[str, HeldLog]) -> list[Check]:
@@ -293,7 +314,8 @@ def _answer_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check
 def _compare_answers(answers: Answers, subject: HeldLog, problems: Problems) -> int:
     size = subject.contents.size
     reader = LogReader(subject.log, subject.contents.size)
-    refused = frozenset(answers.excepted) | frozenset(answers.taken_back)
+    # Who took a message back after its collection did not collect what was refused (`audit reconcile` tells).
+    refused = frozenset(answers.excepted) | (frozenset(answers.taken_back) - answers.kept)
     agencies = list(answers.agencies)
     later = 0
     for index in answers.excepted:
@@ -329,7 +351,8 @@ def _sealed_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check
     announced = speaker.contents.announced
 
     def check(name: str, answers: Answers, subject: HeldLog) -> Check:
-        return check_sealed(name, answers, announced, log=subject.log, contents=subject.contents)
+        receipts = speaker.contents.receipted[subject.contents.origin]
+        return check_sealed(name, answers, receipts, announced, log=subject.log, contents=subject.contents)
 
     return _receipt_checks("KEM keys announced", check, speaker, known)
 
@@ -392,8 +415,10 @@ def _anchored_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Che
     if not speaker.contents.is_audit:
         return []
     name = f"bundles anchored in {speaker.contents.origin}"
+    exchange = [log.contents for log in known.values() if log.contents.is_exchange]
+    own = [contents for contents in exchange if contents.node == speaker.contents.node]
     return [
-        check_anchored(name, speaker.contents, subject.contents)
+        check_anchored(name, speaker.contents, subject.contents, own)
         for _, subject in sorted(known.items())
         if subject.contents.is_exchange
     ]

@@ -103,16 +103,20 @@ class Fates:
         open_ends: What is not known yet because one copy is older than another.
     """
 
-    def __init__(self, read: ReadLog, answers: Mapping[str, Answers], *, is_closed: bool) -> None:
+    def __init__(
+        self, read: ReadLog, answers: Mapping[str, Answers], *, is_closed: bool, held_below: int
+    ) -> None:
         """Learn what other logs say.
 
         Args:
             read: The log.
             answers: What others say of it, by their origins.
             is_closed: Whether a later generation is at hand: then no receipt comes any more.
+            held_below: Size below which the receiver tells of no restore that lost any of its messages.
         """
         self.read = read
         self._is_closed = is_closed
+        self._held_below = held_below
         self.codes: dict[int, int] = {}
         self.asked_again: set[int] = set()
         self.earlier: AbstractSet[int] = frozenset()
@@ -124,6 +128,10 @@ class Fates:
             self._decide(speaker, said)
         for speaker, said in answers.items():
             self._collect(speaker, said)
+
+    def is_held(self, index: int) -> bool:
+        """Return whether a message was received, and its receiver tells of no restore that lost it."""
+        return self._states[index] in {_RECEIVED, _COLLECTED} and index < self._held_below
 
     def direction(self, mirrored: int) -> Direction:
         """Return the figures, and name what has no answer.

@@ -31,6 +31,9 @@ from gateway.core.tiles import TILE_WIDTH
 MAX_VOIDED: Final = 200_000
 """Numbers and messages of such conversations that are remembered; more are not looked at."""
 
+MAX_RESTORES: Final = 1_000
+"""Restores of a node that are remembered."""
+
 Sender = tuple[bytes, str]
 """Conversation and agency: whoever numbers messages."""
 
@@ -56,13 +59,22 @@ class Voided:
     numbers: dict[Sender, dict[int, int]] = field(default_factory=dict)
     count: int = 0
     repeated: int | None = None
+    _lost: list[tuple[int, int]] = field(default_factory=list)
 
-    def add(self, index: int, entry: VoidEntry, *, rewound: bool) -> None:
-        """Keep what the void entry at ``index`` says; after a recovery it may say it again."""
+    def lost(self, index: int, size: int) -> None:
+        """Keep that the entry at ``index`` tells of a restore of a database that ended at ``size``."""
+        if len(self._lost) < MAX_RESTORES:
+            self._lost.append((size, index))
+
+    def add(self, index: int, entry: VoidEntry) -> None:
+        """Keep what the void entry at ``index`` says; what was lost with a restore it may say again."""
         known = self.numbers.setdefault((entry.conversation_id, entry.agency), {})
         for number in entry.numbers:
-            if number in known and not rewound and self.repeated is None:
-                self.repeated = index
+            if number in known:
+                at = known[number]
+                if not any(size <= at < told for size, told in self._lost):
+                    self.repeated = index if self.repeated is None else self.repeated
+                known[number] = index
             if self.count <= MAX_VOIDED and number not in known:
                 known[number] = index
                 self.count += 1

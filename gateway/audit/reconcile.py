@@ -35,7 +35,7 @@ from gateway.audit.trust import Trust
 from gateway.audit.twins import verify_twin
 from gateway.audit.verify import Progress, Verification, verify_log, verify_tree
 from gateway.core.checkpoint import Checkpoint, is_origin, parse_checkpoint
-from gateway.core.generation import first_of, number_of
+from gateway.core.generation import first_of, number_of, origin_of
 from gateway.core.merkle import edge_at
 from gateway.core.message.wording import counted
 from gateway.core.note import parse_note
@@ -263,10 +263,11 @@ class _Reconciling:
         newest = max(map(number_of, mirrored), default=1)
         for origin in mirrored:
             if origin in self._read:
-                said = {speaker: other.scan.answers for speaker, other in self._read.items()}
-                answers = {speaker: found[origin] for speaker, found in said.items() if origin in found}
+                said = {speaker: other.scan for speaker, other in self._read.items()}
+                answers = {at: scan.answers[origin] for at, scan in said.items() if origin in scan.answers}
                 is_closed = number_of(origin) < newest
-                fates[origin] = Fates(self._read[origin], answers, is_closed=is_closed)
+                held_below = min((said[speaker].kept_below for speaker in answers), default=0)
+                fates[origin] = Fates(self._read[origin], answers, is_closed=is_closed, held_below=held_below)
         _find_sendings(fates)
         directions = [fate.direction(mirrored[origin]) for origin, fate in fates.items()]
         for fate in fates.values():
@@ -277,27 +278,32 @@ class _Reconciling:
 
 def _find_sendings(fates: Mapping[str, Fates]) -> None:
     """Find the entries of messages for which another one stands, over all generations of each log."""
-    logs: dict[str, list[Fates]] = {}
-    for origin in sorted(fates, key=number_of):
-        logs.setdefault(first_of(origin), []).append(fates[origin])
-    for of_log in logs.values():
-        sent = [
+    logs = [
+        fates[origin] for origin in sorted(fates, key=lambda origin: (first_of(origin), number_of(origin)))
+    ]
+    sendings = find_sendings(
+        [
             Sent(
                 scan=item.read.scan,
                 reader=item.read.copy.reader(),
                 codes=item.codes,
                 asked_again=item.asked_again,
+                is_received=item.is_held,
             )
-            for item in of_log
+            for item in logs
         ]
-        sendings = find_sendings(sent)
-        found = zip(sendings.earlier, sendings.others, sendings.unfounded, sendings.taken_back, strict=True)
-        # Where generations before these are not at hand, they may hold what a duplicate repeats.
-        numbers = [number_of(item.read.scan.origin) for item in of_log]
-        is_whole = numbers == [*range(1, len(of_log) + 1)]
-        for item, (earlier, others, unfounded, taken_back) in zip(of_log, found, strict=True):
-            item.take_sendings(earlier, others, unfounded if is_whole else frozenset())
-            item.name_taken_back(taken_back)
+    )
+    found = zip(sendings.earlier, sendings.others, sendings.unfounded, sendings.taken_back, strict=True)
+    # Where generations before these are not at hand, they may hold what a duplicate repeats.
+    origins = {item.read.scan.origin for item in logs}
+    is_whole = all(
+        origin_of(first_of(origin), number) in origins
+        for origin in origins
+        for number in range(1, number_of(origin))
+    )
+    for item, (earlier, others, unfounded, taken_back) in zip(logs, found, strict=True):
+        item.take_sendings(earlier, others, unfounded if is_whole else frozenset())
+        item.name_taken_back(taken_back)
 
 
 def _fullest(logs: Sequence[NamedLog]) -> list[NamedLog]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.audit.claims import Claims
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader
 from gateway.audit.report import Check, Outcome
@@ -81,13 +82,17 @@ def read_citation(origin: str, entry: Entry) -> Citation | None:
     return Citation(stored=stored, signed=signed) if newest == generation - 1 else None
 
 
-def succession_check(origin: str, citation: Citation, known: Mapping[str, tuple[AuditedLog, int]]) -> Check:
+def succession_check(
+    origin: str, citation: Citation, known: Mapping[str, tuple[AuditedLog, int]], *, held: int = 0
+) -> Check:
     """Compare what a successor cites with the copies at hand.
 
     Args:
         origin: The successor.
         citation: What its first entry says.
         known: Verified logs with their signed sizes, by origin.
+        held: Up to where the other node says that it held the closed log when it closed it as well. What is
+            below that was not signed on: a database that had lost it was given up.
     """
     name = f"succession of {origin}"
     for cited in (citation.stored, citation.signed):
@@ -104,8 +109,13 @@ def succession_check(origin: str, citation: Citation, known: Mapping[str, tuple[
             detail = f"it cites another root than {cited.origin} had at size {cited.size}"
             return Check(name=name, outcome=Outcome.FAILED, detail=detail)
     beyond = _beyond(citation, known)
-    if beyond:
+    size = known[citation.stored.origin][1] if citation.stored.origin in known else 0
+    if beyond and (citation.is_loss or size > held):
         return Check(name=name, outcome=Outcome.FAILED, detail=beyond)
+    if beyond:
+        closed = f"given up: {citation.stored.origin} was closed at {citation.stored.size} entries"
+        detail = f"{closed}, the other node held {held}"
+        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
     stored, signed = citation.stored, citation.signed
     if citation.is_loss:
         of_log = f" of {signed.origin}" if signed.origin != stored.origin else ""
@@ -116,6 +126,22 @@ def succession_check(origin: str, citation: Citation, known: Mapping[str, tuple[
     at_hand = "" if citation.stored.origin in known else "; that log is not at hand"
     outcome = Outcome.HELD if not at_hand else Outcome.NOT_CHECKED
     return Check(name=name, outcome=outcome, detail=detail + at_hand)
+
+
+def told_forks(origin: str, told: Mapping[str, Claims]) -> list[Check]:
+    """Return that a successor names a fork, which no entry proves: two signed notes do.
+
+    Args:
+        origin: The successor.
+        told: Which logs it calls forked.
+    """
+    checks = []
+    for forked, claims in sorted(told.items()):
+        where = ", ".join(f"entry {index}, size {size}" for index, size, _ in claims)
+        said = forked if forked.isascii() and forked.isprintable() else ascii(forked)
+        detail = f"{where}: its word for a fork of {said}; two notes prove one (audit notes)"
+        checks.append(Check(name=f"forks told in {origin}", outcome=Outcome.NOT_CHECKED, detail=detail))
+    return checks
 
 
 def _beyond(citation: Citation, known: Mapping[str, tuple[AuditedLog, int]]) -> str:

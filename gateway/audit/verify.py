@@ -265,12 +265,18 @@ def _content_checks(contents: LogContents) -> list[Check]:
     return [
         _entries_check(contents),
         *_citation_checks(contents),
-        _check(
-            "messages", contents.messages, f"{contents.kinds[Kind.MESSAGE]}, each at its place in its key box"
-        ),
+        _messages_check(contents),
         _check("receipts", contents.receipts, f"{answers}, no range twice"),
         _anchors_check(contents, anchors),
     ]
+
+
+def _messages_check(contents: LogContents) -> Check:
+    repeated = contents.repeated_bundle()
+    if repeated is not None:
+        contents.messages.add(repeated, "begins a key box under the id of an earlier one")
+    held = f"{contents.kinds[Kind.MESSAGE]}, each at its place in its key box"
+    return _check("messages", contents.messages, held)
 
 
 def _anchors_check(contents: LogContents, anchors: int) -> Check:

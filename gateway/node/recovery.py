@@ -11,7 +11,8 @@ The other direction as well: a peer that was restored mirrors less of our log th
 cosigned. That is an incident and no fork; what it lost is sent to it once more.
 
 What a crash leaves behind: entries are appended run by run, each run a prefix of the proven
-history. The next start finds a longer log and fetches the rest.
+history. The next start finds a longer log and fetches the rest; where the first run began is remembered,
+and both nations' auditors are told of that.
 
 Spec: docs/spec/exchange.md, "Start" and "Recovery".
 """
@@ -65,6 +66,10 @@ AGAIN_MS: Final = 60_000
 
 SAME_AGAIN_MS: Final = 60 * AGAIN_MS
 """Least time between two of them about one state of our log: a backup may be restored a second time."""
+
+_REFILLS: Final = "refills"
+"""Setting: size and root of the own log before the first entry of a refill, and to which size it goes; None
+once that is said."""
 
 UNPROVEN_CLAIM: Final = (
     "the peer claims more of our log than we hold, and shows nothing that we signed for it"
@@ -334,6 +339,9 @@ class Recovery:
             if signed is not None and signed.size <= size:
                 await self._check_root(signed.size, signed.root)
                 self._on_shown(signed.time_s)
+            if await self._store.read(lambda tx: tx.facts.get(_REFILLS)) is not None:
+                # A crash came between the last entries of a refill and what is said of it.
+                await self._store.write(Step.RECOVERED, self._tell_refilled)
             return
         signed = await self._workers.sign(self._signed, view)
         is_proven = signed is not None and signed.size >= max(view.mirrored_size, marked)
@@ -419,7 +427,7 @@ class Recovery:
         is in memory, and nothing is appended before the whole way to the signed root is known.
         """
         edge = RightEdge.EMPTY if head is None else head.edge
-        start, before = edge.size, edge.root()
+        start = edge.size
         runs: list[RightEdge] = []
         while edge.size < signed.size:
             end = min(edge.size + PAGE, mark[0] if edge.size < mark[0] else signed.size, signed.size)
@@ -433,9 +441,11 @@ class Recovery:
         at = start
         for run in runs:
             entries = await self._fetch_all(at, run.size)
-            await self._store.write(Step.RECOVERED, partial(self._append, entries=entries, expected=run))
+            await self._store.write(
+                Step.RECOVERED, partial(self._append, entries=entries, expected=run, to=signed.size)
+            )
             at = run.size
-        await self._store.write(Step.RECOVERED, lambda tx: self._finish(tx, start, before, signed))
+        await self._store.write(Step.RECOVERED, lambda tx: self._finish(tx, signed))
         await self._high_water.record({self._origin: (signed.size, signed.root)})
         log.warning("log.recovered", origin=self._origin, size=signed.size, entries=signed.size - start)
 
@@ -453,14 +463,16 @@ class Recovery:
             entries += await self._fetch(start + len(entries), end)
         return entries
 
-    def _append(self, tx: Transaction, entries: Sequence[bytes], expected: RightEdge) -> None:
+    def _append(self, tx: Transaction, entries: Sequence[bytes], expected: RightEdge, to: int) -> None:
         own = ensure_log(tx, self._origin, LogKind.EXCHANGE)
         if append(own.edge, [hash_leaf(entry) for entry in entries]).edge != expected:
             msg = "the peer gives other entries than a moment ago"
             raise PeerError(msg)
+        if tx.facts.get(_REFILLS) is None:
+            tx.facts.put(_REFILLS, f"{own.size} {own.edge.root().hex()} {to}")
         append_recovered(tx, own, entries, at_ms=self._clock.now_ms())
 
-    def _finish(self, tx: Transaction, start: int, before: Hash, signed: _Signed) -> None:
+    def _finish(self, tx: Transaction, signed: _Signed) -> None:
         now_ms = self._clock.now_ms()
         tx.logs.put_note(
             StoredNote(
@@ -473,9 +485,19 @@ class Recovery:
             )
         )
         tx.outbox.delivered(base_of(self._origin) + signed.size, at_ms=now_ms)
-        self._report(tx, IncidentKind.RECOVERY, self._origin, start, before, now_ms)
+        self._tell_refilled(tx)
+
+    def _tell_refilled(self, tx: Transaction) -> None:
+        """Say for both nations' auditors from where to where the log was refilled."""
+        said = tx.facts.get(_REFILLS)
+        if said is None:
+            return
+        start, before, end = said.split(" ")
+        tx.facts.put(_REFILLS, None)
+        now_ms = self._clock.now_ms()
+        self._report(tx, IncidentKind.RECOVERY, self._origin, int(start), Hash(bytes.fromhex(before)), now_ms)
         event = self._audit.event(
-            at_ms=now_ms, actor=NODE, event="log.recovered", details=(start, signed.size)
+            at_ms=now_ms, actor=NODE, event="log.recovered", details=(int(start), int(end))
         )
         self._audit.append(tx, event)
 

@@ -132,8 +132,19 @@ def test_a_number_that_is_declared_void_twice_is_reported(tmp_path: Path) -> Non
 
 
 def test_after_a_recovery_a_number_may_be_declared_void_again(tmp_path: Path) -> None:
-    incident = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=4, root=bytes(32))
-    assert verify(tmp_path, void(1), incident, void(1)).is_verified
+    def after(size: int) -> LogReport:
+        incident = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=size, root=bytes(32))
+        return verify(tmp_path / str(size), void(1), void(2), incident, void(2), void(1))
+
+    assert after(3).is_verified
+    # Entry 3 stood in the database that was put back.
+    assert after(4).reason == "numbers: entry 7 declares a number void a second time"
+
+
+def test_a_restore_excuses_one_repetition_of_a_void_number(tmp_path: Path) -> None:
+    incident = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    report = verify(tmp_path, void(1), incident, void(1), void(1))
+    assert report.reason == "numbers: entry 6 declares a number void a second time"
 
 
 # --- receipts --------------------------------------------------------------------------
@@ -198,8 +209,34 @@ def test_bundles_after_the_last_anchor_are_counted(tmp_path: Path) -> None:
     peer = peer_log()
     report = compare(tmp_path, audit_of(peer, ENDS[:40]), peer)
     assert only(report.checks, "bundles anchored in").detail == (
-        f"each of 40 bundles of {US_FR} since size 5; 60 lie beyond the copy at hand"
+        f"each of 40 bundles of {US_FR} since size 5; 60 lie behind the last anchor, at 122: "
+        "this copy of the audit log is older, or it has anchored no more"
     )
+
+
+def test_an_audit_log_that_anchors_no_more_is_found_where_the_exchange_log_shows_how_far_it_was(
+    tmp_path: Path,
+) -> None:
+    """It is signed on, so that no copy of it looks old, and says no more of what was sent and received."""
+    peer = peer_log()
+    sent: list[Entry] = [*opening(FR), *(message(FR, n, bundle=n) for n in range(6))]
+    sizes, ends = [4, 5, 6, 7, 8], ENDS[:5]
+
+    def logs(anchored: int, *, answered: int = 14) -> tuple[MadeLog, ...]:
+        """Return an audit log with so many anchors, and the two exchange logs, one of which anchors it."""
+        first = make_log(FR_US, sent)
+        anchors: list[Entry] = []
+        for size, end in zip(sizes, ends, strict=True):
+            anchors += [anchor(first, size), anchor(peer, end)]
+        audit = make_log(FR_AUDIT, [event(0), *anchors[:anchored], *(event(n) for n in range(20))])
+        said: list[Entry] = [receipt(peer, 3, answered), anchor(audit, audit.size), message(FR, 6, bundle=6)]
+        return make_log(FR_US, [*sent, *said]), audit, peer
+
+    for anchored, silent in ((10, ""), (8, FR_US), (9, US_FR)):
+        report = compare(tmp_path / str(anchored), *logs(anchored, answered=17 if anchored == 9 else 14))
+        failed = [check.detail for check in report.checks if check.outcome is Outcome.FAILED]
+        assert bool(failed) is bool(silent), failed
+        assert all(f"when {silent} had" in detail for detail in failed)
 
 
 def test_an_audit_log_without_anchors_is_said(tmp_path: Path) -> None:
@@ -223,7 +260,8 @@ def test_what_was_refilled_from_the_peer_has_one_anchor(tmp_path: Path) -> None:
     assert not compare(tmp_path / "hidden", audit_of(own, sizes), own).is_verified
 
 
-def test_anchors_of_a_mirror_may_go_back_after_a_rollback_that_the_audit_log_tells(tmp_path: Path) -> None:
+def test_anchors_in_an_audit_log_never_go_back(tmp_path: Path) -> None:
+    """It lies in one database with what it anchors: an older copy of one is an older copy of both."""
     peer = peer_log()
     rollback = EventEntry(
         at_ms=TIME_S * 1_000,
@@ -239,7 +277,6 @@ def test_anchors_of_a_mirror_may_go_back_after_a_rollback_that_the_audit_log_tel
         rollback,
         *(anchor(peer, end) for end in ENDS),
     ]
-    assert compare(tmp_path / "told", make_log(FR_AUDIT, entries), peer).is_verified
-    silent = make_log(FR_AUDIT, [encode_entry(entry) for entry in entries if entry is not rollback])
-    report = verify_log(LogFolder(silent.export(tmp_path / "s")), title="log", trust=full_trust()).report
+    log = make_log(FR_AUDIT, [encode_entry(entry) for entry in entries])
+    report = verify_log(LogFolder(log.export(tmp_path)), title="log", trust=full_trust()).report
     assert "names a smaller size" in (report.reason or "")

@@ -50,7 +50,7 @@ CHANGED_AT = 4
 def american(*entries: Entry, stated: Entry | None = NEW_COSIGNER) -> MadeLog:
     """Return the American log, in which its node's cosigner key changes."""
     change = [] if stated is None else [stated]
-    return make_log(US_FR, [*opening(US), message(US, 1, bundle=9), *change, *entries], cosigner=FR)
+    return make_log(US_FR, [*opening(US), message(US, 11, bundle=9), *change, *entries], cosigner=FR)
 
 
 THERE = american(message(US, 2), message(US, 3, bundle=1), message(US, 4, bundle=2))
@@ -267,7 +267,7 @@ def test_what_the_cosigner_says_that_it_held_counts_under_a_key_that_was_replace
 
 def test_honest_logs_over_a_change_of_cosigner_are_reconciled(tmp_path: Path) -> None:
     log = french()
-    there = american(receipt(log, 3, 5), message(US, 2, bundle=1))
+    there = american(receipt(log, 3, 5), message(US, 12, bundle=1))
     found = reconciled(tmp_path, [log, there], [there, log])
     assert found.is_reconciled, found.differences
     assert all(counts(report) for report in found.logs if report.title == FR_US)

@@ -13,7 +13,8 @@ from gateway.audit.folder import LogFolder
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.trust import Trust, parse_trust
 from gateway.audit.verify import verify_log
-from gateway.core.entries import Entry, IncidentEntry, IncidentKind, KeyStatementEntry
+from gateway.core.entries import Entry, IncidentEntry, IncidentKind, KemKeyEntry, KeyStatementEntry
+from gateway.core.keybox import KemPrivateKey
 from gateway.core.merkle import Hash
 from tests.unit.audit.making import (
     FR,
@@ -203,7 +204,24 @@ def test_a_message_that_was_received_under_a_key_that_nobody_announced_is_found(
         report = compare(tmp_path / str(refused), own_log(receipt(peer, 3, 6, refused=refused)), peer)
         assert report.is_verified is verdict
         if not verdict:
-            assert f"message 4 of {US_FR} was received under a KEM key that is none" in str(report.reason)
+            why = f"message 4 of {US_FR} was received under a KEM key that is announced nowhere"
+            assert why in str(report.reason)
+
+
+def test_a_message_that_was_received_under_a_key_before_it_was_announced_is_found(tmp_path: Path) -> None:
+    """Sealed for a key that its receiver got from somewhere else, and announced once it was asked."""
+    other = KemPrivateKey.from_seed(b"1" * 32).public_key
+    announced = KemKeyEntry(
+        key_id=other.key_id, suite=1, public_key=other.data, not_before_ms=1, not_after_ms=2
+    )
+    sealed = replace(message(US, 2, bundle=2), kem_key_id=other.key_id)
+    peer = make_log(US_FR, [*opening(US), message(US, 1, bundle=1), sealed, message(US, 3, bundle=3)])
+    before = own_log(receipt(peer, 3, 4), announced, receipt(peer, 4, 6))
+    after = own_log(receipt(peer, 3, 5), announced, receipt(peer, 5, 6))
+    assert compare(tmp_path / "before", before, peer).is_verified
+    found = compare(tmp_path / "after", after, peer)
+    why = f"message 4 of {US_FR} was received under a KEM key that is announced after its receipt"
+    assert failed(found) == [why]
 
 
 # --- an earlier note that the other node cosigned ---------------------------------------
@@ -276,7 +294,7 @@ def test_a_refusal_after_a_restore_takes_no_earlier_collection_back(
     tmp_path: Path, *, collected_first: bool
 ) -> None:
     peer = peer_log(12)
-    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=US_FR, size=3, root=bytes(32))
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=US_FR, size=3, root=peer.root(3))
     refusal, collection = receipt(peer, 3, 12, refused=[4]), collected(peer, 4)
     last: list[Entry] = (
         [collection, restored, refusal] if collected_first else [restored, refusal, collection]

@@ -264,7 +264,7 @@ def test_the_copy_that_holds_most_answers_for_the_others_whoever_brings_it(tmp_p
 
 def test_what_was_collected_before_a_restore_and_shipped_once_more_stays_collected(tmp_path: Path) -> None:
     log = exchange_log(12)
-    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=log.root(3))
     again = excepting(receipt(log, 3, 12), ExceptionCode.CONTENT_LOST, 4, 5)
     answers = answering(log, receipt(log, 3, 8), collected(log, 4), restored, again)
     found = compare(tmp_path, [log, answers], [answers, log])
@@ -275,7 +275,7 @@ def test_what_was_collected_before_a_restore_and_shipped_once_more_stays_collect
 
 def test_a_receiver_that_takes_back_after_a_restore_what_it_received_is_a_difference(tmp_path: Path) -> None:
     log = exchange_log(12)
-    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=log.root(3))
     first = excepting(receipt(log, 3, 8), ExceptionCode.EXPIRED, 7)
     again = excepting(receipt(log, 3, 12), ExceptionCode.EXPIRED, 5, 7, 11)
     found = compare(tmp_path, [log, made := answering(log, first, restored, again)], [made, log])
@@ -288,7 +288,7 @@ def test_a_receiver_that_takes_back_after_a_restore_what_it_received_is_a_differ
 
 def test_what_a_restored_receiver_finds_erased_was_received(tmp_path: Path) -> None:
     log = exchange_log(12)
-    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=log.root(3))
     again = excepting(receipt(log, 3, 12), ExceptionCode.ERASED, 5)
     found = compare(
         tmp_path, [log, made := answering(log, receipt(log, 3, 12), restored, again)], [made, log]
@@ -299,7 +299,7 @@ def test_what_a_restored_receiver_finds_erased_was_received(tmp_path: Path) -> N
 
 def test_a_collection_of_a_refused_message_is_no_effect_of_a_restore(tmp_path: Path) -> None:
     log = exchange_log(12)
-    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=bytes(32))
+    restored = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=3, root=log.root(3))
     answers = answering(log, restored, receipt(log, 3, 12, refused=[4]), collected(log, 4))
     assert not compare(tmp_path, [log, answers], [answers, log]).is_reconciled
 

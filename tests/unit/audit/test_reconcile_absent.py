@@ -131,6 +131,18 @@ def test_a_duplicate_of_nothing_is_a_difference(tmp_path: Path) -> None:
     assert found.is_reconciled, found.differences
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_one_id_in_both_directions_is_a_difference(tmp_path: Path, *, refused: bool) -> None:
+    """Its receiver, who has sent a message under this id, calls it a duplicate: rightly."""
+    log = make_log(FR_US, [*opening(FR), message(FR, 1), message(FR, 2, slot=1)], cosigner=US)
+    codes = {4: int(ExceptionCode.DUPLICATE)} if refused else {}
+    answers = answering(log, message(US, 2), excepted(log, 3, 5, codes))
+    log = make_log(FR_US, [*log.stored, receipt(answers, 3, 4)], cosigner=US)
+    found = compare(tmp_path, [log, answers], [answers, log])
+    (difference,) = found.differences
+    assert difference.startswith(f"{US_FR} entry 3: has the id of entry 4 of {FR_US}, and is another message")
+
+
 @pytest.mark.parametrize(
     ("entry", "why"),
     [

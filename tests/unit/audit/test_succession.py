@@ -13,7 +13,15 @@ from gateway.audit.report import Outcome, SetReport
 from gateway.audit.verify import Verification, verify_log
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import sign_checkpoint
-from gateway.core.entries import AnchorEntry, Entry, EventEntry, KeyStatementEntry, encode_entry
+from gateway.core.entries import (
+    AnchorEntry,
+    Entry,
+    EventEntry,
+    IncidentEntry,
+    IncidentKind,
+    KeyStatementEntry,
+    encode_entry,
+)
 from gateway.core.merkle import Hash, hash_leaf, root_of
 from gateway.core.signature import SoftwareSigner
 from tests.unit.audit.making import (
@@ -21,7 +29,10 @@ from tests.unit.audit.making import (
     FR_AUDIT,
     FR_US,
     TIME_S,
+    US,
+    US_FR,
     MadeLog,
+    anchor,
     audit_log,
     event,
     exchange_log,
@@ -161,3 +172,45 @@ def test_a_successor_under_older_keys_than_the_log_before_it_is_found(
     (check,) = [check for check in report.checks if check.name == f"keys of {FR_US}/2"]
     assert (check.outcome is Outcome.HELD) is holds
     assert report.is_verified is holds
+
+
+# --- given up, and forked -------------------------------------------------------------------
+
+
+def test_an_exchange_log_that_was_given_up_was_not_signed_on(tmp_path: Path) -> None:
+    """Its node had lost what the other one still held when it closed the log; no lie is told."""
+    closed = exchange_log(8)
+    short = successor(FR_US, [anchor(closed, 5), *opening(FR)])
+    for held, outcome in ((8, Outcome.NOT_CHECKED), (7, Outcome.FAILED), (None, Outcome.FAILED)):
+        other = successor(
+            US_FR,
+            [AnchorEntry(origin=US_FR, size=4, root=Hash(bytes(32)))]
+            + ([anchor(closed, held)] if held else [])
+            + opening(US),
+        )
+        report = compared(tmp_path / str(held), closed, short, other)
+        (check,) = [check for check in report.checks if check.name == f"succession of {FR_US}/2"]
+        assert check.outcome is outcome
+        if outcome is Outcome.NOT_CHECKED:
+            assert check.detail == f"given up: {FR_US} was closed at 5 entries, the other node held 8"
+
+
+def test_a_fork_is_told_where_a_successor_opens_and_proven_by_nothing_there(tmp_path: Path) -> None:
+    first, peer = exchange_log(5), make_log(US_FR, opening(US))
+    told = IncidentEntry(incident=IncidentKind.FORK, origin=US_FR, size=3, root=bytes(32))
+    made = successor(FR_US, [anchor(first, 5), anchor(peer, 3), told, *opening(FR)])
+    report = compared(tmp_path / "opening", first, peer, made)
+    assert report.is_verified, report.reason
+    (check,) = [check for check in report.checks if check.name == f"forks told in {FR_US}/2"]
+    assert (check.outcome, check.detail) == (
+        Outcome.NOT_CHECKED,
+        f"entry 2, size 3: its word for a fork of {US_FR}; two notes prove one (audit notes)",
+    )
+    for number, log in enumerate(
+        [
+            make_log(FR_US, [*opening(FR), told]),
+            successor(FR_US, [anchor(first, 5), anchor(peer, 3), *opening(FR), told]),
+        ]
+    ):
+        (found,) = verified(tmp_path / str(number), log)
+        assert "tells of a fork where no log opens that follows another one" in str(found.report.reason)

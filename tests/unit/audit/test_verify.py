@@ -333,6 +333,13 @@ def test_a_slot_that_is_left_out_is_reported(tmp_path: Path) -> None:
     refuses(report, "messages", "entry 4 does not stand at the next slot")
 
 
+def test_a_key_box_under_the_id_of_an_earlier_one_is_reported(tmp_path: Path) -> None:
+    """The id of a bundle names its key box, and is bound into it: a second box is another one."""
+    boxes = [message(FR, n, bundle=bundle) for n, bundle in enumerate((1, 2, 3, 2))]
+    report = exchange(tmp_path, *boxes, message(FR, 4, bundle=2, slot=1))
+    refuses(report, "messages", "entry 6 begins a key box under the id of an earlier one")
+
+
 @pytest.mark.parametrize("expires_ms", [0, 1_000, 999])
 def test_a_message_that_expired_before_it_was_created_is_reported(tmp_path: Path, expires_ms: int) -> None:
     header = replace(header_of(FR, 0), created_ms=1_000, expires_ms=expires_ms)
@@ -463,9 +470,13 @@ def test_anchors_that_contradict_each_other_are_reported(tmp_path: Path) -> None
 
 def test_an_anchor_may_go_back_after_a_rollback_that_the_log_reports(tmp_path: Path) -> None:
     first = AnchorEntry(origin=US_FR, size=9, root=bytes(32))
-    incident = IncidentEntry(incident=IncidentKind.PEER_ROLLBACK, origin=US_FR, size=8, root=bytes(32))
+    incident = IncidentEntry(incident=IncidentKind.RECOVERY, origin=US_FR, size=8, root=bytes(32))
     again = AnchorEntry(origin=US_FR, size=8, root=bytes(32))
     assert exchange(tmp_path, first, incident, again).is_verified
+    once = exchange(tmp_path / "once", first, incident, again, first, again)
+    refuses(once, "anchors", "entry 7 names a smaller size")
+    further = exchange(tmp_path / "further", first, incident, replace(again, size=7))
+    refuses(further, "anchors", "entry 5 names a smaller size")
 
 
 def test_two_roots_for_one_size_are_found_wherever_in_a_log_they_stand(tmp_path: Path) -> None:

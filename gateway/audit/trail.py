@@ -1,0 +1,196 @@
+"""What a node's audit log has to know of what its exchange log, or the partner's, says of it.
+
+A node writes into its audit log in the transaction that does what is recorded: it restores a log, mirrors a
+bundle, erases content. So a restore that only its exchange log tells was none, and a message that its
+receiver calls *erased* was not erased if the audit log of its sender does not say so. One of the two is
+untrue then; which one, no log shows.
+
+That holds as far as nothing of the audit log is lost. What a backup lacked of it nobody has, and then
+nothing is held against anybody.
+
+Spec: docs/spec/log.md, "Audit log"; docs/auditing.md, "Two logs side by side".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.audit.claims import Answers
+from gateway.audit.cosigners import HeldLog
+from gateway.audit.reader import LogReader, read_header
+from gateway.audit.report import Check, Outcome
+from gateway.core.entries import EventEntry, Kind, decode_entry, kind_of
+from gateway.core.generation import number_of
+from gateway.core.message.wording import counted
+from gateway.core.receipt import ExceptionCode
+from gateway.core.tiles import TILE_WIDTH
+from gateway.errors import GatewayError, MalformedError
+
+_ERASED: Final = "message.erased"
+_SUCCEEDED: Final = "audit.succeeded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trail:
+    """The audit logs of one node that are at hand.
+
+    Attributes:
+        logs: Its generations, the oldest first.
+        is_whole: Whether they hold all that was ever written into them, up to where they end.
+    """
+
+    logs: Sequence[HeldLog]
+    is_whole: bool
+
+    @property
+    def name(self) -> str:
+        """Return what to call it."""
+        return self.logs[-1].contents.origin
+
+    def covers(self, origin: str, index: int) -> bool:
+        """Return whether it goes on beyond the moment at which its node appended or mirrored an entry."""
+        claims = (log.contents.anchored.get(origin) for log in self.logs)
+        return any(max(said.sizes, default=0) > index for said in claims if said is not None)
+
+
+def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
+    """Check what an exchange log says of its node's restores, and of erasures by the other node.
+
+    Args:
+        speaker: The log.
+        known: The fullest copy of each log at hand, by origin.
+    """
+    checks = [_check_restores(speaker, _trail_of(speaker.contents.node, known))]
+    for origin, answers in sorted(speaker.contents.answers.items()):
+        subject = known.get(origin)
+        if subject is None:
+            continue
+        sender = subject.contents.node
+        said = [log.contents.erasures.get(origin) for log in known.values() if log.contents.node == sender]
+        told = {size for claims in said if claims is not None for size in claims.sizes}
+        try:
+            checks.append(_check_erased(speaker, answers, subject, _trail_of(sender, known), told))
+        except GatewayError as error:
+            name, detail = f"called erased in {speaker.contents.origin}", f"cannot be compared: {error}"
+            checks.append(Check(name=name, outcome=Outcome.FAILED, detail=detail))
+    return [check for check in checks if check is not None]
+
+
+def _trail_of(node: str, known: Mapping[str, HeldLog]) -> Trail | None:
+    """Return the audit logs of a node that are at hand, or None."""
+    own = [log for log in known.values() if log.contents.node == node]
+    logs = sorted(
+        (log for log in own if log.contents.is_audit), key=lambda log: number_of(log.contents.origin)
+    )
+    if not logs:
+        return None
+    told = {origin for log in own for origin in log.contents.recovered}
+    losses = (log.contents.citation is None or log.contents.citation.is_loss for log in logs[1:])
+    is_first = not logs[0].contents.is_successor
+    is_whole = is_first and not any(losses) and not any(origin.startswith(f"{node}/audit") for origin in told)
+    return Trail(logs=logs, is_whole=is_whole)
+
+
+def _check_restores(speaker: HeldLog, trail: Trail | None) -> Check | None:
+    """Check that the audit log of a node knows of each restore that its exchange log tells.
+
+    Returns:
+        The check, or None if none is told.
+    """
+    told = [item for item in speaker.contents.told if item[1] != _SUCCEEDED]
+    if not told:
+        return None
+    name, restores = f"restores told in {speaker.contents.origin}", counted(len(told), "restore", "restores")
+    if trail is None:
+        return _not_checked(name, f"{restores}: the audit log of its node is not at hand")
+    known: Counter[tuple[str, int]] = Counter()
+    for log in trail.logs:
+        known.update(log.contents.restored)
+    unknown = 0
+    for index, event, size in told:
+        if known[event, size]:
+            known[event, size] -= 1
+        elif trail.is_whole and trail.covers(speaker.contents.origin, index):
+            detail = f"entry {index} tells of a restore of which {trail.name} has no event {event}"
+            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        else:
+            unknown += 1
+    if unknown:
+        return _not_checked(name, f"{restores}, {unknown} of them in no audit log at hand")
+    detail = f"{restores}, each an event of {trail.name}"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def _check_erased(
+    speaker: HeldLog, answers: Answers, subject: HeldLog, trail: Trail | None, told: Collection[int]
+) -> Check | None:
+    """Check that the sender has erased what the receiver says that it got without content.
+
+    Args:
+        speaker: The receiver's log.
+        answers: What it says of the sender's.
+        subject: The sender's log.
+        trail: The sender's audit logs.
+        told: Sizes of the sender's log right behind messages that exchange logs call erased (incident 5).
+
+    Returns:
+        The check, or None if nothing is said to be erased.
+
+    Raises:
+        GatewayError: A log cannot be read any more.
+    """
+    items = zip(answers.excepted, answers.codes, answers.said_at, strict=True)
+    size = subject.checkpoint.size
+    said = {index: at for index, code, at in items if code == ExceptionCode.ERASED and index < size}
+    if not said:
+        return None
+    name, messages = f"called erased in {speaker.contents.origin}", counted(len(said), "message", "messages")
+    reader = LogReader(subject.log, size)
+    headers = {index: read_header(reader.entry(index)) for index in said if index + 1 not in told}
+    ids = {header.message_id: index for index, header in headers.items() if header is not None}
+    for log in () if trail is None else trail.logs:
+        for message_id in _erased(log, ids):
+            ids.pop(message_id, None)
+    # What a restored database has never heard of it can only ship without content.
+    lost_from = min((of for _, event, of in subject.contents.told if event == "log.recovered"), default=size)
+    for index in sorted(ids.values()):
+        if (
+            trail
+            and trail.is_whole
+            and trail.covers(speaker.contents.origin, said[index])
+            and index < lost_from
+        ):
+            what = f"calls message {index} of {subject.contents.origin} erased"
+            detail = f"entry {said[index]} {what}, of which {trail.name} has no event {_ERASED}"
+            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+    if ids:
+        detail = (
+            f"{messages} of {subject.contents.origin}, {len(ids)} of them in no log of the sender at hand"
+        )
+        return _not_checked(name, detail)
+    detail = f"{messages}, as the sender's logs say of {subject.contents.origin}"
+    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def _erased(log: HeldLog, ids: Collection[bytes]) -> set[bytes]:
+    """Return which of these messages an audit log calls erased."""
+    found: set[bytes] = set()
+    size = log.checkpoint.size
+    for start in range(0, size if ids else 0, TILE_WIDTH):
+        for data in log.log.entries(start, min(start + TILE_WIDTH, size)):
+            if kind_of(data) != Kind.EVENT or _ERASED.encode() not in data:
+                continue
+            try:
+                entry = decode_entry(data)
+            except MalformedError:
+                continue  # what is no entry says nothing
+            if isinstance(entry, EventEntry) and entry.event == _ERASED:
+                found.update(entry.objects)
+    return found.intersection(ids)
+
+
+def _not_checked(name: str, detail: str) -> Check:
+    return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
