@@ -40,7 +40,7 @@ from gateway.core.witness import parse_witness_key
 from gateway.errors import ConfigError, GatewayError, MalformedError
 from gateway.keyring import tls
 from gateway.keyring.access import LOOK_S, Doorkeeper, RevocationWatch
-from gateway.keyring.expiry import has_ended
+from gateway.keyring.expiry import has_ended, shown_ending
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
@@ -334,7 +334,11 @@ async def _run(
         *approval_routes(node.approvals),
         *pair_routes(node),
     )
-    ops = ops_app(node, operators, ports=(peer, agency), ends=lambda: end_times(home), more=more)
+
+    def ends_at() -> dict[str, float]:
+        return end_times(home, shown=shown_ending(link.peer_certificate_ends_ms, now_ms=clock.now_ms()))
+
+    ops = ops_app(node, operators, ports=(peer, agency), ends=ends_at, more=more)
     apps = {
         "peer": (peer, config.peer_api),
         "agency": (agency, config.agency_api),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from gateway.core.digest import digest_of
 from gateway.errors import GatewayError
 from gateway.keyring import tls
 from gateway.keyring.access import RevocationWatch
-from gateway.keyring.expiry import Ending, ExpiryWatch, endings
+from gateway.keyring.expiry import Ending, ExpiryWatch, endings, shown_ending
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.refusals import KeyFileError, TrustError
@@ -66,13 +66,17 @@ class TlsEnds:
     link: HttpPeerLink
 
 
-def end_times(home: NodeHome) -> dict[str, float]:
+def end_times(home: NodeHome, *, shown: Iterable[Ending] = ()) -> dict[str, float]:
     """Return when each certificate and revocation list ends, POSIX seconds, for metrics.
 
     Nothing if a file is absent or damaged: the event ``trust.refused`` says which.
+
+    Args:
+        home: Node home.
+        shown: What ends and lies in no file here.
     """
     try:
-        return {item.file: item.ends.timestamp() for item in endings(home)}
+        return {item.file: item.ends.timestamp() for item in (*endings(home), *shown)}
     except GatewayError:
         return {}
 
@@ -177,6 +181,8 @@ class TrustWatch:
     async def _restate(self) -> None:
         if await asyncio.to_thread(self._keyring.reload_own):
             await self._node.restate()
+            # A new root brings a transcript of its own.
+            await self._record_papers()
             log.info("keys.changed", version=self._keyring.own_statement.version)
 
     async def _reload_peer(self) -> None:
@@ -222,14 +228,16 @@ class TrustWatch:
 
     async def _look_at_ends(self) -> None:
         """Tell what ends and what has ended, and let no connection outlive what it was opened with."""
-        now = datetime.fromtimestamp(self._clock.now_ms() / 1_000, UTC)
+        now_ms = self._clock.now_ms()
+        now = datetime.fromtimestamp(now_ms / 1_000, UTC)
         self._expiry_at_s = self._clock.monotonic_s() + EXPIRY_S
         try:
             found = endings(self._home)
         except GatewayError as error:
             _say_refused("", error)
             return
-        for item in self._expiry.due(found, now):
+        shown = shown_ending(self._ends.link.peer_certificate_ends_ms, now_ms=now_ms)
+        for item in self._expiry.due((*found, *shown), now):
             _warn(item, now)
         ended = frozenset((item.file, item.ends) for item in found if item.stage(now) == 0)
         self._node.trust_has_ended = bool(ended)

@@ -370,6 +370,45 @@ def lost_half(fr: Nation) -> None:
     fr.said("keys.changed", 3)
 
 
+def lost_root(fr: Nation, us: Nation) -> None:
+    """Replace a root of which nothing is left, with the node elsewhere and messages all along."""
+    title("A root that is lost or known to others / Racine perdue ou connue d'autres")
+    shutil.rmtree("fr-offline/root")
+    say("the medium of the old root is gone; nothing below needs it")
+    node_phrase = ("--passphrase-file", "phrases/fr-node")
+    for half in ("first", "second"):
+        fr.write_phrase(half, f"new {half} half {os.urandom(9).hex()}")
+    first, second = CUSTODIANS["fr"]
+    run("entente", "keys", "carry-out", "stick/fr-root", "--home", "fr")
+    run(
+        *("entente", "keys", "new-root", "--home", "stick/fr-root", "--authority", "fr-new-root"),
+        *fr.root[2:],
+        *("--custodian", first, "--custodian", second, "--witness", "Witness FR"),
+    )
+    run("entente", "keys", "carry-in", "stick/fr-root", "--home", "fr", *node_phrase)
+    say("the weekly export goes on, and offers the new root as well; without a comparison nothing changes")
+    bring_trust(fr, us)
+    exchange(fr, us)
+    say("the people of both nations meet and compare")
+    bring_trust(fr, us, "--replace-root", "--yes", "--by", first, "--by", CUSTODIANS["us"][0])
+    say("agencies get both roots")
+    for folder in Path("fr-people").iterdir():
+        shutil.copy("fr/trust/own/next/ca.pem", folder / "ca.pem")
+    exchange(fr, us)
+    changes = fr.events("keys.changed"), us.events("peer.keys_changed")
+    run("entente", "keys", "switch-root", "--home", "fr", "--yes")
+    fr.said("keys.changed", changes[0] + 1)
+    us.said("peer.keys_changed", changes[1] + 1)
+    exchange(fr, us)
+    say("the new medium takes the place of the old one; agencies keep the new root alone")
+    shutil.move("fr-new-root/root", "fr-offline/root")
+    for folder in Path("fr-people").iterdir():
+        shutil.copy("fr/trust/own/root.pem", folder / "ca.pem")
+    run("entente", "keys", "rotate", "log", "--home", "fr", *node_phrase, *fr.root)
+    us.said("peer.keys_changed", changes[1] + 2)
+    exchange(fr, us)
+
+
 def rehearse(usage: str | None, port_base: int, procedures: Callable[[Nation, Nation], None]) -> None:
     """Run procedures on two nations in the new folder that the command line names, then verify both.
 
@@ -408,6 +447,7 @@ def emergencies(fr: Nation, us: Nation) -> None:
     lost_passphrase(fr, us)
     lost_half(fr)
     exchange(fr, us)
+    lost_root(fr, us)
 
 
 if __name__ == "__main__":

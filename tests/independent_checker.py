@@ -12,8 +12,10 @@ cryptography's. It holds the whole log in memory and knows nothing of what other
 
 Run: ``python -I tests/independent_checker.py DIR LOG.vkeys [COSIGNER.vkeys [ROOT.vkeys [OTHER]]]``,
 where a vkeys file holds two lines. With ROOT.vkeys (of the log's own nation) each key statement has to
-be signed by that root. OTHER is the newest export of a log of the cosigner's own, checked before: the
-cosigner's key has to be the one that it states last. Exit status 0 and the checkpoint, or 1 and the reason.
+be signed by that root. Of a nation that has replaced its root the file holds two lines of each, in order,
+and none may sign again once a later one has. OTHER is the newest export of a log of the cosigner's own,
+checked before: the cosigner's key has to be the one that it states last. Exit status 0 and the checkpoint,
+or 1 and the reason.
 """
 
 from __future__ import annotations
@@ -157,6 +159,18 @@ def check_root(note: bytes, origin: str, vkeys: list[str]) -> None:
     require(ML_DSA_87.verify(public_key, text.encode(), signature, ctx=STATEMENT), "signature of the root")
 
 
+def check_roots(note: bytes, origin: str, vkeys: list[str], first: int) -> int:
+    """See that one of several roots, from the ``first`` line on, has signed a statement; return its line."""
+    for at in range(first, len(vkeys), 2):
+        try:
+            check_root(note, origin, vkeys[at : at + 2])
+        except NotAcceptedError:
+            continue
+        return at
+    msg = "signature of the root"
+    raise NotAcceptedError(msg)
+
+
 # --- RFC 6962 and C2SP tlog-tiles -----------------------------------------------------------
 
 
@@ -239,8 +253,9 @@ def check_log(
     require(stated or not size or "/exchange/" not in origin, "no key statement")
     if stated:  # an audit log of test vectors may hold none
         check_stated(stated[-1], "log", log_vkeys)
+    at = 0
     for statement in stated if root_vkeys is not None else ():
-        check_root(statement, origin, root_vkeys or [])
+        at = check_roots(statement, origin, root_vkeys or [], at)
     level = 0
     while hashes:
         for index in range(-(-len(hashes) // 256)):

@@ -151,6 +151,7 @@ class _Checking:
         evidence = self._evidence
         vouched: list[str] = []
         unknown: list[str] = []
+        replaced: list[str] = []
         sender, receiver = self._header.from_node, self._header.to_node
         senders, addressees = (self._header.from_agency,), self._header.to_agencies
         of_cosigner = evidence.cosigner_statement
@@ -179,11 +180,12 @@ class _Checking:
             if not statement.speaks_for(agencies):
                 msg = "a key statement is of another nation than the agencies of its node"
                 raise MalformedError(msg)
-            root = statement.root(self._trust)
-            if root is None:
+            roots = statement.roots(self._trust)
+            if not roots:
                 unknown.append(node)
                 continue
-            statement.verify(root)
+            if statement.verify(roots):
+                replaced.append(node)
             log, cosigner = stated_keys(note, origin)
             if for_log:
                 logs = _with(self._trust.logs, log, self._trust.log_keys(origin))
@@ -200,7 +202,8 @@ class _Checking:
             self._not_checked("statements", f"of {nodes}: the key of the root is not trusted")
         else:
             nodes = ", ".join(dict.fromkeys(vouched))
-            self._held("statements", f"of {nodes}, signed by the national roots")
+            later = "".join(f"; of {node} by a root that was replaced" for node in dict.fromkeys(replaced))
+            self._held("statements", f"of {nodes}, signed by the national roots{later}")
 
     def _prove_origin(self) -> None:
         checkpoint, time_s = self._logged(self._evidence.message)

@@ -126,23 +126,29 @@ class KeyHistory:
 
     def _root_check(self, last: Statement, trust: Trust) -> Check:
         name = "national root"
+        # Which of the trusted roots has signed the statement before; the newest is number 0.
+        before: int | None = None
         for _, statement in self.stated:
             if statement.is_foreign(trust):
                 what = "a key statement is of the nation with which its node exchanges"
                 return Check(name=name, outcome=Outcome.FAILED, detail=what)
-            root = statement.root(trust)
-            if root is None and len(trust.log_keys(self._origin)) > 1:
+            roots = statement.roots(trust)
+            if not roots and len(trust.log_keys(self._origin)) > 1:
                 # Two answers to one question: without the root nobody says which key was right when.
                 what = "several keys of this log are trusted, and its root is not: add the root's keys"
                 return Check(name=name, outcome=Outcome.FAILED, detail=what)
-            if root is None:
+            if not roots:
                 what = "its keys are not among the trusted ones"
                 return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=what)
             try:
-                statement.verify(root)
+                signer = statement.verify(roots)
             except GatewayError:
-                what = "it has not signed the key statement"
+                what = f"it has not signed the key statement of version {statement.version}"
                 return Check(name=name, outcome=Outcome.FAILED, detail=what)
+            if before is not None and signer > before:
+                what = "a root that was replaced has signed a key statement behind one of its successor"
+                return Check(name=name, outcome=Outcome.FAILED, detail=what)
+            before = signer
         held = f"has signed the key statement of {last.node}"
         return Check(name=name, outcome=Outcome.HELD, detail=held)
 

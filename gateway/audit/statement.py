@@ -11,7 +11,7 @@ Spec: docs/spec/keys.md, "Key statement".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +19,7 @@ from gateway.audit.trust import Trust, first_generation
 from gateway.core.cosignature import verify_text_note
 from gateway.core.note import parse_note
 from gateway.core.signature import HybridVerifier
-from gateway.errors import MalformedError
+from gateway.errors import MalformedError, SignatureInvalidError
 
 TITLE: Final = "entente/key-statement/v1"
 
@@ -78,17 +78,24 @@ class Statement:
         """Return whether its nation is one with which its node exchanges, as trusted logs are named."""
         return bool(trust.log_keys(f"{self.node}/exchange/{self.nation.lower()}"))
 
-    def root(self, trust: Trust) -> HybridVerifier | None:
-        """Return the trusted root that has to have signed it, or None if there is none."""
-        return trust.roots.get(f"entente/root/{self.nation.lower()}")
+    def roots(self, trust: Trust) -> tuple[HybridVerifier, ...]:
+        """Return the trusted roots of its nation, the newest first: one has to have signed it."""
+        return trust.root_keys(f"entente/root/{self.nation.lower()}")
 
-    def verify(self, root: HybridVerifier) -> None:
-        """Verify both signatures of the root.
+    def verify(self, roots: Sequence[HybridVerifier]) -> int:
+        """Verify both signatures of one of these roots, and return which it is.
 
         Raises:
-            SignatureInvalidError: At least one of them does not verify.
+            SignatureInvalidError: At least one of them does not verify, for each of the roots.
         """
-        verify_text_note(self.note, verifier=root)
+        for number, root in enumerate(roots):
+            try:
+                verify_text_note(self.note, verifier=root)
+            except SignatureInvalidError:
+                continue
+            return number
+        msg = "no trusted root has signed the key statement"
+        raise SignatureInvalidError(msg)
 
 
 def read_statement(note: bytes) -> Statement:

@@ -61,7 +61,7 @@ class Trust:
         logs: By origin.
         cosigners: By node name.
         roots: By ``entente/root/<nation>``.
-        earlier: Keys of logs and cosigners that were replaced, by name, the newest first.
+        earlier: Keys of logs, cosigners and roots that were replaced, by name, the newest first.
     """
 
     logs: Mapping[str, HybridVerifier]
@@ -95,6 +95,11 @@ class Trust:
         """Return all trusted verifiers of a node's cosignatures, the newest first."""
         newest = self.cosigners.get(node)
         return () if newest is None else (newest, *self.earlier.get(node, ()))
+
+    def root_keys(self, name: str) -> tuple[HybridVerifier, ...]:
+        """Return all trusted roots of a nation, the newest first."""
+        newest = self.roots.get(name)
+        return () if newest is None else (newest, *self.earlier.get(name, ()))
 
     def foreign_cosigners(self, origin: str) -> tuple[HybridVerifier, ...]:
         """Return the cosigners that can vouch for a log: all but its own node's."""
@@ -157,7 +162,12 @@ def parse_trust(*texts: Iterable[str]) -> Trust:
     by_use: dict[tuple[int, bytes], dict[str, HybridVerifier]] = {_LOG: {}, _COSIGNER: {}, _ROOT: {}}
     earlier: dict[str, tuple[HybridVerifier, ...]] = {}
     for name, orders in keys.items():
-        use, pairs = _pairs(_merged(name, orders))
+        merged = _merged(name, orders)
+        use, pairs = _pairs(merged)
+        if use == _ROOT and len(pairs) > 1 and not any(len(order) == len(merged) for order in orders):
+            # Of logs and cosigners key statements say which came first; of roots nobody but these files.
+            msg = f"several roots have the name {name}, and no file (roots.vkeys) holds them all, in order"
+            raise TrustUnreadableError(msg)
         by_use[use][name] = pairs[-1]
         if len(pairs) > 1:
             earlier[name] = tuple(reversed(pairs[:-1]))
@@ -209,10 +219,6 @@ def _pairs(keys: list[VerifierKey]) -> tuple[tuple[int, bytes], list[HybridVerif
     use = next(iter(uses))
     if len(uses) > 1 or use not in {_LOG, _COSIGNER, _ROOT}:
         msg = f"the keys of {name} are not for the same purpose"
-        raise TrustUnreadableError(msg)
-    if use == _ROOT and len(classical) > 1:
-        # A root is replaced at a ceremony, and never by being added to a file.
-        msg = f"there are two roots of the name {name}; trust one"
         raise TrustUnreadableError(msg)
     try:
         pairs = zip(classical, post_quantum, strict=True)

@@ -10,13 +10,15 @@ import typer
 from gateway.cli import key_words as words
 from gateway.cli.agency import LanguageOption, language_of
 from gateway.cli.asking import is_confirmed
+from gateway.cli.fingerprints import print_fingerprints
 from gateway.cli.init import now
 from gateway.cli.opening import AuthorityOption, Home, NodeFile, RootFile, open_node, open_root
 from gateway.cli.refusals import reporting
-from gateway.keyring.carrying import carry_in, carry_out, sign_on_stick, unsigned_statement
+from gateway.keyring.carrying import NEXT_ROOT, carry_in, carry_out, sign_on_stick, unsigned_statement
 from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.rotation import STAGES
+from gateway.keyring.trust import read_published_as_stated
 
 Stick = Annotated[Path, typer.Argument(metavar="STICK", help="Folder on the medium that travels.")]
 
@@ -90,5 +92,8 @@ def carry_in_command(
         installed = carry_in(node, NodeHome(path=stick), open_node(node, passphrase_file), now=now())
         for name in installed:
             typer.echo(words.INSTALLED.fill(name=name).text(spoken))
+        if NEXT_ROOT in installed:
+            typer.echo(words.COMPARE_ROOT.text(spoken))
+            print_fingerprints(read_published_as_stated(node.own.next).fingerprints(), spoken)
         if not installed:
             typer.echo(words.NOTHING_NEWER.text(spoken))

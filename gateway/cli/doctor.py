@@ -76,6 +76,7 @@ _WHEN_REFUSED: Final = {
         ("backups", "clock", "agreement", "legal holds", "quotas", "two operators"), _SEE_DATABASE
     ),
     "keys": _KEYS_PAGE,
+    "roots": _KEYS_PAGE,
     "certificates": _KEYS_PAGE,
     "revocation lists": _KEYS_PAGE,
     "reference lists": Wording(
@@ -129,6 +130,7 @@ NAMES: Final[Mapping[str, str]] = {
     "configuration": "configuration",
     "named files": "fichiers nommés",
     "keys": "clés",
+    "roots": "racines",
     "certificates": "certificats",
     "revocation lists": "révocations",
     "reference lists": "listes de réf.",
@@ -211,6 +213,7 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
     checks: dict[str, Callable[[], Finding]] = {
         "named files": lambda: _named_files(path),
         "keys": lambda: _keys(home),
+        "roots": lambda: _roots(home, now),
         "certificates": lambda: _certificates(home, now),
         "revocation lists": lambda: _lists(home, now),
         "reference lists": lambda: _reference_lists(path, now),
@@ -302,6 +305,15 @@ def _keys(home: NodeHome) -> Finding:
         fr="toutes s'ouvrent ; déclaration de clés version {version} de {node}",
     )
     return Finding(check="keys", state=State.OK, says=says.fill(**facts))
+
+
+def _roots(home: NodeHome, now: datetime) -> Finding:
+    does = Wording(
+        en="ours: entente keys new-root; the peer's: ask its operators (docs/keys.md, A new root)",
+        fr="la nôtre : entente keys new-root ; celle du pair : demandez à ses exploitants "
+        "(docs/keys.md, A new root)",
+    )
+    return ending_finding("roots", endings(home, sort=Sort.ROOT), now=now, does=does)
 
 
 def _certificates(home: NodeHome, now: datetime) -> Finding:

@@ -156,11 +156,11 @@ def init(
         if plan.test:
             make_test_home(node_home, plan, now=now(), token=token)
         else:
-            offline = _offline(node_home, authority)
-            people = _people(custodian or [], witness)
+            offline = offline_of(node_home, authority)
+            people = people_of(custodian or [], witness)
             passphrases = Passphrases(
                 node=_new_passphrase(NODE_KEYS, passphrase_file),
-                root=_new_root_passphrase(root_passphrase_file or []),
+                root=new_root_passphrase(root_passphrase_file or []),
                 issuing=_new_passphrase(ISSUING_KEYS, issuing_passphrase_file),
             )
             with _from_nothing(node_home, offline):
@@ -231,7 +231,12 @@ def _half(custodian: Wording) -> Wording:
     return Wording(en=f"{_ROOT.en}, {custodian.en}", fr=f"{_ROOT.fr}, {custodian.fr}")
 
 
-def _people(custodians: list[str], witness: str) -> People:
+def people_of(custodians: list[str], witness: str) -> People:
+    """Return who is at a ceremony; a person at a terminal is asked for names that are not given.
+
+    Raises:
+        CeremonyError: Not two custodians, or a name that cannot stand in the transcript.
+    """
     if custodians and len(custodians) != 2:
         msg = "a root has two custodians: give --custodian twice"
         raise CeremonyError(msg)
@@ -243,7 +248,7 @@ def _people(custodians: list[str], witness: str) -> People:
     return People(custodians=tuple(custodians), witness=witness)
 
 
-def _new_root_passphrase(files: list[Path]) -> Passphrase:
+def new_root_passphrase(files: list[Path]) -> Passphrase:
     """Return what two custodians give, each of whom has a half that would do by itself."""
     if files and len(files) != 2:
         msg = "in production two custodians each give a half: --root-passphrase-file twice"
@@ -281,7 +286,12 @@ def _token(home: NodeHome, module: Path | None, label: str, pin_file: Path | Non
     )
 
 
-def _offline(home: NodeHome, authority: Path | None) -> AuthorityHome:
+def offline_of(home: NodeHome, authority: Path | None) -> AuthorityHome:
+    """Return the medium of a root in production.
+
+    Raises:
+        CeremonyError: None is named, or one inside the node's home.
+    """
     if authority is None or authority.resolve().is_relative_to(home.path.resolve()):
         msg = "in production the authority is kept offline: --authority names a folder outside the home"
         raise CeremonyError(msg)
@@ -299,6 +309,13 @@ def _names(texts: list[str]) -> ServerNames:
     return ServerNames(dns_names=tuple(hosts), addresses=tuple(addresses))
 
 
+def print_transcript(transcript: str, file: str) -> None:
+    """Print the transcript of a ceremony, which stands in a file of the home, and its digest."""
+    typer.echo(transcript)
+    typer.echo(f"this transcript, SHA-384 / ce procès-verbal, SHA-384 (sha384sum {file})")
+    typer.echo("\n".join(fingerprint_lines(transcript_digest(transcript))))
+
+
 def _print_made(homes: dict[str, NodeHome], *, as_json: bool) -> None:
     made: dict[str, Any] = {}
     for nation, home in homes.items():
@@ -313,10 +330,7 @@ def _print_made(homes: dict[str, NodeHome], *, as_json: bool) -> None:
             else published.statement.ceremony.hex(),
         }
         if not as_json:
-            transcript = home.ceremony_record.read_text(encoding="utf-8")
-            typer.echo(transcript)
-            typer.echo("this transcript, SHA-384 / ce procès-verbal, SHA-384 (sha384sum trust/ceremony.txt)")
-            typer.echo("\n".join(fingerprint_lines(transcript_digest(transcript))))
+            print_transcript(home.ceremony_record.read_text(encoding="utf-8"), "trust/ceremony.txt")
             typer.echo(f"home: {home.path}\n")
     if as_json:
         typer.echo(json.dumps(made, indent=2))

@@ -109,3 +109,42 @@ NOTHING_NEWER: Final = Wording(
     en="nothing on the stick is newer than what the node has",
     fr="rien sur le support n'est plus récent que ce qu'a le nœud",
 )
+ROOT_WAITS: Final = Wording(
+    en="the new root waits in trust/own/next, and nothing has changed. Next:\n"
+    "1. on a stick: entente keys carry-in at the node\n"
+    "2. entente keys export-trust, to the peer in person: entente keys import-peer FOLDER --replace-root\n"
+    "3. agencies, operators, auditors: trust/own/next/ca.pem, which holds both roots, as their ca.pem\n"
+    "4. once they all have it, at the node: entente keys switch-root",
+    fr="la nouvelle racine attend dans trust/own/next, et rien n'a changé. À faire :\n"
+    "1. sur une clé USB : entente keys carry-in au nœud\n"
+    "2. entente keys export-trust, au pair en personne : entente keys import-peer DOSSIER --replace-root\n"
+    "3. services, exploitants, auditeurs : trust/own/next/ca.pem, qui contient les deux racines, comme "
+    "ca.pem\n"
+    "4. quand tous l'ont, au nœud : entente keys switch-root",
+)
+COMPARE_ROOT: Final = Wording(
+    en="a new root waits in trust/own/next: compare it with the transcript that its ceremony has signed",
+    fr="une nouvelle racine attend dans trust/own/next : comparez-la au procès-verbal signé à sa cérémonie",
+)
+HAVE_ALL_THE_ROOT: Final = Wording(
+    en="Has the peer imported this root, and have agencies and operators its certificate?",
+    fr="Le pair a-t-il importé cette racine, services et exploitants ont-ils son certificat ?",
+)
+ROOT_IN_FORCE: Final = Wording(
+    en="the new root is in force, key statement version {version}. Give auditors a new export "
+    "(entente keys export-trust) and agencies trust/own/root.pem alone as their ca.pem; destroy the old root "
+    "once all have it",
+    fr="la nouvelle racine est en vigueur, déclaration de clés version {version}. Donnez aux auditeurs un "
+    "nouvel export (entente keys export-trust) et aux services trust/own/root.pem seul comme ca.pem ; "
+    "détruisez l'ancienne racine quand tous l'ont",
+)
+NEXT_ROOT: Final = Wording(
+    en="a new root, which is not in force yet; read these aloud as well:",
+    fr="une nouvelle racine, pas encore en vigueur ; lisez aussi ceci à voix haute :",
+)
+ROOT_OFFERED: Final = Wording(
+    en="the other nation has a new root: compare its fingerprints with its people, then repeat with "
+    "--replace-root",
+    fr="l'autre nation a une nouvelle racine : comparez ses empreintes avec ses représentants, puis répétez "
+    "avec --replace-root",
+)

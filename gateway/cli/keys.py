@@ -17,6 +17,7 @@ from gateway.cli import key_words as words
 from gateway.cli.agency import LanguageOption, language_of
 from gateway.cli.asking import is_confirmed
 from gateway.cli.carry import carry_in_command, carry_out_command, sign_statement_command
+from gateway.cli.fingerprints import print_fingerprints
 from gateway.cli.init import NEW_NODE_KEYS, ask_passphrase, now
 from gateway.cli.opening import (
     AuthorityOption,
@@ -30,6 +31,7 @@ from gateway.cli.opening import (
     read_root,
 )
 from gateway.cli.refusals import reporting
+from gateway.cli.root import new_root_command, switch_root_command
 from gateway.client.transport import Language
 from gateway.config import load_config
 from gateway.core.message.wording import Wording
@@ -39,10 +41,12 @@ from gateway.keyring.holders import NewHolder, holder_folder, issue_for_request,
 from gateway.keyring.home import AuthorityHome, NodeHome, TrustFiles
 from gateway.keyring.keyfile import KeyHeader, PassphraseLock, read_header
 from gateway.keyring.keyfolder import KEY_SUFFIX
+from gateway.keyring.newroot import is_prepared
 from gateway.keyring.passphrase import (
     check_new_passphrase,
     read_passphrase_descriptor,
 )
+from gateway.keyring.pins import read_pin
 from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.registry import Role, read_registry
 from gateway.keyring.rotation import (
@@ -57,13 +61,14 @@ from gateway.keyring.rotation import (
 from gateway.keyring.statement import KeyStatement
 from gateway.keyring.transcript import People, write_import_record
 from gateway.keyring.trust import (
+    Published,
     check_peer,
     crl_next_update,
     export_trust,
     import_peer,
     needs_comparison,
+    offered,
     read_certificate,
-    read_pin,
     read_published_as_stated,
 )
 from gateway.keyring.x509_profile import Authority
@@ -72,6 +77,8 @@ app = typer.Typer(no_args_is_help=True, help="Keys, certificates and trust of a 
 app.command("carry-out")(carry_out_command)
 app.command("sign-statement")(sign_statement_command)
 app.command("carry-in")(carry_in_command)
+app.command("new-root")(new_root_command)
+app.command("switch-root")(switch_root_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -92,7 +99,7 @@ def list_keys(home: Home, *, language: LanguageOption = "en", as_json: AsJson = 
                 {"code": holder.code, "role": holder.role.value, "spki_sha256": holder.spki.hex()}
                 for holder in read_registry(node.registry).holders
             ],
-            "own": [_stated(read_published_as_stated(node.own).statement)],
+            "own": _own(node),
             "peer": [_peer(node)],
         }
         if as_json:
@@ -240,13 +247,17 @@ def export_trust_command(
     spoken = language_of(language)
     with reporting(spoken):
         published = export_trust(NodeHome(path=home), folder)
+        coming = _coming(folder)
         if as_json:
-            typer.echo(
-                json.dumps({"folder": str(folder), "fingerprints": published.fingerprints()}, indent=2)
-            )
+            document = {"folder": str(folder), "fingerprints": published.fingerprints()}
+            new = {} if coming is None else {"next_fingerprints": coming.fingerprints()}
+            typer.echo(json.dumps(document | new, indent=2))
             return
         typer.echo(words.READ_ALOUD.fill(folder=str(folder)).text(spoken))
-        _print_fingerprints(published.fingerprints(), spoken)
+        print_fingerprints(published.fingerprints(), spoken)
+        if coming is not None:
+            typer.echo(words.NEXT_ROOT.text(spoken))
+            print_fingerprints(coming.fingerprints(), spoken)
 
 
 @app.command("import-peer", epilog="Example: entente keys import-peer /media/us-trust --home HOME")
@@ -268,7 +279,7 @@ def import_peer_command(
     spoken = language_of(language)
     with reporting(spoken):
         node = NodeHome(path=home)
-        published = read_published_as_stated(TrustFiles(folder=folder))
+        published = offered(node, folder, replace_root=replace_root)
         check_peer(node, published, replace_root=replace_root)
         statement = published.statement
         stated = words.STATED.fill(
@@ -277,7 +288,7 @@ def import_peer_command(
         typer.echo(stated.text(spoken))
         if statement.test:
             typer.echo(words.TEST_KEYS.text(spoken))
-        _print_fingerprints(published.fingerprints(), spoken)
+        print_fingerprints(published.fingerprints(), spoken)
         compared = needs_comparison(read_pin(node.peer), published)
         if compared and not yes and not is_confirmed(words.ARE_THESE, spoken):
             msg = "not imported: the fingerprints were not confirmed"
@@ -289,6 +300,15 @@ def import_peer_command(
             write_public(node.import_record, record.encode())
             typer.echo(words.RECORD.fill(path=str(node.import_record)).text(spoken))
         typer.echo(words.IMPORTED.text(spoken))
+        coming = _coming(folder)
+        if coming is not None and needs_comparison(read_pin(node.peer), coming):
+            typer.echo(words.ROOT_OFFERED.text(spoken))
+
+
+def _coming(folder: Path) -> Published | None:
+    """Return what an export holds of a root that is not in force yet."""
+    files = TrustFiles(folder=folder).next
+    return read_published_as_stated(files) if files.statement.exists() else None
 
 
 def _say_approval(node: NodeHome, what: Wording, spoken: Language) -> None:
@@ -346,6 +366,13 @@ def _lists(node: NodeHome) -> list[dict[str, Any]]:
     ]
 
 
+def _own(node: NodeHome) -> list[dict[str, Any]]:
+    rows = [_stated(read_published_as_stated(node.own).statement)]
+    if is_prepared(node):
+        rows.append(_stated(read_published_as_stated(node.own.next).statement) | {"in_force": False})
+    return rows
+
+
 def _peer(node: NodeHome) -> dict[str, Any]:
     pin = read_pin(node.peer)
     if pin.root is None:
@@ -370,8 +397,3 @@ def _end(certificate: x509.Certificate) -> datetime:
 
 def _text(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _print_fingerprints(fingerprints: dict[str, str], spoken: Language) -> None:
-    for what, digits in fingerprints.items():
-        typer.echo(f"  {words.FINGERPRINTS[what].text(spoken)}\n    {digits}")

@@ -5,13 +5,15 @@ and the registry need: the commands that change these take the stick as their ho
 and cosigner keys stay in the node; only the text that the root is to sign travels.
 
 What comes back is verified before anything is written: lists and statement by their
-signatures and numbers, the registry by its version. Nothing else on the stick is looked at.
+signatures and numbers, the registry by its version, a new root by what it says of this home. Nothing
+else on the stick is looked at.
 
 Spec: docs/spec/keys.md, "Without a cable".
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -23,6 +25,7 @@ from gateway.keyring.ceremony import publish_statement
 from gateway.keyring.files import destroy, make_public_folder, read_public, write_public
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.newroot import install_prepared, is_prepared, read_prepared, refuse_while_prepared
 from gateway.keyring.own_keys import OwnKeys
 from gateway.keyring.refusals import CeremonyError, TrustError
 from gateway.keyring.registry import read_registry, write_registry
@@ -38,6 +41,8 @@ from gateway.keyring.trust import (
 from gateway.keyring.x509_profile import Authority
 
 UNSIGNED_FILE: Final = "statement.next"
+NEXT_ROOT: Final = "trust/own/next"
+"""What `carry_in` calls a new root that it has installed."""
 
 
 def carry_out(home: NodeHome, stick: NodeHome, *, staged: Staged | None = None) -> list[str]:
@@ -66,6 +71,8 @@ def carry_out(home: NodeHome, stick: NodeHome, *, staged: Staged | None = None) 
         ]
     for source, target in pairs:
         write_public(target, read_public(source))
+    if stick.own.next.folder.exists():
+        shutil.rmtree(stick.own.next.folder)
     unsigned = stick.path / UNSIGNED_FILE
     unsigned.unlink(missing_ok=True)
     names = [target.name for _, target in pairs]
@@ -137,6 +144,7 @@ def carry_in(home: NodeHome, stick: NodeHome, folder: KeyFolder | None, *, now: 
     for kind in Authority:
         work += _list_work(home, stick, kind, now=now)
     work += _statement_work(home, stick, folder)
+    work += _root_work(home, stick)
     current, brought = read_registry(home.registry), read_registry(stick.registry)
     if brought.nation != current.nation:
         msg = "the registry on the stick is another nation's"
@@ -189,6 +197,7 @@ def _statement_work(
     if brought.statement.version == stated.version:
         msg = "the statement on the stick is another one of the same version"
         raise TrustError(msg)
+    refuse_while_prepared(home)
     if folder is None:
         msg = "there is a new key statement: the node's keys have to be opened to compare them with it"
         raise CeremonyError(msg)
@@ -199,3 +208,15 @@ def _statement_work(
         write_public(home.own.statement, brought.statement_note)
 
     return [(f"key statement version {brought.statement.version}", install)]
+
+
+def _root_work(home: NodeHome, stick: NodeHome) -> list[tuple[str, Callable[[], None]]]:
+    """Bring a new root that was made elsewhere to where it waits; what waits already stays."""
+    if not is_prepared(stick):
+        return []
+    prepared = read_prepared(home, stick.own.next)
+    if is_prepared(home):
+        if read_public(home.own.next.statement) != prepared.published.statement_note:
+            refuse_while_prepared(home)
+        return []
+    return [(NEXT_ROOT, lambda: install_prepared(home, prepared))]

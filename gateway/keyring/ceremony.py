@@ -24,6 +24,7 @@ from gateway.core.signature import HybridSigner
 from gateway.keyring.files import (
     make_private_folder,
     make_public_folder,
+    read_public,
     write_public,
 )
 from gateway.keyring.home import (
@@ -45,6 +46,7 @@ from gateway.keyring.issuing import IssuingAuthority, create_authority, new_seri
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import UNLOCK_FILE, KeyFolder
 from gateway.keyring.passphrase import Passphrase
+from gateway.keyring.pins import Pin, write_pin
 from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, TrustError
 from gateway.keyring.registry import Registry, spki_of_key, write_registry
 from gateway.keyring.statement import (
@@ -57,13 +59,7 @@ from gateway.keyring.statement import (
 )
 from gateway.keyring.token import TokenSettings, look_at_token
 from gateway.keyring.transcript import NOBODY, People, transcript_digest, write_transcript
-from gateway.keyring.trust import (
-    Pin,
-    certificate_digest,
-    keep_verifier_keys,
-    read_anchor,
-    write_pin,
-)
+from gateway.keyring.trust import certificate_digest, keep_verifier_keys, read_anchor
 from gateway.keyring.x509_profile import NODE_DAYS, Authority, Issuer, Leaf, build_root
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
@@ -210,7 +206,9 @@ def hold_ceremony(
     make_private_folder(home.data)
     make_public_folder(home.own.folder)
 
-    root, root_signer = _make_root(home, root_folder, plan, now=now)
+    root, root_signer = make_root(root_folder, nation=plan.nation, test=plan.test, now=now)
+    write_public(home.own.root, root.certificate.public_bytes(Encoding.PEM))
+    write_public(home.own.root_keys, root_verifier_keys(root_signer.verifier).encode())
     authorities = _make_authorities(home, issuing_folder, root, plan, now=now)
     made = _make_node_keys(node_folder, root, plan, now=now)
     record = write_transcript(
@@ -236,8 +234,24 @@ def hold_ceremony(
     return Made(record=record, authorities=authorities)
 
 
+def make_root(folder: KeyFolder, *, nation: str, test: bool, now: datetime) -> tuple[Issuer, HybridSigner]:
+    """Make both keys of a nation's root in a folder; return what certifies, and what signs statements."""
+    name = root_name(nation)
+    key = folder.create_p384(ROOT_CERTIFICATE_KEY, purpose=Purpose.ROOT_CERTIFICATE, name=name, now=now)
+    certificate = build_root(key, nation=nation, test=test, serial=new_serial(), now=now)
+    signer = folder.create_hybrid(ROOT_STATEMENT_KEY, purpose=Purpose.ROOT_STATEMENT, name=name, now=now)
+    return Issuer(certificate=certificate, key=key), signer
+
+
 def publish_statement(home: NodeHome, statement: KeyStatement, *, root: HybridSigner) -> None:
-    """Sign a statement with the root and put it where the node and the peer find it."""
+    """Sign a statement with the root and put it where the node and the peer find it.
+
+    Raises:
+        TrustError: It is not the root of this home, but one that was replaced, or is of another home.
+    """
+    if root_verifier_keys(root.verifier).encode() != read_public(home.own.root_keys):
+        msg = "this is not the root of this home"
+        raise TrustError(msg)
     keep_verifier_keys(home.own_verifier_keys, statement)
     write_public(home.own.statement, sign_statement(statement, root=root))
 
@@ -317,18 +331,6 @@ class _NodeKeys:
     statement: KeyStatement
     peer_key: ec.EllipticCurvePublicKey
     server_key: ec.EllipticCurvePublicKey
-
-
-def _make_root(
-    home: NodeHome, folder: KeyFolder, plan: NodePlan, *, now: datetime
-) -> tuple[Issuer, HybridSigner]:
-    name = root_name(plan.nation)
-    key = folder.create_p384(ROOT_CERTIFICATE_KEY, purpose=Purpose.ROOT_CERTIFICATE, name=name, now=now)
-    certificate = build_root(key, nation=plan.nation, test=plan.test, serial=new_serial(), now=now)
-    signer = folder.create_hybrid(ROOT_STATEMENT_KEY, purpose=Purpose.ROOT_STATEMENT, name=name, now=now)
-    write_public(home.own.root, certificate.public_bytes(Encoding.PEM))
-    write_public(home.own.root_keys, root_verifier_keys(signer.verifier).encode())
-    return Issuer(certificate=certificate, key=key), signer
 
 
 def _make_authorities(

@@ -1,8 +1,10 @@
 """What runs out, when, and when somebody has to be told.
 
-Certificates are warned of 60, 30 and 7 days before they end, revocation lists 3 days before:
-they live for 7 days, and once one has ended everybody is refused. The same numbers stand in
-the log, in the metrics and in ``entente doctor``.
+Certificates are warned of 60, 30 and 7 days before they end, those of roots a year before as well: a
+new one takes meetings, and a file for each agency. Of the certificate that the peer shows us, which its
+operators renew when it has 30 days left, 7 days before: by then they have forgotten it. Revocation
+lists 3 days before: they live for 7 days, and once one has ended everybody is refused. The same
+numbers stand in the log, in the metrics and in ``entente doctor``.
 
 Spec: docs/spec/keys.md, "Warnings"; docs/operating.md, "Events".
 """
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -26,15 +28,22 @@ from gateway.keyring.x509_profile import Authority
 class Sort(StrEnum):
     """What can run out."""
 
+    ROOT = "root-certificate"
     CERTIFICATE = "certificate"
+    SHOWN = "shown-certificate"
     REVOCATION_LIST = "revocation-list"
 
 
 WARNING_DAYS: Final[Mapping[Sort, tuple[int, ...]]] = {
+    Sort.ROOT: (365, 180, 60, 30, 7),
     Sort.CERTIFICATE: (60, 30, 7),
+    Sort.SHOWN: (7,),
     Sort.REVOCATION_LIST: (3,),
 }
 """Days before the end at which a warning is due, the earliest first."""
+
+SHOWN_FILE: Final = "peer/tls-peer.pem"
+"""What the certificate that the peer shows is called, which lies in no file here."""
 
 REPEAT: Final = timedelta(days=1)
 """A warning that nobody has heeded is given again after this time."""
@@ -46,7 +55,7 @@ class Ending:
 
     Attributes:
         file: Folder and name of its file in the trust folder, such as ``own/tls-peer.pem``.
-        sort: Certificate or revocation list.
+        sort: What it is, which decides when it is warned of.
         ends: From then on it is worth nothing, UTC.
         begins: Before then a certificate is worth nothing, UTC; None for a list.
     """
@@ -82,20 +91,35 @@ def endings(home: NodeHome, *, sort: Sort | None = None) -> tuple[Ending, ...]:
     Raises:
         KeyFileError, TrustError: A file is absent or damaged.
     """
+    roots = [home.own.root, *_present((home.peer.root,))]
+    certificates = [home.own.authority(kind.value) for kind in Authority]
+    certificates += [home.own.peer_chain, home.own.server_chain]
+    certificates += _present((home.peer.authority(Authority.NODES.value),))
+    lists = [home.own.crl(kind.value) for kind in Authority]
+    lists += _present((home.peer.crl(Authority.NODES.value),))
     found: list[Ending] = []
-    if sort is not Sort.REVOCATION_LIST:
-        paths = [home.own.root, *(home.own.authority(kind.value) for kind in Authority)]
-        paths += [home.own.peer_chain, home.own.server_chain]
-        paths += _present((home.peer.root, home.peer.authority(Authority.NODES.value)))
-        found += [_ending_of(path) for path in paths]
-    if sort is not Sort.CERTIFICATE:
-        paths = [home.own.crl(kind.value) for kind in Authority]
-        paths += _present((home.peer.crl(Authority.NODES.value),))
+    for what, paths in ((Sort.ROOT, roots), (Sort.CERTIFICATE, certificates)):
+        found += [_ending_of(path, what) for path in paths if sort in (None, what)]
+    if sort in (None, Sort.REVOCATION_LIST):
         found += [
             Ending(file=_name(path), sort=Sort.REVOCATION_LIST, ends=crl_next_update(read_public(path)))
-            for path in paths
+            for path in lists
         ]
     return tuple(sorted(found, key=lambda item: (item.ends, item.file)))
+
+
+def shown_ending(ends_ms: int | None, *, now_ms: int) -> tuple[Ending, ...]:
+    """Return when the certificate ends that the peer shows; nothing if none was seen, or it has ended.
+
+    An ended one is told by the handshake that fails, and may have been replaced while nobody looked.
+
+    Args:
+        ends_ms: Its end, UTC milliseconds.
+        now_ms: The present, likewise.
+    """
+    if ends_ms is None or ends_ms <= now_ms:
+        return ()
+    return (Ending(file=SHOWN_FILE, sort=Sort.SHOWN, ends=datetime.fromtimestamp(ends_ms / 1_000, UTC)),)
 
 
 def has_ended(certificate: Path, *, now_ms: int) -> bool:
@@ -142,11 +166,11 @@ def _present(paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _ending_of(path: Path) -> Ending:
+def _ending_of(path: Path, sort: Sort) -> Ending:
     certificate = read_certificate(path)
     return Ending(
         file=_name(path),
-        sort=Sort.CERTIFICATE,
+        sort=sort,
         ends=certificate.not_valid_after_utc,
         begins=certificate.not_valid_before_utc,
     )

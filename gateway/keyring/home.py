@@ -13,6 +13,8 @@
         own/       root.pem root.vkeys statement.note node-ca.pem node-ca.crl agency-ca.pem
                    agency-ca.crl operator-ca.pem operator-ca.crl tls-peer.pem tls-server.pem
         peer/      root.pem root.vkeys statement.note node-ca.pem node-ca.crl pin.json
+        own/next/  what a new root has certified and stated, until it is put in force
+        and, once a root was replaced, roots.vkeys in own/ and peer/
       agencies/<CODE>/ operators/<NAME>/    test homes only
       data/
       authority/   offline; elsewhere in production
@@ -59,6 +61,21 @@ class TrustFiles:
     def root_keys(self) -> Path:
         """Return the verifier keys of the root's statements."""
         return self.folder / "root.vkeys"
+
+    @property
+    def roots(self) -> Path:
+        """Return the verifier keys of all roots so far, in order; absent before a root was replaced."""
+        return self.folder / "roots.vkeys"
+
+    @property
+    def next(self) -> TrustFiles:
+        """Return what a new root has certified and stated, and what is not in force yet."""
+        return TrustFiles(folder=self.folder / "next")
+
+    @property
+    def ceremony_record(self) -> Path:
+        """Return the record of the ceremony of a new root, in `next`."""
+        return self.folder / "ceremony.txt"
 
     @property
     def statement(self) -> Path:

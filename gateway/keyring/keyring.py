@@ -23,6 +23,7 @@ from gateway.core.keybox import KemPrivateKey
 from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridSigner, HybridVerifier, SigningAwayError
+from gateway.errors import SignatureInvalidError
 from gateway.keyring.files import write_public
 from gateway.keyring.home import STORAGE_KEY, TLS_PEER_KEY, TLS_SERVER_KEY, NodeHome
 from gateway.keyring.kemstore import KemStore
@@ -30,13 +31,13 @@ from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.own_keys import OwnKeys
 from gateway.keyring.passphrase import Passphrase
+from gateway.keyring.pins import read_pin, write_pin
 from gateway.keyring.refusals import KeyFileError, Refusal, TokenError, TrustError
 from gateway.keyring.registry import SpkiDigest
 from gateway.keyring.statement import (
     KeyStatement,
     StatementRefusedError,
     parse_statement,
-    verify_statement,
 )
 from gateway.keyring.tls import TlsIdentity, tls_identity
 from gateway.keyring.token import TokenSettings
@@ -45,10 +46,9 @@ from gateway.keyring.trust import (
     keep_verifier_keys,
     read_anchor,
     read_peer,
-    read_pin,
     read_published_as_stated,
     verify_issued,
-    write_pin,
+    verify_stated,
 )
 from gateway.keyring.x509_profile import Authority
 
@@ -261,16 +261,23 @@ class FileKeyring:
         again would go back to keys that were replaced, which the peer refuses.
 
         Raises:
-            SignatureInvalidError: Our root has not signed it.
             StatementRefusedError: It is about another nation or node.
             MalformedError: Not a statement.
-            TrustError: The folder does not hold the keys that it names, or it is of another mode.
+            TrustError: No root of ours that is known here has signed it, the folder does not hold the
+                keys that it names, or it is of another mode.
         """
         with self._lock:
-            stated = verify_statement(
-                statement, root=self._own.root, nation=self.nation, node=self.node, lowest_version=1
-            )
-            if stated.version <= self._own.statement.version:
+            version = self._own.statement.version
+            below = [version] * len(self._own.former)
+            try:
+                stated = verify_stated(statement, self._own, below=below, nation=self.nation, node=self.node)
+            except SignatureInvalidError as error:
+                msg = (
+                    "the log of this node states its keys under another root than trust/own holds: "
+                    "put back trust/own as it was after the root was replaced"
+                )
+                raise TrustError(msg) from error
+            if stated.version <= version:
                 return False
             if stated.test != self.is_test:
                 msg = "the key statement in the log of this node is of another mode"
@@ -330,9 +337,8 @@ class FileKeyring:
         with self._lock:
             peer = self._imported()
             stated = self._peer_statement(statement)
-            if after is not None and stated.version < self._peer_statement(after).version:
-                msg = "the key statement is older than the one before it in the log"
-                raise StatementRefusedError(msg)
+            if after is not None:
+                self._check_order(stated, self._peer_statement(after))
             if stated.version > peer.statement.version:
                 self._take(peer, stated, statement)
             elif stated.version == peer.statement.version and stated != peer.statement:
@@ -393,6 +399,22 @@ class FileKeyring:
         self._pin = pin
         self._peer = replace(peer, statement=stated, statement_note=note)
 
+    def _check_order(self, stated: KeyStatement, before: KeyStatement) -> None:
+        """Refuse a statement that goes back behind the one before it in the peer's log.
+
+        Raises:
+            StatementRefusedError: It is older, another one of the same version, or of a root that
+                was replaced where the one before it is of the root in use.
+        """
+        if stated.version < before.version:
+            msg = "the key statement is older than the one before it in the log"
+            raise StatementRefusedError(msg)
+        newest = self._imported().statement.root_certificate
+        back = before.root_certificate == newest != stated.root_certificate
+        if back or (stated.version == before.version and stated != before):
+            msg = "the key statement contradicts the one before it in the log"
+            raise StatementRefusedError(msg)
+
     def _imported(self) -> Published:
         if self._peer is None:
             msg = f"the keys of {self._pin.node} are not imported yet: entente keys import-peer"
@@ -400,14 +422,14 @@ class FileKeyring:
         return self._peer
 
     def _peer_statement(self, note: bytes) -> KeyStatement:
-        """Return what a statement of the peer's pinned root says; each is verified once."""
+        """Return what a statement of the peer's pinned roots says; each is verified once."""
         peer = self._imported()
         with self._lock:
             found = self._peer_stated.get(note)
             if found is None:
-                found = verify_statement(
-                    note, root=peer.root, nation=self._pin.nation, node=self._pin.node, lowest_version=1
-                )
+                pin = self._pin
+                below = [item.below_version for item in pin.former]
+                found = verify_stated(note, peer, below=below, nation=pin.nation, node=pin.node)
                 if len(self._peer_stated) >= MAX_STATEMENTS:
                     self._peer_stated.clear()
                     self._peer_stated[peer.statement_note] = peer.statement

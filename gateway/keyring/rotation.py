@@ -41,6 +41,7 @@ from gateway.keyring.home import (
 from gateway.keyring.issuing import Issued, IssuingAuthority, new_serial
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.newroot import refuse_while_prepared
 from gateway.keyring.passphrase import Passphrase
 from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, TrustError
 from gateway.keyring.registry import read_registry, spki_of_key, write_registry
@@ -93,7 +94,7 @@ def rotate_peer_tls(
     Returns:
         The new statement.
     """
-    statement = read_published_as_stated(home.own).statement
+    statement = _to_follow(home)
     if (folder.path / TLS_PEER_NEXT_KEY).exists():
         coming = folder.open_p384(TLS_PEER_NEXT_KEY, purpose=Purpose.TLS).public_key()
         following = _new_key(folder, _TLS_PEER_NEW_KEY, name=statement.node, now=now)
@@ -117,7 +118,7 @@ class Staged:
 
 def stage_logs(home: NodeHome, folder: KeyFolder, *, now: datetime) -> Staged:
     """Make new keys for the node's logs, or find those that were made and not stated yet."""
-    statement = read_published_as_stated(home.own).statement
+    statement = _to_follow(home)
     logs = tuple(
         _later(folder, key_file_of(log.name, node=statement.node), log.name, Purpose.LOG, statement, now=now)
         for log in statement.logs
@@ -127,7 +128,7 @@ def stage_logs(home: NodeHome, folder: KeyFolder, *, now: datetime) -> Staged:
 
 def stage_cosigner(home: NodeHome, folder: KeyFolder, *, now: datetime) -> Staged:
     """Make a new cosigner key, or find the one that was made and not stated yet."""
-    statement = read_published_as_stated(home.own).statement
+    statement = _to_follow(home)
     cosigner = _later(folder, COSIGNER_KEY, statement.node, Purpose.COSIGNER, statement, now=now)
     return Staged(statement=next_statement(statement, issued=now, cosigner=cosigner))
 
@@ -201,7 +202,7 @@ def renew_authorities(
         key=folder.open_p384(ROOT_CERTIFICATE_KEY, purpose=Purpose.ROOT_CERTIFICATE),
     )
     if root.key.public_key() != root.certificate.public_key():
-        msg = "this is not the root that this home was made under"
+        msg = "this is not the root of this home"
         raise TrustError(msg)
     ends = root.certificate.not_valid_after_utc
     for kind in Authority:
@@ -279,6 +280,16 @@ def server_names(home: NodeHome) -> ServerNames:
         dns_names=tuple(names.get_values_for_type(x509.DNSName)),
         addresses=tuple(item for item in addresses if isinstance(item, IPv4Address | IPv6Address)),
     )
+
+
+def _to_follow(home: NodeHome) -> KeyStatement:
+    """Return the statement in force, which the next one is to follow.
+
+    Raises:
+        CeremonyError: A new root has made the next one already.
+    """
+    refuse_while_prepared(home)
+    return read_published_as_stated(home.own).statement
 
 
 def _later(

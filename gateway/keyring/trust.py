@@ -6,20 +6,21 @@ They hold each other: the statement is signed by the root keys and names the dig
 root certificate, which issued the node authority, which signed the list. So one
 fingerprint, that of the root keys, covers all of them.
 
-The peer's root and the lowest statement version are pinned in ``pin.json``. A root is
-never replaced and a version never goes down without a person who says so.
+Once its root was replaced there is a sixth file: all roots of the nation in the order in which they
+came. What of all this counts is pinned of the peer: `gateway.keyring.pins`.
 
-Spec: docs/spec/keys.md, "Trust".
+Spec: docs/spec/keys.md, "Trust", "New root".
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha384
 from pathlib import Path
-from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -28,11 +29,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.core.note import parse_note
 from gateway.core.signature import HybridVerifier
-from gateway.errors import PeerError
-from gateway.keyring.documents import parse_document
+from gateway.errors import PeerError, SignatureInvalidError
 from gateway.keyring.files import make_public_folder, read_public, write_public
 from gateway.keyring.home import NodeHome, TrustFiles
+from gateway.keyring.pins import FormerRoot, Pin, need_import, read_pin, write_pin
 from gateway.keyring.refusals import TrustError
+from gateway.keyring.roots import NOT_THE_FORMER, former_roots, known_roots, root_digest, write_roots
 from gateway.keyring.statement import (
     KeyStatement,
     grouped,
@@ -47,9 +49,6 @@ from gateway.keyring.statement import (
 from gateway.keyring.words import in_words
 from gateway.keyring.x509_profile import Authority
 
-PIN_FORMAT: Final = "entente-peer-pin/1"
-ROOT_DIGEST_BYTES: Final = 48
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
@@ -62,6 +61,7 @@ class Published:
         statement_note: The same as signed.
         node_authority: Issues the certificate of the nation's peer port.
         node_crl: Its revocation list, PEM.
+        former: Public keys of the roots before this one, the oldest first.
     """
 
     root: HybridVerifier
@@ -70,6 +70,7 @@ class Published:
     statement_note: bytes
     node_authority: x509.Certificate
     node_crl: bytes
+    former: tuple[HybridVerifier, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
         """Return what two people compare, by what it is; the root keys cover the rest."""
@@ -78,23 +79,6 @@ class Published:
             "root keys (SHA-384)": root_fingerprint(self.root),
             "root certificate (SHA-384)": grouped(certificate_digest(self.root_certificate).hex()),
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
-    """What is pinned of the peer.
-
-    Attributes:
-        nation: Two letters.
-        node: Node name.
-        root: SHA-384 of the root's verifier keys, 48 bytes; None before the first import.
-        lowest_version: Older statements are refused.
-    """
-
-    nation: str
-    node: str
-    root: bytes | None
-    lowest_version: int
 
 
 def read_published(files: TrustFiles, *, nation: str, node: str, lowest_version: int = 1) -> Published:
@@ -116,6 +100,7 @@ def read_published(files: TrustFiles, *, nation: str, node: str, lowest_version:
         root = parse_root_verifier_keys(_text(read_public(files.root_keys)))
         note = read_public(files.statement)
         statement = verify_statement(note, root=root, nation=nation, node=node, lowest_version=lowest_version)
+        former = former_roots(files, root)
     except PeerError as error:
         msg = f"the key statement or the root keys in {files.folder} are refused: {error}"
         raise TrustError(msg) from error
@@ -135,6 +120,7 @@ def read_published(files: TrustFiles, *, nation: str, node: str, lowest_version:
         statement_note=note,
         node_authority=node_authority,
         node_crl=crl,
+        former=former,
     )
 
 
@@ -159,8 +145,12 @@ def read_published_as_stated(files: TrustFiles) -> Published:
 
 
 def write_published(files: TrustFiles, published: Published) -> None:
-    """Write the five files of a nation into a folder."""
+    """Write the files of a nation into a folder."""
     make_public_folder(files.folder)
+    if published.former:
+        write_roots(files, (*published.former, published.root))
+    else:
+        files.roots.unlink(missing_ok=True)
     write_public(files.root_keys, root_verifier_keys(published.root).encode())
     write_public(files.root, published.root_certificate.public_bytes(Encoding.PEM))
     write_public(files.authority(Authority.NODES), published.node_authority.public_bytes(Encoding.PEM))
@@ -171,21 +161,48 @@ def write_published(files: TrustFiles, published: Published) -> None:
 def export_trust(home: NodeHome, folder: Path) -> Published:
     """Write what the peer and auditors need to know of this node into a folder.
 
-    Besides the five files of `Published` there are the verifier keys of logs and cosigner,
-    for auditors, in a file that bears the node's name.
+    Besides the files of `Published` there are the verifier keys of logs and cosigner, for auditors, in a
+    file that bears the node's name, and in a folder of its own what a new root has made that waits.
 
     Raises:
         KeyFileError, TrustError: Our own files are refused.
     """
     published = read_published_as_stated(home.own)
-    write_published(TrustFiles(folder=folder), published)
+    files = TrustFiles(folder=folder)
+    write_published(files, published)
     keep_verifier_keys(home.own_verifier_keys, published.statement)
     write_public(folder / f"{published.statement.node}.vkeys", read_public(home.own_verifier_keys))
+    if files.next.folder.exists():
+        shutil.rmtree(files.next.folder)
+    if home.own.next.statement.exists():
+        # With the newest list: the authority that issues it has one key under both roots.
+        coming = read_published_as_stated(home.own.next)
+        write_published(files.next, replace(coming, node_crl=published.node_crl))
     return published
+
+
+def offered(home: NodeHome, folder: Path, *, replace_root: bool) -> Published:
+    """Return what of an export is for this home: what is in force, or what a new root has made that waits.
+
+    The latter once its root is pinned, or if a person says that another root is to be accepted.
+
+    Raises:
+        KeyFileError, TrustError: The files are refused.
+    """
+    files = TrustFiles(folder=folder)
+    if files.next.statement.exists():
+        coming = read_published_as_stated(files.next)
+        if replace_root or not needs_comparison(read_pin(home.peer), coming):
+            return coming
+    return read_published_as_stated(files)
 
 
 def import_peer(home: NodeHome, published: Published, *, replace_root: bool = False) -> Pin:
     """Trust what the peer published. A person has compared the fingerprints if the root is new.
+
+    A new root that goes on where the pinned one stopped, with a higher version, leaves what that one has
+    stated as it is. One that begins with an older version is that of a node made anew: what the pinned
+    one has vouched for counts no longer.
 
     The pin is written last: after a crash in between, importing again repairs everything.
 
@@ -200,16 +217,22 @@ def import_peer(home: NodeHome, published: Published, *, replace_root: bool = Fa
     check_peer(home, published, replace_root=replace_root)
     pin = read_pin(home.peer)
     statement = published.statement
+    former = pin.former
     if pin.root is not None and needs_comparison(pin, published):
-        # Another root: what the old one has vouched for counts no longer.
-        write_public(home.peer_verifier_keys, b"")
-    write_published(home.peer, published)
+        if statement.version > pin.lowest_version:
+            former = (*pin.former, FormerRoot(root=pin.root, below_version=statement.version))
+        else:
+            write_public(home.peer_verifier_keys, b"")
+            former = ()
+    known = known_roots(home.peer, former) if former else ()
+    write_published(home.peer, replace(published, former=known))
     keep_verifier_keys(home.peer_verifier_keys, statement)
     pin = Pin(
         nation=pin.nation,
         node=pin.node,
         root=root_digest(published.root),
         lowest_version=statement.version,
+        former=former,
     )
     write_pin(home.peer, pin)
     return pin
@@ -225,15 +248,23 @@ def check_peer(home: NodeHome, published: Published, *, replace_root: bool = Fal
 
     Raises:
         TrustError: Of another nation or node than expected, under another root than the
-            pinned one, of an older version, or with test keys where ours are not.
+            pinned one, or under one that was replaced, of an older version, or with test keys
+            where ours are not.
     """
     pin = read_pin(home.peer)
     statement = published.statement
     if (statement.nation, statement.node) != (pin.nation, pin.node):
         msg = f"these are not the keys of {pin.node} of {pin.nation}"
         raise TrustError(msg)
+    if root_digest(published.root) in [item.root for item in pin.former]:
+        # Whoever has it may have stolen it, and its words stand on paper that looks right.
+        msg = "this is signed by a root that was replaced, and is accepted no more"
+        raise TrustError(msg)
     if not replace_root and needs_comparison(pin, published) and pin.root is not None:
-        msg = "another root than the pinned one signed this; a new root asks for a new ceremony"
+        msg = (
+            "another root than the pinned one signed this: if the other nation says that it has a new root, "
+            "compare the fingerprints with its people and repeat with --replace-root"
+        )
         raise TrustError(msg)
     if statement.version < pin.lowest_version and pin.root == root_digest(published.root):
         msg = f"this statement is older than version {pin.lowest_version}, which is pinned"
@@ -271,55 +302,38 @@ def read_peer(home: NodeHome) -> tuple[Pin, Published]:
     if root_digest(published.root) != pin.root:
         msg = "the peer's root keys are not those that were pinned at the import"
         raise TrustError(msg)
+    if [root_digest(root) for root in published.former] != [item.root for item in pin.former]:
+        raise TrustError(NOT_THE_FORMER.format(home.peer.roots))
     return pin, published
 
 
-def need_import(pin: Pin) -> None:
-    """Refuse to go on without the keys of the peer.
+def verify_stated(
+    note: bytes, published: Published, *, below: Sequence[int], nation: str, node: str
+) -> KeyStatement:
+    """Verify that a nation's root makes this statement, or that one before it did while it counted.
+
+    Args:
+        note: The note as received.
+        published: Of the nation; holds its roots.
+        below: For each of its former roots, below which version its statements count.
+        nation: Whose statement is expected.
+        node: Which node it has to be about.
 
     Raises:
-        TrustError: They are not imported yet.
+        MalformedError, SignatureInvalidError, StatementRefusedError: As for `verify_statement`.
     """
-    if pin.root is None:
-        msg = f"the keys of {pin.node} are not imported yet: entente keys import-peer"
-        raise TrustError(msg)
-
-
-def read_pin(files: TrustFiles) -> Pin:
-    """Return what is pinned of the peer.
-
-    Raises:
-        KeyFileError: Absent, or writable by others.
-        TrustError: Not in canonical form.
-    """
-    content = read_public(files.pin)
+    expected = {"nation": nation, "node": node}
     try:
-        document: dict[str, Any] = parse_document(content)
-        root = document["root_sha384"]
-        pin = Pin(
-            nation=str(document["nation"]),
-            node=str(document["node"]),
-            root=None if root is None else bytes.fromhex(root),
-            lowest_version=int(document["lowest_version"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        msg = f"{files.pin} is not in canonical form"
-        raise TrustError(msg) from error
-    if _format_pin(pin) != content or (pin.root is not None and len(pin.root) != ROOT_DIGEST_BYTES):
-        msg = f"{files.pin} is not in canonical form"
-        raise TrustError(msg)
-    return pin
-
-
-def write_pin(files: TrustFiles, pin: Pin) -> None:
-    """Write what is pinned of the peer, durable when this returns."""
-    make_public_folder(files.folder)
-    write_public(files.pin, _format_pin(pin))
-
-
-def root_digest(root: HybridVerifier) -> bytes:
-    """Return the SHA-384 of a root's verifier keys, 48 bytes."""
-    return sha384(root_verifier_keys(root).encode()).digest()
+        return verify_statement(note, root=published.root, lowest_version=1, **expected)
+    except SignatureInvalidError:
+        for root, version in zip(published.former, below, strict=True):
+            with suppress(SignatureInvalidError):
+                stated = verify_statement(note, root=root, lowest_version=1, **expected)
+                # The certificate tells under which root a statement was made: see `FileKeyring`.
+                own = stated.root_certificate != published.statement.root_certificate
+                if own and stated.version < version:
+                    return stated
+        raise
 
 
 def certificate_digest(certificate: x509.Certificate) -> bytes:
@@ -411,17 +425,6 @@ def crl_next_update(pem: bytes) -> datetime:
         msg = "a revocation list without an end is not accepted"
         raise TrustError(msg)
     return end
-
-
-def _format_pin(pin: Pin) -> bytes:
-    document = {
-        "format": PIN_FORMAT,
-        "nation": pin.nation,
-        "node": pin.node,
-        "root_sha384": None if pin.root is None else pin.root.hex(),
-        "lowest_version": pin.lowest_version,
-    }
-    return json.dumps(document, indent=2).encode() + b"\n"
 
 
 def _text(content: bytes) -> str:

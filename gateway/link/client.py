@@ -136,6 +136,8 @@ class HttpPeerLink:
         self._is_own_ended = is_own_ended
         # When the first of the certificates ends that the peer has shown on open connections.
         self._shown_until_ms: int | None = None
+        self.peer_certificate_ends_ms: int | None = None
+        """When the certificate ends that the peer has shown last, UTC milliseconds; None before."""
         if context is not None:
             pin_handshakes(context, pins, self._shown)
 
@@ -290,7 +292,7 @@ class HttpPeerLink:
 
     def _shown(self, certificate: Certificate) -> None:
         """Note until when a new connection may be used."""
-        ends = certificate.expires_ms
+        ends = self.peer_certificate_ends_ms = certificate.expires_ms
         self._shown_until_ms = ends if self._shown_until_ms is None else min(self._shown_until_ms, ends)
 
     def _has_ended(self) -> bool:

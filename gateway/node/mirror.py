@@ -38,7 +38,7 @@ from gateway.core.generation import base_of, first_of, first_place, generation_o
 from gateway.core.message.draft import MAX_SEQ
 from gateway.core.message.schedule import Announced
 from gateway.core.signature import HybridVerifier
-from gateway.errors import PeerError
+from gateway.errors import OperatorError, PeerError, SignatureInvalidError
 from gateway.node.announcements import MAX_AGREEMENTS, announced_in
 from gateway.node.own_roots import NO_ROOTS, OwnRoots, Roots
 from gateway.node.pair import Pair
@@ -60,6 +60,12 @@ TOLD_MS: Final = 60_000
 MAX_STATEMENTS: Final = 1_000
 """Key statements that one generation of the peer's log may hold: each stays in memory, 13 kB, and is
 verified at every start. Keys are replaced some six times a year."""
+
+
+class PeerRootUnknownError(OperatorError):
+    """No root of the peer that is pinned here has signed what our copy of its log states."""
+
+    code = "peer-root-unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +113,12 @@ class MirrorReader:
         return self._announced
 
     async def open(self, store: Store) -> None:
-        """Read from the mirror what the peer announced last."""
+        """Read from the mirror what the peer announced last.
+
+        Raises:
+            PeerRootUnknownError: A statement in it is of a root that is not pinned: the trust folder is
+                older than the mirror, from before the import of a new root.
+        """
         origin = self._pair.peer_origin
 
         def load(
@@ -120,7 +131,14 @@ class MirrorReader:
         earlier, self._stated, kem_key, self._announced = await store.read(load)
         before: bytes | None = None
         for statement in (*earlier, *(item for _, item in self._stated)):
-            self._keyring.accept_peer_statement(statement, after=before)
+            try:
+                self._keyring.accept_peer_statement(statement, after=before)
+            except SignatureInvalidError as error:
+                msg = (
+                    "our copy of the peer's log states keys under a root that is not pinned here: "
+                    "import what the peer exports now (entente keys import-peer)"
+                )
+                raise PeerRootUnknownError(msg) from error
             before = statement
         self._stated_before = earlier[-1] if earlier else None
         if kem_key is not None and isinstance(entry := decode_entry(kem_key[1]), KemKeyEntry):

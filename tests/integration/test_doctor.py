@@ -48,6 +48,7 @@ CHECKS = [
     "configuration",
     "named files",
     "keys",
+    "roots",
     "certificates",
     "revocation lists",
     "reference lists",
@@ -118,6 +119,10 @@ def _try_what_time_and_damage_do(home: Path, tmp_path: Path) -> None:
     in_seventy_days = found_at(timedelta(days=70))
     assert (in_seventy_days["revocation lists"], in_seventy_days["certificates"]) == (State.FAIL, State.WARN)
     assert found_at(timedelta(days=100))["certificates"] is State.FAIL
+    # A root, which takes a year to replace, is told of where another certificate would not be yet.
+    assert in_seventy_days["roots"] is State.OK
+    assert found_at(timedelta(days=3_650 - 364))["roots"] is State.WARN
+    assert found_at(timedelta(days=3_651))["roots"] is State.FAIL
     assert found_at(timedelta(hours=-1))["clock"] is State.FAIL
 
     for spoil, check in SPOILT:

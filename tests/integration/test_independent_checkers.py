@@ -156,6 +156,19 @@ def test_the_checker_takes_a_statement_from_the_root_of_the_nation_alone(tmp_pat
     assert check_log(folder, own_keys(1), None, root_vkeys(FR))[0] == 22
 
 
+def test_the_checker_takes_a_root_that_was_replaced_before_its_successor_alone(tmp_path: Path) -> None:
+    later = statement(FR, 3, 2, root_keys=2)
+    both = [*root_vkeys(FR), *root_vkeys(FR, 2)]
+    folder = rotated(statements=(later,)).export(tmp_path / "replaced")
+    assert check_log(folder, own_keys(2), None, both)[0] == 22
+    for known in (root_vkeys(FR), root_vkeys(FR, 2), both[2:] + both[:2]):
+        with pytest.raises(NotAcceptedError, match="signature of the root"):
+            check_log(folder, own_keys(2), None, known)
+    folder = rotated(statements=(later, statement(FR, 4, 2, root_keys=1))).export(tmp_path / "back")
+    with pytest.raises(NotAcceptedError, match="signature of the root"):
+        check_log(folder, own_keys(2), None, both)
+
+
 def test_the_checker_takes_a_cosignature_under_the_newest_key_of_its_node_alone(tmp_path: Path) -> None:
     folder = rotated().export(tmp_path / "log")
     for name, lines in (

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from gateway.core.encoding import encode
 from gateway.errors import (
@@ -199,6 +200,16 @@ async def test_before_the_first_answer_nothing_is_known_of_the_peers_clock(pki: 
     async with open_pair(pki, Answers()) as (link, _):
         link._clock = SystemClock()
         assert link.peer_ahead_s is None
+
+
+async def test_the_link_knows_when_the_certificate_ends_that_the_peer_shows(pki: Pki) -> None:
+    async with open_pair(pki, Answers()) as (link, _):
+        assert link.peer_certificate_ends_ms is None
+        await link.view()
+        await link.close()
+        # It is known while nothing is open, too: a peer that is away may come back with it.
+        ends = x509.load_pem_x509_certificate(pki.fr_node.chain.read_bytes()).not_valid_after_utc
+        assert link.peer_certificate_ends_ms == int(ends.timestamp()) * 1_000
 
 
 async def test_clocks_that_agree_and_a_slow_answer_prove_no_difference(pki: Pki) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import sqlite3
 import tarfile
 from pathlib import Path
@@ -49,6 +50,9 @@ def site(template: tuple[Path, Path], tmp_path: Path) -> Site:
 
 
 def test_what_was_backed_up_is_restored_into_an_empty_home(site: Site, tmp_path: Path) -> None:
+    # A new root that waits, which the peer may know already.
+    site.home.own.next.folder.mkdir()
+    shutil.copy(site.home.own.root_keys, site.home.own.next.roots)
     content = site.backup()
     new = NodeHome(path=tmp_path / "new")
     done = site.restore(new.path, content)

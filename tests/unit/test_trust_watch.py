@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from gateway.keyring.access import RevocationWatch
+from gateway.keyring.expiry import shown_ending
 from gateway.keyring.home import NodeHome
 from gateway.keyring.rotation import REASONS, revoke
 from gateway.keyring.trust import crl_next_update, read_certificate
@@ -67,3 +68,11 @@ def test_a_list_that_cannot_be_read_lets_nobody_go_on(own_pair: Pair, damage: st
 
     assert is_refused(check, certificate(home, "FR.ONAF"), present())
     assert end_times(home) == {}
+
+
+def test_the_metric_has_what_the_peer_shows_beside_the_files(pair: Pair) -> None:
+    now_ms = int(present().timestamp() * 1_000)
+    shown = shown_ending(now_ms + 86_400_000, now_ms=now_ms)
+
+    assert end_times(pair.fr, shown=shown)["peer/tls-peer.pem"] == now_ms / 1_000 + 86_400
+    assert "peer/tls-peer.pem" not in end_times(pair.fr)

@@ -367,8 +367,11 @@ function checkStatement(statement, node, agencies, trust) {
   require_(head && head[2] === node, 'key statement');
   // A root vouches for the node of its own nation alone.
   require_(agencies.every((agency) => agency.split('.')[0] === head[1]), 'nation of a statement');
-  const root = trust.get(`entente/root/${head[1].toLowerCase()}`)?.[0];
-  if (!root) return false;
+  const roots = trust.get(`entente/root/${head[1].toLowerCase()}`);
+  if (!roots) return false;
+  // A root may have been replaced: the one whose line stands in the note has to have signed it.
+  const has = (key) => note.signatures.some((line) => line.name === key.name && same(line.id, key.id));
+  const root = roots.find(([classical]) => has(classical)) ?? roots[0];
   const message = Buffer.from(note.text);
   checkEd25519(blobOf(note, root[0]), message, root[0]);
   checkMlDsa(blobOf(note, root[1]), message, root[1], STATEMENT);

@@ -66,9 +66,15 @@ def _signer(name: str, seed: str) -> SoftwareSigner:
 
 @cache
 def statement(
-    node: str, version: int = 1, keys: int = 1, *, nation: str = "", cosigner_keys: int = 0
+    node: str,
+    version: int = 1,
+    keys: int = 1,
+    *,
+    nation: str = "",
+    cosigner_keys: int = 0,
+    root_keys: int = 1,
 ) -> bytes:
-    """Return a node's key statement, signed by the root of its nation or of one that claims the node.
+    """Return a node's key statement, signed by a root of its nation or of one that claims the node.
 
     Its cosigner is that of the same change of keys as its logs, if nothing else is said.
     """
@@ -85,7 +91,7 @@ def statement(
         cosigner=signer(node, cosigner_keys or keys).verifier,
         tls_spki=(b"\x01" * 32, b"\x02" * 32),
     )
-    return sign_statement(value, root=signer(root_name(nation)))
+    return sign_statement(value, root=signer(root_name(nation), root_keys))
 
 
 def vkeys(node: str, keys: int = 1) -> list[str]:
@@ -95,9 +101,9 @@ def vkeys(node: str, keys: int = 1) -> list[str]:
     return lines + [key.encode() for key in signer(node, keys).verifier.verifier_keys(cosigner=True)]
 
 
-def root_vkeys(node: str) -> list[str]:
+def root_vkeys(node: str, keys: int = 1) -> list[str]:
     """Return the lines of the vkeys file of a nation's root."""
-    return [key.encode() for key in signer(root_name(NATION[node])).verifier.statement_keys()]
+    return [key.encode() for key in signer(root_name(NATION[node]), keys).verifier.statement_keys()]
 
 
 @cache

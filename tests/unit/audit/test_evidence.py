@@ -75,6 +75,16 @@ def test_a_disclosed_key_opens_the_message_as_it_was_posted() -> None:
     assert json.loads(report.message) == document()
 
 
+def test_who_trusts_both_roots_of_a_nation_is_told_that_the_replaced_one_vouches() -> None:
+    both = parse_trust([*root_vkeys(FR), *root_vkeys(FR, 2), *root_vkeys(US)])
+    report = verify_evidence(GOOD["disclosed"].encode(), trust=both)
+    assert report.is_verified
+    detail = next(check.detail for check in report.checks if check.name == "statements")
+    assert detail.endswith(f"signed by the national roots; of {FR} by a root that was replaced")
+    newest = parse_trust([*root_vkeys(FR, 2), *root_vkeys(US)])
+    assert not verify_evidence(GOOD["disclosed"].encode(), trust=newest).is_verified
+
+
 def test_after_erasure_origin_and_delivery_still_verify() -> None:
     report = verify_evidence(GOOD["erased"].encode(), trust=ROOTS)
     assert report.is_verified

@@ -113,10 +113,17 @@ def test_files_that_contradict_each_other_are_refused() -> None:
         parse_trust([*vkeys(FR), *vkeys(FR, 2)], [*vkeys(FR, 2), *vkeys(FR)])
 
 
-def test_two_roots_of_one_nation_are_refused() -> None:
-    other = other_pair("entente/root/fr").statement_keys()
-    with pytest.raises(TrustUnreadableError, match="two roots of the name entente/root/fr"):
-        parse_trust([*root_vkeys(FR), *(key.encode() for key in other)])
+def test_roots_of_one_nation_need_a_file_that_says_which_came_first() -> None:
+    later = [key.encode() for key in other_pair("entente/root/fr").statement_keys()]
+    with pytest.raises(TrustUnreadableError, match="several roots have the name entente/root/fr"):
+        parse_trust(root_vkeys(FR), later)
+
+    trust = parse_trust(later, [*root_vkeys(FR), *later], root_vkeys(FR))
+
+    newest, former = trust.root_keys("entente/root/fr")
+    assert [key.encode() for key in newest.statement_keys()] == later
+    assert [key.encode() for key in former.statement_keys()] == root_vkeys(FR)
+    assert trust.root_keys("entente/root/us") == ()
 
 
 def test_a_cosigners_ed25519_key_and_a_roots_ml_dsa_key_are_no_pair() -> None:

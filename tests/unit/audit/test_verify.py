@@ -428,6 +428,27 @@ def test_a_key_statement_that_the_root_did_not_sign_is_reported(tmp_path: Path) 
     refuses(verify(log.export(tmp_path)), "national root", "has not signed the key statement")
 
 
+def test_a_root_that_was_replaced_has_signed_what_stands_before_its_successor(tmp_path: Path) -> None:
+    def log(number: int, *roots: int) -> Path:
+        stated = [statement(FR, version, root_keys=root) for version, root in enumerate(roots, 2)]
+        return make_log(
+            FR_US, [*opening(FR), *(KeyStatementEntry(statement=item) for item in stated)]
+        ).export(tmp_path / str(number))
+
+    both = parse_trust([*vkeys(FR), *root_vkeys(FR), *root_vkeys(FR, 2)])
+    assert verify(log(1), both).is_verified
+    assert verify(log(2, 1), both).is_verified
+    assert verify(log(3, 2), both).is_verified
+    assert verify(log(4, 1, 2, 2), both).is_verified
+    # Who kept the old root states keys once more; and a third root is nobody's.
+    refuses(verify(log(5, 2, 1), both), "national root", "that was replaced has signed")
+    refuses(verify(log(6, 3), both), "national root", "it has not signed the key statement of version 2")
+    # One of the two is not enough: for the first half of the log, or for the second.
+    for keys, version in ((1, 2), (2, 1)):
+        one = parse_trust([*vkeys(FR), *root_vkeys(FR, keys)])
+        refuses(verify(log(7 + keys, 2), one), "national root", f"key statement of version {version}")
+
+
 @pytest.mark.parametrize("origin", [FR_US, FR_AUDIT])
 def test_the_root_of_the_other_nation_vouches_for_no_key_of_a_node(tmp_path: Path, origin: str) -> None:
     stated = KeyStatementEntry(statement=statement(FR, nation="US"))

@@ -20,8 +20,11 @@ from gateway.keyring.demo import make_demo_homes
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import Passphrase, read_passphrase_file
+from gateway.keyring.pins import read_pin, write_pin
 from gateway.keyring.registry import read_registry
-from gateway.keyring.trust import read_peer, read_pin, write_pin
+from gateway.keyring.roots import root_digest
+from gateway.keyring.statement import grouped
+from gateway.keyring.trust import read_peer, read_published_as_stated
 
 
 def run(*arguments: str | Path, code: int = 0, typed: str | None = None) -> str:
@@ -339,7 +342,10 @@ def test_an_export_that_was_altered_is_refused(fr: NodeHome, us: NodeHome, tmp_p
 
 
 def test_commands_have_examples() -> None:
-    for command in ("list", "rotate", "revoke", "issue-agency", "export-trust", "import-peer"):
+    for command in (
+        *("list", "rotate", "revoke", "issue-agency", "export-trust", "import-peer"),
+        *("new-root", "switch-root"),
+    ):
         assert "Example: entente keys" in run(command, "--help")
 
 
@@ -370,3 +376,73 @@ def test_where_two_operators_are_needed_the_commands_say_what_is_left_to_do(fr: 
     assert "once two operators have agreed" in run("issue-agency", "FR.NEWCOMER", "--home", fr.path)
     revoked = run("revoke", "FR.NEWCOMER", "--home", fr.path, "--language", "fr")
     assert "effet immédiat, à confirmer par deux exploitants" in revoked
+
+
+def test_a_new_root_is_offered_to_the_peer_and_put_in_force(
+    fr: NodeHome, us: NodeHome, tmp_path: Path
+) -> None:
+    made = run("new-root", "--home", fr.path, "--authority", tmp_path / "medium")
+    assert "entente keys switch-root" in made
+    assert "in_force=False" in run("list", "--home", fr.path)
+    exported = json.loads(run("export-trust", tmp_path / "trust", "--home", fr.path, "--json"))
+    new = exported["next_fingerprints"]["root keys in words"]
+    assert "a new root, which is not in force yet" in run(
+        "export-trust", tmp_path / "trust", "--home", fr.path
+    )
+
+    # What is in force is imported as ever; the new root is named, and taken when somebody has compared it.
+    import_ = ("import-peer", tmp_path / "trust", "--home", us.path)
+    assert "the other nation has a new root" in run(*import_)
+    refused = run(*import_, "--replace-root", typed="n\n", code=1)
+    assert new in refused
+    assert read_peer(us)[1] == read_published_as_stated(fr.own)
+    assert new in run(*import_, "--replace-root", "--by", "Camille Martin", typed="y\n")
+    assert "version 2" in us.import_record.read_text()
+    assert "the other nation has a new root" not in run(*import_)
+
+    assert "not put in force" in run("switch-root", "--home", fr.path, typed="n\n", code=1)
+    assert new in run("switch-root", "--home", fr.path, typed="oui\n")
+    assert read_peer(us)[1].statement == read_published_as_stated(fr.own).statement
+    assert "no new root waits" in run("switch-root", "--home", fr.path, "--yes", code=1)
+    old_medium = run("rotate", "log", "--home", fr.path, code=1)
+    assert "not the root of this home" in old_medium
+    run("rotate", "log", "--home", fr.path, "--authority", tmp_path / "medium")
+    run("export-trust", tmp_path / "trust", "--home", fr.path)
+    assert not (tmp_path / "trust" / "next").exists()
+    assert "imported" in run(*import_)
+
+
+def test_a_new_root_speaks_french(fr: NodeHome, us: NodeHome, tmp_path: Path) -> None:
+    french = ("--language", "fr")
+    made = run("new-root", "--home", fr.path, "--authority", tmp_path / "medium", *french)
+    assert "la nouvelle racine attend" in made
+    refused = run("rotate", "tls-peer", "--home", fr.path, *french, code=1)
+    assert "mettez-la d'abord en vigueur" in refused
+    assert "pas encore en vigueur" in run("export-trust", tmp_path / "trust", "--home", fr.path, *french)
+    offered = run("import-peer", tmp_path / "trust", "--home", us.path, *french)
+    assert "l'autre nation a une nouvelle racine" in offered
+    refused = run("switch-root", "--home", fr.path, *french, typed="non\n", code=1)
+    assert "Le pair a-t-il importé cette racine" in refused
+    assert "en vigueur, déclaration de clés version 2" in run(
+        "switch-root", "--home", fr.path, "--yes", *french
+    )
+
+
+def test_a_new_root_that_comes_on_a_stick_is_shown_for_comparison(fr: NodeHome, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    run("carry-out", stick, "--home", fr.path)
+    made = run("new-root", "--home", stick, "--authority", tmp_path / "medium")
+
+    shown = run("carry-in", stick, "--home", fr.path)
+
+    assert "compare it with the transcript" in shown
+    digits = root_digest(read_published_as_stated(fr.own.next).root).hex()
+    assert all(grouped(digits) in text for text in (made, shown))
+    assert "nothing on the stick is newer" in run("carry-in", stick, "--home", fr.path)
+
+
+def test_nobody_is_asked_for_a_passphrase_of_a_root_that_cannot_be_made(fr: NodeHome, tmp_path: Path) -> None:
+    medium = tmp_path / "medium"
+    run("new-root", "--home", fr.path, "--authority", medium)
+    assert "a new root waits" in run("new-root", "--home", fr.path, "--authority", tmp_path / "two", code=1)
+    assert not (tmp_path / "two").exists()

@@ -13,11 +13,15 @@ from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.keyfile import PassphraseLock, read_header
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import Passphrase
+from gateway.keyring.pins import read_pin
 from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, TrustError
 from gateway.keyring.registry import read_registry
+from gateway.keyring.roots import root_digest
 from gateway.keyring.statement import root_fingerprint
 from gateway.keyring.transcript import TEST_MARK, transcript_digest
-from gateway.keyring.trust import read_pin, read_published_as_stated, root_digest
+from gateway.keyring.trust import (
+    read_published_as_stated,
+)
 from gateway.keyring.words import in_words
 from tests.unit.keyring.helpers import Pair, present, root_signer
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.keyring.expiry import Ending, ExpiryWatch, Sort, endings
+from gateway.keyring.expiry import Ending, ExpiryWatch, Sort, endings, shown_ending
 from gateway.keyring.home import NodeHome
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.trust import crl_next_update, read_certificate
@@ -32,6 +32,12 @@ def ending(sort: Sort = Sort.CERTIFICATE) -> Ending:
         (Sort.CERTIFICATE, SECOND, 7),
         (Sort.CERTIFICATE, 0 * DAY, 0),
         (Sort.CERTIFICATE, -DAY, 0),
+        (Sort.ROOT, 365 * DAY + SECOND, None),
+        (Sort.ROOT, 365 * DAY, 365),
+        (Sort.ROOT, 180 * DAY, 180),
+        (Sort.ROOT, 60 * DAY, 60),
+        (Sort.SHOWN, 7 * DAY + SECOND, None),
+        (Sort.SHOWN, 7 * DAY, 7),
         (Sort.REVOCATION_LIST, 3 * DAY + SECOND, None),
         (Sort.REVOCATION_LIST, 3 * DAY, 3),
         (Sort.REVOCATION_LIST, 0 * DAY, 0),
@@ -74,7 +80,18 @@ def test_everything_that_the_ports_depend_on_is_looked_at_and_the_first_comes_fi
     by_file = {item.file: item.ends for item in found}
     assert by_file["own/tls-peer.pem"] == read_certificate(home.own.peer_chain).not_valid_after_utc
     assert by_file["peer/node-ca.crl"] == crl_next_update(home.peer.crl("node-ca").read_bytes())
-    assert {item.sort for item in endings(home, sort=Sort.REVOCATION_LIST)} == {Sort.REVOCATION_LIST}
+    for sort in (Sort.ROOT, Sort.CERTIFICATE, Sort.REVOCATION_LIST):
+        assert {item.sort for item in endings(home, sort=sort)} == {sort}
+    assert {item.file for item in endings(home, sort=Sort.ROOT)} == {"own/root.pem", "peer/root.pem"}
+
+
+def test_the_certificate_that_the_peer_shows_is_warned_of_until_it_has_ended() -> None:
+    ends_ms = int(NOW.timestamp() * 1_000)
+
+    (shown,) = shown_ending(ends_ms, now_ms=ends_ms - 1)
+    assert (shown.file, shown.ends, shown.stage(NOW - DAY)) == ("peer/tls-peer.pem", NOW, 7)
+    assert shown_ending(ends_ms, now_ms=ends_ms) == ()
+    assert shown_ending(None, now_ms=ends_ms) == ()
 
 
 def test_before_the_peer_is_imported_only_our_own_files_end(own_pair: Pair) -> None:

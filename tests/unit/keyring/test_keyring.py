@@ -16,9 +16,9 @@ from gateway.keyring.home import NodeHome
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyring import FileKeyring
 from gateway.keyring.passphrase import read_passphrase_file
+from gateway.keyring.pins import read_pin, write_pin
 from gateway.keyring.refusals import KeyFileError, Refusal, TrustError
 from gateway.keyring.statement import KeyStatement, StatementRefusedError, sign_statement
-from gateway.keyring.trust import read_pin, write_pin
 from gateway.ports import Keyring
 from tests.unit.keyring.helpers import OTHER_PASSPHRASE, Pair, folder, keyring, present, root_signer
 

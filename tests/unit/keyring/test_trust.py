@@ -12,7 +12,9 @@ import pytest
 from gateway.keyring.ceremony import publish_crls
 from gateway.keyring.demo import make_test_home, plan_for
 from gateway.keyring.home import NodeHome, TrustFiles
+from gateway.keyring.pins import read_pin, write_pin
 from gateway.keyring.refusals import KeyFileError, TrustError
+from gateway.keyring.roots import root_digest
 from gateway.keyring.statement import next_statement, sign_statement
 from gateway.keyring.trust import (
     Published,
@@ -22,13 +24,10 @@ from gateway.keyring.trust import (
     needs_comparison,
     read_certificate,
     read_peer,
-    read_pin,
     read_published,
     read_published_as_stated,
-    root_digest,
     verify_crl,
     verify_issued,
-    write_pin,
 )
 from tests.unit.keyring.helpers import Pair, authorities, present, root_signer
 
