@@ -323,6 +323,9 @@ class _Member:
         stdin, stdout = self._stdin, self._stdout
         try:
             async with asyncio.timeout(within_s):
+                if stdin.is_closing():
+                    # A pipe that the member has left; the loop calls writing to it a mistake of the program.
+                    raise _lost()
                 stdin.write(LENGTH.pack(len(frame)))
                 stdin.write(frame)
                 await stdin.drain()

@@ -22,14 +22,15 @@ class Deadline:
         expired: Whether the time of the newest context was over before it ended.
     """
 
-    __slots__ = ("_at_s", "_loop", "_task", "_timer", "expired")
+    __slots__ = ("_at_s", "_loop", "_rings_at_s", "_task", "_timer", "expired")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin without a timer."""
         self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._task: asyncio.Task[object] | None = None
         self._at_s = 0.0
+        self._rings_at_s = 0.0
         self.expired = False
 
     def of(self, seconds: float) -> Deadline:
@@ -48,11 +49,11 @@ class Deadline:
         self._task = asyncio.current_task(self._loop)
         self.expired = False
         if self._timer is None:
-            self._timer = self._loop.call_at(self._at_s, self._ring)
-        elif self._timer.when() > self._at_s:
+            self._wind()
+        elif self._rings_at_s > self._at_s:
             # It was set for something that had more time.
             self._timer.cancel()
-            self._timer = self._loop.call_at(self._at_s, self._ring)
+            self._wind()
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -69,12 +70,18 @@ class Deadline:
         if task.uncancel() == 0 and isinstance(value, asyncio.CancelledError):
             raise TimeoutError from value
 
+    def _wind(self) -> None:
+        # Kept here, because the loop of a node gives a handle that cannot tell for what is less than half a
+        # millisecond away.
+        self._rings_at_s = self._at_s
+        self._timer = self._loop.call_at(self._at_s, self._ring)
+
     def _ring(self) -> None:
         self._timer = None
         if self._task is None:
             return
         if self._at_s > self._loop.time():
-            self._timer = self._loop.call_at(self._at_s, self._ring)
+            self._wind()
             return
         self.expired = True
         self._task.cancel()

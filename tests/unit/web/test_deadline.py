@@ -50,6 +50,19 @@ async def test_a_shorter_deadline_counts_behind_a_longer_one() -> None:
     deadline.close()
 
 
+async def test_a_shorter_deadline_counts_behind_one_that_is_nearly_over() -> None:
+    deadline = Deadline(asyncio.get_running_loop())
+    # The loop of a node has no timers for less than half a millisecond.
+    with deadline.of(0.0004):
+        pass
+
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(TimeoutError), deadline.of(0.0001):
+            await asyncio.sleep(LONG_S)
+
+    deadline.close()
+
+
 async def test_a_deadline_counts_again_when_its_timer_rang_for_an_earlier_one() -> None:
     deadline = Deadline(asyncio.get_running_loop())
     with deadline.of(0.01):
