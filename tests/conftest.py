@@ -8,14 +8,16 @@ Profiles of hypothesis (``--hypothesis-profile NAME`` or HYPOTHESIS_PROFILE):
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import structlog
+import uvloop
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from hypothesis import HealthCheck, Verbosity, settings
 
@@ -54,6 +56,11 @@ NEEDS = {
     "prometheus": ("/usr/bin/promtool", "prometheus"),
     "hsm": ("/usr/bin/softhsm2-util", "softhsm2"),
 }
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what is asynchronous in the loop of a node."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 
 from gateway.app import serve_node, unusable
 from gateway.cli.agency import LanguageOption, language_of
@@ -33,7 +34,8 @@ def serve_command(home: Home) -> None:
     Example: entente serve --home var/demo/fr
     """
     try:
-        asyncio.run(_serve(home))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(home))
     except GatewayError as error:
         said, advice = told(error), ADVICE.get(error.code)
         typer.echo(f"entente serve: {said.en} [{error.code}]", err=True)

@@ -37,12 +37,11 @@ log = structlog.get_logger(__name__)
 _READ_BUFFER = 262_144
 
 
-class Connection(web.RequestHandler, asyncio.BufferedProtocol):
+class Connection(web.RequestHandler):
     """One connection of a port."""
 
     __slots__ = (
         "_abort_timer",
-        "_buffer",
         "_gone",
         "_head_timer",
         "_newest_body",
@@ -64,7 +63,6 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         limits: Limits,
         callers: Callers,
         statistics: Statistics,
-        buffer: memoryview,
     ) -> None:
         """Wire it; it begins with `connection_made`.
 
@@ -74,8 +72,6 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
             limits: Its deadlines and caps.
             callers: What each certificate uses of it.
             statistics: Its counters.
-            buffer: Where bytes arrive. All connections of a port have the same: what has arrived is
-                taken out before the loop turns to another.
         """
         super().__init__(
             manager,
@@ -97,7 +93,6 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self.surplus = False
         self.opened_s = 0.0
         self.deadline = Deadline(loop)
-        self._buffer = buffer
         self._gone: asyncio.Event | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
@@ -132,18 +127,6 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
             # Nothing is left to be cut off, and a transport whose connection has gone cannot do it.
             self._abort_timer.cancel()
             self._abort_timer = None
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes go.
-
-        Without this, TLS makes a buffer of 256 KiB for each read of a few hundred bytes.
-        """
-        del sizehint
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take the bytes that have arrived."""
-        self.data_received(bytes(self._buffer[:nbytes]))
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's signature
         """Go on reading where a full body made it pause; with every body read, aiohttp asks for it."""

@@ -40,7 +40,6 @@ _VERIFY_CAUSES = {
 """Results of OpenSSL's verification (X509_V_ERR_…) that have a cause of their own."""
 
 _BACKLOG = 256
-_BUFFER_BYTES = 262_144
 _SHUTDOWN_S = 2.0
 _PAUSE_S = 0.1
 
@@ -67,7 +66,6 @@ class Port(web.Server):
         self._callers = Callers(limits)
         self._handshakes = asyncio.Semaphore(limits.handshakes)
         self._shaking = 0
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._date = ""
         self._date_s = 0
 
@@ -79,7 +77,6 @@ class Port(web.Server):
             limits=self._limits,
             callers=self._callers,
             statistics=self.app.statistics,
-            buffer=self._buffer,
         )
 
     @property

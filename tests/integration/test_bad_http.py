@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import cast
 
 import orjson
 import pytest
@@ -89,9 +90,7 @@ def chunked_head(coding: str = "chunked") -> bytes:
 
 
 def stop_reading(writer: asyncio.StreamWriter) -> None:
-    transport = writer.transport
-    assert isinstance(transport, asyncio.Transport)
-    transport.pause_reading()
+    cast("asyncio.Transport", writer.transport).pause_reading()
 
 
 async def until(condition: Callable[[], object]) -> None:
