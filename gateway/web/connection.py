@@ -14,6 +14,7 @@ Spec: docs/spec/peer-calls.md, "Connections".
 from __future__ import annotations
 
 import asyncio
+import ssl
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -122,6 +123,9 @@ class Connection(web.RequestHandler):
             self.usage = None
         if self._gone is not None:
             self._gone.set()
+        if isinstance(exc, ssl.SSLError):
+            # A damaged record or an alert, in a body perhaps: the client ended it, nothing failed here.
+            exc = ConnectionAbortedError()
         super().connection_lost(exc)
         if self._abort_timer is not None:
             # Nothing is left to be cut off, and a transport whose connection has gone cannot do it.

@@ -27,6 +27,7 @@ ANY = 1 << 20
 GET = b"GET /get HTTP/1.1\r\nHost: x\r\n\r\n"
 LARGE = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
 WAIT = b"GET /gone HTTP/1.1\r\nHost: x\r\n\r\n"
+ALERT = b"\x15\x03\x03\0\2\2\x28"
 UPLOAD = (
     b"POST /big HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 3000000\r\n\r\n"
     + b"x" * 100_000
@@ -132,13 +133,17 @@ SHAKEN: dict[str, Callable[[Client], object]] = {
     ),
     "half a record": lambda client: client.send(client.records(GET)[:20]),
     "HTTP in the clear": lambda client: client.send(GET),
-    "an alert": lambda client: client.send(b"\x15\x03\x03\0\2\2\x28"),
+    "an alert": lambda client: client.send(ALERT),
     "empty records in the clear": lambda client: client.send(b"\x17\x03\x03\0\0" * 100),
     "a hello again": lambda client: client.send(b"\x16\x03\x03\0\4\1\0\0\0"),
     "half a request": asks(GET[:12]),
     "half a body": asks(UPLOAD),
     "half a body and the end": asks_and(UPLOAD, lambda client: client.end()),
     "half a body and goodbye": asks_and(UPLOAD, lambda client: client.send(client.goodbye())),
+    "half a body and a damaged record": asks_and(
+        UPLOAD, lambda client: client.send(damaged(client.records(GET)))
+    ),
+    "half a body and an alert": asks_and(UPLOAD, lambda client: client.send(ALERT)),
     "waits, and the end": asks_and(WAIT, lambda client: client.end()),
     "waits, and goodbye": asks_and(WAIT, lambda client: client.send(client.goodbye())),
     "waits, and a damaged record": asks_and(WAIT, lambda client: client.send(damaged(client.records(GET)))),
