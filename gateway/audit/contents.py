@@ -36,7 +36,7 @@ from gateway.core.entries import (
     VoidEntry,
     decode_entries,
 )
-from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, TO_NODE, batch_header_fields
+from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, MESSAGE_ID, TO_NODE, batch_header_fields
 from gateway.core.generation import first_of, number_of, predecessor_of
 from gateway.core.merkle import HASH_BYTES, MAX_TREE_SIZE, Hash
 from gateway.core.message.draft import MAX_SEQ
@@ -62,6 +62,11 @@ MAX_OTHER_LOGS: Final = 64
 MAX_AGENCIES: Final = 10_000
 _FORK_AT: Final = 2
 """Where a successor names the fork: behind what it cites of both logs before it."""
+
+
+def tag_of(message_id: bytes) -> int:
+    """Return the random end of a message's id: those of two messages are not alike."""
+    return int.from_bytes(message_id[8:], "big")
 
 
 class LogContents:
@@ -107,6 +112,11 @@ class LogContents:
         self.sealed_for: list[tuple[int, bytes]] = []
         self.announced: dict[bytes, int] = {}
         self.message_end = 0
+        # Eight bytes of the id of each message: of those in an exchange log, or those that events of an
+        # audit log call accepted and collected.
+        self.ids = array("Q")
+        self.accepted = array("Q")
+        self.collected = array("Q")
         # The nation for which an exchange log is written, in small letters.
         self._reader = first_of(origin).rpartition("/")[2]
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
@@ -228,6 +238,7 @@ class LogContents:
         if header is None:
             self.malformed.add(index, "holds a header that is not one")
             return
+        self.ids.append(tag_of(header[MESSAGE_ID]))
         if not self._names.are_names(header):
             self.malformed.add(index, "has a header with a name that is none")
         if header[FROM_NODE] != self.node or header[TO_NODE] == self.node:
@@ -370,7 +381,11 @@ class LogContents:
         claims.add(index, size, root)
 
     def _event(self, index: int, entry: EventEntry) -> None:
-        if entry.event in _ENDING_EVENTS:
+        if entry.event == "message.accepted":
+            self.accepted.extend(map(tag_of, entry.objects))
+        elif entry.event == "message.collected":
+            self.collected.extend(map(tag_of, entry.objects))
+        elif entry.event in _ENDING_EVENTS:
             self.ended.add(index, entry)
         if entry.event not in _RESTORE_EVENTS or not entry.details or len(self.restored) == MAX_RESTORES:
             return

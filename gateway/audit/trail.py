@@ -13,12 +13,15 @@ Spec: docs/spec/log.md, "Audit log"; docs/auditing.md, "Two logs side by side".
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gateway.audit.claims import Answers
+from gateway.audit.contents import tag_of
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.reader import LogReader, read_header
 from gateway.audit.report import Check, Outcome
@@ -31,6 +34,14 @@ from gateway.errors import GatewayError, MalformedError
 
 _ERASED: Final = "message.erased"
 _SUCCEEDED: Final = "audit.succeeded"
+_LOST: Final = frozenset({"log.recovered", "mirror.rolled_back"})
+
+_ACTS: Final = "events of what is in"
+_CALLED: Final = "called erased in"
+"""How checks are called, before the name of the log."""
+
+MAX_SET: Final = 200_000
+"""Messages that are looked up at once; of more a part at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +74,10 @@ def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
         speaker: The log.
         known: The fullest copy of each log at hand, by origin.
     """
-    checks = [_check_restores(speaker, _trail_of(speaker.contents.node, known))]
+    own = _trail_of(speaker.contents.node, known)
+    checks = [_check_restores(speaker, own)]
+    if speaker.contents.is_exchange and own is not None:
+        checks.append(_guarded(_ACTS, speaker, lambda: _check_acts(speaker, known, own)))
     for origin, answers in sorted(speaker.contents.answers.items()):
         subject = known.get(origin)
         if subject is None:
@@ -71,11 +85,8 @@ def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
         sender = subject.contents.node
         said = [log.contents.erasures.get(origin) for log in known.values() if log.contents.node == sender]
         told = {size for claims in said if claims is not None for size in claims.sizes}
-        try:
-            checks.append(_check_erased(speaker, answers, subject, _trail_of(sender, known), told))
-        except GatewayError as error:
-            name, detail = f"called erased in {speaker.contents.origin}", f"cannot be compared: {error}"
-            checks.append(Check(name=name, outcome=Outcome.FAILED, detail=detail))
+        compare = partial(_check_erased, speaker, answers, subject, _trail_of(sender, known), told)
+        checks.append(_guarded(_CALLED, speaker, compare))
     return [check for check in checks if check is not None]
 
 
@@ -115,7 +126,7 @@ def _check_restores(speaker: HeldLog, trail: Trail | None) -> Check | None:
             known[event, size] -= 1
         elif trail.is_whole and trail.covers(speaker.contents.origin, index):
             detail = f"entry {index} tells of a restore of which {trail.name} has no event {event}"
-            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+            return _failed(name, detail)
         else:
             unknown += 1
     if unknown:
@@ -147,7 +158,7 @@ def _check_erased(
     said = {index: at for index, code, at in items if code == ExceptionCode.ERASED and index < size}
     if not said:
         return None
-    name, messages = f"called erased in {speaker.contents.origin}", counted(len(said), "message", "messages")
+    name, messages = f"{_CALLED} {speaker.contents.origin}", counted(len(said), "message", "messages")
     reader = LogReader(subject.log, size)
     headers = {index: read_header(reader.entry(index)) for index in said if index + 1 not in told}
     ids = {header.message_id: index for index, header in headers.items() if header is not None}
@@ -165,7 +176,7 @@ def _check_erased(
         ):
             what = f"calls message {index} of {subject.contents.origin} erased"
             detail = f"entry {said[index]} {what}, of which {trail.name} has no event {_ERASED}"
-            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+            return _failed(name, detail)
     if ids:
         detail = (
             f"{messages} of {subject.contents.origin}, {len(ids)} of them in no log of the sender at hand"
@@ -173,6 +184,77 @@ def _check_erased(
         return _not_checked(name, detail)
     detail = f"{messages}, as the sender's logs say of {subject.contents.origin}"
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
+
+
+def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) -> Check:
+    """Check that an audit log knows of the posts and collections that its exchange log tells.
+
+    Raises:
+        GatewayError: A log cannot be read any more.
+    """
+    contents = speaker.contents
+    name = f"{_ACTS} {contents.origin}"
+    if not trail.is_whole or not trail.covers(contents.origin, contents.size - 1):
+        return _not_checked(name, f"what is at hand of {trail.name} does not hold all of that time")
+    if any(event in _LOST for _, event, _ in contents.told):
+        return _not_checked(name, "its node was restored: events that were lost are in no log")
+    absent = _absent(contents.ids, [log.contents.accepted for log in trail.logs])
+    if absent is not None:
+        index = _place_of(speaker, absent)
+        return _failed(
+            name, f"entry {index} is a message of which {trail.name} has no event message.accepted"
+        )
+    collections = 0
+    for origin, answers in sorted(contents.answers.items()):
+        subject = known.get(origin)
+        if subject is None:
+            continue
+        reader = LogReader(subject.log, subject.checkpoint.size)
+        said = sorted({index for index in answers.collected if index < subject.checkpoint.size})
+        headers = [(index, read_header(reader.entry(index))) for index in said]
+        tags = {tag_of(header.message_id): index for index, header in headers if header is not None}
+        absent = _absent(tags, [log.contents.collected for log in trail.logs])
+        if absent is not None:
+            what = f"tells that entry {tags[absent]} of {origin} was collected"
+            return _failed(name, f"{what}, of which {trail.name} has no event message.collected")
+        collections += len(tags)
+    told = (
+        counted(len(contents.ids), "message", "messages"),
+        counted(collections, "collection", "collections"),
+    )
+    return Check(
+        name=name, outcome=Outcome.HELD, detail=f"{' and '.join(told)}, each an event of {trail.name}"
+    )
+
+
+def _absent(tags: Iterable[int], recorded: Sequence[array[int]]) -> int | None:
+    """Return a tag that is nowhere recorded, or None. A part of them at a time is held as a set."""
+    wanted = tags if isinstance(tags, array) else array("Q", tags)
+    parts = sum(map(len, recorded)) // MAX_SET + 1
+    for part in range(parts):
+        there = {tag for some in recorded for tag in some if tag % parts == part}
+        for tag in wanted:
+            if tag % parts == part and tag not in there:
+                return tag
+    return None
+
+
+def _place_of(log: HeldLog, tag: int) -> int:
+    """Return the first entry of the message with a tag."""
+    reader, size = LogReader(log.log, log.checkpoint.size), log.checkpoint.size
+    headers = ((index, read_header(reader.entry(index))) for index in range(size))
+    return next(index for index, header in headers if header is not None and tag_of(header.message_id) == tag)
+
+
+def _guarded(what: str, speaker: HeldLog, compare: Callable[[], Check | None]) -> Check | None:
+    try:
+        return compare()
+    except GatewayError as error:
+        return _failed(f"{what} {speaker.contents.origin}", f"cannot be compared: {error}")
+
+
+def _failed(name: str, detail: str) -> Check:
+    return Check(name=name, outcome=Outcome.FAILED, detail=detail)
 
 
 def _erased(log: HeldLog, ids: Collection[bytes]) -> set[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -202,6 +202,11 @@ def event(number: int) -> EventEntry:
         objects=(number.to_bytes(16, "big"),),
         outcome="ok",
     )
+
+
+def accepted(*numbers: int, name: str = "message.accepted") -> EventEntry:
+    """Return the audit event of the messages with these numbers, such as their acceptance."""
+    return replace(event(0), event=name, objects=tuple(number.to_bytes(16, "big") for number in numbers))
 
 
 @cache

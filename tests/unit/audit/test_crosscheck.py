@@ -78,6 +78,7 @@ def test_logs_that_agree_are_verified_together(tmp_path: Path) -> None:
         f"3 agree with {US_FR}",
         f"2 agree with {US_FR}",
         f"what was received of {US_FR} is sealed for keys that are announced there",
+        f"what is at hand of {FR_AUDIT} does not hold all of that time",
         f"2 exceptions and 3 collections name messages of {US_FR}",
         f"every message of {US_FR} below 600 has a receipt",
         "it holds no anchor of fr.gateway.test/exchange/us",

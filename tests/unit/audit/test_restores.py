@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.audit import trail
 from gateway.audit.crosscheck import compare_logs
 from gateway.audit.folder import LogFolder
 from gateway.audit.report import Check, Outcome, SetReport
@@ -22,6 +23,7 @@ from tests.unit.audit.making import (
     US_AUDIT,
     US_FR,
     MadeLog,
+    accepted,
     anchor,
     collected,
     event,
@@ -267,3 +269,53 @@ def test_an_erasure_that_may_be_on_record_elsewhere_is_held_against_nobody(tmp_p
     answers = answering(LOG, excepting(receipt(LOG, 3, 12), ExceptionCode.ERASED, 5))
     check = only(compare(tmp_path / "none", LOG, answers), "called erased in")
     assert check.outcome is Outcome.NOT_CHECKED
+
+
+# --- messages that nobody has posted ------------------------------------------------------------
+
+
+def acts(tmp_path: Path, *audit: Entry, covered: int = 0) -> Check:
+    """Return what is said of a French log of two messages that tells of a collection of message 7."""
+    peer = make_log(US_FR, [*opening(US_NODE), message(US_NODE, 7)])
+    sent = [message("fr.gateway.test", 1), message("fr.gateway.test", 2, slot=1)]
+    log = make_log(FR_US, [*opening("fr.gateway.test"), *sent, receipt(peer, 3, 4), collected(peer, 3)])
+    own = audit_of("fr.gateway.test", *audit, anchor(log, covered or log.size))
+    return only(compare(tmp_path, log, peer, own), "events of what is in")
+
+
+def test_a_message_that_no_agency_has_posted_is_found(tmp_path: Path) -> None:
+    """Whoever has the node's keys can send it; the audit log has no acceptance of it."""
+    posted, taken = accepted(1, 2), accepted(7, name="message.collected")
+    for number, (audit, outcome, detail) in enumerate(
+        [
+            ([posted, taken], Outcome.HELD, f"2 messages and 1 collection, each an event of {FR_AUDIT}"),
+            (
+                [accepted(1), taken],
+                Outcome.FAILED,
+                f"entry 4 is a message of which {FR_AUDIT} has no event message.accepted",
+            ),
+            (
+                [posted, accepted(2, name="message.collected")],
+                Outcome.FAILED,
+                (
+                    f"tells that entry 3 of {US_FR} was collected, of which {FR_AUDIT} "
+                    "has no event message.collected"
+                ),
+            ),
+        ]
+    ):
+        check = acts(tmp_path / str(number), *audit)
+        assert (check.outcome, check.detail) == (outcome, detail)
+
+
+def test_acts_that_an_audit_log_cannot_know_are_held_against_nobody(tmp_path: Path) -> None:
+    check = acts(tmp_path, accepted(1), covered=5)
+    detail = f"what is at hand of {FR_AUDIT} does not hold all of that time"
+    assert (check.outcome, check.detail) == (Outcome.NOT_CHECKED, detail)
+
+
+def test_messages_are_looked_up_a_part_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trail, "MAX_SET", 1)
+    taken = accepted(7, name="message.collected")
+    assert acts(tmp_path / "good", accepted(1, 2), accepted(3, 4), taken).outcome is Outcome.HELD
+    assert acts(tmp_path / "bad", accepted(1, 3), accepted(4, 5), taken).outcome is Outcome.FAILED
