@@ -1,0 +1,217 @@
+"""What one nation could have written otherwise, with its own keys, from the first entry on.
+
+A history of two honest nodes is taken, and one entry of one node is changed as if it had lied when it
+wrote it. Both nations then hold the changed logs alike: whatever an entry says of the root of a log is
+computed anew where it was true before, and all notes are signed anew. So nothing but what the entries say
+can give the liar away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.core.checkpoint import Checkpoint
+from gateway.core.cosignature import sign_checkpoint
+from gateway.core.entries import (
+    AgreementEntry,
+    AnchorEntry,
+    CollectedEntry,
+    Entry,
+    EventEntry,
+    IncidentEntry,
+    IncidentKind,
+    KemKeyEntry,
+    KeyStatementEntry,
+    MessageEntry,
+    ReceiptEntry,
+    ReceiptException,
+    decode_entry,
+    encode_entry,
+)
+from gateway.core.merkle import Hash, RightEdge, append, hash_leaf
+from tests.fault.test_honest_histories import _copies, signed, verified_alone, verified_side_by_side
+from tests.fault.test_recovery import collect, deliver
+from tests.unit.audit.making import TIME_S, MadeLog
+from tests.world import NATIONS, World
+
+FR, US = "fr.gateway.test/exchange/us", "us.gateway.test/exchange/fr"
+US_AUDIT = "us.gateway.test/audit"
+SILENT = AgreementEntry(types=(), effective_ms=1)
+"""Says nothing that an auditor compares: it stands where another entry was left out."""
+
+
+class Told:
+    """The logs of a history, as they would stand if one entry were another one."""
+
+    def __init__(
+        self, world: World, logs: Mapping[str, Sequence[bytes]], lie: tuple[str, int, Entry] | None
+    ) -> None:
+        self._world = world
+        self._logs = logs
+        self._lie = lie
+        self._edges = {origin: [RightEdge.EMPTY] for origin in logs}
+        self._entries: dict[str, list[bytes]] = {origin: [] for origin in logs}
+        self._true: dict[str, list[Hash]] = {}
+        for origin, entries in logs.items():
+            edge, roots = RightEdge.EMPTY, [RightEdge.EMPTY.root()]
+            for entry in entries:
+                edge = append(edge, [hash_leaf(entry)]).edge
+                roots.append(edge.root())
+            self._true[origin] = roots
+
+    def root(self, origin: str, size: int) -> Hash:
+        """Return the root that a log has now; its entries name only what there was before them."""
+        edges = self._edges[origin]
+        while len(edges) <= size:
+            index = len(edges) - 1
+            entry = self._told(origin, index)
+            if len(edges) == index + 1:  # else one that it names has brought this one along
+                self._entries[origin].append(entry)
+                edges.append(append(edges[-1], [hash_leaf(entry)]).edge)
+        return edges[size].root()
+
+    def made(self, copy: MadeLog) -> MadeLog:
+        """Return a copy as it stands now, signed anew."""
+        origin, size = copy.origin, copy.size
+        root = self.root(origin, size)
+        stored = tuple(self._entries[origin][:size])
+        found = [entry for entry in map(decode_entry, stored) if isinstance(entry, KeyStatementEntry)]
+        signer = self._world.sides[origin[:2].upper()].keyring.log_signer(origin, found[-1].statement)
+        note = sign_checkpoint(Checkpoint(origin=origin, size=size, root=root), signer=signer, time_s=TIME_S)
+        return MadeLog(origin=origin, stored=stored, signed=note)
+
+    def _told(self, origin: str, index: int) -> bytes:
+        entry = decode_entry(self._logs[origin][index])
+        if self._lie is not None and self._lie[:2] == (origin, index):
+            entry = self._lie[2]
+        if isinstance(entry, ReceiptEntry):
+            entry = replace(entry, root=self._new(entry.origin, entry.start + entry.count, entry.root))
+        elif isinstance(entry, AnchorEntry | IncidentEntry):
+            entry = replace(entry, root=self._new(entry.origin, entry.size, entry.root))
+        return encode_entry(entry)
+
+    def _new(self, origin: str, size: int, root: bytes) -> Hash:
+        roots = self._true.get(origin, ())
+        return self.root(origin, size) if size < len(roots) and roots[size] == root else Hash(root)
+
+
+Lie = Callable[[Mapping[str, Sequence[Entry]]], tuple[str, int, Entry]]
+"""Returns, for the entries of all logs, what stands where instead of what."""
+
+
+def place(
+    logs: Mapping[str, Sequence[Entry]], origin: str, is_meant: Callable[[Entry], bool]
+) -> tuple[int, Entry]:
+    """Return the first entry of a log that is meant."""
+    return next((index, entry) for index, entry in enumerate(logs[origin]) if is_meant(entry))
+
+
+def silent(origin: str, kind: type[Entry]) -> Lie:
+    """Leave out the first entry of a kind."""
+    return lambda logs: (origin, place(logs, origin, lambda entry: isinstance(entry, kind))[0], SILENT)
+
+
+def without(event: str) -> Lie:
+    """Leave an event out of the American audit log."""
+
+    def lie(logs: Mapping[str, Sequence[Entry]]) -> tuple[str, int, Entry]:
+        index, entry = place(
+            logs, US_AUDIT, lambda item: isinstance(item, EventEntry) and item.event == event
+        )
+        assert isinstance(entry, EventEntry)
+        return US_AUDIT, index, replace(entry, event="node.started", objects=())
+
+    return lie
+
+
+def refusing(code: int, number: int) -> Lie:
+    """Refuse the French message with a number that was received."""
+
+    def lie(logs: Mapping[str, Sequence[Entry]]) -> tuple[str, int, Entry]:
+        sent = [index for index, entry in enumerate(logs[FR]) if isinstance(entry, MessageEntry)][number]
+        index, entry = place(
+            logs, US, lambda e: isinstance(e, ReceiptEntry) and e.start <= sent < e.start + e.count
+        )
+        assert isinstance(entry, ReceiptEntry)
+        said = ReceiptException(index=sent, code=code, rule=None)
+        return US, index, replace(entry, exceptions=(said,))
+
+    return lie
+
+
+def collecting_another(logs: Mapping[str, Sequence[Entry]]) -> tuple[str, int, Entry]:
+    """Tell of a collection that no agency has made."""
+    sent = [index for index, entry in enumerate(logs[FR]) if isinstance(entry, MessageEntry)]
+    index, entry = place(logs, US, lambda item: isinstance(item, CollectedEntry))
+    assert isinstance(entry, CollectedEntry)
+    return US, index, replace(entry, collections=(replace(entry.collections[0], index=sent[1]),))
+
+
+def restoring(logs: Mapping[str, Sequence[Entry]]) -> tuple[str, int, Entry]:
+    """Tell of a restore that never was, instead of a collection."""
+    index, _ = place(logs, US, lambda item: isinstance(item, CollectedEntry))
+    nothing = RightEdge.EMPTY.root()
+    return US, index, IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR, size=0, root=nothing)
+
+
+def naming_another(logs: Mapping[str, Sequence[Entry]]) -> tuple[str, int, Entry]:
+    """Send under the header of a message of the other nation."""
+    _, theirs = place(logs, FR, lambda item: isinstance(item, MessageEntry))
+    index, entry = place(logs, US, lambda item: isinstance(item, MessageEntry))
+    assert isinstance(entry, MessageEntry)
+    assert isinstance(theirs, MessageEntry)
+    return US, index, replace(entry, header=theirs.header)
+
+
+LIES: Mapping[str, tuple[Lie, str]] = {
+    "a receipt left out": (silent(US, ReceiptEntry), "was skipped by receipts"),
+    "a KEM key left out": (silent(US, KemKeyEntry), "is announced nowhere"),
+    "a collected message refused": (refusing(12, 0), "was collected although its receipt refuses it"),
+    "a received message called erased": (refusing(16, 1), "has no event message.erased"),
+    "a received message called a duplicate": (refusing(5, 1), "no entry before it has its id"),
+    "a collection that nobody made": (collecting_another, "has no event message.collected"),
+    "a message that nobody posted": (without("message.accepted"), "has no event message.accepted"),
+    "a restore that never was": (restoring, "has no event mirror.rolled_back"),
+    "a header of the other nation": (naming_another, "did not send"),
+}
+
+
+@pytest.mark.parametrize("name", [None, *LIES])
+async def test_a_lie_that_both_nations_hold_alike_is_found(
+    world: World, tmp_path: Path, name: str | None
+) -> None:
+    for _ in range(3):
+        await collect(world, "US", *(await deliver(world, "FR")))
+        await deliver(world, "FR")
+        await deliver(world, "US")
+    await world.cosigned(*NATIONS)
+    await signed(world)
+    await world.settle()
+    copies: dict[str, list[MadeLog]] = {}
+    for nation in NATIONS:
+        store = world.sides[nation].store
+        assert store is not None
+        copies[nation] = await store.read(_copies)
+    fullest: dict[str, MadeLog] = {}
+    for copy in sorted((copy for some in copies.values() for copy in some), key=lambda copy: copy.size):
+        fullest[copy.origin] = copy
+    logs = {origin: copy.stored for origin, copy in fullest.items()}
+    lie, why = (None, "") if name is None else LIES[name]
+    decoded = {origin: [decode_entry(entry) for entry in entries] for origin, entries in logs.items()}
+    told = Told(world, logs, None if lie is None else lie(decoded))
+    folders = {}
+    for nation, some in copies.items():
+        folders[nation] = tmp_path / nation
+        for number, copy in enumerate(some):
+            told.made(copy).export(folders[nation] / str(number))
+
+    found = verified_alone(world, folders) + verified_side_by_side(world, folders)
+
+    if name is None:
+        assert found == []
+    else:
+        assert any(why in line for line in found), found
