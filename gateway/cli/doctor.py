@@ -27,6 +27,7 @@ from gateway.cli.findings import (
     Finding,
     PeerClock,
     State,
+    agreement_finding,
     approvals_finding,
     backup_finding,
     clock_finding,
@@ -44,8 +45,8 @@ from gateway.cli.init import now
 from gateway.cli.refusals import told
 from gateway.config import load_config, resolve
 from gateway.configured import written_folders
-from gateway.core.entries import AgreementEntry, Kind, decode_entry
 from gateway.core.generation import first_of, generation_of
+from gateway.core.message.schedule import Course
 from gateway.core.message.wording import Language, Wording
 from gateway.errors import GatewayError
 from gateway.keyring.expiry import Sort, endings, has_ended
@@ -56,6 +57,7 @@ from gateway.keyring.tls_group import HYBRID_GROUPS, negotiated_group
 from gateway.keyring.trust import read_published_as_stated
 from gateway.link.client import HttpPeerLink, OwnCertificateEndedError, OwnKeyUnknownError
 from gateway.node.advice import ADVICE
+from gateway.node.announcements import announced_in
 from gateway.node.approvals import ENROLMENT, PROPOSALS
 from gateway.node.enrolment import Enrolled, read_enrolment
 from gateway.node.own_events import BACKUP
@@ -222,7 +224,7 @@ def examine(path: Path, *, now: datetime) -> Iterator[Finding]:
         "backups": lambda: _backups(path, now),
         # As of then: what ran before may have taken long, and the node has signed meanwhile.
         "clock": lambda: _clock(path, clock.here(time.monotonic())),
-        "agreement": lambda: _agreement(path),
+        "agreement": lambda: _agreement(path, now),
         "legal holds": lambda: _holds(path),
         "quotas": lambda: _quotas(path),
         "two operators": lambda: _two_operators(path),
@@ -422,35 +424,15 @@ def _clock(path: Path, now: datetime) -> Finding:
     return clock_finding(ahead, now=now)
 
 
-def _agreement(path: Path) -> Finding:
-    def load(tx: Transaction) -> dict[LogKind, dict[str, bytes]]:
-        newest = {head.kind: tx.logs.newest_control(head.origin, Kind.AGREEMENT) for head in tx.logs.heads()}
-        entries = {kind: decode_entry(control[1]) for kind, control in newest.items() if control is not None}
-        return {kind: dict(item.types) for kind, item in entries.items() if isinstance(item, AgreementEntry)}
+def _agreement(path: Path, now: datetime) -> Finding:
+    now_ms = int(now.timestamp() * 1_000)
+
+    def load(tx: Transaction) -> dict[LogKind, Course]:
+        return {head.kind: announced_in(tx, head.origin).course(now_ms) for head in tx.logs.heads()}
 
     with open_logs(path) as logs:
         stated = logs.read(load)
-    own, peers = stated.get(LogKind.EXCHANGE), stated.get(LogKind.MIRROR)
-    if own is None or peers is None:
-        says = Wording(
-            en="not stated by both nodes yet: they have not met",
-            fr="pas encore déclaré par les deux nœuds : ils ne se sont pas rencontrés",
-        )
-        does = Wording(en="see node and peer below", fr="voir nœud et pair ci-dessous")
-        return Finding(check="agreement", state=State.WARN, says=says, do=does)
-    differing = sorted(name for name in own.keys() | peers.keys() if own.get(name) != peers.get(name))
-    if differing:
-        says = Wording(
-            en="differs in {types}: these types are refused",
-            fr="diffère pour {types} : ces types sont refusés",
-        ).fill(types=", ".join(differing))
-        does = Wording(
-            en="bring both nodes to the same release, or the same schemas",
-            fr="mettez les deux nœuds à la même version, ou aux mêmes schémas",
-        )
-        return Finding(check="agreement", state=State.WARN, says=says, do=does)
-    says = Wording(en="the same {count} types on both sides", fr="les mêmes {count} types des deux côtés")
-    return Finding(check="agreement", state=State.OK, says=says.fill(count=str(len(own))))
+    return agreement_finding(stated.get(LogKind.EXCHANGE, ()), stated.get(LogKind.MIRROR, ()))
 
 
 def _holds(path: Path) -> Finding:

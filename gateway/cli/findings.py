@@ -12,7 +12,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from gateway.console.words import HEALTH, Advice
+from gateway.core.message.instants import time_text
 from gateway.core.message.reference_lists import ReferenceLists, absent, stale
+from gateway.core.message.schedule import Course, first_difference
 from gateway.core.message.warning import LISTS
 from gateway.core.message.wording import Wording
 from gateway.keyring.expiry import Ending
@@ -260,6 +262,49 @@ def node_finding(answer: Mapping[str, Any]) -> Finding:
 
 def _as_said(text: str) -> Wording:
     return Wording(en=text, fr=text)
+
+
+def agreement_finding(own: Course, peer: Course) -> Finding:
+    """Return how what both nodes have announced compares, now and after each planned change.
+
+    Args:
+        own: What this node has announced; empty if nothing.
+        peer: What the peer has.
+    """
+    check = "agreement"
+    if not own or not peer:
+        says = Wording(
+            en="not stated by both nodes yet: they have not met",
+            fr="pas encore déclaré par les deux nœuds : ils ne se sont pas rencontrés",
+        )
+        does = Wording(en="see node and peer below", fr="voir nœud et pair ci-dessous")
+        return Finding(check=check, state=State.WARN, says=says, do=does)
+    present, peers = own[0][1], peer[0][1]
+    differing = sorted(name for name in {*present, *peers} if present.get(name) != peers.get(name))
+    if differing:
+        says = Wording(
+            en="differs in {types}: these types are refused",
+            fr="diffère pour {types} : ces types sont refusés",
+        ).fill(types=", ".join(differing))
+        does = Wording(
+            en="bring both nodes to the same release, or the same schemas",
+            fr="mettez les deux nœuds à la même version, ou aux mêmes schémas",
+        )
+        return Finding(check=check, state=State.WARN, says=says, do=does)
+    if (coming := first_difference(own, peer)) is not None:
+        says = Wording(
+            en="the same now, and will differ in {types} from {time} on, by what both have announced",
+            fr="le même à présent, mais différera pour {types} à partir de {time}, d'après les deux annonces",
+        ).fill(types=", ".join(coming[1]), time=time_text(coming[0]))
+        does = Wording(
+            en="both nodes have to plan the same change before then: docs/operating.md, Changing the "
+            "catalogue",
+            fr="d'ici là, les deux nœuds doivent prévoir le même changement : docs/operating.md, Changing "
+            "the catalogue",
+        )
+        return Finding(check=check, state=State.WARN, says=says, do=does)
+    says = Wording(en="the same {count} types on both sides", fr="les mêmes {count} types des deux côtés")
+    return Finding(check=check, state=State.OK, says=says.fill(count=str(len(present))))
 
 
 def database_finding(count: int, lost: Mapping[str, int]) -> Finding:

@@ -99,7 +99,13 @@ def check_command(
     ] = None,
     lists: Annotated[
         Path | None,
-        typer.Option("--lists", metavar="DIR", help="Reference lists that replace those installed."),
+        typer.Option(
+            "--lists",
+            metavar="DIR",
+            help="Reference lists that replace those installed.",
+            exists=True,
+            file_okay=False,
+        ),
     ] = None,
     language: LanguageOption = "en",
     as_json: JsonOption = False,

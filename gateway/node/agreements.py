@@ -11,7 +11,14 @@ from typing import Any
 
 from gateway.core.message.instants import time_text
 from gateway.core.message.registry import Catalogue
-from gateway.core.message.schedule import Announced, Schedule, Standing, compare, digests_of
+from gateway.core.message.schedule import (
+    Announced,
+    Schedule,
+    Standing,
+    compare,
+    digests_of,
+    first_difference,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +32,7 @@ class AgreementState:
         planned: Catalogue that takes effect later, or None.
         change_ms: When that is, or None.
         peer_plans: (time, digests by type id) of changes that the peer announced.
+        difference: When the nodes will differ by what both plan, and in which types that flow now; or None.
     """
 
     catalogue: Catalogue
@@ -33,6 +41,7 @@ class AgreementState:
     planned: Catalogue | None
     change_ms: int | None
     peer_plans: tuple[tuple[int, Mapping[str, bytes]], ...]
+    difference: tuple[int, tuple[str, ...]] | None
 
     @property
     def not_agreed(self) -> tuple[str, ...]:
@@ -46,6 +55,9 @@ def agreement_state(schedule: Schedule, announced: Announced, *, now_ms: int) ->
     """Return how this node's catalogues compare with what the peer announced."""
     peer = announced.at(now_ms)
     planned = schedule.planned(now_ms)
+    own = [(now_ms, digests_of(schedule.at(now_ms)))]
+    if planned is not None:
+        own.append((schedule.change_ms, digests_of(planned)))
     return AgreementState(
         catalogue=schedule.at(now_ms),
         is_announced=peer is not None,
@@ -53,6 +65,7 @@ def agreement_state(schedule: Schedule, announced: Announced, *, now_ms: int) ->
         planned=planned,
         change_ms=None if planned is None else schedule.change_ms,
         peer_plans=tuple(announced.plans(now_ms)),
+        difference=None if peer is None else first_difference(own, announced.course(now_ms)),
     )
 
 

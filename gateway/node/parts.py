@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from gateway.core.message.instants import time_text
 from gateway.core.message.reference_lists import NO_LISTS, ReferenceLists
 from gateway.core.message.schedule import Schedule
 from gateway.node.access import AccessBook
@@ -392,12 +393,18 @@ class Parts:
         self.inbox.arrived(agencies)
 
     def _say_agreement(self) -> None:
-        """Tell the operator which types do not flow, by name."""
-        types = self.agreement().not_agreed
-        if types:
-            log.warning("agreement.differs", peer=self.pair.peer_node, types=list(types))
+        """Tell the operator which types do not flow, and which will not after a planned change, by name."""
+        state = self.agreement()
+        if state.not_agreed:
+            log.warning("agreement.differs", peer=self.pair.peer_node, types=list(state.not_agreed))
         else:
             log.info("agreement.same", peer=self.pair.peer_node)
+        if state.difference is not None:
+            time_ms, types = state.difference
+            effective = time_text(time_ms)
+            log.warning(
+                "agreement.will_differ", peer=self.pair.peer_node, effective=effective, types=list(types)
+            )
 
     def _frozen(self) -> None:
         self.phase = Phase.FROZEN

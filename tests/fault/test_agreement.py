@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.core.entries import AgreementEntry, MessageEntry
 from gateway.core.envelope import decode_header
+from gateway.core.message.instants import time_text
 from gateway.core.message.registry import Catalogue
 from gateway.core.message.schedule import Schedule, digests_of
 from gateway.node.refusal import RefusedError, TypeNotAgreedError
@@ -182,6 +184,25 @@ async def test_a_change_that_one_side_planned_alone_stops_that_type_from_then_on
             await world.send(nation)
     # Nothing is lost: what was sent before is where it was.
     assert await world.received("FR") == [before]
+
+
+async def test_operators_of_both_nodes_hear_beforehand_of_a_change_that_one_has_planned_alone(
+    world: World,
+) -> None:
+    with capture_logs() as logs:
+        change_ms = await plan_change(world, "US")
+    said = [line for line in logs if line["event"] == "agreement.will_differ"]
+    assert {line["peer"] for line in said} == {"fr.gateway.test", "us.gateway.test"}
+    for line in said:
+        assert (line["types"], line["effective"]) == ([CHANGED], time_text(change_ms))
+
+    schedule = world.schedules["US"]
+    with capture_logs() as logs:
+        await have(world, "FR", schedule)
+        await until_plans(world, "US", 1)
+    assert "agreement.will_differ" not in [line["event"] for line in logs]
+    for nation in ("FR", "US"):
+        assert world.node(nation).agreement().difference is None
 
 
 @pytest.mark.parametrize("nation", ["FR", "US"])

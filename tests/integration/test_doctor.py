@@ -26,6 +26,7 @@ from gateway.cli.findings import (
     Finding,
     PeerClock,
     State,
+    agreement_finding,
     approvals_finding,
     backup_finding,
     database_finding,
@@ -349,6 +350,20 @@ def test_a_node_is_judged_by_what_it_says_of_itself(changes: dict[str, Any], sta
     for code in (code for codes in changes.values() for code in codes):
         assert HEALTH[code].says.en in found.says.en
         assert HEALTH[code].do.fr in found.do.fr
+
+
+def test_a_change_that_the_nodes_have_not_planned_alike_is_a_warning_and_a_planned_one_is_none() -> None:
+    old, new = {"alert.urgent/1": b"old"}, {"alert.urgent/1": b"new"}
+    change_ms = 1_796_126_400_000
+
+    alone = agreement_finding([(5, old), (change_ms, new)], [(5, old)])
+    assert alone.state is State.WARN
+    assert "will differ in alert.urgent/1 from 2026-12-01T12:00:00.000Z on" in alone.says.en
+    assert "Changing the catalogue" in alone.do.fr
+
+    assert agreement_finding([(5, old), (change_ms, new)], [(6, old), (change_ms, new)]).state is State.OK
+    assert "these types are refused" in agreement_finding([(5, old)], [(5, new)]).says.en
+    assert "have not met" in agreement_finding([(5, old)], []).says.en
 
 
 def test_what_closed_logs_have_lost_for_good_is_said_of_a_database_and_asks_for_nobody() -> None:

@@ -114,6 +114,11 @@ class Announced:
         present = [(now_ms, self.at(now_ms) or {}), *states]
         return [after for before, after in pairwise(present) if before[1] != after[1]]
 
+    def course(self, now_ms: int) -> Course:
+        """Return what holds now and each change that is to come; empty if nothing was announced."""
+        present = self.at(now_ms)
+        return [] if present is None else [(now_ms, present), *self.plans(now_ms)]
+
     def names(self, type_id: str, digest: bytes, times_ms: Sequence[int]) -> bool:
         """Return whether a version was in force at one of these times, or nothing is known."""
         # Asked for every message. Hardly ever does it have to be asked for more than one time.
@@ -151,6 +156,28 @@ def compare(catalogue: Catalogue, peer: Mapping[str, bytes]) -> list[Standing]:
         Standing(type=type_id, own=own.get(type_id), peer=peer.get(type_id))
         for type_id in sorted({*own, *peer})
     ]
+
+
+Course = Sequence[tuple[int, Mapping[str, bytes]]]
+"""(Time, digests by type id) in the order of times: what holds now, and each change that is to come."""
+
+
+def first_difference(own: Course, peer: Course) -> tuple[int, tuple[str, ...]] | None:
+    """Return when two nodes will differ in types in which they do not now, and in which; None if never."""
+    present = _differing(own[0][1], peer[0][1])
+    for time_ms in sorted({time for time, _ in (*own[1:], *peer[1:])}):
+        found = _differing(_at(own, time_ms), _at(peer, time_ms)) - present
+        if found:
+            return time_ms, tuple(sorted(found))
+    return None
+
+
+def _differing(own: Mapping[str, bytes], peer: Mapping[str, bytes]) -> set[str]:
+    return {type_id for type_id in {*own, *peer} if own.get(type_id) != peer.get(type_id)}
+
+
+def _at(course: Course, time_ms: int) -> Mapping[str, bytes]:
+    return [digests for time, digests in course if time <= time_ms][-1]
 
 
 def digests_of(catalogue: Catalogue) -> dict[str, bytes]:

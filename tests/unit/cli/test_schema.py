@@ -96,6 +96,13 @@ def test_a_place_in_no_list_is_accepted_with_a_warning(tmp_path: Path) -> None:
     assert "ECZZZ" not in machine.stdout
 
 
+def test_a_folder_of_lists_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "message.json").write_text("{}")
+    for wrong in (tmp_path / "nowhere", tmp_path / "message.json"):
+        result = RUN.invoke(app, ["schema", "check", "--lists", str(wrong), str(tmp_path / "message.json")])
+        assert result.exit_code == 2, wrong
+
+
 def test_a_check_looks_into_the_lists_that_it_is_given(tmp_path: Path) -> None:
     document = json.loads((catalogue_folder() / "lists" / "unlocode.json").read_bytes())
     document["groups"]["EC"] = "ZZZ"

@@ -6,7 +6,16 @@ import pytest
 
 from gateway.catalogue import read_catalogue
 from gateway.core.entries import AgreementEntry
-from gateway.core.message.schedule import SKEW_MS, Announced, Schedule, Standing, compare, digests_of
+from gateway.core.message.schedule import (
+    SKEW_MS,
+    Announced,
+    Course,
+    Schedule,
+    Standing,
+    compare,
+    digests_of,
+    first_difference,
+)
 from tests.catalogues import CHANGED, changed_catalogue
 
 CHANGE = 1_000_000_000
@@ -23,6 +32,30 @@ def test_one_catalogue_is_in_force_for_good() -> None:
     schedule = Schedule(catalogue=OLD)
     assert (schedule.at(0), schedule.at(2**50)) == (OLD, OLD)
     assert schedule.planned(2**40) is None
+
+
+A, B = {"one/1": b"a", "two/1": b"a"}, {"one/1": b"b", "two/1": b"a"}
+
+
+@pytest.mark.parametrize(
+    ("own", "peer", "expected"),
+    [
+        ([(5, A)], [(5, A)], None),
+        # A type that differs already is told as that.
+        ([(5, A)], [(5, B)], None),
+        ([(5, A), (9, B)], [(5, A), (9, B)], None),
+        ([(5, A), (9, B)], [(5, A)], (9, ("one/1",))),
+        ([(5, A)], [(5, A), (9, B)], (9, ("one/1",))),
+        # Not at the same time: from the earlier one on.
+        ([(5, A), (9, B)], [(5, A), (7, B)], (7, ("one/1",))),
+        ([(5, A), (9, {})], [(5, B), (9, B)], (9, ("two/1",))),
+        ([(5, A), (7, B), (9, A)], [(5, A), (7, B)], (9, ("one/1",))),
+    ],
+)
+def test_when_and_in_what_two_nodes_will_differ_follows_from_their_plans(
+    own: Course, peer: Course, expected: tuple[int, tuple[str, ...]] | None
+) -> None:
+    assert first_difference(own, peer) == expected
 
 
 def test_a_following_catalogue_is_in_force_from_the_change_on() -> None:
