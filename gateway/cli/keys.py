@@ -189,12 +189,15 @@ def revoke_command(
         node = NodeHome(path=home)
         offline = AuthorityHome(path=authority) if authority else node.authority
         authorities = open_issuing(node, offline, issuing_passphrase_file)
-        for item in revoke(node, authorities, wanted, reason=REASONS[reason], now=now()):
+        done = revoke(node, authorities, wanted, reason=REASONS[reason], now=now())
+        for item in done:
             revoked = words.REVOKED.fill(
                 name=item.issued.name, serial=f"{item.issued.serial:x}", authority=item.authority.value
             )
             typer.echo(revoked.text(spoken))
-        _say_approval(node, words.CONFIRM_REVOCATION, spoken)
+        # Certificates of ports are in no registry, so there is nothing to confirm.
+        if any(item.authority is not Authority.NODES for item in done):
+            _say_approval(node, words.CONFIRM_REVOCATION, spoken)
 
 
 @app.command(

@@ -238,6 +238,9 @@ def revoke(
 ) -> list[RevokedCertificate]:
     """Revoke certificates, take their keys out of the registry and publish new lists.
 
+    A revocation that was interrupted, or whose stick was lost, is on the authority's record already:
+    said again, it does the rest.
+
     Args:
         home: Node home.
         authorities: All three, opened.
@@ -246,29 +249,37 @@ def revoke(
         reason: Why.
         now: Aware time.
 
+    Returns:
+        What was revoked; if nothing was left to revoke, what is meant and was revoked before.
+
     Raises:
-        CeremonyError: No valid certificate is meant.
+        CeremonyError: No certificate is meant.
     """
     text = wanted.strip().lower()
+
+    def is_meant(item: Issued) -> bool:
+        return text in (item.name.lower(), f"{item.serial:x}", item.spki.hex())
+
+    # Before anything is recorded: a home that cannot be used is found out while nothing has happened.
+    registry = read_registry(home.registry)
     revoked = [
         RevokedCertificate(authority=kind, issued=issued)
         for kind, authority in authorities.items()
-        for issued in authority.revoke(
-            lambda item: text in (item.name.lower(), f"{item.serial:x}", item.spki.hex()),
-            reason=reason,
-            now=now,
-        )
+        for issued in authority.revoke(is_meant, reason=reason, now=now)
     ]
-    if not revoked:
-        msg = "no certificate of that name, serial number or key is valid here"
+    issued = [(kind, item) for kind, authority in authorities.items() for item in authority.record().issued]
+    meant = [RevokedCertificate(authority=kind, issued=item) for kind, item in issued if is_meant(item)]
+    if not meant:
+        msg = "no certificate of that name, serial number or key was issued here"
         raise CeremonyError(msg)
+    # A key of which a valid certificate was issued later stays: its older one was revoked before.
+    valid = {item.spki for _, item in issued if item.revoked is None}
+    gone = {item.issued.spki for item in revoked} | ({item.issued.spki for item in meant} - valid)
     # Registry first: it takes effect at once, also for whoever cannot read the new lists.
-    registry = read_registry(home.registry)
-    gone = {item.issued.spki for item in revoked}
     if any(holder.spki in gone for holder in registry.holders):
         write_registry(home.registry, registry.without(gone))
     publish_crls(home, authorities, now=now)
-    return revoked
+    return revoked or meant
 
 
 def server_names(home: NodeHome) -> ServerNames:

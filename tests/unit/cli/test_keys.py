@@ -201,6 +201,15 @@ def test_an_agency_is_revoked_and_issued_anew(fr: NodeHome) -> None:
     assert after != before
 
 
+def test_only_of_whom_the_registry_names_are_two_operators_asked_to_confirm_a_revocation(
+    fr: NodeHome,
+) -> None:
+    fr.config.write_text(fr.config.read_text() + "\n[approvals]\ntwo_operators = true\n")
+
+    assert "two operators" not in run("revoke", "fr.gateway.test/server", "--home", fr.path)
+    assert "two operators have to confirm it" in run("revoke", "FR.SCL", "--home", fr.path)
+
+
 def test_revoking_nobody_is_refused(fr: NodeHome) -> None:
     assert "no certificate of that name" in run("revoke", "FR.NOBODY", "--home", fr.path, code=1)
     run("revoke", "FR.SCL", "--home", fr.path, "--reason", "boredom", code=2)

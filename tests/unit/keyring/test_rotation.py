@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.keyring import tls
 from gateway.keyring.expiry import Sort, endings
@@ -15,7 +17,7 @@ from gateway.keyring.home import TLS_PEER_KEY, TLS_PEER_NEXT_KEY, NodeHome
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.passphrase import read_passphrase_file
 from gateway.keyring.refusals import CeremonyError, KeyFileError, TrustError
-from gateway.keyring.registry import read_registry, spki_of_key
+from gateway.keyring.registry import Holder, Role, read_registry, spki_of_key, write_registry
 from gateway.keyring.rotation import (
     REASONS,
     renew_authorities,
@@ -28,7 +30,7 @@ from gateway.keyring.rotation import (
 )
 from gateway.keyring.statement import KeyStatement, StatementRefusedError
 from gateway.keyring.trust import import_peer, read_certificate, read_published_as_stated
-from gateway.keyring.x509_profile import AUTHORITY_DAYS, Authority
+from gateway.keyring.x509_profile import AUTHORITY_DAYS, Authority, Leaf
 from gateway.link.pinning import NotThePeerError, verify_pinned
 from gateway.web.identity import certificate_of
 from tests.unit.keyring.helpers import (
@@ -197,6 +199,56 @@ def test_a_certificate_is_revoked_by_any_of_its_names(own_pair: Pair, by: str) -
     assert revoked.issued.serial == issued.serial
     assert revoked.authority is Authority.AGENCIES
     assert "FR.SCL" not in [holder.code for holder in read_registry(home.registry).holders]
+
+
+@pytest.mark.parametrize("left", ["registry and lists", "lists", "nothing"])
+def test_a_revocation_that_was_interrupted_once_it_was_recorded_is_finished_when_it_is_said_again(
+    own_pair: Pair, left: str
+) -> None:
+    home = own_pair.fr
+    before = _files(home.trust)
+    opened = authorities(home, nation="FR")
+    (first,) = revoke(home, opened, "FR.SCL", reason=REASONS["key-compromise"], now=present())
+    # As a full disk, a lost stick or a kill leaves it: the authority's record says it, the home does not.
+    for path, content in before.items():
+        if left != "nothing" and (path != home.registry or left != "lists"):
+            path.write_bytes(content)
+
+    (again,) = revoke(home, opened, "FR.SCL", reason=REASONS["superseded"], now=present())
+
+    assert again.issued.serial == first.issued.serial
+    assert again.issued.reason is REASONS["key-compromise"]
+    assert "FR.SCL" not in [holder.code for holder in read_registry(home.registry).holders]
+    listed = x509.load_pem_x509_crl(home.own.crl(Authority.AGENCIES).read_bytes())
+    assert listed.get_revoked_certificate_by_serial_number(first.issued.serial) is not None
+
+
+def test_what_was_revoked_before_takes_out_nobody_whose_key_has_a_valid_certificate(own_pair: Pair) -> None:
+    home = own_pair.fr
+    opened = authorities(home, nation="FR")
+    (old,) = revoke(home, opened, "FR.SCL", reason=REASONS["superseded"], now=present())
+    certificate = x509.load_pem_x509_certificate((home.agencies / "FR.SCL" / "client.pem").read_bytes())
+    key = certificate.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    opened[Authority.AGENCIES].issue(key, Leaf(common_name="FR.SCL"), name="FR.SCL", now=present())
+    holder = Holder(role=Role.AGENCY, code="FR.SCL", spki=old.issued.spki)
+    write_registry(home.registry, read_registry(home.registry).with_holder(holder))
+
+    revoke(home, opened, f"{old.issued.serial:x}", reason=REASONS["superseded"], now=present())
+
+    assert "FR.SCL" in [item.code for item in read_registry(home.registry).holders]
+
+
+def test_a_home_without_a_registry_is_found_out_before_anything_is_recorded(own_pair: Pair) -> None:
+    home = own_pair.fr
+    opened = authorities(home, nation="FR")
+    home.registry.unlink()
+
+    with pytest.raises(KeyFileError):
+        revoke(home, opened, "FR.SCL", reason=REASONS["key-compromise"], now=present())
+
+    (issued,) = [item for item in opened[Authority.AGENCIES].record().issued if item.name == "FR.SCL"]
+    assert issued.revoked is None
 
 
 def _renew_authorities(home: NodeHome, *, now: datetime) -> datetime:
