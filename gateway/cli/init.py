@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,7 +137,7 @@ def init(
             peer_nation=peer_nation,
             peer_node=peer_node,
             test=mode == "test",
-            names=_names(name or ([LOOPBACK, "localhost"] if mode == "test" else [])),
+            names=ServerNames.of(name or ([LOOPBACK, "localhost"] if mode == "test" else [])),
         )
         node_home = NodeHome(path=home)
         token = _token(node_home, token_module, token_label, token_pin_file)
@@ -296,17 +295,6 @@ def offline_of(home: NodeHome, authority: Path | None) -> AuthorityHome:
         msg = "in production the authority is kept offline: --authority names a folder outside the home"
         raise CeremonyError(msg)
     return AuthorityHome(path=authority)
-
-
-def _names(texts: list[str]) -> ServerNames:
-    addresses = []
-    hosts = []
-    for text in texts:
-        try:
-            addresses.append(ip_address(text))
-        except ValueError:
-            hosts.append(text)
-    return ServerNames(dns_names=tuple(hosts), addresses=tuple(addresses))
 
 
 def print_transcript(transcript: str, file: str) -> None:

@@ -44,8 +44,8 @@ AUTHORITIES_RENEWED: Final = Wording(
     "confiance vers le pair : entente keys export-trust",
 )
 SERVER_ROTATED: Final = Wording(
-    en="new key and certificate of the agency and operator ports",
-    fr="nouvelle clé et nouveau certificat des ports des services et des exploitants",
+    en="new key and certificate of the agency and operator ports, for {names}",
+    fr="nouvelle clé et nouveau certificat des ports des services et des exploitants, pour {names}",
 )
 PEER_ROTATED: Final = Wording(
     en="key statement version {version}; bring it to the peer before the next rotation",

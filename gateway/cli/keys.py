@@ -35,7 +35,7 @@ from gateway.cli.root import new_root_command, switch_root_command
 from gateway.client.transport import Language
 from gateway.config import load_config
 from gateway.core.message.wording import Wording
-from gateway.keyring.ceremony import publish_crls
+from gateway.keyring.ceremony import ServerNames, publish_crls
 from gateway.keyring.files import read_public, write_public
 from gateway.keyring.holders import NewHolder, holder_folder, issue_for_request, issue_test_holders
 from gateway.keyring.home import AuthorityHome, NodeHome, TrustFiles
@@ -123,6 +123,13 @@ def rotate(
     new_passphrase_fd: Annotated[
         int | None, typer.Option(help="Descriptor of the new passphrase, for kind passphrase.")
     ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For kind tls-server: host name or address of the agency port from now on, in place of "
+            "those that its certificate bears beside the node's name; repeatable."
+        ),
+    ] = None,
     language: LanguageOption = "en",
 ) -> None:
     """Replace keys and reissue what depends on them. A running node takes them up within seconds.
@@ -136,6 +143,9 @@ def rotate(
         raise typer.Exit(1)
     if kind not in _KINDS:
         msg = f"a kind is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}"
+        raise typer.BadParameter(msg)
+    if name and kind != "tls-server":
+        msg = "--name is for tls-server: other certificates bear no names that change"
         raise typer.BadParameter(msg)
     with reporting(spoken):
         node = NodeHome(path=home)
@@ -160,8 +170,10 @@ def rotate(
             return
         folder = open_node(node, passphrase_file)
         if kind == "tls-server":
-            rotate_server_tls(node, folder, authorities[Authority.NODES], now=now())
-            typer.echo(words.SERVER_ROTATED.text(spoken))
+            names = None if name is None else ServerNames.of(name)
+            borne = rotate_server_tls(node, folder, authorities[Authority.NODES], now=now(), names=names)
+            listed = ", ".join((*borne.dns_names, *map(str, borne.addresses)))
+            typer.echo(words.SERVER_ROTATED.fill(names=listed).text(spoken))
             return
         root = open_root(node, offline, root_passphrase_file)
         statement = rotate_peer_tls(node, folder, authorities[Authority.NODES], root, now=now())

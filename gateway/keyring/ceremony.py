@@ -11,11 +11,12 @@ Spec: docs/spec/keys.md, "Ceremony".
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from ipaddress import IPv4Address, IPv6Address
-from typing import Final
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -101,6 +102,26 @@ class ServerNames:
         if any(_HOST_NAME.fullmatch(name) is None for name in self.dns_names):
             msg = "a further name is an IP address, or a host name in ASCII, such as gateway.douane.example"
             raise CeremonyError(msg)
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Self:
+        """Return the names and addresses that people have written.
+
+        Raises:
+            CeremonyError: One is neither.
+        """
+        addresses: list[IPv4Address | IPv6Address] = []
+        hosts: list[str] = []
+        for text in texts:
+            try:
+                addresses.append(ip_address(text))
+            except ValueError:
+                hosts.append(text)
+        return cls(dns_names=tuple(hosts), addresses=tuple(addresses))
+
+    def behind(self, node: str) -> ServerNames:
+        """Return these names behind that of the node, which its certificate always bears."""
+        return replace(self, dns_names=tuple(dict.fromkeys((node, *self.dns_names))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +244,7 @@ def hold_ceremony(
     write_public(home.ceremony_record, record.encode())
     statement = replace(made.statement, ceremony=transcript_digest(record))
     nodes = authorities[Authority.NODES]
-    names = ServerNames(
-        dns_names=tuple(dict.fromkeys((plan.node, *plan.names.dns_names))), addresses=plan.names.addresses
-    )
+    names = plan.names.behind(plan.node)
     issue_peer_certificate(home, nodes, made.peer_key, node=plan.node, now=now)
     issue_server_certificate(home, nodes, made.server_key, names, node=plan.node, now=now)
     publish_statement(home, statement, root=root_signer)

@@ -162,12 +162,30 @@ def rotate_signing_keys(
     return statement
 
 
-def rotate_server_tls(home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, *, now: datetime) -> None:
-    """Replace key and certificate of the agency and operator ports; names stay the same."""
+def rotate_server_tls(
+    home: NodeHome,
+    folder: KeyFolder,
+    nodes: IssuingAuthority,
+    *,
+    now: datetime,
+    names: ServerNames | None = None,
+) -> ServerNames:
+    """Replace key and certificate of the agency and operator ports, and return the names it bears.
+
+    Args:
+        home: Node home.
+        folder: Its opened keys.
+        nodes: The authority for nodes.
+        now: Aware time.
+        names: Under which the ports are reached from now on, beside the name of the node; None for
+            those of the present certificate.
+    """
     node = read_published_as_stated(home.own).statement.node
+    borne = server_names(home) if names is None else names.behind(node)
     key = _new_key(folder, _TLS_SERVER_NEW_KEY, name=node, now=now)
-    issue_server_certificate(home, nodes, key.public_key(), server_names(home), node=node, now=now)
+    issue_server_certificate(home, nodes, key.public_key(), borne, node=node, now=now)
     _move(folder, _TLS_SERVER_NEW_KEY, TLS_SERVER_KEY)
+    return borne
 
 
 def renew_node_certificates(

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from gateway.cli.keys import app
+from gateway.keyring.ceremony import ServerNames
 from gateway.keyring.demo import make_demo_homes
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
@@ -23,6 +25,7 @@ from gateway.keyring.passphrase import Passphrase, read_passphrase_file
 from gateway.keyring.pins import read_pin, write_pin
 from gateway.keyring.registry import read_registry
 from gateway.keyring.roots import root_digest
+from gateway.keyring.rotation import server_names
 from gateway.keyring.statement import grouped
 from gateway.keyring.trust import read_peer, read_published_as_stated
 
@@ -119,6 +122,32 @@ def test_rotating_the_server_key_replaces_its_certificate(fr: NodeHome) -> None:
 
     assert fr.own.server_chain.read_bytes() != before
     opened(fr).server_identity()
+
+
+def test_the_names_of_the_agency_port_change_with_its_key(fr: NodeHome) -> None:
+    output = run(
+        "rotate", "tls-server", "--home", fr.path, "--name", "gateway.douane.example", "--name", "192.0.2.7"
+    )
+
+    assert "for fr.gateway.test, gateway.douane.example, 192.0.2.7" in output
+    assert server_names(fr) == ServerNames(
+        dns_names=("fr.gateway.test", "gateway.douane.example"), addresses=(IPv4Address("192.0.2.7"),)
+    )
+    run("rotate", "tls-server", "--home", fr.path)
+    assert server_names(fr).dns_names == ("fr.gateway.test", "gateway.douane.example")
+
+
+def test_a_name_that_cannot_be_and_one_for_another_kind_change_nothing(fr: NodeHome) -> None:
+    before = fr.own.server_chain.read_bytes()
+
+    assert "a host name in ASCII" in run(
+        "rotate", "tls-server", "--home", fr.path, "--name", "https://gateway.example", code=1
+    )
+    assert "--name is for tls-server" in run(
+        "rotate", "tls-peer", "--home", fr.path, "--name", "gateway.example", code=2
+    )
+    assert fr.own.server_chain.read_bytes() == before
+    assert not (fr.keys / "tls-server-new.key").exists()
 
 
 def test_rotating_log_keys_keeps_the_old_ones_in_the_folder_and_in_the_file_for_auditors(

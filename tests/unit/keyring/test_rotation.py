@@ -149,7 +149,7 @@ def test_a_new_server_key_keeps_its_names_and_leaves_the_statement_alone(own_pai
     before, statement = home.own.server_chain.read_bytes(), home.own.statement.read_bytes()
     nodes = authorities(home, nation="US")[Authority.NODES]
 
-    rotate_server_tls(home, folder(home), nodes, now=present())
+    assert rotate_server_tls(home, folder(home), nodes, now=present()) == names
 
     assert server_names(home) == names
     assert names.dns_names == (US, "localhost")
