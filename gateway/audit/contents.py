@@ -65,8 +65,8 @@ _FORK_AT: Final = 2
 
 
 def tag_of(message_id: bytes) -> int:
-    """Return the random end of a message's id: those of two messages are not alike."""
-    return int.from_bytes(message_id[8:], "big")
+    """Return the last four bytes of a message's id, which are random: few messages share them."""
+    return int.from_bytes(message_id[-4:], "big")
 
 
 class LogContents:
@@ -112,11 +112,11 @@ class LogContents:
         self.sealed_for: list[tuple[int, bytes]] = []
         self.announced: dict[bytes, int] = {}
         self.message_end = 0
-        # Eight bytes of the id of each message: of those in an exchange log, or those that events of an
-        # audit log call accepted and collected.
-        self.ids = array("Q")
-        self.accepted = array("Q")
-        self.collected = array("Q")
+        # Of the id of each message four bytes, by the place of its entry, and 0 for other entries; and of
+        # the messages that events of an audit log call accepted and collected.
+        self.tags = array("I")
+        self.accepted = array("I")
+        self.collected = array("I")
         # The nation for which an exchange log is written, in small letters.
         self._reader = first_of(origin).rpartition("/")[2]
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
@@ -137,6 +137,7 @@ class LogContents:
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
+        self.tags.frombytes(bytes(self.tags.itemsize * len(entries)))
         found = decode_entries(entries)
         messages = [entry.header for entry in found if type(entry) is MessageEntry]
         fields = batch_header_fields(messages)
@@ -238,7 +239,7 @@ class LogContents:
         if header is None:
             self.malformed.add(index, "holds a header that is not one")
             return
-        self.ids.append(tag_of(header[MESSAGE_ID]))
+        self.tags[index] = tag_of(header[MESSAGE_ID])
         if not self._names.are_names(header):
             self.malformed.add(index, "has a header with a name that is none")
         if header[FROM_NODE] != self.node or header[TO_NODE] == self.node:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from gateway.audit.contents import LogContents
 from gateway.audit.reader import LogReader, read_header
 from gateway.core.entries import Entry, MessageEntry, kind_of
-from gateway.core.envelope import MESSAGE_ID, TO_AGENCIES
+from gateway.core.envelope import TO_AGENCIES
 
 MAX_LISTS: Final = 65_535
 """Different lists of addressees that are told apart; the messages of further ones are looked up."""
@@ -27,7 +27,6 @@ class Scan(LogContents):
 
     Attributes:
         entry_kinds: The kind of each entry, a byte; 0 for what is none.
-        tags: Four bytes of the id of each message; 0 for other entries.
     """
 
     def __init__(self, origin: str) -> None:
@@ -36,13 +35,11 @@ class Scan(LogContents):
         self.entry_kinds = bytearray()
         self._lists: dict[tuple[str, ...], int] = {}
         self._list_of = array("H")
-        self.tags = array("I")
 
     def read(self, entries: Sequence[bytes]) -> None:
         """Read the next entries."""
         self.entry_kinds += bytes(map(kind_of, entries))
         self._list_of.frombytes(bytes(self._list_of.itemsize * len(entries)))
-        self.tags.frombytes(bytes(self.tags.itemsize * len(entries)))
         super().read(entries)
 
     def read_headers(
@@ -59,7 +56,6 @@ class Scan(LogContents):
             header = next(of_messages)
             if header is None:
                 continue
-            self.tags[index] = int.from_bytes(header[MESSAGE_ID][-4:], "big")
             if len(lists) < MAX_LISTS:
                 # 0 stands for a list that has no number.
                 list_of[index] = lists.setdefault(header[TO_AGENCIES], len(lists) + 1)

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from gateway.audit.claims import Answers
-from gateway.audit.contents import tag_of
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.reader import LogReader, read_header
 from gateway.audit.report import Check, Outcome
@@ -198,28 +198,24 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
         return _not_checked(name, f"what is at hand of {trail.name} does not hold all of that time")
     if any(event in _LOST for _, event, _ in contents.told):
         return _not_checked(name, "its node was restored: events that were lost are in no log")
-    absent = _absent(contents.ids, [log.contents.accepted for log in trail.logs])
+    absent = _absent([contents.tags], [log.contents.accepted for log in trail.logs])
     if absent is not None:
-        index = _place_of(speaker, absent)
-        return _failed(
-            name, f"entry {index} is a message of which {trail.name} has no event message.accepted"
-        )
+        what = f"entry {contents.tags.index(absent)} is a message"
+        return _failed(name, f"{what} of which {trail.name} has no event message.accepted")
     collections = 0
     for origin, answers in sorted(contents.answers.items()):
         subject = known.get(origin)
         if subject is None:
             continue
-        reader = LogReader(subject.log, subject.checkpoint.size)
-        said = sorted({index for index in answers.collected if index < subject.checkpoint.size})
-        headers = [(index, read_header(reader.entry(index))) for index in said]
-        tags = {tag_of(header.message_id): index for index, header in headers if header is not None}
-        absent = _absent(tags, [log.contents.collected for log in trail.logs])
+        tags, size = subject.contents.tags, subject.contents.size
+        said = array("I", (tags[index] for index in answers.collected if index < size))
+        absent = _absent([said], [log.contents.collected for log in trail.logs])
         if absent is not None:
-            what = f"tells that entry {tags[absent]} of {origin} was collected"
+            what = f"tells that entry {tags.index(absent)} of {origin} was collected"
             return _failed(name, f"{what}, of which {trail.name} has no event message.collected")
-        collections += len(tags)
+        collections += len(said)
     told = (
-        counted(len(contents.ids), "message", "messages"),
+        counted(contents.kinds[int(Kind.MESSAGE)], "message", "messages"),
         counted(collections, "collection", "collections"),
     )
     return Check(
@@ -227,23 +223,26 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
     )
 
 
-def _absent(tags: Iterable[int], recorded: Sequence[array[int]]) -> int | None:
-    """Return a tag that is nowhere recorded, or None. A part of them at a time is held as a set."""
-    wanted = tags if isinstance(tags, array) else array("Q", tags)
-    parts = sum(map(len, recorded)) // MAX_SET + 1
-    for part in range(parts):
-        there = {tag for some in recorded for tag in some if tag % parts == part}
-        for tag in wanted:
-            if tag % parts == part and tag not in there:
-                return tag
+def _absent(wanted: Sequence[array[int]], recorded: Sequence[array[int]]) -> int | None:
+    """Return a tag that is wanted and nowhere recorded, or None; 0 is none.
+
+    Sets are large, so a part of all is held as sets at a time.
+    """
+    parts = max(sum(map(len, wanted)), sum(map(len, recorded))) // MAX_SET + 1
+    for some, there in zip(_parted(wanted, parts), _parted(recorded, parts), strict=True):
+        absent = set(some).difference(there, (0,))
+        if absent:
+            return min(absent)
     return None
 
 
-def _place_of(log: HeldLog, tag: int) -> int:
-    """Return the first entry of the message with a tag."""
-    reader, size = LogReader(log.log, log.checkpoint.size), log.checkpoint.size
-    headers = ((index, read_header(reader.entry(index))) for index in range(size))
-    return next(index for index, header in headers if header is not None and tag_of(header.message_id) == tag)
+def _parted(tags: Sequence[array[int]], parts: int) -> list[array[int]]:
+    """Return tags in so many parts, equal ones in the same part."""
+    found = [array("I") for _ in range(parts)]
+    take = [part.append for part in found]
+    for tag in chain.from_iterable(tags):
+        take[tag % parts](tag)
+    return found
 
 
 def _guarded(what: str, speaker: HeldLog, compare: Callable[[], Check | None]) -> Check | None:

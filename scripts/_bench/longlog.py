@@ -3,10 +3,10 @@
 Two homes whose nodes have exchanged a little and stopped get what the next ten million
 message entries would have left in the *logs*, in both databases and written by the product's
 own functions in large transactions: entries, tile hashes and heads of the sender's log and of
-its mirror, a bundle and the facts of its notes for each thousand entries, the anchors in both
-audit logs, the receiver's receipts in its own log and their mirror. At the end both logs are
-signed, the sender's is cosigned, and the high-water files say so. `gateway.audit.verify`
-finds nothing wrong with any of it, and the nodes go on from there.
+its mirror, a bundle and the facts of its notes for each thousand entries, the acceptances in the
+sender's audit log and the anchors in both, the receiver's receipts in its own log and their
+mirror. At the end both logs are signed, the sender's is cosigned, and the high-water files say
+so. `gateway.audit.verify` finds nothing wrong with any of it, and the nodes go on from there.
 
 What is *not* there are the rows of those messages: the sender's database is like one that lost
 them and was refilled from the peer (`gateway.node.refill`), which keeps the entries and the
@@ -34,8 +34,10 @@ from gateway.core.entries import MessageEntry, ReceiptEntry, encode_entry
 from gateway.core.envelope import header_of
 from gateway.core.merkle import Appended, append, hash_leaf
 from gateway.core.message.strict_json import parse_json
+from gateway.keyring.registry import Role, read_registry
 from gateway.node.log_writer import append_bundle
 from gateway.node.pair import Pair
+from gateway.node.posts import agency_actor
 from gateway.ports import LogHead, ReceiptDue, SentBundle, Step, StoredNote, Transaction
 from scripts._bench.messages import make_templates
 from scripts._bench.sides import Side, open_side
@@ -175,10 +177,14 @@ def _head(tx: Transaction, origin: str) -> LogHead:
 
 
 def _send(tx: Transaction, own: Side, group: Sequence[_Run]) -> None:
-    """Do what the sequencer and the courier leave in the sender's logs."""
+    """Do what admission, the sequencer and the courier leave in the sender's logs."""
     origin, at_ms = own.pair.exchange_origin, int(time() * 1_000)
     head = _head(tx, origin)
+    holders = read_registry(own.keyring.home.registry).holders
+    actor = agency_actor(next(holder.spki for holder in holders if holder.role is Role.AGENCY))
     for run in group:
+        accepted = own.audit.event(at_ms=at_ms, actor=actor, event="message.accepted", objects=run.ids)
+        own.audit.append(tx, accepted)
         start = head.size
         head = _extend(tx, own, head, run, at_ms, cosigned=True)
         tx.outbox.recovered(list(enumerate(run.ids, start)), at_ms=at_ms)
