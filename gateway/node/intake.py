@@ -190,8 +190,8 @@ class Intake:
         self._size = 0
         self._head: LogHead | None = None
         self._in_work = 0
-        # Of these, bundles that are verified and hold messages.
-        self._with_messages = 0
+        # Where bundles begin that are verified, hold messages and wait to be mirrored.
+        self._waiting: set[int] = set()
         self._ready = False
         # Keys of the peer's newest box: none that is older is left, so nobody looks for one.
         self._in_use: frozenset[bytes] = frozenset()
@@ -254,14 +254,14 @@ class Intake:
             msg = "too many bundles at once"
             raise UnavailableError(msg)
         self._in_work += 1
-        has_messages = False
+        waiting = -1
         try:
             await self._holding.until(lambda: self._ready or self._forks.proven)
             self._check_open()
             checked, contents = await self._workers.sign(self._verify, data, now_ms=self._clock.now_ms())
-            has_messages = bool(checked.bundle.ciphertexts)
-            self._with_messages += has_messages
             start = checked.bundle.start
+            if checked.bundle.ciphertexts:
+                self._waiting.add(waiting := start)
             if contents is None and start >= self._size:
                 # The usual case: opened while the bundles before it are still being written.
                 contents = await self._open(checked.bundle, skip=0)
@@ -272,7 +272,7 @@ class Intake:
             return await self._answer(checked, await self._begin_taking(checked, contents))
         finally:
             self._in_work -= 1
-            self._with_messages -= has_messages
+            self._waiting.discard(waiting)
 
     async def view(self) -> tuple[bytes | None, int]:
         """Return (cosigned newest note of the mirror, size of the mirror).
@@ -378,8 +378,9 @@ class Intake:
         now_ms = self._clock.now_ms()
         new = bundle.entries[overlap:]
         retired = self._retired_keys(opened)
+        self._waiting.discard(bundle.start)
         if opened.messages:
-            self._on_taking(_highest(opened), gathers=self._with_messages > 1)
+            self._on_taking(_highest(opened), gathers=bool(self._waiting))
         self._head = None  # unknown while the outcome of the write is
         arrival, grown = await self._store.write(
             Step.MIRRORED,
