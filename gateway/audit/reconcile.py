@@ -10,8 +10,8 @@ then say what became of the messages of the other.
 A message that was sent again, or anew in the next generation of the logs, is one message: the entry
 that stands for it is counted, the others as sendings (`gateway.audit.again`).
 
-Fifteen bytes of memory are kept for each entry, and a few numbers for each answer, so months of
-traffic fit.
+Seven bytes of memory are kept for each entry, four for each acceptance and each collection of an audit
+log, and a few numbers for each answer, so months of traffic fit.
 
 Spec: docs/auditing.md, "Two nations side by side".
 """
