@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import orjson
 import pytest
 from structlog.testing import capture_logs
@@ -190,9 +193,15 @@ async def test_operators_of_both_nodes_hear_beforehand_of_a_change_that_one_has_
     world: World,
 ) -> None:
     with capture_logs() as logs:
+
+        async def told() -> list[Mapping[str, Any]]:
+            return [line for line in logs if line["event"] == "agreement.will_differ"]
+
         change_ms = await plan_change(world, "US")
-    said = [line for line in logs if line["event"] == "agreement.will_differ"]
-    assert {line["peer"] for line in said} == {"fr.gateway.test", "us.gateway.test"}
+        # The other node hears of it with the next bundle.
+        said = await world.until(
+            told, lambda found: {line["peer"] for line in found} == {"fr.gateway.test", "us.gateway.test"}
+        )
     for line in said:
         assert (line["types"], line["effective"]) == ([CHANGED], time_text(change_ms))
 
