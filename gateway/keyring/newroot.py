@@ -22,11 +22,11 @@ from importlib.metadata import version
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.core.note import parse_note
 from gateway.errors import PeerError
+from gateway.keyring.authorities import authority_keys, certify, install
 from gateway.keyring.ceremony import make_root
 from gateway.keyring.files import (
     fsync_folder,
@@ -36,7 +36,6 @@ from gateway.keyring.files import (
     write_public,
 )
 from gateway.keyring.home import AuthorityHome, NodeHome, TrustFiles
-from gateway.keyring.issuing import new_serial
 from gateway.keyring.keyfolder import UNLOCK_FILE, KeyFolder
 from gateway.keyring.passphrase import Passphrase
 from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, TrustError
@@ -53,12 +52,11 @@ from gateway.keyring.trust import (
     Published,
     certificate_digest,
     read_anchor,
-    read_certificate,
     read_published_as_stated,
     verify_issued,
     write_published,
 )
-from gateway.keyring.x509_profile import Authority, build_authority
+from gateway.keyring.x509_profile import Authority
 
 CA_FILE: Final = "ca.pem"
 """What agencies trust, under this name also in their folders."""
@@ -108,24 +106,13 @@ def prepare_root(
     stated = current.statement
     if (authority.root / UNLOCK_FILE).exists():
         raise KeyFileError(authority.root / UNLOCK_FILE, Refusal.EXISTS)
-    keys = {kind: _authority_key(home, kind, issuer=current.root_certificate) for kind in Authority}
+    keys = authority_keys(home)
     make_private_folder(authority.path)
     folder = KeyFolder.create(
         authority.root, passphrase=passphrase, name=f"{stated.nation} root", test=stated.test, now=now
     )
     root, signer = make_root(folder, nation=stated.nation, test=stated.test, now=now)
-    anchors = {
-        kind: build_authority(
-            root,
-            key,
-            authority=kind,
-            nation=stated.nation,
-            test=stated.test,
-            serial=new_serial(),
-            now=now,
-        )
-        for kind, key in keys.items()
-    }
+    anchors = certify(root, keys, stated, now=now)
     statement = replace(
         next_statement(stated, issued=now), root_certificate=certificate_digest(root.certificate)
     )
@@ -244,11 +231,7 @@ def switch_root(home: NodeHome) -> KeyStatement:
     """
     prepared = read_prepared(home, home.own.next)
     published = prepared.published
-    for kind, anchor in prepared.anchors.items():
-        write_public(home.own.authority(kind), anchor.public_bytes(Encoding.PEM))
-    nodes = read_public(home.own.authority(Authority.NODES))
-    for chain in (home.own.peer_chain, home.own.server_chain):
-        write_public(chain, read_certificate(chain).public_bytes(Encoding.PEM) + nodes)
+    install(home, prepared.anchors)
     before = read_public(home.ceremony_record) if home.ceremony_record.exists() else prepared.transcript
     if before != prepared.transcript:
         kept = f"ceremony-before-v{published.statement.version}.txt"
@@ -263,16 +246,6 @@ def switch_root(home: NodeHome) -> KeyStatement:
     shutil.rmtree(home.own.next.folder)
     fsync_folder(home.own.folder)
     return published.statement
-
-
-def _authority_key(home: NodeHome, kind: Authority, *, issuer: x509.Certificate) -> ec.EllipticCurvePublicKey:
-    anchor = read_anchor(home.own.authority(kind))
-    verify_issued(anchor, issuer=issuer)
-    key = anchor.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        msg = f"{kind.value}.pem is no certificate of ours"
-        raise TrustError(msg)
-    return key
 
 
 def _stated(home: NodeHome) -> KeyStatement:

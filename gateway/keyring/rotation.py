@@ -16,9 +16,9 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.core.signature import HybridSigner, HybridVerifier
+from gateway.keyring.authorities import authority_keys, certify, install
 from gateway.keyring.ceremony import (
     ServerNames,
     issue_peer_certificate,
@@ -26,7 +26,7 @@ from gateway.keyring.ceremony import (
     publish_crls,
     publish_statement,
 )
-from gateway.keyring.files import destroy, fsync_folder, read_public, write_public
+from gateway.keyring.files import destroy, fsync_folder
 from gateway.keyring.home import (
     COSIGNER_KEY,
     ROOT_CERTIFICATE_KEY,
@@ -38,7 +38,7 @@ from gateway.keyring.home import (
     key_file_of,
     later_key,
 )
-from gateway.keyring.issuing import Issued, IssuingAuthority, new_serial
+from gateway.keyring.issuing import Issued, IssuingAuthority
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.newroot import refuse_while_prepared
@@ -48,7 +48,7 @@ from gateway.keyring.registry import read_registry, spki_of_key, write_registry
 from gateway.keyring.statement import KeyStatement, next_statement
 from gateway.keyring.token_key import TokenHalf
 from gateway.keyring.trust import read_anchor, read_certificate, read_published_as_stated
-from gateway.keyring.x509_profile import Authority, Issuer, build_authority
+from gateway.keyring.x509_profile import Authority, Issuer
 
 REASONS: Final = {
     "unspecified": x509.ReasonFlags.unspecified,
@@ -211,7 +211,7 @@ def renew_authorities(
 
     Raises:
         KeyFileError: The root does not open.
-        TrustError: It is not the root of this home.
+        TrustError: It is not the root of this home, or has not issued what the home has of an authority.
     """
     statement = read_published_as_stated(home.own).statement
     folder = KeyFolder.open(authority.root, passphrase=passphrase, allow_test=True)
@@ -222,28 +222,9 @@ def renew_authorities(
     if root.key.public_key() != root.certificate.public_key():
         msg = "this is not the root of this home"
         raise TrustError(msg)
-    ends = root.certificate.not_valid_after_utc
-    for kind in Authority:
-        key = read_anchor(home.own.authority(kind)).public_key()
-        if not isinstance(key, ec.EllipticCurvePublicKey):
-            msg = f"{kind.value}.pem is no certificate of ours"
-            raise TrustError(msg)
-        certificate = build_authority(
-            root,
-            key,
-            authority=kind,
-            nation=statement.nation,
-            test=statement.test,
-            serial=new_serial(),
-            now=now,
-        )
-        write_public(home.own.authority(kind), certificate.public_bytes(Encoding.PEM))
-        ends = min(ends, certificate.not_valid_after_utc)
-    # Ports show the authority behind their own certificate: whoever trusts the root needs the new one.
-    nodes = read_public(home.own.authority(Authority.NODES))
-    for chain in (home.own.peer_chain, home.own.server_chain):
-        write_public(chain, read_certificate(chain).public_bytes(Encoding.PEM) + nodes)
-    return ends
+    certificates = certify(root, authority_keys(home), statement, now=now)
+    install(home, certificates)
+    return min(item.not_valid_after_utc for item in (root.certificate, *certificates.values()))
 
 
 def revoke(

@@ -254,14 +254,15 @@ class Intake:
             msg = "too many bundles at once"
             raise UnavailableError(msg)
         self._in_work += 1
-        waiting = -1
+        begins = -1
         try:
             await self._holding.until(lambda: self._ready or self._forks.proven)
             self._check_open()
             checked, contents = await self._workers.sign(self._verify, data, now_ms=self._clock.now_ms())
             start = checked.bundle.start
             if checked.bundle.ciphertexts:
-                self._waiting.add(waiting := start)
+                begins = start
+                self._waiting.add(begins)
             if contents is None and start >= self._size:
                 # The usual case: opened while the bundles before it are still being written.
                 contents = await self._open(checked.bundle, skip=0)
@@ -272,7 +273,7 @@ class Intake:
             return await self._answer(checked, await self._begin_taking(checked, contents))
         finally:
             self._in_work -= 1
-            self._waiting.discard(waiting)
+            self._waiting.discard(begins)
 
     async def view(self) -> tuple[bytes | None, int]:
         """Return (cosigned newest note of the mirror, size of the mirror).

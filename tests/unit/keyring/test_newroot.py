@@ -382,7 +382,7 @@ def test_an_import_that_was_interrupted_is_repeated(
 
     with monkeypatch.context() as patch:
         patch.setattr(trust, "write_pin", die)
-        with pytest.raises(OSError):  # noqa: PT011
+        with pytest.raises(OSError):  # noqa: PT011 - the power is gone, whatever it was doing
             tell(own_pair, tmp_path / "stick", replace_root=True)
 
     tell(own_pair, tmp_path / "stick", replace_root=True)

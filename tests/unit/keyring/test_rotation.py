@@ -317,6 +317,19 @@ def test_another_root_renews_no_authority(own_pair: Pair) -> None:
     assert own_pair.fr.own.authority(Authority.NODES).read_bytes() == before
 
 
+def test_the_root_renews_no_key_that_it_has_not_certified(own_pair: Pair) -> None:
+    """Who writes to the copy of the home that goes to the root would else have an authority of his own."""
+    home, planted = own_pair.fr, own_pair.us.own.authority(Authority.AGENCIES).read_bytes()
+    home.own.authority(Authority.AGENCIES).write_bytes(planted)
+    before = home.own.authority(Authority.NODES).read_bytes()
+
+    with pytest.raises(TrustError, match="was not issued by the authority"):
+        _renew_authorities(home, now=present())
+
+    assert home.own.authority(Authority.AGENCIES).read_bytes() == planted
+    assert home.own.authority(Authority.NODES).read_bytes() == before
+
+
 @pytest.mark.parametrize("wanted", ["FR.SCL.X", "", "0", "../x", "US.CBP"])
 def test_who_is_not_there_is_not_revoked(own_pair: Pair, wanted: str) -> None:
     before = _files(own_pair.fr.trust)
