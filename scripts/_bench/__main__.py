@@ -42,7 +42,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--quick", action="store_true", help="one short round and a small backlog: under two minutes")
     add("--part", action="append", choices=PARTS, help="run this part only; may be repeated")
     add("--rounds", type=int, help="rounds of the loads (3; quick: 1)")
-    add("--seconds", type=float, help="about how long each load posts (8; quick: 3)")
+    add("--seconds", type=float, help="about how long each load posts (8, closed ones 24; quick: 3)")
     add("--count", type=int, help="messages of each closed load, instead of --seconds")
     add("--backlog", type=int, help="messages of the backlog (1000000; quick: 10000)")
     add("--log", type=int, help="entries of the long log, in thousands of them (10000000; quick: 100000)")
@@ -68,6 +68,7 @@ def main(arguments: list[str]) -> int:
         parts=given.part or PARTS,
         rounds=given.rounds or (1 if given.quick else 3),
         seconds=given.seconds or (3.0 if given.quick else 8.0),
+        closed_seconds=given.seconds or (3.0 if given.quick else 24.0),
         backlog=given.backlog or (10_000 if given.quick else 1_000_000),
         accepted=2_000 if given.quick else 100_000,
         log_entries=given.log or (100_000 if given.quick else 10_000_000),

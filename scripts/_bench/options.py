@@ -20,7 +20,9 @@ class Options:
         folder: Where homes are made; on a real disk.
         parts: Names of the parts that run.
         rounds: Rounds of the loads.
-        seconds: About how long each load posts.
+        seconds: About how long each open load posts, and what is compared in turn.
+        closed_seconds: The same of a closed load. Filling and draining take half a second of it, which is
+            to be little.
         backlog: Messages of the backlog.
         accepted: How many of them are posted to the node; the others are made, as it would have written them.
         log_entries: Entries of the long log.
@@ -39,6 +41,7 @@ class Options:
     parts: Sequence[str]
     rounds: int
     seconds: float
+    closed_seconds: float
     backlog: int
     accepted: int = 100_000
     log_entries: int = 10_000_000

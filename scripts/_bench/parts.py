@@ -113,7 +113,7 @@ def _closed(
     for load in (BULK, SINGLE, BOTH):
         if load.name not in options.parts:
             continue
-        count = options.count or count_for(rates[load.name], options.seconds)
+        count = options.count or count_for(rates[load.name], options.closed_seconds)
         say(f"{load.name}, {count} messages")
         with Profiler(options.profile, stage.nodes, load.name):
             results[load.name] = stage.run(load, count)

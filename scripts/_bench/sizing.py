@@ -169,7 +169,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
     arguments = parser.parse_args()
     folder = ROOT / "var" / "bench"
-    options = Options(folder=folder, parts=(), rounds=1, seconds=0.0, backlog=0)
+    options = Options(folder=folder, parts=(), rounds=1, seconds=0.0, closed_seconds=0.0, backlog=0)
     found = measure(options, arguments.messages) | {"machine": describe(folder)}
     _print(found)
     if arguments.json is not None:

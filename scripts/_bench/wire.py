@@ -21,7 +21,9 @@ from gateway.client.identity import open_context
 
 HOST = "localhost"
 CONNECT_S = 10.0
-_CHUNK = 262_144
+_ROOM = 16_384
+"""Bytes that a connection has room for at first, and at least before each read: a record of TLS."""
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _RETRY = re.compile(rb"\r\nretry-after: *(\d+)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
@@ -81,7 +83,9 @@ class Connection:
         self._endpoint = endpoint
         self._answered: Callable[[Answer], None] | None = None
         self._out = memoryview(b"")
-        self._in = bytearray()
+        # Grows to the longest answer and stays: a page of an inbox is a megabyte, read in 16 KiB.
+        self._in = bytearray(_ROOM)
+        self._filled = 0
         self._body_start = 0
         self._end = 0
         self._wants_write = False
@@ -121,7 +125,7 @@ class Connection:
         channel = self._endpoint.context.wrap_socket(plain, server_hostname=HOST)
         channel.setblocking(False)  # noqa: FBT003 - the name of socket's own switch
         self._socket = channel
-        self._in.clear()
+        self._filled = 0
         self._end = 0
         self._wants_write = False
         self._wire.watch(channel.fileno(), self)
@@ -148,26 +152,28 @@ class Connection:
     def _read(self) -> None:
         channel = self._socket
         while channel is not None:
+            if len(self._in) < max(self._filled + _ROOM, self._end):
+                self._in.extend(bytes(max(len(self._in), self._end)))
             try:
-                data = channel.recv(_CHUNK)
+                count = channel.recv_into(memoryview(self._in)[self._filled :])
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 return
             except OSError:
-                data = b""
-            if not data:
+                count = 0
+            if not count:
                 self.close()
                 if self.busy:
                     msg = "the node closed a connection with a request in work"
                     raise WireError(msg)
                 return
-            self._in += data
+            self._filled += count
             self._take()
             channel = self._socket
 
     def _take(self) -> None:
         """Hand out the answer once it is complete."""
         if not self._end:
-            head = self._in.find(b"\r\n\r\n")
+            head = self._in.find(b"\r\n\r\n", 0, self._filled)
             if head < 0:
                 return
             length = _LENGTH.search(self._in, 0, head)
@@ -176,18 +182,17 @@ class Connection:
                 raise WireError(msg)
             self._body_start = head + 4
             self._end = self._body_start + int(length[1])
-        if len(self._in) < self._end:
+        if self._filled < self._end:
             return
         head = self._body_start
         retry = _RETRY.search(self._in, 0, head)
         answer = Answer(
             status=int(self._in[9:12]),
-            body=bytes(self._in[head : self._end]),
+            body=bytes(memoryview(self._in)[head : self._end]),
             retry_after_s=0 if retry is None else int(retry[1]),
         )
         closing = _CLOSE.search(self._in, 0, head) is not None
-        self._in.clear()
-        self._end = 0
+        self._filled = self._end = 0
         answered, self._answered = self._answered, None
         if closing:
             self.close()
