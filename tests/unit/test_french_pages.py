@@ -149,6 +149,22 @@ def links(section: str, *, but: str) -> list[str]:
     return [link for link in re.findall(r"\]\(([^)]+)\)", section) if link != but]
 
 
+def named_sections(text: str, pages: dict[str, str]) -> list[tuple[str, int | None]]:
+    """Return the pages that a text of the program names, each with the number of the section.
+
+    Args:
+        text: In either language.
+        pages: What stands for a page in the answer, if not its own name.
+    """
+    found: list[tuple[str, int | None]] = []
+    for named in re.finditer(r"docs/([a-z-]+\.md)", text):
+        rest, known = text[named.end() :], [title(item) for item in headings(named[1])]
+        numbers = [at for at, item in enumerate(known) if re.match(rf", (?:“|« )?{re.escape(item)}", rest)]
+        assert numbers or not re.match(r", (?:[A-ZÉ“]|« )", rest), f"no such section: {named[0]}{rest[:40]}"
+        found.append((pages.get(named[1], named[1]), numbers[-1] if numbers else None))
+    return found
+
+
 @pytest.mark.parametrize(("english", "french"), PAGES.items())
 def test_both_pages_have_the_same_sections_and_name_each_other_at_their_head(
     english: str, french: str
@@ -208,6 +224,16 @@ def test_the_same_sections_are_named_in_quotes(ours: str, theirs: str) -> None:
     expected = [titles[name] for name in re.findall(r'"([^"`]+)"', ours) if name in titles]
 
     assert [name for name in re.findall(r"« ([^»]+) »", theirs) if name in titles.values()] == expected
+
+
+def test_what_the_program_says_in_french_names_french_pages() -> None:
+    to_english = {french: english for english, french in IN_FRENCH.items()}
+    naming = [pair for pair in said() if "docs/" in pair[0]]
+
+    assert len(naming) > 30
+    for english, french in naming:
+        assert named_sections(french, to_english) == named_sections(english, {}), french
+        assert not [page for page in IN_FRENCH if f"docs/{page}" in french], french
 
 
 @pytest.mark.parametrize("page", [*PAGES, *PAGES.values()])
