@@ -70,7 +70,7 @@ from gateway.storage.snapshot import is_on_server
 from gateway.system import SystemDisk
 
 _KEYS_PAGE: Final = Wording(
-    en="docs/keys.md, When something goes wrong", fr="docs/keys.md, When something goes wrong"
+    en="docs/keys.md, When something goes wrong", fr="docs/cles.md, Quand quelque chose ne va pas"
 )
 _SEE_DATABASE: Final = Wording(en="see database above", fr="voir base de données ci-dessus")
 _WHEN_REFUSED: Final = {
@@ -104,7 +104,7 @@ _PEER_FILES: Final = Wording(
     en="see keys above; trust/peer comes from the peer's export: entente keys import-peer (docs/keys.md, "
     "Exchange with the peer)",
     fr="voir clés ci-dessus ; trust/peer vient de l'export du pair : entente keys import-peer "
-    "(docs/keys.md, Exchange with the peer)",
+    "(docs/cles.md, Échange avec le pair)",
 )
 _PEER_IDENTITY: Final = Wording(
     en="see certificates and revocation lists above; if they are well, the certificate that the peer shows "
@@ -116,14 +116,14 @@ _PEER_IDENTITY: Final = Wording(
 _OWN_ENDED: Final = Wording(
     en="see certificates above: entente keys rotate tls-peer, then export to the peer (docs/keys.md, Every "
     "60 days)",
-    fr="voir certificats ci-dessus : entente keys rotate tls-peer, puis export au pair (docs/keys.md, Every "
-    "60 days)",
+    fr="voir certificats ci-dessus : entente keys rotate tls-peer, puis export au pair (docs/cles.md, Tous "
+    "les 60 jours)",
 )
 _OWN_UNKNOWN: Final = Wording(
     en="entente keys export-trust; bring it to the peer's operators, who import it (docs/keys.md, Exchange "
     "with the peer)",
-    fr="entente keys export-trust ; portez-le aux exploitants du pair, qui l'importent (docs/keys.md, "
-    "Exchange with the peer)",
+    fr="entente keys export-trust ; portez-le aux exploitants du pair, qui l'importent (docs/cles.md, "
+    "Échange avec le pair)",
 )
 _GENERAL: Final = frozenset({"config-invalid", "key-file-refused", "store-failed", "trust-refused"})
 """Codes whose advice is about any file of their kind."""
@@ -313,7 +313,7 @@ def _roots(home: NodeHome, now: datetime) -> Finding:
     does = Wording(
         en="ours: entente keys new-root; the peer's: ask its operators (docs/keys.md, A new root)",
         fr="la nôtre : entente keys new-root ; celle du pair : demandez à ses exploitants "
-        "(docs/keys.md, A new root)",
+        "(docs/cles.md, Une nouvelle racine)",
     )
     return ending_finding("roots", endings(home, sort=Sort.ROOT), now=now, does=does)
 
@@ -323,7 +323,7 @@ def _certificates(home: NodeHome, now: datetime) -> Finding:
         en="own: entente keys rotate tls-peer, tls-server and, for *-ca.pem, authorities (with the root); "
         "the peer's: its operators (docs/keys.md, What ends when)",
         fr="les nôtres : entente keys rotate tls-peer, tls-server et, pour *-ca.pem, authorities (avec la "
-        "racine) ; ceux du pair : ses exploitants (docs/keys.md, What ends when)",
+        "racine) ; ceux du pair : ses exploitants (docs/cles.md, Échéances)",
     )
     return ending_finding("certificates", endings(home, sort=Sort.CERTIFICATE), now=now, does=does)
 
@@ -331,8 +331,8 @@ def _certificates(home: NodeHome, now: datetime) -> Finding:
 def _lists(home: NodeHome, now: datetime) -> Finding:
     does = Wording(
         en="own: entente keys rotate crl; the peer's: import its export (docs/keys.md, Every week)",
-        fr="les nôtres : entente keys rotate crl ; celles du pair : importez son export (docs/keys.md, "
-        "Every week)",
+        fr="les nôtres : entente keys rotate crl ; celles du pair : importez son export (docs/cles.md, "
+        "Chaque semaine)",
     )
     return ending_finding("revocation lists", endings(home, sort=Sort.REVOCATION_LIST), now=now, does=does)
 
@@ -402,7 +402,7 @@ def _backups(path: Path, now: datetime) -> Finding:
             en="of the server of the database, by its own tools; this node knows nothing of them "
             "(docs/runbooks.md, PostgreSQL)",
             fr="celles du serveur de la base, par ses propres outils ; ce nœud n'en sait rien "
-            "(docs/runbooks.md, PostgreSQL)",
+            "(docs/procedures.md, PostgreSQL)",
         )
         return Finding(check="backups", state=State.OK, says=says)
     with open_logs(path) as logs:

@@ -334,7 +334,8 @@ def backup_finding(made: datetime | None, *, now: datetime, warn_after: timedelt
     """Return what it means that the newest backup is of such a time, or that none is known."""
     does = Wording(
         en="entente backup, every day (docs/runbooks.md, Backup); the limit is backups.warn_after_hours",
-        fr="entente backup, chaque jour (docs/runbooks.md, Backup) ; la limite est backups.warn_after_hours",
+        fr="entente backup, chaque jour (docs/procedures.md, Sauvegarde) ; la limite est "
+        "backups.warn_after_hours",
     )
     if made is None:
         says = Wording(en="none that this node knows of", fr="aucune dont ce nœud ait connaissance")

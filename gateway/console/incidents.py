@@ -53,7 +53,7 @@ INCIDENTS: Final[Mapping[int, Advice]] = MappingProxyType(
             "A key was withdrawn.",
             "See that its successor is in use; docs/keys.md, When something goes wrong.",
             "Une clé a été retirée.",
-            "Vérifiez que sa remplaçante est en service ; docs/keys.md, When something goes wrong.",
+            "Vérifiez que sa remplaçante est en service ; docs/cles.md, Quand quelque chose ne va pas.",
         ),
         IncidentKind.ERASED: advice(
             "The content of a message was erased on its way.",

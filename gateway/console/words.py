@@ -69,7 +69,7 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
             "Without one: the event housekeeping.failed names the code (docs/keys.md).",
             "Le nœud ne peut pas signer son journal d'audit ; rien de nouveau ne peut être prouvé.",
             "Avec un jeton : branchez-le ou relancez son service ; l'événement token.lost dit pourquoi "
-            "(docs/token.md). Sans jeton : l'événement housekeeping.failed nomme le code (docs/keys.md).",
+            "(docs/token.md). Sans jeton : l'événement housekeeping.failed nomme le code (docs/cles.md).",
         ),
         "store-stalled": advice(
             "The database has not finished a write for ten seconds; posts get no answer.",
@@ -95,7 +95,7 @@ HEALTH: Final[Mapping[str, Advice]] = MappingProxyType(
             "operators': docs/keys.md, What ends when.",
             "Un certificat ou une liste de révocation est arrivé à son terme ; qui en dépend est refusé.",
             "entente doctor nomme le fichier. Ceux de own/ sont à renouveler par vous, ceux de peer/ par les "
-            "exploitants du pair : docs/keys.md, What ends when.",
+            "exploitants du pair : docs/cles.md, Échéances.",
         ),
         "peer-away": advice(
             "The last exchange with the peer failed; messages are accepted and wait.",
@@ -160,15 +160,15 @@ CAUSES: Final[Mapping[str, Advice]] = MappingProxyType(
             "The certificate that this node shows its peer, own/tls-peer.pem, has ended.",
             "entente keys rotate tls-peer, then export to the peer (docs/keys.md, Every 60 days).",
             "Le certificat que ce nœud montre au pair, own/tls-peer.pem, est arrivé à son terme.",
-            "entente keys rotate tls-peer, puis export au pair (docs/keys.md, Every 60 days).",
+            "entente keys rotate tls-peer, puis export au pair (docs/cles.md, Tous les 60 jours).",
         ),
         Cause.OWN_KEY_UNKNOWN.value: advice(
             "The partner node does not know the key that this node shows it, of own/tls-peer.pem.",
             "entente keys export-trust; bring it to the peer's operators, who import it (docs/keys.md, "
             "Exchange with the peer).",
             "Le nœud partenaire ne connaît pas la clé que ce nœud lui montre, celle de own/tls-peer.pem.",
-            "entente keys export-trust ; portez-le aux exploitants du pair, qui l'importent (docs/keys.md, "
-            "Exchange with the peer).",
+            "entente keys export-trust ; portez-le aux exploitants du pair, qui l'importent (docs/cles.md, "
+            "Échange avec le pair).",
         ),
         Cause.CANNOT_SIGN.value: advice(
             "This node cannot sign: the token with half of its keys is away. Sent when it is back.",

@@ -63,8 +63,8 @@ ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
             "wrong”. A file that is absent comes from the copy of the ceremony; `entente init` makes a new "
             "home, `scripts/dev-keys` one for tests.",
             fr="C'est à vous, exploitant de ce nœud, d'agir : la phrase ci-dessus nomme le fichier et ce qui "
-            "ne va pas. Chaque phrase de ce genre est expliquée dans docs/keys.md, « When something goes "
-            "wrong ». Un fichier absent se reprend de la copie de la cérémonie ; `entente init` crée un "
+            "ne va pas. Chaque phrase de ce genre est expliquée dans docs/cles.md, « Quand quelque chose "
+            "ne va pas ». Un fichier absent se reprend de la copie de la cérémonie ; `entente init` crée un "
             "nouveau dossier de nœud, `scripts/dev-keys` un dossier d'essai.",
         ),
         "trust-refused": Wording(
@@ -74,8 +74,8 @@ ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
             "wrong”.",
             fr="C'est à vous, exploitant de ce nœud, d'agir : quelque chose dans trust/ est absent, modifié "
             "ou d'un autre nœud, ou une clé nommée n'est pas dans keys/. Cherchez qui y a écrit ; remettez "
-            "la copie la plus récente, ou importez à nouveau l'export du pair. Voir docs/keys.md, « When "
-            "something goes wrong ».",
+            "la copie la plus récente, ou importez à nouveau l'export du pair. Voir docs/cles.md, "
+            "« Quand quelque chose ne va pas ».",
         ),
         "config-invalid": Wording(
             en="You, the operator of this node, have to act: correct what is named above in gateway.toml, or "
@@ -126,8 +126,8 @@ ADVICE: Final[Mapping[str, Wording]] = MappingProxyType(
             fr="C'est à vous, exploitant de ce nœud, d'agir : la base de données ne peut être ouverte ou "
             "écrite. Vérifiez son disque (place, droits, erreurs), son adresse (store.url), et si un autre "
             "processus la tient. SQLITE_FULL et SQLITE_IOERR_SHMSIZE : disque plein ; SQLITE_NOTADB et "
-            "SQLITE_CORRUPT : fichier endommagé, conservez-le et restaurez (docs/runbooks.md). La base d'une "
-            "version plus récente demande cette version.",
+            "SQLITE_CORRUPT : fichier endommagé, conservez-le et restaurez (docs/procedures.md). La base "
+            "d'une version plus récente demande cette version.",
         ),
         "pair-frozen": Wording(
             en="The operators of both nodes have to act: a log has two signed histories, and nothing is "

@@ -273,8 +273,9 @@ def sections_named_in_code() -> Iterator[tuple[Path, Path, str]]:
 def sections_named_in_documents() -> Iterator[tuple[Path, Path, str]]:
     """Yield document, document and section wherever a link is followed by a section in quotes."""
     for path in documents():
-        for link, section in re.findall(r'\]\(([^)#\s]+\.md)\), "([^"]+)"', path.read_text()):
-            yield path, (path.parent / link).resolve(), re.sub(r"\s+", " ", section)
+        named = r'\]\(([^)#\s]+\.md)\), (?:"([^"]+)"|« ([^»]+) »)'
+        for link, english, french in re.findall(named, path.read_text()):
+            yield path, (path.parent / link).resolve(), re.sub(r"\s+", " ", english or french)
 
 
 def test_every_section_that_is_named_exists() -> None:
