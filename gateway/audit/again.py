@@ -5,8 +5,8 @@ it: the last one, but none that was refused as a duplicate of another. The other
 same message. An id is of one message in both directions: who sends under the id of what it got has
 another message, which its receiver cannot tell from its own.
 
-Two entries of one id are found without keeping ids: four bytes of each are compared first, and the
-few entries in which those are alike are read once more.
+Two entries of one id are found without keeping ids: a hash of four bytes of each is compared first, and
+the few entries in which those are alike are read once more.
 
 Spec: docs/spec/exchange.md, "Exceptions", "Frozen pair"; docs/auditing.md, "Two nations side by side".
 """
@@ -66,7 +66,7 @@ class Sent:
         return first_of(self.scan.origin)
 
     def tags(self) -> Iterator[int]:
-        """Yield four bytes of the id of each message."""
+        """Yield what stands for the id of each message, four bytes."""
         return compress(self.scan.tags, (kind == _MESSAGE for kind in self.scan.entry_kinds))
 
 
@@ -145,7 +145,7 @@ def _is_same(one: MessageEntry, other: MessageEntry) -> bool:
 
 
 def _alike(generations: Sequence[Sent]) -> Iterator[list[Place]]:
-    """Return the places of messages whose ids begin alike, in order."""
+    """Return the places of messages whose ids have the same tag, in order."""
     alike: dict[int, list[Place]] = {tag: [] for tag in _repeated(generations)}
     for number, sent in enumerate(generations) if alike else ():
         for index, (tag, kind) in enumerate(zip(sent.scan.tags, sent.scan.entry_kinds, strict=True)):

@@ -65,8 +65,13 @@ _FORK_AT: Final = 2
 
 
 def tag_of(message_id: bytes) -> int:
-    """Return the last four bytes of a message's id, which are random: few messages share them."""
-    return int.from_bytes(message_id[-4:], "big")
+    """Return four bytes that stand for the id of a message in this run; 0 stands for none.
+
+    A part of the id would not do: who sends a message draws its id, and could hide one that was never
+    posted behind another with the same end, or give all the same end, so that each would be read twice.
+    Python keys the hash of bytes anew for each process, with SipHash: what is alike, nobody knows before.
+    """
+    return hash(message_id) & 0xFFFF_FFFF or 1
 
 
 class LogContents:

@@ -308,6 +308,14 @@ def test_a_message_that_no_agency_has_posted_is_found(tmp_path: Path) -> None:
         assert (check.outcome, check.detail) == (outcome, detail)
 
 
+def test_a_message_hides_behind_no_other_whose_id_ends_alike(tmp_path: Path) -> None:
+    """Who sends a message draws its id."""
+    hidden = 2 + (1 << 64)
+    taken = accepted(7, name="message.collected")
+    assert acts(tmp_path / "good", accepted(1, 2), taken).outcome is Outcome.HELD
+    assert acts(tmp_path / "bad", accepted(1, hidden), taken).outcome is Outcome.FAILED
+
+
 def test_acts_that_an_audit_log_cannot_know_are_held_against_nobody(tmp_path: Path) -> None:
     check = acts(tmp_path, accepted(1), covered=5)
     detail = f"what is at hand of {FR_AUDIT} does not hold all of that time"
