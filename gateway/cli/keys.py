@@ -36,6 +36,7 @@ from gateway.client.transport import Language
 from gateway.config import load_config
 from gateway.core.message.wording import Wording
 from gateway.keyring.ceremony import ServerNames, publish_crls
+from gateway.keyring.certificates import crl_next_update, read_certificate
 from gateway.keyring.files import read_public, write_public
 from gateway.keyring.holders import NewHolder, holder_folder, issue_for_request, issue_test_holders
 from gateway.keyring.home import AuthorityHome, NodeHome, TrustFiles
@@ -63,12 +64,10 @@ from gateway.keyring.transcript import People, write_import_record
 from gateway.keyring.trust import (
     Published,
     check_peer,
-    crl_next_update,
     export_trust,
     import_peer,
     needs_comparison,
     offered,
-    read_certificate,
     read_published_as_stated,
 )
 from gateway.keyring.x509_profile import Authority

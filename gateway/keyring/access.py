@@ -23,12 +23,12 @@ from typing import Final, Generic, TypeVar
 from cryptography import x509
 
 from gateway.errors import RejectedError
+from gateway.keyring.certificates import read_anchor, verify_crl
 from gateway.keyring.files import read_public
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import Holder, Registry, parse_registry
 from gateway.keyring.tls import TrustStamp, trust_stamp
-from gateway.keyring.trust import read_anchor, verify_crl
 from gateway.keyring.x509_profile import Authority
 
 LOOK_S: Final = 0.01

@@ -14,12 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gateway.keyring.certificates import read_anchor, read_certificate, verify_issued
 from gateway.keyring.files import read_public, write_public
 from gateway.keyring.home import NodeHome
 from gateway.keyring.issuing import new_serial
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.statement import KeyStatement
-from gateway.keyring.trust import read_anchor, read_certificate, verify_issued
 from gateway.keyring.x509_profile import Authority, Issuer, build_authority
 
 Keys = Mapping[Authority, ec.EllipticCurvePublicKey]

@@ -22,6 +22,7 @@ from gateway.core.signature import HybridSigner
 from gateway.errors import PeerError
 from gateway.keyring.access import read_revocations
 from gateway.keyring.ceremony import publish_statement
+from gateway.keyring.certificates import read_anchor, verify_crl
 from gateway.keyring.files import destroy, make_public_folder, read_public, write_public
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.keyfolder import KeyFolder
@@ -31,13 +32,7 @@ from gateway.keyring.refusals import CeremonyError, TrustError
 from gateway.keyring.registry import read_registry, write_registry
 from gateway.keyring.rotation import Staged
 from gateway.keyring.statement import KeyStatement, parse_statement
-from gateway.keyring.trust import (
-    keep_verifier_keys,
-    read_anchor,
-    read_published,
-    read_published_as_stated,
-    verify_crl,
-)
+from gateway.keyring.trust import keep_verifier_keys, read_published, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 
 UNSIGNED_FILE: Final = "statement.next"

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.core.signature import HybridSigner
+from gateway.keyring.certificates import certificate_digest, read_anchor
 from gateway.keyring.files import (
     make_private_folder,
     make_public_folder,
@@ -60,7 +61,7 @@ from gateway.keyring.statement import (
 )
 from gateway.keyring.token import TokenSettings, look_at_token
 from gateway.keyring.transcript import NOBODY, People, transcript_digest, write_transcript
-from gateway.keyring.trust import certificate_digest, keep_verifier_keys, read_anchor
+from gateway.keyring.trust import keep_verifier_keys
 from gateway.keyring.x509_profile import NODE_DAYS, Authority, Issuer, Leaf, build_root
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")

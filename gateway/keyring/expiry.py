@@ -18,10 +18,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from gateway.keyring.certificates import crl_next_update, read_certificate
 from gateway.keyring.files import read_public
 from gateway.keyring.home import NodeHome
 from gateway.keyring.refusals import KeyFileError, TrustError
-from gateway.keyring.trust import crl_next_update, read_certificate
 from gateway.keyring.x509_profile import Authority
 
 

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from gateway.keyring.certificates import read_certificate
 from gateway.keyring.files import make_private_folder, read_public, write_private, write_public
 from gateway.keyring.home import NodeHome
 from gateway.keyring.issuing import IssuingAuthority
@@ -39,7 +40,6 @@ from gateway.keyring.registry import (
     spki_of_key,
     write_registry,
 )
-from gateway.keyring.trust import read_certificate
 from gateway.keyring.x509_profile import Authority, Leaf
 
 TEST_P12_PASSWORD: Final = b"entente-test"

@@ -28,6 +28,7 @@ from gateway.core.note import parse_note
 from gateway.errors import PeerError
 from gateway.keyring.authorities import authority_keys, certify, install
 from gateway.keyring.ceremony import make_root
+from gateway.keyring.certificates import certificate_digest, read_anchor, verify_issued
 from gateway.keyring.files import (
     fsync_folder,
     make_private_folder,
@@ -48,14 +49,7 @@ from gateway.keyring.statement import (
     sign_statement,
 )
 from gateway.keyring.transcript import NOBODY, People, transcript_digest, write_transcript
-from gateway.keyring.trust import (
-    Published,
-    certificate_digest,
-    read_anchor,
-    read_published_as_stated,
-    verify_issued,
-    write_published,
-)
+from gateway.keyring.trust import Published, read_published_as_stated, write_published
 from gateway.keyring.x509_profile import Authority
 
 CA_FILE: Final = "ca.pem"

@@ -26,6 +26,7 @@ from gateway.keyring.ceremony import (
     publish_crls,
     publish_statement,
 )
+from gateway.keyring.certificates import read_anchor, read_certificate
 from gateway.keyring.files import destroy, fsync_folder
 from gateway.keyring.home import (
     COSIGNER_KEY,
@@ -47,7 +48,7 @@ from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, Trust
 from gateway.keyring.registry import read_registry, spki_of_key, write_registry
 from gateway.keyring.statement import KeyStatement, next_statement
 from gateway.keyring.token_key import TokenHalf
-from gateway.keyring.trust import read_anchor, read_certificate, read_published_as_stated
+from gateway.keyring.trust import read_published_as_stated
 from gateway.keyring.x509_profile import Authority, Issuer
 
 REASONS: Final = {

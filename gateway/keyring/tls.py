@@ -40,12 +40,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from gateway.keyring.certificates import read_anchor, read_certificate, verify_crl
 from gateway.keyring.files import read_public, write_private
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.pins import need_import, read_pin
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import spki_of_key
-from gateway.keyring.trust import read_anchor, read_certificate, verify_crl
 from gateway.keyring.x509_profile import Authority
 
 TrustStamp = NewType("TrustStamp", tuple[tuple[int, int, int], ...])

@@ -15,6 +15,7 @@ from gateway.keyring import files as file_calls
 from gateway.keyring import tls, trust
 from gateway.keyring.carrying import carry_in, carry_out, sign_on_stick, unsigned_statement
 from gateway.keyring.ceremony import open_root_signer, publish_crls, publish_statement
+from gateway.keyring.certificates import read_anchor
 from gateway.keyring.demo import make_demo_homes
 from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.newroot import (
@@ -36,14 +37,7 @@ from gateway.keyring.rotation import (
 )
 from gateway.keyring.statement import StatementRefusedError, next_statement, sign_statement
 from gateway.keyring.transcript import People
-from gateway.keyring.trust import (
-    export_trust,
-    import_peer,
-    offered,
-    read_anchor,
-    read_peer,
-    read_published_as_stated,
-)
+from gateway.keyring.trust import export_trust, import_peer, offered, read_peer, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 from tests.unit.keyring.helpers import (
     OTHER_PASSPHRASE,
