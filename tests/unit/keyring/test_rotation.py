@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.keyring import tls
+from gateway.keyring.ceremony import server_names
 from gateway.keyring.certificates import read_certificate
 from gateway.keyring.expiry import Sort, endings
 from gateway.keyring.home import TLS_PEER_KEY, TLS_PEER_NEXT_KEY, NodeHome
@@ -27,7 +28,6 @@ from gateway.keyring.rotation import (
     rotate_peer_tls,
     rotate_server_tls,
     rotate_signing_keys,
-    server_names,
 )
 from gateway.keyring.statement import KeyStatement, StatementRefusedError
 from gateway.keyring.trust import import_peer, read_published_as_stated
