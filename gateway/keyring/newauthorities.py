@@ -141,6 +141,9 @@ def read_waiting(home: NodeHome, files: TrustFiles) -> NewAuthorities:
             # Of before a replacement: what was stolen then must not come back on a stick.
             msg = f"the {kind.value}.pem that waits is older than the one in force"
             raise TrustError(msg)
+        if certificate.subject != current.subject:
+            msg = f"the {kind.value}.pem that waits bears another name than the one in force"
+            raise TrustError(msg)
         certificates[kind] = certificate
         contents[files.authority(kind).name] = certificate.public_bytes(Encoding.PEM)
         contents[files.crl(kind).name] = content

@@ -607,6 +607,23 @@ def test_a_stick_that_was_exchanged_brings_no_other_key_of_a_port(
     assert contents(home) == before
 
 
+def test_an_authority_of_one_kind_does_not_wait_for_the_place_of_another(
+    own_pair: Pair, medium: AuthorityHome, tmp_path: Path
+) -> None:
+    """Certificates of one port must not open another."""
+    home, stick = own_pair.fr, NodeHome(path=tmp_path / "stick")
+    carry_out(home, stick)
+    prepare(stick, medium, root_of=home)
+    waiting = stick.own.next_authorities
+    for suffix in ("pem", "crl"):
+        content = (waiting.folder / f"agency-ca.{suffix}").read_bytes()
+        (waiting.folder / f"operator-ca.{suffix}").write_bytes(content)
+
+    with pytest.raises(TrustError, match="bears another name"):
+        carry_in(home, stick, folder(home), now=present())
+    assert not authorities_wait(home.own)
+
+
 def test_authorities_that_were_replaced_do_not_come_back(
     own_pair: Pair, medium: AuthorityHome, tmp_path: Path
 ) -> None:
