@@ -370,6 +370,70 @@ def lost_half(fr: Nation) -> None:
     fr.said("keys.changed", 3)
 
 
+def stolen_issuing_medium(fr: Nation, us: Nation) -> None:
+    """Replace authorities whose medium a thief has with its passphrase, with the node elsewhere."""
+    title("Stolen medium of the issuing authorities / Support des autorités volé")
+    thief_phrase = Path("phrases/fr-issuing").read_text(encoding="utf-8").strip()
+    fr.write_phrase("thief", thief_phrase)
+    run("entente", "keys", "carry-out", "stick/fr-authorities", "--home", "fr")
+    shutil.copytree("stick/fr-authorities", "thief-files")
+    Path("thief-offline").mkdir(mode=0o700)
+    shutil.move("fr-offline/issuing", "thief-offline/issuing")
+    fr.write_phrase("issuing", f"new issuing phrase of fr {os.urandom(9).hex()}")
+    say("the root is at hand; the issuing medium is not, and nothing below needs it")
+    run(
+        *("entente", "keys", "rotate", "authorities", "--home", "stick/fr-authorities"),
+        *("--new-keys", "fr-new-issuing", "--issuing-passphrase-file", "phrases/fr-issuing", *fr.root),
+    )
+    say("holders hand in a request for the key that they have")
+    code = AGENCIES["fr"]
+    medium = ("--authority", "fr-new-issuing", "--issuing-passphrase-file", "phrases/fr-issuing")
+    folder = fr.person(code)
+    run(
+        *("openssl", "req", "-new", "-key", f"{folder}/client.key", "-subj", "/"),
+        *("-out", f"{folder}/request.csr"),
+    )
+    run(
+        *("entente", "keys", "issue-agency", code, "--csr", f"{folder}/request.csr"),
+        *("--out", f"{folder}/next.pem", "--home", "stick/fr-authorities", *medium),
+    )
+    renewed = fr.events("trust.renewed"), us.events("trust.renewed")
+    node_phrase = ("--passphrase-file", "phrases/fr-node")
+    run("entente", "keys", "carry-in", "stick/fr-authorities", "--home", "fr", *node_phrase)
+    fr.said("trust.renewed", renewed[0] + 2)
+    bring_trust(fr, us)
+    us.said("trust.renewed", renewed[1] + 1)
+    say("both are good: one agency still has its old certificate, and then the new one")
+    exchange(fr, us)
+    shutil.copy(folder / "next.pem", folder / "client.pem")
+    exchange(fr, us)
+    run("entente", "keys", "switch-authorities", "--home", "fr", "--yes")
+    fr.said("trust.renewed", renewed[0] + 5)
+    exchange(fr, us)
+    bring_trust(fr, us)
+    exchange(fr, us)
+    say("the thief issues himself a certificate, and knocks")
+    thief = Path("thief-agency")
+    thief.mkdir()
+    run(
+        *("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1", "-noenc"),
+        *("-keyout", f"{thief}/client.key", "-subj", "/", "-out", f"{thief}/request.csr"),
+        show=False,
+    )
+    (thief / "client.key").chmod(0o600)
+    run(
+        *("entente", "keys", "issue-agency", code, "--csr", f"{thief}/request.csr"),
+        *("--out", f"{thief}/client.pem", "--home", "thief-files", "--authority", "thief-offline"),
+        *("--issuing-passphrase-file", "phrases/fr-thief"),
+    )
+    shutil.copy(folder / "ca.pem", thief / "ca.pem")
+    run("entente", "inbox", "--as", f"{thief}", "--url", fr.url(), code=1)
+    say("the new medium takes the place of the old one; against false nodes a new root follows, see below")
+    shutil.move("fr-new-issuing/issuing", "fr-offline/issuing")
+    run("entente", "keys", "rotate", "crl", "--home", "fr", *fr.issuing)
+    bring_trust(fr, us)
+
+
 def lost_root(fr: Nation, us: Nation) -> None:
     """Replace a root of which nothing is left, with the node elsewhere and messages all along."""
     title("A root that is lost or known to others / Racine perdue ou connue d'autres")
@@ -447,6 +511,7 @@ def emergencies(fr: Nation, us: Nation) -> None:
     lost_passphrase(fr, us)
     lost_half(fr)
     exchange(fr, us)
+    stolen_issuing_medium(fr, us)
     lost_root(fr, us)
 
 

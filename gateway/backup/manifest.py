@@ -33,7 +33,9 @@ MAX_SMALL_BYTES: Final = 64 * 2**20
 
 PIECE_BYTES: Final = 1_048_576
 
-TRUST: Final = re.compile(r"trust/((own|peer|own/next)/)?[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
+TRUST: Final = re.compile(
+    r"trust/((own|peer|own/next|own/next-authorities|peer/next-authorities)/)?[A-Za-z0-9][A-Za-z0-9.-]{0,99}"
+)
 
 Progress = Callable[[int, int], None]
 """Told how many bytes of how many are done."""

@@ -158,9 +158,9 @@ def init(
             offline = offline_of(node_home, authority)
             people = people_of(custodian or [], witness)
             passphrases = Passphrases(
-                node=_new_passphrase(NODE_KEYS, passphrase_file),
+                node=new_passphrase(NODE_KEYS, passphrase_file),
                 root=new_root_passphrase(root_passphrase_file or []),
-                issuing=_new_passphrase(ISSUING_KEYS, issuing_passphrase_file),
+                issuing=new_passphrase(ISSUING_KEYS, issuing_passphrase_file),
             )
             with _from_nothing(node_home, offline):
                 hold_ceremony(node_home, offline, plan, passphrases, now=now(), people=people, token=token)
@@ -253,17 +253,23 @@ def new_root_passphrase(files: list[Path]) -> Passphrase:
         msg = "in production two custodians each give a half: --root-passphrase-file twice"
         raise CeremonyError(msg)
     if files:
-        halves = [_new_passphrase(_ROOT, file) for file in files]
+        halves = [new_passphrase(_ROOT, file) for file in files]
         if halves[0] == halves[1]:
             msg = "both custodians gave the same half"
             raise CeremonyError(msg)
         return join_halves(halves[0], halves[1])
     typer.echo(_WALK, err=True)
-    first, second = (_new_passphrase(_half(which), None) for which in _CUSTODIANS)
+    first, second = (new_passphrase(_half(which), None) for which in _CUSTODIANS)
     return join_halves(first, second)
 
 
-def _new_passphrase(what: Wording, file: Path | None) -> Passphrase:
+def new_passphrase(what: Wording, file: Path | None) -> Passphrase:
+    """Return a passphrase for new keys, from a file or a person.
+
+    Raises:
+        CeremonyError: No file, and no terminal is attached.
+        KeyFileError: It is too short, or the file is not private.
+    """
     passphrase = read_passphrase_file(file) if file else ask_passphrase(what, confirm=True)
     check_new_passphrase(passphrase, source=file or _PROMPT)
     return passphrase

@@ -43,6 +43,40 @@ AUTHORITIES_RENEWED: Final = Wording(
     fr="les trois autorités sont valables jusqu'au {ends}, sous les clés qu'elles avaient ; exportez la "
     "confiance vers le pair : entente keys export-trust",
 )
+AUTHORITIES_WAIT: Final = Wording(
+    en="new authorities wait in trust/own/next-authorities; those in force and these are good. Next:\n"
+    "1. on a stick: entente keys carry-in at the node\n"
+    "2. entente keys export-trust, to the peer: entente keys import-peer, without a comparison\n"
+    "3. each agency, operator and auditor: entente keys issue-agency CODE --csr, with the new medium; the "
+    "key may stay\n"
+    "4. once they all have it, at the node: entente keys switch-authorities",
+    fr="de nouvelles autorités attendent dans trust/own/next-authorities ; celles en vigueur et celles-ci "
+    "sont valables. À faire :\n"
+    "1. sur une clé USB : entente keys carry-in au nœud\n"
+    "2. entente keys export-trust, au pair : entente keys import-peer, sans comparaison\n"
+    "3. chaque service, exploitant et auditeur : entente keys issue-agency CODE --csr, avec le nouveau "
+    "support ; la clé peut rester\n"
+    "4. quand tous l'ont, au nœud : entente keys switch-authorities",
+)
+STILL_WITHOUT: Final = Wording(
+    en="still without a certificate of this authority: {codes}",
+    fr="encore sans certificat de cette autorité : {codes}",
+)
+HAVE_ALL_THE_AUTHORITIES: Final = Wording(
+    en="Has the peer imported the new authorities, and have agencies, operators and auditors certificates of "
+    "theirs?",
+    fr="Le pair a-t-il importé les nouvelles autorités, services, exploitants et auditeurs en ont-ils des "
+    "certificats ?",
+)
+AUTHORITIES_IN_FORCE: Final = Wording(
+    en="the new authorities are in force, and certificates of those before open nothing more. Bring a new "
+    "export to the peer (entente keys export-trust) and make a backup. If somebody may have the old keys, a "
+    "new root follows: agencies trust what this one has certified",
+    fr="les nouvelles autorités sont en vigueur, et les certificats des précédentes n'ouvrent plus rien. "
+    "Apportez un nouvel export au pair (entente keys export-trust) et faites une sauvegarde. Si quelqu'un "
+    "peut avoir les anciennes clés, il faut ensuite une nouvelle racine : les services se fient à ce que "
+    "celle-ci a certifié",
+)
 SERVER_ROTATED: Final = Wording(
     en="new key and certificate of the agency and operator ports, for {names}",
     fr="nouvelle clé et nouveau certificat des ports des services et des exploitants, pour {names}",
@@ -58,6 +92,10 @@ PASSPHRASE_CHANGED: Final = Wording(
 )
 REVOKED: Final = Wording(
     en="revoked {name} {serial} ({authority})", fr="révoqué {name} {serial} ({authority})"
+)
+TAKEN_OUT: Final = Wording(
+    en="out of the registry; the authority with this medium has issued no certificate of it",
+    fr="retiré du registre ; l'autorité de ce support n'en a délivré aucun certificat",
 )
 CONFIRM_REVOCATION: Final = Wording(
     en="it counts at once, and two operators have to confirm it: entente approval propose, then approve",

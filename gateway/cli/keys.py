@@ -16,6 +16,7 @@ from cryptography import x509
 from gateway.cli import key_words as words
 from gateway.cli.agency import LanguageOption, language_of
 from gateway.cli.asking import is_confirmed
+from gateway.cli.authorities import make_new_authorities, say_who_is_left, switch_authorities_command
 from gateway.cli.carry import carry_in_command, carry_out_command, sign_statement_command
 from gateway.cli.fingerprints import print_fingerprints
 from gateway.cli.init import NEW_NODE_KEYS, ask_passphrase, now
@@ -36,6 +37,7 @@ from gateway.client.transport import Language
 from gateway.config import load_config
 from gateway.core.message.wording import Wording
 from gateway.keyring.ceremony import ServerNames, publish_crls
+from gateway.keyring.certificates import crl_next_update, read_certificate
 from gateway.keyring.files import read_public, write_public
 from gateway.keyring.holders import NewHolder, holder_folder, issue_for_request, issue_test_holders
 from gateway.keyring.home import AuthorityHome, NodeHome, TrustFiles
@@ -63,12 +65,10 @@ from gateway.keyring.transcript import People, write_import_record
 from gateway.keyring.trust import (
     Published,
     check_peer,
-    crl_next_update,
     export_trust,
     import_peer,
     needs_comparison,
     offered,
-    read_certificate,
     read_published_as_stated,
 )
 from gateway.keyring.x509_profile import Authority
@@ -79,6 +79,7 @@ app.command("sign-statement")(sign_statement_command)
 app.command("carry-in")(carry_in_command)
 app.command("new-root")(new_root_command)
 app.command("switch-root")(switch_root_command)
+app.command("switch-authorities")(switch_authorities_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -123,6 +124,13 @@ def rotate(
     new_passphrase_fd: Annotated[
         int | None, typer.Option(help="Descriptor of the new passphrase, for kind passphrase.")
     ] = None,
+    new_keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="For kind authorities: make new keys on this empty medium, as after a theft; they wait "
+            "until switch-authorities. --issuing-passphrase-file is what seals them."
+        ),
+    ] = None,
     name: Annotated[
         list[str] | None,
         typer.Option(
@@ -147,11 +155,24 @@ def rotate(
     if name and kind != "tls-server":
         msg = "--name is for tls-server: other certificates bear no names that change"
         raise typer.BadParameter(msg)
+    if new_keys is not None and kind != "authorities":
+        msg = "--new-keys is for authorities: the other kinds make new keys by themselves"
+        raise typer.BadParameter(msg)
     with reporting(spoken):
         node = NodeHome(path=home)
         offline = AuthorityHome(path=authority) if authority else node.authority
         if kind == "passphrase":
             _change_passphrase(node, passphrase_file, new_passphrase_fd, spoken)
+            return
+        if new_keys is not None:
+            make_new_authorities(
+                node,
+                offline,
+                new_keys,
+                root_files=root_passphrase_file,
+                issuing_file=issuing_passphrase_file,
+                spoken=spoken,
+            )
             return
         if kind == "authorities":
             ends = renew_authorities(node, offline, read_root(offline, root_passphrase_file), now=now())
@@ -207,8 +228,10 @@ def revoke_command(
                 name=item.issued.name, serial=f"{item.issued.serial:x}", authority=item.authority.value
             )
             typer.echo(revoked.text(spoken))
+        if not done:
+            typer.echo(words.TAKEN_OUT.text(spoken))
         # Certificates of ports are in no registry, so there is nothing to confirm.
-        if any(item.authority is not Authority.NODES for item in done):
+        if not done or any(item.authority is not Authority.NODES for item in done):
             _say_approval(node, words.CONFIRM_REVOCATION, spoken)
 
 
@@ -247,6 +270,7 @@ def issue_agency(
                 write_public(out, certificate)
 
         issue_for_request(node, issuer, holder, read_public(csr), now=now(), deliver=deliver)
+        say_who_is_left(node, issuer, spoken)
         _say_approval(node, words.AGREE_TO_ENROL, spoken)
 
 
@@ -364,8 +388,14 @@ def _key(path: Path, header: KeyHeader) -> dict[str, Any]:
 def _certificates(node: NodeHome) -> list[dict[str, Any]]:
     paths = [node.own.root, *(node.own.authority(kind.value) for kind in Authority)]
     paths += [node.own.peer_chain, node.own.server_chain]
+    waiting = [node.own.next_authorities.authority(kind.value) for kind in Authority]
+    paths += [path for path in waiting if path.exists()]
     return [
-        {"file": path.name, "serial": f"{certificate.serial_number:x}", "expires": _text(_end(certificate))}
+        {
+            "file": str(path.relative_to(node.own.folder)),
+            "serial": f"{certificate.serial_number:x}",
+            "expires": _text(_end(certificate)),
+        }
         for path in paths
         for certificate in (read_certificate(path),)
     ]
@@ -373,11 +403,12 @@ def _certificates(node: NodeHome) -> list[dict[str, Any]]:
 
 def _lists(node: NodeHome) -> list[dict[str, Any]]:
     paths = [node.own.crl(kind.value) for kind in Authority]
-    if node.peer.crl(Authority.NODES).exists():
-        paths.append(node.peer.crl(Authority.NODES))
+    paths += [node.own.next_authorities.crl(kind.value) for kind in Authority]
+    paths += [item.crl(Authority.NODES) for item in (node.peer, node.peer.next_authorities)]
     return [
-        {"file": f"{path.parent.name}/{path.name}", "ends": _text(crl_next_update(read_public(path)))}
+        {"file": str(path.relative_to(node.trust)), "ends": _text(crl_next_update(read_public(path)))}
         for path in paths
+        if path.exists()
     ]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -23,12 +23,12 @@ from typing import Final, Generic, TypeVar
 from cryptography import x509
 
 from gateway.errors import RejectedError
+from gateway.keyring.anchors import read_anchors
 from gateway.keyring.files import read_public
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import Holder, Registry, parse_registry
-from gateway.keyring.tls import TrustStamp, trust_stamp
-from gateway.keyring.trust import read_anchor, verify_crl
+from gateway.keyring.tls import TrustStamp, anchor_files, trust_stamp
 from gateway.keyring.x509_profile import Authority
 
 LOOK_S: Final = 0.01
@@ -116,9 +116,9 @@ class RevocationWatch:
         Raises:
             KeyFileError, TrustError: The list or the authority's certificate is refused.
         """
-        issuer, path = trust.authority(authority.value), trust.crl(authority.value)
+        paths = anchor_files(trust, authority)
         self._list = _Watched(
-            lambda: read_revocations(issuer, path), issuer, path, look_s=look_s, monotonic_s=monotonic_s
+            lambda: read_revocations(trust, authority), *paths, look_s=look_s, monotonic_s=monotonic_s
         )
         self.current()
 
@@ -216,14 +216,28 @@ class Doorkeeper:
         return holder
 
 
-def read_revocations(issuer: Path, path: Path) -> Revocations:
-    """Return a revocation list whose signature verifies.
+def read_revocations(trust: TrustFiles, authority: Authority) -> Revocations:
+    """Return what the revocation lists of one kind of authority say together.
+
+    While two of a kind are good there are two lists. Serial numbers are random, so one set does for both;
+    what is good for as long as the one that ends later is the set. Certificates of the authority whose
+    list has ended are refused by OpenSSL, and a running node ends what is open under it.
 
     Raises:
         KeyFileError: A file is absent, or writable by others.
-        TrustError: Not a list of this authority.
+        TrustError: Not a list of these authorities.
     """
-    crl = verify_crl(read_public(path), issuer=read_anchor(issuer))
+    found = [revocations_of(crl) for _, crl in read_anchors(trust, authority).lists]
+    last = max(found, key=lambda item: item.ends)
+    return replace(last, serials=frozenset[int]().union(*(item.serials for item in found)))
+
+
+def revocations_of(crl: x509.CertificateRevocationList) -> Revocations:
+    """Return what a revocation list says.
+
+    Raises:
+        TrustError: It has no number or no end.
+    """
     ends = crl.next_update_utc
     try:
         number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number

@@ -14,12 +14,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gateway.keyring.certificates import read_anchor, read_certificate, verify_issued
 from gateway.keyring.files import read_public, write_public
-from gateway.keyring.home import NodeHome
+from gateway.keyring.home import ROOT_CERTIFICATE_KEY, AuthorityHome, NodeHome
 from gateway.keyring.issuing import new_serial
+from gateway.keyring.keyfile import Purpose
+from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.passphrase import Passphrase
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.statement import KeyStatement
-from gateway.keyring.trust import read_anchor, read_certificate, verify_issued
 from gateway.keyring.x509_profile import Authority, Issuer, build_authority
 
 Keys = Mapping[Authority, ec.EllipticCurvePublicKey]
@@ -44,6 +47,24 @@ def authority_keys(home: NodeHome) -> Keys:
             raise TrustError(msg)
         keys[kind] = key
     return keys
+
+
+def open_root_issuer(home: NodeHome, authority: AuthorityHome, passphrase: Passphrase) -> Issuer:
+    """Return what certifies the authorities of a home: the key of its root.
+
+    Raises:
+        KeyFileError: The root does not open.
+        TrustError: It is not the root of this home.
+    """
+    folder = KeyFolder.open(authority.root, passphrase=passphrase, allow_test=True)
+    root = Issuer(
+        certificate=read_anchor(home.own.root),
+        key=folder.open_p384(ROOT_CERTIFICATE_KEY, purpose=Purpose.ROOT_CERTIFICATE),
+    )
+    if root.key.public_key() != root.certificate.public_key():
+        msg = "this is not the root of this home"
+        raise TrustError(msg)
+    return root
 
 
 def certify(root: Issuer, keys: Keys, statement: KeyStatement, *, now: datetime) -> Certificates:

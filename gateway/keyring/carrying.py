@@ -5,8 +5,8 @@ and the registry need: the commands that change these take the stick as their ho
 and cosigner keys stay in the node; only the text that the root is to sign travels.
 
 What comes back is verified before anything is written: lists and statement by their
-signatures and numbers, the registry by its version, a new root by what it says of this home. Nothing
-else on the stick is looked at.
+signatures and numbers, the registry by its version, a new root and new authorities by what they say of
+this home. Nothing else on the stick is looked at.
 
 Spec: docs/spec/keys.md, "Without a cable".
 """
@@ -16,33 +16,40 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Final
+
+from cryptography import x509
 
 from gateway.core.signature import HybridSigner
 from gateway.errors import PeerError
-from gateway.keyring.access import read_revocations
+from gateway.keyring.access import revocations_of
+from gateway.keyring.anchors import (
+    authorities_wait,
+    refuse_while_authorities_wait,
+    remove_waiting,
+    write_waiting,
+)
 from gateway.keyring.ceremony import publish_statement
+from gateway.keyring.certificates import read_anchor, verify_crl
 from gateway.keyring.files import destroy, make_public_folder, read_public, write_public
-from gateway.keyring.home import NodeHome, TrustFiles
+from gateway.keyring.home import NEXT_AUTHORITIES, NodeHome, TrustFiles
 from gateway.keyring.keyfolder import KeyFolder
+from gateway.keyring.newauthorities import read_waiting
 from gateway.keyring.newroot import install_prepared, is_prepared, read_prepared, refuse_while_prepared
 from gateway.keyring.own_keys import OwnKeys
 from gateway.keyring.refusals import CeremonyError, TrustError
 from gateway.keyring.registry import read_registry, write_registry
 from gateway.keyring.rotation import Staged
 from gateway.keyring.statement import KeyStatement, parse_statement
-from gateway.keyring.trust import (
-    keep_verifier_keys,
-    read_anchor,
-    read_published,
-    read_published_as_stated,
-    verify_crl,
-)
+from gateway.keyring.trust import keep_verifier_keys, read_published, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 
 UNSIGNED_FILE: Final = "statement.next"
 NEXT_ROOT: Final = "trust/own/next"
 """What `carry_in` calls a new root that it has installed."""
+NEW_AUTHORITIES: Final = f"trust/own/{NEXT_AUTHORITIES}"
+"""Likewise new authorities."""
 
 
 def carry_out(home: NodeHome, stick: NodeHome, *, staged: Staged | None = None) -> list[str]:
@@ -69,10 +76,18 @@ def carry_out(home: NodeHome, stick: NodeHome, *, staged: Staged | None = None) 
             (home.own.authority(kind), stick.own.authority(kind)),
             (home.own.crl(kind), stick.own.crl(kind)),
         ]
+    pairs += [
+        (home.own.peer_chain, stick.own.peer_chain),
+        (home.own.server_chain, stick.own.server_chain),
+    ]
     for source, target in pairs:
         write_public(target, read_public(source))
     if stick.own.next.folder.exists():
         shutil.rmtree(stick.own.next.folder)
+    if authorities_wait(home.own):
+        write_waiting(stick.own, read_waiting(home, home.own.next_authorities).contents)
+    else:
+        remove_waiting(stick.own)
     unsigned = stick.path / UNSIGNED_FILE
     unsigned.unlink(missing_ok=True)
     names = [target.name for _, target in pairs]
@@ -145,6 +160,7 @@ def carry_in(home: NodeHome, stick: NodeHome, folder: KeyFolder | None, *, now: 
         work += _list_work(home, stick, kind, now=now)
     work += _statement_work(home, stick, folder)
     work += _root_work(home, stick)
+    work += _authorities_work(home, stick, now=now)
     current, brought = read_registry(home.registry), read_registry(stick.registry)
     if brought.nation != current.nation:
         msg = "the registry on the stick is another nation's"
@@ -162,20 +178,28 @@ def carry_in(home: NodeHome, stick: NodeHome, folder: KeyFolder | None, *, now: 
 def _list_work(
     home: NodeHome, stick: NodeHome, kind: Authority, *, now: datetime
 ) -> list[tuple[str, Callable[[], None]]]:
-    content = read_public(stick.own.crl(kind))
-    issuer = home.own.authority(kind)
-    verify_crl(content, issuer=read_anchor(issuer))
-    brought = read_revocations(issuer, stick.own.crl(kind))
-    current = read_revocations(issuer, home.own.crl(kind))
+    anchor = read_anchor(home.own.authority(kind))
+    if read_anchor(stick.own.authority(kind)).public_key() != anchor.public_key():
+        msg = "this stick is from before the authorities of this home were replaced: carry out again"
+        raise TrustError(msg)
+    content, own = read_public(stick.own.crl(kind)), home.own.crl(kind)
+    return _newer_list(content, own, issuer=anchor, name=f"{kind.value}.crl", now=now)
+
+
+def _newer_list(
+    content: bytes, own: Path, *, issuer: x509.Certificate, name: str, now: datetime
+) -> list[tuple[str, Callable[[], None]]]:
+    brought = revocations_of(verify_crl(content, issuer=issuer))
+    current = revocations_of(verify_crl(read_public(own), issuer=issuer))
     if brought.number < current.number or not current.serials <= brought.serials:
-        msg = f"{kind.value}.crl on the stick is older than the one in force"
+        msg = f"{name} on the stick is older than the one in force"
         raise TrustError(msg)
     if brought.number == current.number:
         return []
     if brought.ends <= now:
-        msg = f"{kind.value}.crl on the stick has run out"
+        msg = f"{name} on the stick has run out"
         raise TrustError(msg)
-    return [(f"{kind.value}.crl number {brought.number}", lambda: write_public(home.own.crl(kind), content))]
+    return [(f"{name} number {brought.number}", lambda: write_public(own, content))]
 
 
 def _statement_work(
@@ -219,4 +243,26 @@ def _root_work(home: NodeHome, stick: NodeHome) -> list[tuple[str, Callable[[], 
         if read_public(home.own.next.statement) != prepared.published.statement_note:
             refuse_while_prepared(home)
         return []
+    refuse_while_authorities_wait(home)
     return [(NEXT_ROOT, lambda: install_prepared(home, prepared))]
+
+
+def _authorities_work(
+    home: NodeHome, stick: NodeHome, *, now: datetime
+) -> list[tuple[str, Callable[[], None]]]:
+    """Bring new authorities to where they wait, or newer lists of those that wait already."""
+    if not authorities_wait(stick.own):
+        return []
+    brought = read_waiting(home, stick.own.next_authorities)
+    if not authorities_wait(home.own):
+        refuse_while_prepared(home)
+        return [(NEW_AUTHORITIES, lambda: write_waiting(home.own, brought.contents))]
+    waiting = read_waiting(home, home.own.next_authorities)
+    if waiting.certificates != brought.certificates:
+        refuse_while_authorities_wait(home)
+    work: list[tuple[str, Callable[[], None]]] = []
+    for kind in Authority:
+        own, issuer = home.own.next_authorities.crl(kind), waiting.certificates[kind]
+        name = f"{NEXT_AUTHORITIES}/{own.name}"
+        work += _newer_list(brought.contents[own.name], own, issuer=issuer, name=name, now=now)
+    return work

@@ -18,10 +18,14 @@ from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Self
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.core.signature import HybridSigner
+from gateway.keyring.anchors import authorities_wait
+from gateway.keyring.certificates import certificate_digest, read_anchor, read_certificate
 from gateway.keyring.files import (
     make_private_folder,
     make_public_folder,
@@ -39,11 +43,12 @@ from gateway.keyring.home import (
     TLS_SERVER_KEY,
     AuthorityHome,
     NodeHome,
+    TrustFiles,
     audit_origin,
     exchange_log_key,
     exchange_origin,
 )
-from gateway.keyring.issuing import IssuingAuthority, create_authority, new_serial, open_authority
+from gateway.keyring.issuing import PURPOSES, IssuingAuthority, create_authority, new_serial, open_authority
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import UNLOCK_FILE, KeyFolder
 from gateway.keyring.passphrase import Passphrase
@@ -60,7 +65,7 @@ from gateway.keyring.statement import (
 )
 from gateway.keyring.token import TokenSettings, look_at_token
 from gateway.keyring.transcript import NOBODY, People, transcript_digest, write_transcript
-from gateway.keyring.trust import certificate_digest, keep_verifier_keys, read_anchor
+from gateway.keyring.trust import keep_verifier_keys
 from gateway.keyring.x509_profile import NODE_DAYS, Authority, Issuer, Leaf, build_root
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
@@ -284,8 +289,22 @@ def issue_server_certificate(
     node: str,
     now: datetime,
 ) -> None:
-    """Issue the certificate of the agency and operator ports: server only."""
-    leaf = Leaf(
+    """Issue the certificate of the agency and operator ports."""
+    certificate = nodes.issue(key, server_leaf(node, names), name=f"{node}/server", now=now)
+    write_public(home.own.server_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
+
+
+def issue_peer_certificate(
+    home: NodeHome, nodes: IssuingAuthority, key: ec.EllipticCurvePublicKey, *, node: str, now: datetime
+) -> None:
+    """Issue the certificate of the peer port."""
+    certificate = nodes.issue(key, peer_leaf(node), name=f"{node}/peer", now=now)
+    write_public(home.own.peer_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
+
+
+def server_leaf(node: str, names: ServerNames) -> Leaf:
+    """Return what the certificate of the agency and operator ports looks like: server only."""
+    return Leaf(
         common_name=node,
         dns_names=names.dns_names,
         addresses=names.addresses,
@@ -293,17 +312,22 @@ def issue_server_certificate(
         client=False,
         days=NODE_DAYS,
     )
-    certificate = nodes.issue(key, leaf, name=f"{node}/server", now=now)
-    write_public(home.own.server_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
 
 
-def issue_peer_certificate(
-    home: NodeHome, nodes: IssuingAuthority, key: ec.EllipticCurvePublicKey, *, node: str, now: datetime
-) -> None:
-    """Issue the certificate of the peer port: server and client, under the node's name alone."""
-    leaf = Leaf(common_name=node, dns_names=(node,), server=True, client=True, days=NODE_DAYS)
-    certificate = nodes.issue(key, leaf, name=f"{node}/peer", now=now)
-    write_public(home.own.peer_chain, certificate + nodes.certificate.public_bytes(Encoding.PEM))
+def peer_leaf(node: str) -> Leaf:
+    """Return what that of the peer port looks like: server and client, under the node's name alone."""
+    return Leaf(common_name=node, dns_names=(node,), server=True, client=True, days=NODE_DAYS)
+
+
+def server_names(home: NodeHome) -> ServerNames:
+    """Return the names of the present certificate of the agency and operator ports."""
+    certificate = read_certificate(home.own.server_chain)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return ServerNames(
+        dns_names=tuple(names.get_values_for_type(x509.DNSName)),
+        addresses=tuple(item for item in addresses if isinstance(item, IPv4Address | IPv6Address)),
+    )
 
 
 def open_root_signer(authority: AuthorityHome, passphrase: Passphrase, *, nation: str) -> HybridSigner:
@@ -324,23 +348,34 @@ def open_root_signer(authority: AuthorityHome, passphrase: Passphrase, *, nation
 def open_authorities(
     home: NodeHome, authority: AuthorityHome, passphrase: Passphrase, *, nation: str
 ) -> dict[Authority, IssuingAuthority]:
-    """Return the three issuing authorities, opened with one passphrase.
+    """Return the three issuing authorities, opened with one passphrase: those in force, or those that wait.
 
     Raises:
         KeyFileError: They do not open.
         TrustError: A certificate in the home is not that of the key.
     """
     folder = KeyFolder.open(authority.issuing, passphrase=passphrase, allow_test=True)
-    return {
-        kind: open_authority(folder, read_anchor(home.own.authority(kind)), authority=kind, nation=nation)
-        for kind in Authority
-    }
+    opened: dict[Authority, IssuingAuthority] = {}
+    for kind in Authority:
+        key = folder.open_p384(f"{kind.value}.key", purpose=PURPOSES[kind]).public_key()
+        certificate = read_anchor(files_of(home, kind, key).authority(kind))
+        opened[kind] = open_authority(folder, certificate, authority=kind, nation=nation)
+    return opened
 
 
 def publish_crls(home: NodeHome, authorities: dict[Authority, IssuingAuthority], *, now: datetime) -> None:
-    """Issue a new revocation list of each authority and put it into the home."""
+    """Issue a new revocation list of each authority and put it into the home, beside its certificate."""
     for kind, authority in authorities.items():
-        write_public(home.own.crl(kind), authority.issue_crl(now=now))
+        files = files_of(home, kind, authority.certificate.public_key())
+        write_public(files.crl(kind), authority.issue_crl(now=now))
+
+
+def files_of(home: NodeHome, kind: Authority, key: CertificatePublicKeyTypes) -> TrustFiles:
+    """Return where the files of the authority lie that has a key: those in force unless it waits."""
+    if not authorities_wait(home.own) or read_anchor(home.own.authority(kind)).public_key() == key:
+        return home.own
+    waiting = home.own.next_authorities
+    return waiting if read_anchor(waiting.authority(kind)).public_key() == key else home.own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from gateway.keyring.ceremony import (
     open_authorities,
     publish_crls,
 )
+from gateway.keyring.certificates import crl_next_update, read_certificate
 from gateway.keyring.config_file import (
     DEFAULT_PORT_BASE,
     LOOPBACK,
@@ -43,12 +44,7 @@ from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.registry import Role
 from gateway.keyring.rotation import renew_node_certificates
 from gateway.keyring.token import TokenSettings
-from gateway.keyring.trust import (
-    crl_next_update,
-    import_peer,
-    read_certificate,
-    read_published_as_stated,
-)
+from gateway.keyring.trust import import_peer, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 
 NODES: Final[Mapping[str, str]] = {"FR": "fr.gateway.test", "US": "us.gateway.test"}

@@ -18,10 +18,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from gateway.keyring.certificates import crl_next_update, read_certificate
 from gateway.keyring.files import read_public
 from gateway.keyring.home import NodeHome
 from gateway.keyring.refusals import KeyFileError, TrustError
-from gateway.keyring.trust import crl_next_update, read_certificate
 from gateway.keyring.x509_profile import Authority
 
 
@@ -97,12 +97,15 @@ def endings(home: NodeHome, *, sort: Sort | None = None) -> tuple[Ending, ...]:
     certificates += _present((home.peer.authority(Authority.NODES.value),))
     lists = [home.own.crl(kind.value) for kind in Authority]
     lists += _present((home.peer.crl(Authority.NODES.value),))
+    # Of authorities that wait: their certificates are new, and their lists end as all do.
+    lists += _present(home.own.next_authorities.crl(kind.value) for kind in Authority)
+    lists += _present((home.peer.next_authorities.crl(Authority.NODES.value),))
     found: list[Ending] = []
     for what, paths in ((Sort.ROOT, roots), (Sort.CERTIFICATE, certificates)):
-        found += [_ending_of(path, what) for path in paths if sort in (None, what)]
+        found += [_ending_of(home, path, what) for path in paths if sort in (None, what)]
     if sort in (None, Sort.REVOCATION_LIST):
         found += [
-            Ending(file=_name(path), sort=Sort.REVOCATION_LIST, ends=crl_next_update(read_public(path)))
+            Ending(file=_name(home, path), sort=Sort.REVOCATION_LIST, ends=crl_next_update(read_public(path)))
             for path in lists
         ]
     return tuple(sorted(found, key=lambda item: (item.ends, item.file)))
@@ -166,15 +169,15 @@ def _present(paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _ending_of(path: Path, sort: Sort) -> Ending:
+def _ending_of(home: NodeHome, path: Path, sort: Sort) -> Ending:
     certificate = read_certificate(path)
     return Ending(
-        file=_name(path),
+        file=_name(home, path),
         sort=sort,
         ends=certificate.not_valid_after_utc,
         begins=certificate.not_valid_before_utc,
     )
 
 
-def _name(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
+def _name(home: NodeHome, path: Path) -> str:
+    return path.relative_to(home.trust).as_posix()

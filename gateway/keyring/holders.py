@@ -1,7 +1,8 @@
 """Certificates of agencies, operators and auditors, and the registry that knows them.
 
 Order of writes when one is issued: the authority's record, the certificate, the registry. A
-crash in between leaves a certificate that is nobody, which does no harm.
+crash in between leaves a certificate that is nobody, which does no harm. Where new authorities replace
+others, holders get certificates of theirs for the keys that they have: the registry stays as it is.
 
 In production a holder makes its own key and hands in a request (CSR): its private key never
 leaves it. Test homes make the key here and put it, in the clear, beside the certificate.
@@ -27,6 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from gateway.keyring.ceremony import files_of
+from gateway.keyring.certificates import read_certificate
 from gateway.keyring.files import make_private_folder, read_public, write_private, write_public
 from gateway.keyring.home import NodeHome
 from gateway.keyring.issuing import IssuingAuthority
@@ -39,7 +42,6 @@ from gateway.keyring.registry import (
     spki_of_key,
     write_registry,
 )
-from gateway.keyring.trust import read_certificate
 from gateway.keyring.x509_profile import Authority, Leaf
 
 TEST_P12_PASSWORD: Final = b"entente-test"
@@ -104,7 +106,7 @@ def issue_for_request(
 
     Raises:
         CeremonyError: The request is damaged, or its key is not P-384.
-        TrustError: The key is registered already.
+        TrustError: The key is registered already; a new authority may certify it for the same holder.
     """
     try:
         csr = x509.load_pem_x509_csr(request)
@@ -140,6 +142,22 @@ def issue_test_holders(
         _write_test_folder(home, holder, key, certificate, anchor)
 
 
+def without_certificate(home: NodeHome, authority: IssuingAuthority) -> list[str]:
+    """Return the codes of holders whose registered key an authority has certified for nobody yet.
+
+    Args:
+        home: Node home with the registry.
+        authority: The one that issues to them, or is to.
+    """
+    certified = {item.spki for item in authority.record().issued if item.revoked is None}
+    return sorted(
+        holder.code
+        for holder in read_registry(home.registry).holders
+        if NewHolder(code=holder.code, role=holder.role).authority is authority.authority
+        and holder.spki not in certified
+    )
+
+
 def holder_folder(home: NodeHome, holder: NewHolder) -> Path:
     """Return where a test home keeps a holder's key and certificate."""
     parent = home.agencies if holder.role is Role.AGENCY else home.operators
@@ -155,18 +173,32 @@ def _issue(
     deliver: Callable[[list[bytes]], None] = lambda _: None,
 ) -> list[bytes]:
     requests = [(key, holder.leaf(authority.nation), holder.code) for holder, key in pairs]
-    registry = read_registry(home.registry)
+    registry = before = read_registry(home.registry)
     for holder, key in pairs:
         if holder.authority is not authority.authority:
             msg = "this authority does not issue to that role"
             raise CeremonyError(msg)
         entry = Holder(spki=spki_of_key(key), code=holder.code, role=holder.role)
-        registry = registry.with_holder(entry)
+        if not (registry.find(entry.spki) == entry and _is_new_to(home, authority, entry)):
+            registry = registry.with_holder(entry)
     chain = authority.certificate.public_bytes(Encoding.PEM)
     certificates = [certificate + chain for certificate in authority.issue_all(requests, now=now)]
     deliver(certificates)
-    write_registry(home.registry, registry)
+    if registry != before:
+        write_registry(home.registry, registry)
     return certificates
+
+
+def _is_new_to(home: NodeHome, authority: IssuingAuthority, holder: Holder) -> bool:
+    """Return whether a holder may have another certificate for a key that is registered as his.
+
+    Only of an authority that replaces another one: for as long as it waits, or the first time. Else a new
+    certificate needs a new key.
+    """
+    key = authority.certificate.public_key()
+    if files_of(home, authority.authority, key) == home.own.next_authorities:
+        return True
+    return all(item.spki != holder.spki for item in authority.record().issued)
 
 
 def _write_test_folder(

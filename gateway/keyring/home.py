@@ -14,6 +14,7 @@
                    agency-ca.crl operator-ca.pem operator-ca.crl tls-peer.pem tls-server.pem
         peer/      root.pem root.vkeys statement.note node-ca.pem node-ca.crl pin.json
         own/next/  what a new root has certified and stated, until it is put in force
+        own/next-authorities/ peer/next-authorities/   new authorities, until they are put in force
         and, once a root was replaced, roots.vkeys in own/ and peer/
       agencies/<CODE>/ operators/<NAME>/    test homes only
       data/
@@ -40,6 +41,8 @@ TLS_SERVER_KEY: Final = "tls-server.key"
 BACKUP_SENDER_KEY: Final = "backup-sender.key"
 ROOT_CERTIFICATE_KEY: Final = "root-certificate.key"
 ROOT_STATEMENT_KEY: Final = "root-statement.key"
+NEXT_AUTHORITIES: Final = "next-authorities"
+"""Folder of authorities that wait; it is there as a whole or not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,11 @@ class TrustFiles:
     def next(self) -> TrustFiles:
         """Return what a new root has certified and stated, and what is not in force yet."""
         return TrustFiles(folder=self.folder / "next")
+
+    @property
+    def next_authorities(self) -> TrustFiles:
+        """Return the new authorities, with their lists, that wait beside those in force."""
+        return TrustFiles(folder=self.folder / NEXT_AUTHORITIES)
 
     @property
     def ceremony_record(self) -> Path:

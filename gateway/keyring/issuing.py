@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.keyring.documents import parse_document
 from gateway.keyring.files import read_private, write_private
-from gateway.keyring.keyfile import Purpose
+from gateway.keyring.keyfile import Purpose, read_header
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import SpkiDigest, spki_of
@@ -212,6 +212,28 @@ def create_authority(
         record_path=record_path,
         test=folder.test,
     )
+
+
+def keep_authority(
+    folder: KeyFolder, *, authority: Authority, nation: str, now: datetime
+) -> ec.EllipticCurvePublicKey:
+    """Make the key and the empty record of an authority, whose certificate comes later; return the key.
+
+    What an interrupted run has left is taken.
+
+    Raises:
+        KeyFileError: A key that is there does not open.
+        TrustError: It is that of another nation's authority.
+    """
+    file, name = f"{authority.value}.key", f"{nation} {authority.value}"
+    if not (folder.path / file).exists():
+        folder.create_p384(file, purpose=PURPOSES[authority], name=name, now=now)
+    elif read_header(folder.path / file).name != name:
+        msg = "this medium holds the authorities of another nation"
+        raise TrustError(msg)
+    if not (record := _record_path(folder, authority)).exists():
+        write_private(record, format_record(Record()))
+    return folder.open_p384(file, purpose=PURPOSES[authority]).public_key()
 
 
 def open_authority(

@@ -24,6 +24,7 @@ from gateway.core.note import parse_note
 from gateway.core.sealing import StorageKey
 from gateway.core.signature import HybridSigner, HybridVerifier, SigningAwayError
 from gateway.errors import SignatureInvalidError
+from gateway.keyring.certificates import read_anchor, verify_issued
 from gateway.keyring.files import write_public
 from gateway.keyring.home import STORAGE_KEY, TLS_PEER_KEY, TLS_SERVER_KEY, NodeHome
 from gateway.keyring.kemstore import KemStore
@@ -44,10 +45,8 @@ from gateway.keyring.token import TokenSettings
 from gateway.keyring.trust import (
     Published,
     keep_verifier_keys,
-    read_anchor,
     read_peer,
     read_published_as_stated,
-    verify_issued,
     verify_stated,
 )
 from gateway.keyring.x509_profile import Authority

@@ -26,8 +26,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.core.note import parse_note
 from gateway.errors import PeerError
+from gateway.keyring.anchors import refuse_while_authorities_wait
 from gateway.keyring.authorities import authority_keys, certify, install
 from gateway.keyring.ceremony import make_root
+from gateway.keyring.certificates import certificate_digest, read_anchor, verify_issued
 from gateway.keyring.files import (
     fsync_folder,
     make_private_folder,
@@ -48,14 +50,7 @@ from gateway.keyring.statement import (
     sign_statement,
 )
 from gateway.keyring.transcript import NOBODY, People, transcript_digest, write_transcript
-from gateway.keyring.trust import (
-    Published,
-    certificate_digest,
-    read_anchor,
-    read_published_as_stated,
-    verify_issued,
-    write_published,
-)
+from gateway.keyring.trust import Published, read_published_as_stated, write_published
 from gateway.keyring.x509_profile import Authority
 
 CA_FILE: Final = "ca.pem"
@@ -99,9 +94,10 @@ def prepare_root(
     Raises:
         KeyFileError: The medium holds a root already, or is not private.
         TrustError: The home's own files do not fit together.
-        CeremonyError: Another new root waits to be put in force.
+        CeremonyError: Another new root waits to be put in force, or new authorities do.
     """
     refuse_while_prepared(home)
+    refuse_while_authorities_wait(home)
     current = read_published_as_stated(home.own)
     stated = current.statement
     if (authority.root / UNLOCK_FILE).exists():
@@ -229,6 +225,8 @@ def switch_root(home: NodeHome) -> KeyStatement:
     Raises:
         CeremonyError, KeyFileError, TrustError: As for `read_prepared`; nothing was changed.
     """
+    # They are of the root that goes.
+    refuse_while_authorities_wait(home)
     prepared = read_prepared(home, home.own.next)
     published = prepared.published
     install(home, prepared.anchors)

@@ -11,25 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.core.signature import HybridSigner, HybridVerifier
-from gateway.keyring.authorities import authority_keys, certify, install
+from gateway.keyring.anchors import refuse_while_authorities_wait
+from gateway.keyring.authorities import authority_keys, certify, install, open_root_issuer
 from gateway.keyring.ceremony import (
     ServerNames,
     issue_peer_certificate,
     issue_server_certificate,
     publish_crls,
     publish_statement,
+    server_names,
 )
 from gateway.keyring.files import destroy, fsync_folder
 from gateway.keyring.home import (
     COSIGNER_KEY,
-    ROOT_CERTIFICATE_KEY,
     TLS_PEER_KEY,
     TLS_PEER_NEXT_KEY,
     TLS_SERVER_KEY,
@@ -43,12 +43,12 @@ from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.newroot import refuse_while_prepared
 from gateway.keyring.passphrase import Passphrase
-from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal, TrustError
+from gateway.keyring.refusals import CeremonyError, KeyFileError, Refusal
 from gateway.keyring.registry import read_registry, spki_of_key, write_registry
 from gateway.keyring.statement import KeyStatement, next_statement
 from gateway.keyring.token_key import TokenHalf
-from gateway.keyring.trust import read_anchor, read_certificate, read_published_as_stated
-from gateway.keyring.x509_profile import Authority, Issuer
+from gateway.keyring.trust import read_published_as_stated
+from gateway.keyring.x509_profile import Authority
 
 REASONS: Final = {
     "unspecified": x509.ReasonFlags.unspecified,
@@ -94,6 +94,7 @@ def rotate_peer_tls(
     Returns:
         The new statement.
     """
+    refuse_while_authorities_wait(home)
     statement = _to_follow(home)
     if (folder.path / TLS_PEER_NEXT_KEY).exists():
         coming = folder.open_p384(TLS_PEER_NEXT_KEY, purpose=Purpose.TLS).public_key()
@@ -180,6 +181,7 @@ def rotate_server_tls(
         names: Under which the ports are reached from now on, beside the name of the node; None for
             those of the present certificate.
     """
+    refuse_while_authorities_wait(home)
     node = read_published_as_stated(home.own).statement.node
     borne = server_names(home) if names is None else names.behind(node)
     key = _new_key(folder, _TLS_SERVER_NEW_KEY, name=node, now=now)
@@ -192,6 +194,7 @@ def renew_node_certificates(
     home: NodeHome, folder: KeyFolder, nodes: IssuingAuthority, *, now: datetime
 ) -> None:
     """Issue new certificates for the TLS keys in use; keys and names stay the same."""
+    refuse_while_authorities_wait(home)
     node = read_published_as_stated(home.own).statement.node
     peer = folder.open_p384(TLS_PEER_KEY, purpose=Purpose.TLS).public_key()
     server = folder.open_p384(TLS_SERVER_KEY, purpose=Purpose.TLS).public_key()
@@ -212,16 +215,11 @@ def renew_authorities(
     Raises:
         KeyFileError: The root does not open.
         TrustError: It is not the root of this home, or has not issued what the home has of an authority.
+        CeremonyError: New authorities wait to take their place.
     """
+    refuse_while_authorities_wait(home)
     statement = read_published_as_stated(home.own).statement
-    folder = KeyFolder.open(authority.root, passphrase=passphrase, allow_test=True)
-    root = Issuer(
-        certificate=read_anchor(home.own.root),
-        key=folder.open_p384(ROOT_CERTIFICATE_KEY, purpose=Purpose.ROOT_CERTIFICATE),
-    )
-    if root.key.public_key() != root.certificate.public_key():
-        msg = "this is not the root of this home"
-        raise TrustError(msg)
+    root = open_root_issuer(home, authority, passphrase)
     certificates = certify(root, authority_keys(home), statement, now=now)
     install(home, certificates)
     return min(item.not_valid_after_utc for item in (root.certificate, *certificates.values()))
@@ -249,10 +247,11 @@ def revoke(
         now: Aware time.
 
     Returns:
-        What was revoked; if nothing was left to revoke, what is meant and was revoked before.
+        What was revoked; if nothing was left to revoke, what is meant and was revoked before. Nothing
+            if the registry alone knew the key: the authority that certified it is gone.
 
     Raises:
-        CeremonyError: No certificate is meant.
+        CeremonyError: No certificate is meant, and no holder.
     """
     text = wanted.strip().lower()
 
@@ -268,28 +267,18 @@ def revoke(
     ]
     issued = [(kind, item) for kind, authority in authorities.items() for item in authority.record().issued]
     meant = [RevokedCertificate(authority=kind, issued=item) for kind, item in issued if is_meant(item)]
-    if not meant:
+    listed = {item.spki for item in registry.holders if text in (item.code.lower(), item.spki.hex())}
+    if not meant and not listed:
         msg = "no certificate of that name, serial number or key was issued here"
         raise CeremonyError(msg)
     # A key of which a valid certificate was issued later stays: its older one was revoked before.
     valid = {item.spki for _, item in issued if item.revoked is None}
-    gone = {item.issued.spki for item in revoked} | ({item.issued.spki for item in meant} - valid)
+    gone = listed | {item.issued.spki for item in revoked} | ({item.issued.spki for item in meant} - valid)
     # Registry first: it takes effect at once, also for whoever cannot read the new lists.
     if any(holder.spki in gone for holder in registry.holders):
         write_registry(home.registry, registry.without(gone))
     publish_crls(home, authorities, now=now)
     return revoked or meant
-
-
-def server_names(home: NodeHome) -> ServerNames:
-    """Return the names of the present certificate of the agency and operator ports."""
-    certificate = read_certificate(home.own.server_chain)
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    addresses = names.get_values_for_type(x509.IPAddress)
-    return ServerNames(
-        dns_names=tuple(names.get_values_for_type(x509.DNSName)),
-        addresses=tuple(item for item in addresses if isinstance(item, IPv4Address | IPv6Address)),
-    )
 
 
 def _to_follow(home: NodeHome) -> KeyStatement:

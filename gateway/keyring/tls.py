@@ -10,7 +10,7 @@ peer client    peer certificate        the peer's node authority, host name   pi
 agency client  agency's certificate    own root, host name
 =============  ======================  =====================================  ==============
 
-TLS 1.3 only, no tickets, no compression, strict X.509. Trust is one issuing authority, not
+TLS 1.3 only, no tickets, no compression, strict X.509. Trust is the issuing authority, not
 the root above it: an agency's certificate is worth nothing on the peer port. The system's
 trust store is never loaded. A context does not see a newer revocation list, so whoever
 serves with it builds a new one when `TrustStamp` changes, and closes what is open.
@@ -24,7 +24,6 @@ Spec: RFC 8446; docs/spec/keys.md, "TLS".
 
 from __future__ import annotations
 
-import os
 import secrets
 import ssl
 import tempfile
@@ -40,12 +39,13 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from gateway.keyring.files import read_public, write_private
-from gateway.keyring.home import NodeHome, TrustFiles
+from gateway.keyring.anchors import read_anchors
+from gateway.keyring.certificates import read_certificate
+from gateway.keyring.files import write_private
+from gateway.keyring.home import NEXT_AUTHORITIES, NodeHome, TrustFiles
 from gateway.keyring.pins import need_import, read_pin
 from gateway.keyring.refusals import TrustError
 from gateway.keyring.registry import spki_of_key
-from gateway.keyring.trust import read_anchor, read_certificate, verify_crl
 from gateway.keyring.x509_profile import Authority
 
 TrustStamp = NewType("TrustStamp", tuple[tuple[int, int, int], ...])
@@ -134,14 +134,35 @@ def agency_client(folder: Path) -> ssl.SSLContext:
 
 
 def trust_stamp(paths: Iterable[Path]) -> TrustStamp:
-    """Return what changes when one of the files is replaced. Costs one stat a file."""
-    stats = map(os.stat, paths)
-    return TrustStamp(tuple([(facts.st_mtime_ns, facts.st_ino, facts.st_size) for facts in stats]))
+    """Return what changes when one of the files is replaced. Costs one stat a file.
+
+    Raises:
+        OSError: One is absent; those of authorities that wait may be.
+    """
+    return TrustStamp(tuple(map(_stamp, paths)))
 
 
-def context_files(trust: TrustFiles, authority: Authority, chain: Path) -> tuple[Path, Path, Path]:
+def anchor_files(trust: TrustFiles, authority: Authority) -> tuple[Path, ...]:
+    """Return the files that say which certificates of a nation are good, also those that may be absent."""
+    folders = (trust, trust.next_authorities)
+    return tuple(
+        [path for item in folders for path in (item.authority(authority.value), item.crl(authority.value))]
+    )
+
+
+def context_files(trust: TrustFiles, authority: Authority, chain: Path) -> tuple[Path, ...]:
     """Return the files that a server context is built from."""
-    return trust.authority(authority.value), trust.crl(authority.value), chain
+    return (*anchor_files(trust, authority), chain)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        if path.parent.name != NEXT_AUTHORITIES:
+            raise
+        return 0, 0, 0
+    return facts.st_mtime_ns, facts.st_ino, facts.st_size
 
 
 def _server(identity: TlsIdentity, *, trust: TrustFiles, authority: Authority) -> ssl.SSLContext:
@@ -175,15 +196,15 @@ def _harden(context: ssl.SSLContext) -> None:
 
 
 def _trust(context: ssl.SSLContext, trust: TrustFiles, authority: Authority) -> None:
-    """Trust one issuing authority and its revocation list, and nothing else."""
+    """Trust one kind of issuing authority and its revocation lists, and nothing else."""
     # Partial chain: the issuing authority is the anchor, so its siblings are not trusted.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_CRL_CHECK_LEAF
-    anchor = read_anchor(trust.authority(authority.value))
-    crl = trust.crl(authority.value)
-    verify_crl(read_public(crl), issuer=anchor)
-    context.load_verify_locations(cadata=anchor.public_bytes(Encoding.DER))
-    # Python takes a revocation list from a file only.
-    context.load_verify_locations(cafile=crl)
+    anchors = read_anchors(trust, authority)
+    for anchor in anchors.certificates:
+        context.load_verify_locations(cadata=anchor.public_bytes(Encoding.DER))
+    for path, _ in anchors.lists:
+        # Python takes a revocation list from a file only.
+        context.load_verify_locations(cafile=path)
 
 
 def _load(context: ssl.SSLContext, identity: TlsIdentity) -> None:

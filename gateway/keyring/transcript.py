@@ -19,13 +19,11 @@ from typing import Final
 from cryptography import x509
 
 from gateway.core.signature import HybridVerifier
+from gateway.keyring.certificates import certificate_digest
 from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.roots import root_digest
 from gateway.keyring.statement import KeyStatement, grouped
-from gateway.keyring.trust import (
-    Published,
-    certificate_digest,
-)
+from gateway.keyring.trust import Published
 from gateway.keyring.words import in_words
 from gateway.keyring.x509_profile import Authority
 

@@ -7,9 +7,10 @@ root certificate, which issued the node authority, which signed the list. So one
 fingerprint, that of the root keys, covers all of them.
 
 Once its root was replaced there is a sixth file: all roots of the nation in the order in which they
-came. What of all this counts is pinned of the peer: `gateway.keyring.pins`.
+came. While new authorities wait, that of the nodes and its list stand beside those in force. What of all
+this counts is pinned of the peer: `gateway.keyring.pins`.
 
-Spec: docs/spec/keys.md, "Trust", "New root".
+Spec: docs/spec/keys.md, "Trust", "New root", "New authorities".
 """
 
 from __future__ import annotations
@@ -18,18 +19,16 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
-from hashlib import sha384
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.core.note import parse_note
 from gateway.core.signature import HybridVerifier
 from gateway.errors import PeerError, SignatureInvalidError
+from gateway.keyring.anchors import read_anchors, remove_waiting, write_waiting
+from gateway.keyring.certificates import certificate_digest, read_anchor, verify_issued
 from gateway.keyring.files import make_public_folder, read_public, write_public
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.pins import FormerRoot, Pin, need_import, read_pin, write_pin
@@ -51,6 +50,19 @@ from gateway.keyring.x509_profile import Authority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingAuthority:
+    """A node authority that is good beside the one in force, and is to take its place.
+
+    Attributes:
+        certificate: Of the same root.
+        crl: Its revocation list, PEM.
+    """
+
+    certificate: x509.Certificate
+    crl: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """What a nation publishes, found to fit together.
 
@@ -62,6 +74,7 @@ class Published:
         node_authority: Issues the certificate of the nation's peer port.
         node_crl: Its revocation list, PEM.
         former: Public keys of the roots before this one, the oldest first.
+        waiting: Another node authority that waits to take the place of that one; None if none does.
     """
 
     root: HybridVerifier
@@ -71,6 +84,7 @@ class Published:
     node_authority: x509.Certificate
     node_crl: bytes
     former: tuple[HybridVerifier, ...] = ()
+    waiting: WaitingAuthority | None = None
 
     def fingerprints(self) -> dict[str, str]:
         """Return what two people compare, by what it is; the root keys cover the rest."""
@@ -109,18 +123,23 @@ def read_published(files: TrustFiles, *, nation: str, node: str, lowest_version:
         msg = f"{files.root} is not the root certificate that the key statement names"
         raise TrustError(msg)
     verify_issued(root_certificate, issuer=root_certificate)
-    node_authority = read_anchor(files.authority(Authority.NODES))
-    verify_issued(node_authority, issuer=root_certificate)
-    crl = read_public(files.crl(Authority.NODES))
-    verify_crl(crl, issuer=node_authority)
+    anchors = read_anchors(files, Authority.NODES)
+    for certificate in anchors.certificates:
+        verify_issued(certificate, issuer=root_certificate)
+    lists = [crl.public_bytes(Encoding.PEM) for _, crl in anchors.lists]
+    waiting = [
+        WaitingAuthority(certificate=certificate, crl=crl)
+        for certificate, crl in zip(anchors.certificates[1:], lists[1:], strict=True)
+    ]
     return Published(
         root=root,
         root_certificate=root_certificate,
         statement=statement,
         statement_note=note,
-        node_authority=node_authority,
-        node_crl=crl,
+        node_authority=anchors.certificates[0],
+        node_crl=lists[0],
         former=former,
+        waiting=waiting[0] if waiting else None,
     )
 
 
@@ -153,9 +172,33 @@ def write_published(files: TrustFiles, published: Published) -> None:
         files.roots.unlink(missing_ok=True)
     write_public(files.root_keys, root_verifier_keys(published.root).encode())
     write_public(files.root, published.root_certificate.public_bytes(Encoding.PEM))
-    write_public(files.authority(Authority.NODES), published.node_authority.public_bytes(Encoding.PEM))
-    write_public(files.crl(Authority.NODES), published.node_crl)
+    _write_node_authority(files, published)
     write_public(files.statement, published.statement_note)
+
+
+def _write_node_authority(files: TrustFiles, published: Published) -> None:
+    """Write a node authority, its list, and one that waits; what is interrupted in between fits together."""
+    certificate, key = files.authority(Authority.NODES), published.node_authority.public_key()
+    if certificate.exists() and read_anchor(certificate).public_key() != key:
+        # Another one takes its place. Until certificate and list are written both are good.
+        _let_wait(files, WaitingAuthority(certificate=published.node_authority, crl=published.node_crl))
+    write_public(files.crl(Authority.NODES), published.node_crl)
+    write_public(certificate, published.node_authority.public_bytes(Encoding.PEM))
+    if published.waiting is None:
+        remove_waiting(files)
+    else:
+        _let_wait(files, published.waiting)
+
+
+def _let_wait(files: TrustFiles, waiting: WaitingAuthority) -> None:
+    anchor = files.next_authorities.authority(Authority.NODES)
+    crl = files.next_authorities.crl(Authority.NODES)
+    if anchor.exists() and read_anchor(anchor) == waiting.certificate:
+        # As every week: it goes on waiting, without a moment in which it is not there.
+        write_public(crl, waiting.crl)
+    else:
+        content = waiting.certificate.public_bytes(Encoding.PEM)
+        write_waiting(files, {anchor.name: content, crl.name: waiting.crl})
 
 
 def export_trust(home: NodeHome, folder: Path) -> Published:
@@ -269,9 +312,27 @@ def check_peer(home: NodeHome, published: Published, *, replace_root: bool = Fal
     if statement.version < pin.lowest_version and pin.root == root_digest(published.root):
         msg = f"this statement is older than version {pin.lowest_version}, which is pinned"
         raise TrustError(msg)
+    if pin.root == root_digest(published.root) and _is_of_before(home, published.node_authority):
+        msg = "the node authority in this export was replaced since: ask for a newer export"
+        raise TrustError(msg)
     if statement.test and not read_published_as_stated(home.own).statement.test:
         msg = "these are TEST keys, and the keys of this home are not"
         raise TrustError(msg)
+
+
+def _is_of_before(home: NodeHome, offered: x509.Certificate) -> bool:
+    """Return whether the peer has replaced a node authority by that which was imported.
+
+    A stolen authority is replaced; an export that somebody has kept must not bring it back.
+    """
+    path = home.peer.authority(Authority.NODES)
+    if not path.exists():
+        return False
+    imported = read_anchor(path)
+    return (
+        offered.public_key() != imported.public_key()
+        and offered.not_valid_before_utc < imported.not_valid_before_utc
+    )
 
 
 def keep_verifier_keys(path: Path, statement: KeyStatement) -> None:
@@ -334,97 +395,6 @@ def verify_stated(
                 if own and stated.version < version:
                     return stated
         raise
-
-
-def certificate_digest(certificate: x509.Certificate) -> bytes:
-    """Return the SHA-384 of a certificate, 48 bytes."""
-    return sha384(certificate.public_bytes(Encoding.DER)).digest()
-
-
-def read_certificate(path: Path) -> x509.Certificate:
-    """Return the first certificate of a PEM file, such as a chain.
-
-    Raises:
-        KeyFileError: Absent, or writable by others.
-        TrustError: Not a certificate.
-    """
-    try:
-        return x509.load_pem_x509_certificate(read_public(path))
-    except ValueError as error:
-        msg = f"{path} is not a certificate in PEM"
-        raise TrustError(msg) from error
-
-
-def read_anchor(path: Path) -> x509.Certificate:
-    """Return the certificate of an authority from a file that holds nothing else.
-
-    OpenSSL trusts every certificate of a file, whatever text stands between them, so a
-    second one must not go unnoticed.
-
-    Raises:
-        KeyFileError: Absent, or writable by others.
-        TrustError: Not one certificate in the form that we write.
-    """
-    certificate = read_certificate(path)
-    if certificate.public_bytes(Encoding.PEM) != read_public(path):
-        msg = f"{path} is not one certificate in canonical PEM"
-        raise TrustError(msg)
-    return certificate
-
-
-def verify_issued(certificate: x509.Certificate, *, issuer: x509.Certificate) -> None:
-    """Verify that a certificate authority issued a certificate; times are not looked at.
-
-    Raises:
-        TrustError: It did not.
-    """
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature) as error:
-        msg = "a certificate was not issued by the authority that it has to come from"
-        raise TrustError(msg) from error
-
-
-def verify_crl(pem: bytes, *, issuer: x509.Certificate) -> x509.CertificateRevocationList:
-    """Return a revocation list that an authority signed; times are not looked at.
-
-    Raises:
-        TrustError: Not one list in the form that we write, or not of this authority.
-    """
-    key = issuer.public_key()
-    try:
-        crl = x509.load_pem_x509_crl(pem)
-    except ValueError as error:
-        msg = "not a revocation list in PEM"
-        raise TrustError(msg) from error
-    if (
-        not isinstance(key, ec.EllipticCurvePublicKey)
-        # As for `read_anchor`: OpenSSL would trust a certificate that hides in this file.
-        or crl.public_bytes(Encoding.PEM) != pem
-        or crl.issuer != issuer.subject
-        or not crl.is_signature_valid(key)
-        or crl.next_update_utc is None
-    ):
-        msg = "a file is not one revocation list of the authority that it has to come from"
-        raise TrustError(msg)
-    return crl
-
-
-def crl_next_update(pem: bytes) -> datetime:
-    """Return when a revocation list runs out: from then on everybody is refused.
-
-    Raises:
-        TrustError: Not a list, or without an end.
-    """
-    try:
-        end = x509.load_pem_x509_crl(pem).next_update_utc
-    except ValueError as error:
-        msg = "not a revocation list in PEM"
-        raise TrustError(msg) from error
-    if end is None:
-        msg = "a revocation list without an end is not accepted"
-        raise TrustError(msg)
-    return end
 
 
 def _text(content: bytes) -> str:

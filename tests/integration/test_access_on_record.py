@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateway.keyring.certificates import read_certificate
 from gateway.keyring.tls import agency_client
-from gateway.keyring.trust import read_certificate
 from tests.integration.test_revocation import run
 from tests.processes import Processes
 from tests.world import AGENCIES

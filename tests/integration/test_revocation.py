@@ -16,14 +16,18 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.cli.health import ask_health
 from gateway.client import AsyncClient
-from gateway.keyring.ceremony import issue_peer_certificate, issue_server_certificate, open_authorities
+from gateway.keyring.ceremony import (
+    issue_peer_certificate,
+    issue_server_certificate,
+    open_authorities,
+    server_names,
+)
+from gateway.keyring.certificates import read_certificate
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyfile import Purpose
 from gateway.keyring.keyfolder import KeyFolder
 from gateway.keyring.passphrase import read_passphrase_file
-from gateway.keyring.rotation import server_names
 from gateway.keyring.tls import agency_client
-from gateway.keyring.trust import read_certificate
 from gateway.keyring.x509_profile import NODE_DAYS, Authority
 from tests.integration.test_key_rotation import until_said
 from tests.integration.test_running_node import until_received, until_status

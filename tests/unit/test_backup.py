@@ -53,6 +53,10 @@ def test_what_was_backed_up_is_restored_into_an_empty_home(site: Site, tmp_path:
     # A new root that waits, which the peer may know already.
     site.home.own.next.folder.mkdir()
     shutil.copy(site.home.own.root_keys, site.home.own.next.roots)
+    # New authorities of both nations that wait.
+    for files in (site.home.own, site.home.peer):
+        files.next_authorities.folder.mkdir(parents=True)
+        shutil.copy(site.home.own.crl("node-ca"), files.next_authorities.folder)
     content = site.backup()
     new = NodeHome(path=tmp_path / "new")
     done = site.restore(new.path, content)

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from gateway.keyring.access import RevocationWatch
+from gateway.keyring.certificates import crl_next_update, read_certificate
 from gateway.keyring.expiry import shown_ending
 from gateway.keyring.home import NodeHome
 from gateway.keyring.rotation import REASONS, revoke
-from gateway.keyring.trust import crl_next_update, read_certificate
 from gateway.keyring.x509_profile import Authority
 from gateway.trust_watch import end_times, revocation_check
 from gateway.web.app import CertificateCheck

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
 from gateway.cli.keys import app
-from gateway.keyring.ceremony import ServerNames
+from gateway.keyring.ceremony import ServerNames, server_names
 from gateway.keyring.demo import make_demo_homes
 from gateway.keyring.home import NodeHome
 from gateway.keyring.keyring import FileKeyring
@@ -25,7 +25,6 @@ from gateway.keyring.passphrase import Passphrase, read_passphrase_file
 from gateway.keyring.pins import read_pin, write_pin
 from gateway.keyring.registry import read_registry
 from gateway.keyring.roots import root_digest
-from gateway.keyring.rotation import server_names
 from gateway.keyring.statement import grouped
 from gateway.keyring.trust import read_peer, read_published_as_stated
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.core.signature import HybridSigner
+from gateway.keyring import tls
 from gateway.keyring.ceremony import open_authorities, open_root_signer
 from gateway.keyring.home import NodeHome
 from gateway.keyring.issuing import IssuingAuthority
@@ -17,6 +18,7 @@ from gateway.keyring.passphrase import Passphrase, read_passphrase_file
 from gateway.keyring.x509_profile import Authority
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
+FR = "fr.gateway.test"
 PASSPHRASE = Passphrase(b"correct horse battery staple")
 OTHER_PASSPHRASE = Passphrase(b"tr0ub4dor and 3 more words")
 
@@ -78,3 +80,29 @@ def shake_hands(
             return ends[1], ends[0]
     message = "the handshake does not end"
     raise AssertionError(message)
+
+
+def are_linked(pair: Pair) -> bool:
+    """Return whether each node takes the other for its peer, whichever of them connects."""
+    rings = {"fr": keyring(pair.fr), "us": keyring(pair.us)}
+    for one, two in (("fr", "us"), ("us", "fr")):
+        client, server = rings[one], rings[two]
+        ends = shake_hands(
+            tls.peer_server(server.home, server.peer_identity()),
+            tls.peer_client(client.home, client.peer_identity()),
+            name=server.node,
+        )
+        assert all(end.version() == "TLSv1.3" for end in ends)
+        if not set(client.own_statement.tls_spki) <= set(server.peer_pins()):
+            return False
+    return True
+
+
+def is_served(home: NodeHome) -> bool:
+    """Return whether an agency takes the node for its own."""
+    server = tls.agency_server(home, keyring(home).server_identity())
+    try:
+        shake_hands(server, tls.agency_client(home.agencies / "FR.SCL"), name=FR)
+    except ssl.SSLCertVerificationError:
+        return False
+    return True

@@ -9,11 +9,12 @@ import pytest
 
 from gateway.catalogue import read_catalogue
 from gateway.config import load_config
+from gateway.keyring.certificates import crl_next_update, read_certificate
 from gateway.keyring.demo import AGENCIES, make_demo_homes, make_test_home, plan_for
 from gateway.keyring.home import NodeHome
 from gateway.keyring.refusals import CeremonyError
 from gateway.keyring.registry import Role, read_registry
-from gateway.keyring.trust import crl_next_update, read_certificate, read_peer, read_published_as_stated
+from gateway.keyring.trust import read_peer, read_published_as_stated
 from tests.unit.keyring.helpers import Pair, keyring, present
 
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from gateway.keyring.certificates import crl_next_update, read_certificate
 from gateway.keyring.expiry import Ending, ExpiryWatch, Sort, endings, shown_ending
 from gateway.keyring.home import NodeHome
 from gateway.keyring.refusals import TrustError
-from gateway.keyring.trust import crl_next_update, read_certificate
 from tests.unit.keyring.helpers import NOW, Pair
 
 SECOND = timedelta(seconds=1)

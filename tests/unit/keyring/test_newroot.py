@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +11,10 @@ import pytest
 
 from gateway.errors import SignatureInvalidError
 from gateway.keyring import files as file_calls
-from gateway.keyring import tls, trust
+from gateway.keyring import trust
 from gateway.keyring.carrying import carry_in, carry_out, sign_on_stick, unsigned_statement
 from gateway.keyring.ceremony import open_root_signer, publish_crls, publish_statement
+from gateway.keyring.certificates import read_anchor
 from gateway.keyring.demo import make_demo_homes
 from gateway.keyring.home import AuthorityHome, NodeHome
 from gateway.keyring.newroot import (
@@ -36,28 +36,20 @@ from gateway.keyring.rotation import (
 )
 from gateway.keyring.statement import StatementRefusedError, next_statement, sign_statement
 from gateway.keyring.transcript import People
-from gateway.keyring.trust import (
-    export_trust,
-    import_peer,
-    offered,
-    read_anchor,
-    read_peer,
-    read_published_as_stated,
-)
+from gateway.keyring.trust import export_trust, import_peer, offered, read_peer, read_published_as_stated
 from gateway.keyring.x509_profile import Authority
 from tests.unit.keyring.helpers import (
     OTHER_PASSPHRASE,
     PASSPHRASE,
     Pair,
+    are_linked,
     authorities,
     folder,
+    is_served,
     keyring,
     present,
     root_signer,
-    shake_hands,
 )
-
-FR = "fr.gateway.test"
 
 
 @pytest.fixture
@@ -79,32 +71,6 @@ def tell(pair: Pair, stick: Path, *, replace_root: bool = False) -> None:
 def contents(home: NodeHome) -> dict[Path, bytes]:
     paths = [path for path in home.path.rglob("*") if path.is_file() and path.name != "ca.pem"]
     return {path: path.read_bytes() for path in paths if home.own.next.folder not in path.parents}
-
-
-def are_linked(pair: Pair) -> bool:
-    """Return whether each node takes the other for its peer, whichever of them connects."""
-    rings = {"fr": keyring(pair.fr), "us": keyring(pair.us)}
-    for one, two in (("fr", "us"), ("us", "fr")):
-        client, server = rings[one], rings[two]
-        ends = shake_hands(
-            tls.peer_server(server.home, server.peer_identity()),
-            tls.peer_client(client.home, client.peer_identity()),
-            name=server.node,
-        )
-        assert all(end.version() == "TLSv1.3" for end in ends)
-        if not set(client.own_statement.tls_spki) <= set(server.peer_pins()):
-            return False
-    return True
-
-
-def is_served(home: NodeHome) -> bool:
-    """Return whether an agency takes the node for its own."""
-    server = tls.agency_server(home, keyring(home).server_identity())
-    try:
-        shake_hands(server, tls.agency_client(home.agencies / "FR.SCL"), name=FR)
-    except ssl.SSLCertVerificationError:
-        return False
-    return True
 
 
 def test_what_a_new_root_has_made_waits_and_nothing_has_changed(

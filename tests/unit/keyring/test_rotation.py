@@ -12,6 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.keyring import tls
+from gateway.keyring.ceremony import server_names
+from gateway.keyring.certificates import read_certificate
 from gateway.keyring.expiry import Sort, endings
 from gateway.keyring.home import TLS_PEER_KEY, TLS_PEER_NEXT_KEY, NodeHome
 from gateway.keyring.keyfile import Purpose
@@ -26,10 +28,9 @@ from gateway.keyring.rotation import (
     rotate_peer_tls,
     rotate_server_tls,
     rotate_signing_keys,
-    server_names,
 )
 from gateway.keyring.statement import KeyStatement, StatementRefusedError
-from gateway.keyring.trust import import_peer, read_certificate, read_published_as_stated
+from gateway.keyring.trust import import_peer, read_published_as_stated
 from gateway.keyring.x509_profile import AUTHORITY_DAYS, Authority, Leaf
 from gateway.link.pinning import NotThePeerError, verify_pinned
 from gateway.web.identity import certificate_of

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.keyring.ceremony import publish_crls
+from gateway.keyring.certificates import crl_next_update, read_certificate, verify_crl, verify_issued
 from gateway.keyring.demo import make_test_home, plan_for
 from gateway.keyring.home import NodeHome, TrustFiles
 from gateway.keyring.pins import read_pin, write_pin
@@ -18,16 +19,12 @@ from gateway.keyring.roots import root_digest
 from gateway.keyring.statement import next_statement, sign_statement
 from gateway.keyring.trust import (
     Published,
-    crl_next_update,
     export_trust,
     import_peer,
     needs_comparison,
-    read_certificate,
     read_peer,
     read_published,
     read_published_as_stated,
-    verify_crl,
-    verify_issued,
 )
 from tests.unit.keyring.helpers import Pair, authorities, present, root_signer
 
