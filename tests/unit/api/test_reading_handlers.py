@@ -204,6 +204,7 @@ TERMS_JSON = {
     "delete_by": "2027-01-01",
     "changed_by": [],
     "announced": [],
+    "erased": [],
 }
 
 
@@ -331,7 +332,7 @@ async def test_an_inbox_says_what_is_in_force_of_a_message() -> None:
         payload={"n": 2},
         terms=TERMS,
         retracted_by=applied(Effect.RETRACTS),
-        consents=(Consent(request_id=ID, use="EVIDENCE_IN_COURT"),),
+        consents=(Consent(request_id=ID, use="EVIDENCE_IN_COURT", retracted_by=applied(Effect.RETRACTS)),),
     )
     deliveries = [
         Delivery(row=row(), header=b"", collected_ms=None, message=b"{}", in_force=found)
@@ -352,6 +353,7 @@ async def test_an_inbox_says_what_is_in_force_of_a_message() -> None:
                 "decision": None,
                 "conditions": [],
                 "valid_until": None,
+                "retracted_by": CHANGE,
             }
         ],
     }
