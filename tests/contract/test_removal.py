@@ -339,6 +339,44 @@ async def test_a_change_of_use_does_not_take_a_retraction_back(store: SqlStore) 
     assert await due(store) == [identifier("target")]
 
 
+@pytest.mark.parametrize("ground", [Ground.RETRACTION, Ground.CANCELLATION])
+@pytest.mark.parametrize("is_changed_first", [False, True])
+@pytest.mark.parametrize("turn", range(4))
+async def test_a_change_of_use_does_not_take_back_a_retraction_that_is_settled_with_it(
+    store: SqlStore, ground: Ground, turn: int, *, is_changed_first: bool
+) -> None:
+    # Ids follow from the words, so some turns have the id of the retraction first and some the other.
+    retraction = replace(incoming(f"retraction {turn}", log_index=4), ending=ending("target", ground))
+    later = ending("target", Ground.USE_CHANGE, 2**45)
+    change = replace(incoming(f"change {turn}", log_index=5), ending=later)
+    await arrive(store, kept_until(incoming("target", log_index=3), 2**40))
+    await arrive(store, *((change, retraction) if is_changed_first else (retraction, change)))
+
+    assert await settle(store) == 2
+
+    assert await due(store) == [identifier("target")]
+    assert (await row_of(store, "target")).ground is ground
+
+
+@pytest.mark.parametrize("turn", range(4))
+async def test_of_two_changes_of_use_that_are_settled_together_the_later_one_counts(
+    store: SqlStore, turn: int
+) -> None:
+    await arrive(store, kept_until(incoming("target", log_index=3), 2**40))
+    changes = [
+        replace(
+            incoming(f"{word} {turn}", log_index=index),
+            ending=ending("target", Ground.USE_CHANGE, NOW + index),
+        )
+        for index, word in enumerate(("first", "second"), 4)
+    ]
+    await arrive(store, *changes)
+
+    assert await settle(store) == 2
+
+    assert (await row_of(store, "target")).erase_ms == NOW + 5
+
+
 async def test_a_change_of_use_moves_the_date(store: SqlStore) -> None:
     await arrive(store, kept_until(incoming("target", log_index=3), 1))
     later = ending("target", Ground.USE_CHANGE, NOW + 1)
