@@ -17,7 +17,7 @@ import orjson
 
 from gateway.core.message.draft import assign_number
 from gateway.core.message.rule import rule_number, violation
-from gateway.core.message.threads import effects_of, end_with_target, examine_thread
+from gateway.core.message.threads import effects_of, endings_of, examine_thread
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning
 from gateway.core.quick import quick_value
@@ -200,15 +200,18 @@ class SecondStage:
         ciphertext, wrapped_key = candidate.sealed or self._preparation.seal(candidate, message)
         # A post that gave no key is known by its message id.
         digest = candidate.digest[:POST_DIGEST_BYTES] if isinstance(candidate.name[1], bytes) else None
+        effects = effects_of(document, catalogue=candidate.catalogue, threads=memory)
         row = new_message(
             derived,
             seq=document["header"]["conversation"]["seq"],
-            effects=effects_of(document, catalogue=candidate.catalogue, threads=memory),
+            effects=effects,
             arrived_ms=now_ms,
             audit_index=audit_index,
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
-            ending=derived.ending or end_with_target(document, memory),
+            endings=endings_of(
+                document, derived.ending, catalogue=candidate.catalogue, threads=memory, effects=effects
+            ),
             post_digest=digest,
         )
         return row, message

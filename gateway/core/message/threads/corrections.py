@@ -19,10 +19,9 @@ import orjson
 from gateway.core.message.effect import Effect
 from gateway.core.message.instants import instant_ms
 from gateway.core.message.registry import Catalogue
-from gateway.core.message.retention import AT_ONCE, CARRIED, Ending, Retention
 from gateway.core.message.rule import stateless_violations
 from gateway.core.message.schema_check import schema_violations
-from gateway.core.message.threads.view import AppliedEffect, Broken, ThreadView, uuid_bytes
+from gateway.core.message.threads.view import AppliedEffect, Broken, Contents, ThreadView, uuid_bytes
 from gateway.core.message.violation import Violation
 from gateway.core.message.wording import Wording
 
@@ -40,7 +39,7 @@ _MOST_TOLD: Final = 5
 """Violations of a corrected message that a refusal repeats: enough to mend it, short enough to read."""
 
 
-def corrected(message_id: bytes, threads: ThreadView) -> Json | None:
+def corrected(message_id: bytes, threads: Contents) -> Json | None:
     """Return a message with the values in force, or None if it was erased or is not known.
 
     What is returned may be the stored message itself: it must not be changed.
@@ -92,7 +91,7 @@ def corrected_for(reader: str, message_id: bytes, threads: ThreadView) -> Json |
     return whole
 
 
-def corrections_of(message_id: bytes, threads: ThreadView) -> list[AppliedEffect]:
+def corrections_of(message_id: bytes, threads: Contents) -> list[AppliedEffect]:
     """Return the corrections that count, oldest first; what was retracted says nothing any more."""
     return [
         applied
@@ -185,26 +184,7 @@ def apply_patches(document: Json, patches: Sequence[Json]) -> list[tuple[int, st
     ]
 
 
-def end_with_target(document: Json, threads: ThreadView) -> Ending | None:
-    """Return that a correction of what a retraction or a cancellation destroyed goes at once as well.
-
-    It holds values of its target. Those that were there before go with it; this is for one that
-    was overtaken by the retraction, or sent in spite of it.
-
-    Args:
-        document: A message that every rule accepts.
-        threads: What this node has sent and accepted before this message.
-    """
-    if document["type"] != CORRECTION:
-        return None
-    target = threads.find(uuid_bytes(document["payload"]["target"]))
-    if target is None or target.ground not in CARRIED:
-        return None
-    own = uuid_bytes(document["header"]["message_id"])
-    return Ending(target=own, retention=Retention(erase_ms=AT_ONCE, ground=target.ground))
-
-
-def retraction_of(message_id: bytes, threads: ThreadView) -> AppliedEffect | None:
+def retraction_of(message_id: bytes, threads: Contents) -> AppliedEffect | None:
     """Return what retracted a message first, erased or not, or None."""
     return next(
         (
@@ -216,12 +196,12 @@ def retraction_of(message_id: bytes, threads: ThreadView) -> AppliedEffect | Non
     )
 
 
-def is_retracted(message_id: bytes, threads: ThreadView) -> bool:
+def is_retracted(message_id: bytes, threads: Contents) -> bool:
     """Tell whether a message was retracted, whether its content is still there or not."""
     return retraction_of(message_id, threads) is not None
 
 
-def _corrections_of(message_id: bytes, threads: ThreadView) -> list[bytes]:
+def _corrections_of(message_id: bytes, threads: Contents) -> list[bytes]:
     return [applied.message_id for applied in corrections_of(message_id, threads)]
 
 
