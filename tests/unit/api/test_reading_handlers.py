@@ -271,8 +271,11 @@ async def test_the_last_page_of_conversations_has_no_next() -> None:
 @pytest.mark.parametrize("state", ["open", "OPEN,", ",OPEN", "OPEN,CLOSED", "OPEN OVERDUE"])
 async def test_a_state_that_does_not_exist_is_refused(state: str) -> None:
     services = FakeServices()
-    with pytest.raises(ParameterError):
+    with pytest.raises(ParameterError) as refused:
         await ask(services, "list_conversations", query=f"state={state.replace(' ', '%20')}")
+    (bad,) = refused.value.parameters
+    # Who mistypes a state is told which there are.
+    assert all(known in text for known in RequestState for text in (bad.expected.en, bad.expected.fr))
     assert services.asked == []
 
 
