@@ -148,6 +148,7 @@ def _terms(terms: TermsInForce | None) -> Json | None:
         "delete_by": terms.delete_by,
         "changed_by": [uuid_text(item) for item in terms.changed_by],
         "announced": [uuid_text(item) for item in terms.announced],
+        "erased": [uuid_text(item) for item in terms.erased],
     }
 
 
@@ -159,4 +160,5 @@ def _consent(consent: Consent) -> Json:
         "decision": consent.decision,
         "conditions": list(consent.conditions),
         "valid_until": consent.valid_until,
+        "retracted_by": None if consent.retracted_by is None else _change(consent.retracted_by),
     }

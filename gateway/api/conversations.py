@@ -12,9 +12,10 @@ from gateway.api.answers import listing_json
 from gateway.api.callers import Caller
 from gateway.api.conversation_answers import thread_document, thread_json
 from gateway.api.cursors import CONVERSATIONS, CURSOR, THREAD, decode_due, encode_due, encode_place
-from gateway.api.messages import MAX_PAGE, place_of
+from gateway.api.messages import CURSOR_EXPECTED, MAX_PAGE, place_of
 from gateway.api.services import Services
 from gateway.core.message.threads.progress import RequestState
+from gateway.core.message.wording import Wording
 from gateway.node.conversations import SHOWN, Place
 from gateway.web.exchange import Reply, Request
 
@@ -23,6 +24,11 @@ MAX_CONVERSATIONS: Final = 200
 _ONE: Final = "|".join(RequestState)
 STATES: Final = re.compile(f"(?:{_ONE})(?:,(?:{_ONE}))*")
 """Value of the parameter ``state``: one or more states, with commas between."""
+
+_STATES_EXPECTED: Final = Wording(
+    en="one or more of these, with commas between: {states}",
+    fr="une ou plusieurs de ces valeurs, séparées par des virgules : {states}",
+).fill(states=", ".join(RequestState))
 
 
 class ConversationHandlers:
@@ -36,8 +42,8 @@ class ConversationHandlers:
         """List conversations: open ones first, by their deadline."""
         query = request.query
         limit = query.integer("limit", default=50, low=1, high=MAX_CONVERSATIONS)
-        cursor = query.text("after", pattern=CURSOR)
-        wanted = query.text("state", pattern=STATES)
+        cursor = query.text("after", pattern=CURSOR, expected=CURSOR_EXPECTED)
+        wanted = query.text("state", pattern=STATES, expected=_STATES_EXPECTED)
         query.done()
         page = await self._services.conversations.listing(
             request.caller.principal,
@@ -53,7 +59,7 @@ class ConversationHandlers:
         """Return one conversation with a page of its messages."""
         query = request.query
         limit = query.integer("limit", default=SHOWN, low=1, high=MAX_PAGE)
-        cursor = query.text("after", pattern=CURSOR)
+        cursor = query.text("after", pattern=CURSOR, expected=CURSOR_EXPECTED)
         query.done()
         thread = await self._services.conversations.read(
             request.caller.principal,

@@ -51,7 +51,7 @@ class InboxHandlers:
         query = request.query
         wait_s = query.seconds("wait", default=0, low=0, high=MAX_WAIT_S)
         limit = query.integer("limit", default=100, low=1, high=MAX_PAGE)
-        cursor = query.text("after", pattern=CURSOR)
+        cursor = query.text("after", pattern=CURSOR, expected=CURSOR_EXPECTED)
         collected = query.choice("collected", default="false", choices=("true", "false")) == "true"
         query.done()
         after: tuple[int, int] | None = _BEGINNING

@@ -106,7 +106,7 @@ class MessageHandlers:
         """List own messages, newest first."""
         query = request.query
         limit = query.integer("limit", default=100, low=1, high=MAX_PAGE)
-        cursor = query.text("after", pattern=CURSOR)
+        cursor = query.text("after", pattern=CURSOR, expected=CURSOR_EXPECTED)
         query.done()
         after = 0
         if cursor is not None:

@@ -379,6 +379,7 @@ def _in_force() -> Schema:
                         "decision": _TEXT_OR_NULL,
                         "conditions": _TEXTS,
                         "valid_until": {"type": ["string", "null"], "format": "date"},
+                        "retracted_by": _or_null(_closed(_CHANGE)),
                     }
                 ),
             },
@@ -395,6 +396,7 @@ def _terms() -> Schema:
             "delete_by": {"type": ["string", "null"], "format": "date"},
             "changed_by": {"type": "array", "items": _UUID},
             "announced": {"type": "array", "items": _UUID},
+            "erased": {"type": "array", "items": _UUID},
         }
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,17 +14,45 @@ from gateway.cli.agency import (
     LanguageOption,
     UrlOption,
     client_of,
+    language_of,
     moment,
     print_json,
     show,
-    table,
+    spoken_table,
 )
 from gateway.client import TimelineEvent, Tracked
+from gateway.client.transport import Language
+from gateway.core.message.wording import Wording
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a message.")]
 LimitOption = Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")]
 
 GOOD = frozenset({"received", "collected"})
+
+_TO: Final = Wording(en="to", fr="à")
+_RULE: Final = Wording(en="rule", fr="règle")
+_BY: Final = Wording(en="by", fr="par")
+_STEPS: Final = (
+    Wording(en="event", fr="étape"),
+    Wording(en="time", fr="heure"),
+    Wording(en="log", fr="journal"),
+    Wording(en="index", fr="numéro"),
+)
+_SENT: Final = (
+    Wording(en="status", fr="statut"),
+    Wording(en="precedence", fr="urgence"),
+    Wording(en="type", fr="type"),
+    _TO,
+    Wording(en="created", fr="créé"),
+    Wording(en="id", fr="identifiant"),
+)
+_MAY_SEND: Final = (Wording(en="type", fr="type"), Wording(en="title", fr="titre"), _TO)
+_WHO: Final = Wording(
+    en="{agency} at {node}; the peer is {peer}", fr="{agency} sur {node} ; le pair est {peer}"
+)
+_CERTIFICATE: Final = Wording(
+    en="certificate until {until}, key {key}", fr="certificat jusqu'au {until}, clé {key}"
+)
 
 
 def status_command(
@@ -44,12 +72,14 @@ def status_command(
         print_json(asdict(tracked))
         return
     summary = tracked.summary
-    typer.echo(f"{tracked.status}  {summary.type}  to {', '.join(summary.addressees)}")
-    rows = table(None, "event", "time", "log", "index")
+    spoken = language_of(language)
+    to = _TO.text(spoken)
+    typer.echo(f"{tracked.status}  {summary.type}  {to} {', '.join(summary.addressees)}")
+    rows = spoken_table(_STEPS, spoken)
     for event in tracked.timeline:
-        rows.add_row(*_columns(event))
+        rows.add_row(*_columns(event, spoken))
     show(rows)
-    _print_exception(tracked)
+    _print_exception(tracked, spoken)
 
 
 def watch_command(
@@ -74,16 +104,17 @@ def watch_command(
         raise typer.BadParameter(msg, param_hint="--until")
     good = frozenset(order[order.index(until) :])
     status = ""
+    spoken = language_of(language)
     with client_of(folder, url, language) as client:
         shown = 0
         for tracked in client.watch(message_id):
             for event in tracked.timeline[shown:]:
-                _print_event(event, as_json=as_json)
+                _print_event(event, spoken, as_json=as_json)
             shown = max(shown, len(tracked.timeline))
             status = tracked.status
             if status in good or tracked.is_final:
                 if not as_json:
-                    _print_exception(tracked)
+                    _print_exception(tracked, spoken)
                 break
     if status not in good:
         raise typer.Exit(1)
@@ -106,7 +137,7 @@ def sent_command(
         for item in found:
             print_json(asdict(item))
         return
-    rows = table(None, "status", "precedence", "type", "to", "created", "id")
+    rows = spoken_table(_SENT, language_of(language))
     for item in found:
         rows.add_row(
             item.status,
@@ -134,34 +165,37 @@ def whoami_command(
     if as_json:
         print_json(asdict(who))
         return
+    spoken = language_of(language)
     name = "" if who.name is None else f" ({who.name})"
-    typer.echo(f"{who.agency}{name} at {who.node}; the peer is {who.peer_node}")
-    typer.echo(f"certificate until {moment(who.certificate_expires_at)}, key {who.spki_sha256}")
-    rows = table(None, "type", "title", "to")
+    typer.echo(_WHO.fill(agency=f"{who.agency}{name}", node=who.node, peer=who.peer_node).text(spoken))
+    until = moment(who.certificate_expires_at)
+    typer.echo(_CERTIFICATE.fill(until=until, key=who.spki_sha256).text(spoken))
+    rows = spoken_table(_MAY_SEND, spoken)
     for item in who.may_send:
         rows.add_row(item.type, item.title, " ".join(item.addressees))
     show(rows)
 
 
-def _columns(event: TimelineEvent) -> tuple[str, str, str, str]:
-    name = event.event if event.agency is None else f"{event.event} by {event.agency}"
+def _columns(event: TimelineEvent, spoken: Language) -> tuple[str, str, str, str]:
+    by = _BY.text(spoken)
+    name = event.event if event.agency is None else f"{event.event} {by} {event.agency}"
     origin, index = ("", "") if event.log is None else (event.log.origin, str(event.log.index))
     return name, moment(event.time), origin, index
 
 
-def _print_event(event: TimelineEvent, *, as_json: bool) -> None:
+def _print_event(event: TimelineEvent, spoken: Language, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(event))
         return
-    name, time, origin, index = _columns(event)
+    name, time, origin, index = _columns(event, spoken)
     typer.echo(f"{time}  {name:<28} {origin} {index}".rstrip())
 
 
-def _print_exception(tracked: Tracked) -> None:
+def _print_exception(tracked: Tracked, spoken: Language) -> None:
     refusal = tracked.exception
     if refusal is None:
         return
     typer.echo(f"{refusal.code}: {refusal.text}")
     if refusal.rule is not None:
-        typer.echo(f"rule {refusal.rule}: {refusal.rule_text or ''}".rstrip(": "))
+        typer.echo(f"{_RULE.text(spoken)} {refusal.rule}: {refusal.rule_text or ''}".rstrip(": "))
     typer.echo(f"→ {refusal.next_step}")

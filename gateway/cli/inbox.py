@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 import typer
 
@@ -17,15 +17,47 @@ from gateway.cli.agency import (
     LanguageOption,
     UrlOption,
     client_of,
+    language_of,
     moment,
     print_json,
     show,
-    table,
+    spoken_table,
 )
-from gateway.client import Client, ProblemError, Received
+from gateway.client import Client, LogPlace, ProblemError, Received
+from gateway.client.transport import Language
 from gateway.core.message.banner import banner, equivalent
 from gateway.core.message.defang import defanged
+from gateway.core.message.wording import Wording
 from gateway.keyring.files import fsync_folder
+
+_EMPTY: Final = Wording(en="The inbox is empty.", fr="La boîte de réception est vide.")
+_MESSAGE: Final = Wording(en="message", fr="message")
+_TYPE: Final = Wording(en="type", fr="type")
+_FROM: Final = Wording(en="from", fr="de")
+_TO: Final = Wording(en="to", fr="à")
+_CONVERSATION: Final = Wording(en="conversation", fr="échange")
+_RECEIVED: Final = Wording(en="received", fr="reçu")
+_COLLECTED: Final = Wording(en="collected", fr="relevé")
+_IN_LOG: Final = Wording(en="in log", fr="au journal")
+_CHECKPOINT: Final = Wording(en="checkpoint", fr="checkpoint")
+_RECEIPT: Final = Wording(en="receipt", fr="récépissé")
+_CHANGED: Final = Wording(en="changed", fr="modifié")
+_IN_FORCE: Final = Wording(en="in force now:", fr="en vigueur maintenant :")
+_NUMBERED: Final = Wording(en="{id} no. {seq}", fr="{id} nº {seq}")
+_NOT_YET: Final = Wording(en="not yet", fr="pas encore")
+_NOT_LOGGED: Final = Wording(en="not logged yet", fr="pas encore au journal")
+_AT: Final = Wording(en="{origin} at {index}", fr="{origin}, numéro {index}")
+_SIZE_AND_ROOT: Final = Wording(en="size {size}, root {root}", fr="taille {size}, racine {root}")
+_LIST: Final = (
+    Wording(en="precedence", fr="urgence"),
+    _TYPE,
+    _FROM,
+    _RECEIVED,
+    Wording(en="reply by", fr="réponse avant"),
+    Wording(en="id", fr="identifiant"),
+    Wording(en="marking", fr="marquage"),
+    Wording(en="flags", fr="signes"),
+)
 
 
 def inbox_command(
@@ -58,7 +90,7 @@ def inbox_command(
         raise typer.BadParameter(msg)
     with client_of(folder, url, language) as client:
         if message_id is not None:
-            print_message(client.read(message_id), as_json=as_json)
+            print_message(client.read(message_id), language_of(language), as_json=as_json)
             return
         page = client.inbox_page(wait_s=min(wait, 60.0), limit=limit, collected=collected)
         if out is not None:
@@ -67,7 +99,7 @@ def inbox_command(
             for received in page.messages:
                 print_json(asdict(received))
         else:
-            print_messages(page.messages)
+            print_messages(page.messages, language_of(language))
 
 
 def ack_command(
@@ -96,12 +128,12 @@ def ack_command(
             raise refused
 
 
-def print_messages(messages: tuple[Received, ...]) -> None:
+def print_messages(messages: tuple[Received, ...], spoken: Language = "en") -> None:
     """Print a page of the inbox as a table."""
     if not messages:
-        typer.echo("The inbox is empty.")
+        typer.echo(_EMPTY.text(spoken))
         return
-    rows = table(None, "precedence", "type", "from", "received", "reply by", "id", "marking", "flags")
+    rows = spoken_table(_LIST, spoken)
     for item in messages:
         summary = item.summary
         rows.add_row(
@@ -117,34 +149,35 @@ def print_messages(messages: tuple[Received, ...]) -> None:
     show(rows)
 
 
-def print_message(received: Received, *, as_json: bool) -> None:
+def print_message(received: Received, spoken: Language = "en", *, as_json: bool) -> None:
     """Print one message with what was verified, between its banners, web addresses defanged."""
     if as_json:
         print_json(asdict(received))
         return
     summary = received.summary
-    facts: list[tuple[str, Any]] = [
-        ("message", summary.message_id),
-        ("type", summary.type),
-        ("from", summary.sender),
-        ("to", ", ".join(summary.addressees)),
-        ("conversation", f"{summary.conversation_id} no. {summary.seq}"),
-        ("received", moment(received.received_at)),
-        ("collected", moment(received.collected_at) or "not yet"),
+    facts: list[tuple[Wording, str]] = [
+        (_MESSAGE, summary.message_id),
+        (_TYPE, summary.type),
+        (_FROM, summary.sender),
+        (_TO, ", ".join(summary.addressees)),
+        (_CONVERSATION, _NUMBERED.fill(id=summary.conversation_id, seq=str(summary.seq)).text(spoken)),
+        (_RECEIVED, moment(received.received_at)),
+        (_COLLECTED, moment(received.collected_at) or _NOT_YET.text(spoken)),
     ]
     if received.verification is not None:
         verified = received.verification
         receipt = verified.receipt
+        checkpoint = {"size": str(verified.checkpoint_size), "root": verified.checkpoint_root}
         facts += [
-            ("in log", f"{verified.log.origin} at {verified.log.index}"),
-            ("checkpoint", f"size {verified.checkpoint_size}, root {verified.checkpoint_root}"),
-            ("receipt", "not logged yet" if receipt is None else f"{receipt.origin} at {receipt.index}"),
+            (_IN_LOG, _place(verified.log, spoken)),
+            (_CHECKPOINT, _SIZE_AND_ROOT.fill(**checkpoint).text(spoken)),
+            (_RECEIPT, _NOT_LOGGED.text(spoken) if receipt is None else _place(receipt, spoken)),
         ]
     changes = _changes(received)
     if changes:
-        facts.append(("changed", ", ".join(changes)))
+        facts.append((_CHANGED, ", ".join(changes)))
     for name, value in facts:
-        typer.echo(f"{name:<13} {value}")
+        typer.echo(f"{name.text(spoken):<13} {value}")
     if received.message is None:
         return
     # Above and below the text, as on paper: what is torn off stays marked.
@@ -152,9 +185,13 @@ def print_message(received: Received, *, as_json: bool) -> None:
     typer.echo(f"\n{line}\n")
     typer.echo(json.dumps(defanged(received.message), indent=2, ensure_ascii=False))
     if received.in_force is not None:
-        typer.echo("\nin force now:")
+        typer.echo(f"\n{_IN_FORCE.text(spoken)}")
         typer.echo(json.dumps(defanged(received.in_force), indent=2, ensure_ascii=False))
     typer.echo(f"\n{line}")
+
+
+def _place(place: LogPlace, spoken: Language) -> str:
+    return _AT.fill(origin=place.origin, index=str(place.index)).text(spoken)
 
 
 def banner_line(message: Mapping[str, Any]) -> str:

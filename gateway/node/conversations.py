@@ -394,7 +394,7 @@ def _changed_terms(
     found = {}
     for message_id, applied in changes.items():
         terms = terms_in_force(message_id, memory, now_ms=now_ms) if applied else None
-        if terms is not None and (terms.changed_by or terms.announced):
+        if terms is not None and (terms.changed_by or terms.announced or terms.erased):
             found[message_id] = terms
     return found
 

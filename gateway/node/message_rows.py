@@ -32,7 +32,7 @@ class Derived:
         purpose: Purpose code.
         reply_by_ms: Deadline for an answer, or None.
         retention: When the content has to go, or None for ever.
-        ending: What it orders about the content of another one, or None.
+        ending: What it orders by itself about the content of another one, or None.
         awaits: True if its sender waits for an answer.
         subjects: Messages and rooms that it is about.
     """
@@ -78,7 +78,7 @@ def new_message(
     *,
     seq: int,
     effects: Sequence[NewEffect],
-    ending: Ending | None,
+    endings: tuple[Ending, ...],
     arrived_ms: int,
     ciphertext: bytes,
     wrapped_key: bytes,
@@ -118,7 +118,7 @@ def new_message(
         ciphertext,
         wrapped_key,
         derived.retention,
-        ending,
+        endings,
         derived.awaits,
         tuple(effects),
         post_digest,

@@ -16,7 +16,7 @@ from functools import partial
 from gateway.core.entries import MessageEntry, ReceiptException, decode_entry
 from gateway.core.generation import base_of, first_of, located
 from gateway.core.message.rule import rule_number
-from gateway.core.message.threads import effects_of, end_with_target, examine_thread
+from gateway.core.message.threads import effects_of, endings_of, examine_thread
 from gateway.core.receipt import SEND_AGAIN, ExceptionCode
 from gateway.node.defects import UnexaminedError, contained
 from gateway.node.earlier import NO_WORDS, Words, lost_messages
@@ -169,16 +169,19 @@ class Reception:
 
     def _row(self, message: Opened, memory: ThreadMemory, flags: frozenset[str], now_ms: int) -> NewMessage:
         document, derived = message.document, message.derived
+        effects = effects_of(document, catalogue=message.catalogue, threads=memory)
         return new_message(
             derived,
             seq=document["header"]["conversation"]["seq"],
-            effects=effects_of(document, catalogue=message.catalogue, threads=memory),
+            effects=effects,
             arrived_ms=now_ms,
             log_index=self._base + message.index,
             flags=" ".join(sorted(flags)),
             ciphertext=message.ciphertext,
             wrapped_key=message.wrapped_key,
-            ending=derived.ending or end_with_target(document, memory),
+            endings=endings_of(
+                document, derived.ending, catalogue=message.catalogue, threads=memory, effects=effects
+            ),
         )
 
 

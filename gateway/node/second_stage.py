@@ -17,7 +17,7 @@ import orjson
 
 from gateway.core.message.draft import assign_number
 from gateway.core.message.rule import rule_number, violation
-from gateway.core.message.threads import effects_of, end_with_target, examine_thread
+from gateway.core.message.threads import effects_of, endings_of, examine_thread, subjects_of
 from gateway.core.message.violation import Violation
 from gateway.core.message.warning import ValueWarning
 from gateway.core.quick import quick_value
@@ -200,15 +200,18 @@ class SecondStage:
         ciphertext, wrapped_key = candidate.sealed or self._preparation.seal(candidate, message)
         # A post that gave no key is known by its message id.
         digest = candidate.digest[:POST_DIGEST_BYTES] if isinstance(candidate.name[1], bytes) else None
+        effects = effects_of(document, catalogue=candidate.catalogue, threads=memory)
         row = new_message(
             derived,
             seq=document["header"]["conversation"]["seq"],
-            effects=effects_of(document, catalogue=candidate.catalogue, threads=memory),
+            effects=effects,
             arrived_ms=now_ms,
             audit_index=audit_index,
             ciphertext=ciphertext,
             wrapped_key=wrapped_key,
-            ending=derived.ending or end_with_target(document, memory),
+            endings=endings_of(
+                document, derived.ending, catalogue=candidate.catalogue, threads=memory, effects=effects
+            ),
             post_digest=digest,
         )
         return row, message
@@ -246,14 +249,7 @@ class SecondStage:
             return
         rows = [row for _, _, row, _ in accepted]
         tx.outbox.insert(rows)
-        # An urgent message may not overtake its own predecessors: they become as urgent.
-        ranks: dict[bytes, int] = {}
-        for _, candidate, row, _ in accepted:
-            if row.rank < Precedence.ROUTINE:
-                for conversation_id in self._before(candidate, row, memory):
-                    ranks[conversation_id] = min(row.rank, ranks.get(conversation_id, row.rank))
-        if ranks:
-            tx.outbox.raise_ranks(ranks)
+        self._hurry(tx, accepted, memory)
         tx.facts.put_idempotent(
             [
                 (agency, key, candidate.digest, row.message_id, now_ms)
@@ -262,6 +258,27 @@ class SecondStage:
                 if isinstance(key, str)
             ]
         )
+
+    def _hurry(
+        self,
+        tx: Transaction,
+        accepted: Sequence[tuple[int, Candidate, NewMessage, bytes]],
+        memory: ThreadMemory,
+    ) -> None:
+        """Let nothing urgent overtake its predecessors: they become as urgent, and theirs, and so on."""
+        ranks: dict[bytes, int] = {}
+        for _, candidate, row, _ in accepted:
+            if row.rank < Precedence.ROUTINE:
+                for conversation_id in self._before(candidate, row, memory):
+                    ranks[conversation_id] = min(row.rank, ranks.get(conversation_id, row.rank))
+        while ranks:
+            raised = tx.outbox.raise_ranks(ranks)
+            ranks = {}
+            for message_id, rank in raised:
+                document = memory.content(message_id)
+                for subject in () if document is None else subjects_of(document):
+                    for conversation_id in memory.built_on(subject):
+                        ranks[conversation_id] = min(rank, ranks.get(conversation_id, rank))
 
     def _before(self, candidate: Candidate, row: NewMessage, memory: ThreadMemory) -> set[bytes]:
         """Return the conversations that a message builds on.

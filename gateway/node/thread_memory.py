@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from gateway.core.message.threads import AppliedEffect, Effect, StoredMessage, nation_of
 from gateway.ports import EffectRow, MessageRow, NewMessage, Transaction
 
 Open = Callable[[bytes, bytes, bytes], dict[str, Any]]
 """(header, ciphertext, wrapped key) to the message."""
+
+_SAYING: Final = frozenset({Effect.CORRECTS, Effect.CHANGES_USE})
+"""Effects of messages that are corrected and retracted themselves."""
 
 
 class ThreadMemory:
@@ -158,11 +161,24 @@ class ThreadMemory:
         return self._closed[message_id]
 
     def built_on(self, subject: bytes) -> set[bytes]:
-        """Return the conversations of a message, or room, and of what was done to it."""
-        row = self._row(subject)
-        self._effects_on(subject)
-        found = self._conversations[subject]
-        return found if row is None else found | {row.conversation_id}
+        """Return the conversations of a message, or room, and of what was done to it.
+
+        With what was done to corrections and changes of use of it: what they say now depends on that.
+        """
+        found: set[bytes] = set()
+        seen: set[bytes] = set()
+        left = [subject]
+        while left:
+            item = left.pop()
+            if item in seen:
+                continue
+            seen.add(item)
+            row = self._row(item)
+            if row is not None:
+                found.add(row.conversation_id)
+            left += [applied.message_id for applied in self._effects_on(item) if applied.effect in _SAYING]
+            found |= self._conversations[item]
+        return found
 
     def content(self, message_id: bytes) -> dict[str, Any] | None:
         """Return a stored message opened, or None if it was erased or is not known."""

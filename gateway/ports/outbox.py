@@ -24,8 +24,8 @@ class Outbox(Protocol):
         """Store accepted messages with their content, in this order."""
         ...
 
-    def raise_ranks(self, ranks: Mapping[bytes, int]) -> None:
-        """Let waiting predecessors inherit a precedence, by conversation.
+    def raise_ranks(self, ranks: Mapping[bytes, int]) -> list[tuple[bytes, int]]:
+        """Let waiting predecessors inherit a precedence, by conversation; return each with its new one.
 
         Of all agencies of the nation: one agency's answer may rest on another's, as after a
         request was transferred.

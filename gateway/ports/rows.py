@@ -138,7 +138,7 @@ class NewMessage:
         ciphertext: Content as it is stored and sent.
         wrapped_key: Content key under this node's storage key.
         retention: When the content has to go, or None for ever.
-        ending: What the message orders about the content of another one, or None.
+        endings: What the message orders about the content of others.
         awaits: True if its sender waits for an answer.
         effects: What it does to earlier messages.
         post_digest: First `POST_DIGEST_BYTES` of the SHA-384 of the body as it was posted, by which
@@ -168,7 +168,7 @@ class NewMessage:
     ciphertext: bytes
     wrapped_key: bytes
     retention: Retention | None = None
-    ending: Ending | None = None
+    endings: tuple[Ending, ...] = ()
     awaits: bool = False
     effects: tuple[NewEffect, ...] = ()
     post_digest: bytes | None = None

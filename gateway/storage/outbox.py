@@ -52,22 +52,23 @@ class SqlOutbox(Breaks):
                 )
             )
 
-    def raise_ranks(self, ranks: Mapping[bytes, int]) -> None:
-        """Let waiting predecessors inherit a precedence, by conversation."""
+    def raise_ranks(self, ranks: Mapping[bytes, int]) -> list[tuple[bytes, int]]:
+        """Let waiting predecessors inherit a precedence, by conversation; return each with its new one."""
         # Mostly no or few messages that are less urgent wait; then it does not matter how long the
         # conversations are.
         found = self._session.all(sql.LESS_URGENT, than=min(ranks.values()), most=FEW + 1)
+        raised: defaultdict[int, list[tuple[int, bytes]]] = defaultdict(list)
         if len(found) > FEW:
             for conversation_id, rank in ranks.items():
-                self._session.change(sql.RAISE, conversation=conversation_id, to=rank)
-            return
-        raised: defaultdict[int, list[int]] = defaultdict(list)
-        for number, conversation_id, rank in found:
-            inherited = ranks.get(conversation_id, rank)
-            if inherited < rank:
-                raised[inherited].append(number)
-        for rank, numbers in raised.items():
-            self._session.change_listed(sql.RAISE_THESE, numbers, to=rank)
+                raised[rank] += self._session.all(sql.LESS_URGENT_IN, conversation=conversation_id, than=rank)
+        else:
+            for number, conversation_id, rank, message_id in found:
+                inherited = ranks.get(conversation_id, rank)
+                if inherited < rank:
+                    raised[inherited].append((number, message_id))
+        for rank, rows in raised.items():
+            self._session.change_listed(sql.RAISE_THESE, [number for number, _ in rows], to=rank)
+        return [(message_id, rank) for rank, rows in raised.items() for _, message_id in rows]
 
     def waiting(self, *, limit: int, max_bytes: int) -> list[Waiting]:
         """Return accepted messages by rank, then age, until a limit is reached.

@@ -40,7 +40,7 @@ def _literal(state: State) -> sa.ColumnElement[Any]:
 
 LESS_URGENT: Final = Statement(
     # However many wait, `most` of them are looked at, from the end of the index.
-    sa.select(_m.number, _m.conversation_id, _m.rank)
+    sa.select(_m.number, _m.conversation_id, _m.rank, _m.message_id)
     .where(_is_accepted, _m.rank > _bind("than"))
     .order_by(_m.rank.desc(), _m.number.desc())
     .limit(_bind("most", type_=Big))
@@ -48,15 +48,13 @@ LESS_URGENT: Final = Statement(
 RAISE_THESE: Final = ListStatement(
     lambda items: sa.update(messages).where(_m.number.in_(items)).values(rank=_bind("to"))
 )
-RAISE: Final = Statement(
+LESS_URGENT_IN: Final = Statement(
     # Walks the whole conversation: there is no index of those that wait in it.
-    sa.update(messages)
-    .where(
+    sa.select(_m.number, _m.message_id).where(
         _m.conversation_id == _bind("conversation"),
         _is_accepted,
-        _m.rank > _bind("to"),
+        _m.rank > _bind("than"),
     )
-    .values(rank=_bind("to"))
 )
 WAITING: Final = Statement(
     # Of the index alone.

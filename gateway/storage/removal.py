@@ -125,6 +125,7 @@ _SETTLED: Final = Statement(
         _by.c.state,
         _by.c.was,
         _by.c.outgoing,
+        _by.c.number,
         _m.number,
         _m.outgoing,
         _m.ground,
@@ -313,14 +314,18 @@ class SqlRemoval:
         """Apply what is ordered by messages that were received; return how many were settled."""
         rows = self._session.all(_SETTLED, most=limit)
         changes: list[tuple[int, int, int]] = []
-        for target, by_id, erase_ms, ground, state, was, outgoing, number, target_outgoing, known in rows:
-            del target
+        # Several may name one message: what was accepted later counts, as if each were settled alone.
+        grounds: dict[int, int | None] = {}
+        for _, by_id, erase_ms, ground, state, was, outgoing, _, number, target_outgoing, known in sorted(
+            rows, key=_place
+        ):
             if number is None or (by_id and not _stands(state, was)):
                 continue
             if by_id and bool(outgoing) != bool(target_outgoing):
                 continue
-            if ground == Ground.USE_CHANGE and known in UNCHANGEABLE:
+            if ground == Ground.USE_CHANGE and grounds.get(number, known) in UNCHANGEABLE:
                 continue
+            grounds[number] = ground
             changes.append((erase_ms, ground, number))
         changes += self._of_corrections(changes)
         self._session.many(_SET_END, changes)
@@ -392,6 +397,12 @@ class SqlRemoval:
         """Return how many messages are held."""
         row = self._session.first(_HELD)
         return row[0] if row else 0
+
+
+def _place(row: Sequence[Any]) -> int:
+    """Return the number of the message that orders an end; an order of this node stands before them."""
+    number: int | None = row[7]
+    return -1 if number is None else number
 
 
 def _stands(state: int | None, was: int | None) -> bool:

@@ -94,9 +94,9 @@ def insert_messages(session: Session, messages: Sequence[NewMessage]) -> int:
     session.many(
         INSERT_ENDING,
         [
-            (m.ending.target, m.message_id, m.ending.retention.erase_ms, int(m.ending.retention.ground))
+            (ending.target, m.message_id, ending.retention.erase_ms, int(ending.retention.ground))
             for m in messages
-            if m.ending is not None
+            for ending in m.endings
         ],
     )
     insert_effects(session, first, messages)

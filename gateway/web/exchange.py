@@ -84,11 +84,17 @@ class Query:
             return default
         return text
 
-    def text(self, name: str, *, pattern: re.Pattern[str]) -> str | None:
-        """Return a parameter in a given form, or None if it is absent."""
+    def text(self, name: str, *, pattern: re.Pattern[str], expected: Wording = _PATTERN) -> str | None:
+        """Return a parameter in a given form, or None if it is absent.
+
+        Args:
+            name: Of the parameter.
+            pattern: Its form.
+            expected: That form in words, for whoever gave another.
+        """
         text = self._values.get(name)
         if text is not None and pattern.fullmatch(text) is None:
-            self._refuse(name, _PATTERN)
+            self._refuse(name, expected)
             return None
         return text
 

@@ -25,7 +25,7 @@ from gateway.catalogue import read_catalogue
 from gateway.core.digest import digest_of
 from gateway.core.envelope import header_of
 from gateway.core.message.registry import Catalogue
-from gateway.core.message.threads import effects_of, end_with_target
+from gateway.core.message.threads import effects_of, endings_of
 from gateway.core.sealing import ContentKey
 from gateway.keyring.registry import read_registry
 from gateway.node.audit_log import Actor
@@ -124,14 +124,17 @@ class _Desk:
                 header=derived.header_bytes,
                 message_id=header.message_id,
             )
+            effects = effects_of(document, catalogue=catalogue, threads=memory)
             yield new_message(
                 derived,
                 seq=document["header"]["conversation"]["seq"],
-                effects=effects_of(document, catalogue=catalogue, threads=memory),
+                effects=effects,
                 arrived_ms=at_ms,
                 audit_index=places[template.agency],
                 ciphertext=ciphertext,
                 wrapped_key=wrapped_key,
-                ending=derived.ending or end_with_target(document, memory),
+                endings=endings_of(
+                    document, derived.ending, catalogue=catalogue, threads=memory, effects=effects
+                ),
                 post_digest=digest_of(body)[:POST_DIGEST_BYTES],
             )

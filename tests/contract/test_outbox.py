@@ -125,9 +125,13 @@ async def raise_ranks(store: SqlStore, ranks: dict[bytes, int], *, others: int) 
     await store.write(Step.SEQUENCED, lambda tx: send(tx, 0))
     await put(store, *waiting_, *(outgoing(rank=3) for _ in range(others)))
     await store.write(Step.WITHDRAWN, lambda tx: tx.outbox.withdraw(identifier("gone"), LYON))
-    await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_ranks(ranks))
+    raised = await store.write(Step.ACCEPTED, lambda tx: tx.outbox.raise_ranks(ranks))
     found = await store.read(lambda tx: tx.threads.rows(ids(*TALKERS)))
-    return {name: found[identifier(name)].rank for name in TALKERS}
+    now = {name: found[identifier(name)].rank for name in TALKERS}
+    assert sorted(raised) == sorted(
+        (identifier(name), rank) for name, rank in now.items() if rank != UNCHANGED[name]
+    )
+    return now
 
 
 @LESS_URGENT

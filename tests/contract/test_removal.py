@@ -266,7 +266,7 @@ async def _settle(store: SqlStore) -> int:
 
 async def test_what_a_received_message_orders_is_due_at_once(store: SqlStore) -> None:
     await arrive(store, kept_until(incoming("target", log_index=3), 2**40))
-    await arrive(store, replace(incoming("retraction", log_index=4), ending=ending("target")))
+    await arrive(store, replace(incoming("retraction", log_index=4), endings=(ending("target"),)))
     assert await due(store) == []
 
     assert await settle(store) == 1
@@ -278,7 +278,7 @@ async def test_what_a_received_message_orders_is_due_at_once(store: SqlStore) ->
 
 async def test_what_an_own_message_orders_holds_once_the_peer_has_received_it(store: SqlStore) -> None:
     await post(store, kept_until(outgoing("target"), 2**40))
-    await post(store, replace(outgoing("retraction"), ending=ending("target")))
+    await post(store, replace(outgoing("retraction"), endings=(ending("target"),)))
     assert await settle(store) == 0
     await store.write(Step.SEQUENCED, lambda tx: send(tx, 0))
     assert await settle(store) == 0
@@ -291,7 +291,7 @@ async def test_what_an_own_message_orders_holds_once_the_peer_has_received_it(st
 
 async def test_what_a_message_orders_that_did_not_arrive_is_dropped(store: SqlStore) -> None:
     await post(store, kept_until(outgoing("target"), 2**40))
-    await post(store, replace(outgoing("retraction"), ending=ending("target")))
+    await post(store, replace(outgoing("retraction"), endings=(ending("target"),)))
     await store.write(Step.SEQUENCED, lambda tx: send(tx, 0))
 
     await answer(store, 0, 2, ReceiptException(index=1, code=ExceptionCode.RULE, rule=1))
@@ -302,13 +302,13 @@ async def test_what_a_message_orders_that_did_not_arrive_is_dropped(store: SqlSt
 
 async def test_a_message_orders_nothing_about_those_of_the_other_nation(store: SqlStore) -> None:
     await post(store, kept_until(outgoing("ours"), 2**40))
-    await arrive(store, replace(incoming("retraction", log_index=4), ending=ending("ours")))
+    await arrive(store, replace(incoming("retraction", log_index=4), endings=(ending("ours"),)))
     assert await settle(store) == 1
     assert await due(store) == []
 
 
 async def test_a_message_that_orders_something_about_an_unknown_one_orders_nothing(store: SqlStore) -> None:
-    await arrive(store, replace(incoming("retraction", log_index=4), ending=ending("unknown")))
+    await arrive(store, replace(incoming("retraction", log_index=4), endings=(ending("unknown"),)))
     assert await settle(store) == 1
     await arrive(store, incoming("unknown", log_index=5))
     assert await settle(store) == 0
@@ -329,20 +329,58 @@ async def test_an_order_of_its_own_waits_for_a_message_that_comes_back_after_a_r
 
 async def test_a_change_of_use_does_not_take_a_retraction_back(store: SqlStore) -> None:
     await arrive(store, kept_until(incoming("target", log_index=3), 2**40))
-    await arrive(store, replace(incoming("retraction", log_index=4), ending=ending("target")))
+    await arrive(store, replace(incoming("retraction", log_index=4), endings=(ending("target"),)))
     await settle(store)
     later = ending("target", Ground.USE_CHANGE, 2**45)
-    await arrive(store, replace(incoming("change", log_index=5), ending=later))
+    await arrive(store, replace(incoming("change", log_index=5), endings=(later,)))
 
     await settle(store)
 
     assert await due(store) == [identifier("target")]
 
 
+@pytest.mark.parametrize("ground", [Ground.RETRACTION, Ground.CANCELLATION])
+@pytest.mark.parametrize("is_changed_first", [False, True])
+@pytest.mark.parametrize("turn", range(4))
+async def test_a_change_of_use_does_not_take_back_a_retraction_that_is_settled_with_it(
+    store: SqlStore, ground: Ground, turn: int, *, is_changed_first: bool
+) -> None:
+    # Ids follow from the words, so some turns have the id of the retraction first and some the other.
+    retraction = replace(incoming(f"retraction {turn}", log_index=4), endings=(ending("target", ground),))
+    later = ending("target", Ground.USE_CHANGE, 2**45)
+    change = replace(incoming(f"change {turn}", log_index=5), endings=(later,))
+    await arrive(store, kept_until(incoming("target", log_index=3), 2**40))
+    await arrive(store, *((change, retraction) if is_changed_first else (retraction, change)))
+
+    assert await settle(store) == 2
+
+    assert await due(store) == [identifier("target")]
+    assert (await row_of(store, "target")).ground is ground
+
+
+@pytest.mark.parametrize("turn", range(4))
+async def test_of_two_changes_of_use_that_are_settled_together_the_later_one_counts(
+    store: SqlStore, turn: int
+) -> None:
+    await arrive(store, kept_until(incoming("target", log_index=3), 2**40))
+    changes = [
+        replace(
+            incoming(f"{word} {turn}", log_index=index),
+            endings=(ending("target", Ground.USE_CHANGE, NOW + index),),
+        )
+        for index, word in enumerate(("first", "second"), 4)
+    ]
+    await arrive(store, *changes)
+
+    assert await settle(store) == 2
+
+    assert (await row_of(store, "target")).erase_ms == NOW + 5
+
+
 async def test_a_change_of_use_moves_the_date(store: SqlStore) -> None:
     await arrive(store, kept_until(incoming("target", log_index=3), 1))
     later = ending("target", Ground.USE_CHANGE, NOW + 1)
-    await arrive(store, replace(incoming("change", log_index=5), ending=later))
+    await arrive(store, replace(incoming("change", log_index=5), endings=(later,)))
 
     await settle(store)
 

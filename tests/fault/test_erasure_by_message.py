@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.message.instants import time_text
+from gateway.core.message.instants import instant_ms, time_text
 from gateway.core.message.retention import Ground
 from gateway.node.health import Phase
 from gateway.ports import Step
@@ -28,6 +28,7 @@ from tests.messages import (
     INVESTIGATORS,
     correction,
     intelligence,
+    use_change,
 )
 from tests.world import World, message_uuid, other
 
@@ -232,3 +233,61 @@ async def test_a_change_of_use_moves_the_end_to_an_earlier_day(world: World) -> 
 
     for nation in ("FR", "US"):
         assert (await until_erased(world, nation, message_id)).row.ground is Ground.USE_CHANGE
+
+
+async def test_content_goes_by_the_changes_of_use_that_are_in_force(world: World) -> None:
+    message_id = await inform(world)
+
+    def after(day: str) -> int:
+        return instant_ms(f"{day}T00:00:00Z") + DAY_MS
+
+    async def end(nation: str) -> int | None:
+        return (await kept(world, nation, message_id)).row.erase_ms
+
+    async def post(draft: dict[str, Any]) -> bytes:
+        posted = await world.post("US", draft, agency="US.ICE.HSI")
+        await world.until_state("US", posted.message_id, "received", agency="US.ICE.HSI")
+        await world.settle()
+        return posted.message_id
+
+    async def until_end(day: str) -> None:
+        for nation in ("FR", "US"):
+            found = await world.until(partial(end, nation), lambda at_ms: at_ms == after(day))
+            assert found == after(day)
+
+    def change(direction: str, day: str) -> dict[str, Any]:
+        return use_change("US", message_id, world.clock.now_ms(), direction=direction, delete_by=day)
+
+    early = await post(change("TIGHTEN", "2026-12-20"))
+    await until_end("2026-12-20")
+    # What tightens loosens nothing that another one has tightened.
+    await post(change("TIGHTEN", "2027-01-20"))
+    await until_end("2026-12-20")
+    await post(correction("US", early, "/payload/delete_by", "2026-12-20", "2026-12-10"))
+    await until_end("2026-12-10")
+    await post(retraction("US", early, world.clock.now_ms(), delete=True))
+    await until_end("2027-01-20")
+    relaxed = await post(change("RELAX", "2035-01-20"))
+    await until_end("2035-01-20")
+    await post(retraction("US", relaxed, world.clock.now_ms(), delete=False))
+    await until_end("2027-01-20")
+    await world.check()
+
+
+async def test_a_retraction_destroys_although_a_change_of_use_comes_with_it(world: World) -> None:
+    message_id = await inform(world)
+    await world.cut_off("US")
+    now_ms = world.clock.now_ms()
+    drafts = [
+        retraction("US", message_id, now_ms),
+        use_change("US", message_id, now_ms, delete_by="2027-01-20"),
+    ]
+    ids = [(await world.post("US", draft, agency="US.ICE.HSI")).message_id for draft in drafts]
+    world.reconnect("US")
+    for order_id in ids:
+        await world.until_state("US", order_id, "received", agency="US.ICE.HSI")
+
+    for nation in ("FR", "US"):
+        assert (await until_erased(world, nation, message_id)).row.ground is Ground.RETRACTION
+    await world.settle()
+    await world.check()

@@ -209,6 +209,49 @@ async def test_an_urgent_correction_does_not_overtake_what_it_corrects(world: Wo
     assert told.payload["summary"] == "Two."
 
 
+async def test_what_becomes_urgent_does_not_overtake_what_it_is_about_itself(world: World) -> None:
+    await world.settle()
+    await world.cut_off("US")
+    await world.send_many("US", 3)
+    sent = await post(world, "US", intelligence("US"))
+    ids = [sent]
+    corrected = correction("US", sent, SUMMARY, "A synthetic summary.", "One.")
+    ids.append(await post(world, "US", corrected))
+    corrected = correction("US", ids[-1], "/payload/patches/0/new", "One.", "Two.")
+    ids.append(await post(world, "US", corrected))
+    # It is about the last one, which is about the one before, and so on.
+    said = {
+        "target": message_uuid(ids[-1]),
+        "reason": "PERSON_CLEARED",
+        "delete": False,
+        "notify_recipients": False,
+    }
+    urgent = lifecycle("US", "gov.retraction", said, precedence="IMMEDIATE")
+    ids.append(await post(world, "US", urgent))
+    world.reconnect("US")
+
+    for message_id in ids:
+        await world.until_state("US", message_id, "received", agency=ASKING)
+    told = await in_force(world, "FR", sent)
+    assert told is not None
+    assert told.payload is not None
+    assert told.payload["summary"] == "One."
+
+
+async def test_an_urgent_correction_does_not_overtake_a_correction_of_a_correction(world: World) -> None:
+    sent = await delivered(world, "US", intelligence("US"))
+    first = await delivered(world, "US", correction("US", sent, SUMMARY, "A synthetic summary.", "One."))
+    await world.settle()
+    await world.cut_off("US")
+    await world.send_many("US", 3)
+    second = await post(world, "US", correction("US", first, "/payload/patches/0/new", "One.", "Two."))
+    third = await post(world, "US", correction("US", sent, SUMMARY, "Two.", "3.", precedence="IMMEDIATE"))
+    world.reconnect("US")
+
+    for message_id in (second, third):
+        await world.until_state("US", message_id, "received", agency=ASKING)
+
+
 async def test_messages_of_one_group_see_what_those_before_them_did(world: World) -> None:
     principal = world.principal("US", ASKING)
     sent = await delivered(world, "US", intelligence("US"))

@@ -121,6 +121,19 @@ def ending_of(document: Mapping[str, Any]) -> Ending | None:
     return None if find is None else find(document)
 
 
+def end_by_use_change(payload: Mapping[str, Any]) -> int | None:
+    """Return when content goes by a change of use alone, milliseconds since 1970; None if it names no day.
+
+    What it says counts from when it takes effect.
+
+    Args:
+        payload: Payload of a ``gov.use_change``.
+    """
+    if "delete_by" not in payload:
+        return None
+    return max(_after(day_of_date(payload["delete_by"])), instant_ms(payload["effective"]))
+
+
 def _retraction(document: Mapping[str, Any]) -> Ending | None:
     """A retraction that says so destroys its target at once."""
     payload = document["payload"]
@@ -138,12 +151,10 @@ def _cancellation(document: Mapping[str, Any]) -> Ending | None:
 
 
 def _use_change(document: Mapping[str, Any]) -> Ending | None:
-    """A change of use may move the last day; it counts from when it takes effect."""
+    """A change of use may move the last day."""
     payload = document["payload"]
-    if "delete_by" not in payload:
-        return None
-    erase_ms = max(_after(day_of_date(payload["delete_by"])), instant_ms(payload["effective"]))
-    return _ending(payload["target"], erase_ms, Ground.USE_CHANGE)
+    erase_ms = end_by_use_change(payload)
+    return None if erase_ms is None else _ending(payload["target"], erase_ms, Ground.USE_CHANGE)
 
 
 _ENDINGS: Final = {

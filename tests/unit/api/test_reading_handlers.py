@@ -204,6 +204,7 @@ TERMS_JSON = {
     "delete_by": "2027-01-01",
     "changed_by": [],
     "announced": [],
+    "erased": [],
 }
 
 
@@ -270,8 +271,11 @@ async def test_the_last_page_of_conversations_has_no_next() -> None:
 @pytest.mark.parametrize("state", ["open", "OPEN,", ",OPEN", "OPEN,CLOSED", "OPEN OVERDUE"])
 async def test_a_state_that_does_not_exist_is_refused(state: str) -> None:
     services = FakeServices()
-    with pytest.raises(ParameterError):
+    with pytest.raises(ParameterError) as refused:
         await ask(services, "list_conversations", query=f"state={state.replace(' ', '%20')}")
+    (bad,) = refused.value.parameters
+    # Who mistypes a state is told which there are.
+    assert all(known in text for known in RequestState for text in (bad.expected.en, bad.expected.fr))
     assert services.asked == []
 
 
@@ -331,7 +335,7 @@ async def test_an_inbox_says_what_is_in_force_of_a_message() -> None:
         payload={"n": 2},
         terms=TERMS,
         retracted_by=applied(Effect.RETRACTS),
-        consents=(Consent(request_id=ID, use="EVIDENCE_IN_COURT"),),
+        consents=(Consent(request_id=ID, use="EVIDENCE_IN_COURT", retracted_by=applied(Effect.RETRACTS)),),
     )
     deliveries = [
         Delivery(row=row(), header=b"", collected_ms=None, message=b"{}", in_force=found)
@@ -352,6 +356,7 @@ async def test_an_inbox_says_what_is_in_force_of_a_message() -> None:
                 "decision": None,
                 "conditions": [],
                 "valid_until": None,
+                "retracted_by": CHANGE,
             }
         ],
     }

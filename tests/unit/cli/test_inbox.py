@@ -173,3 +173,21 @@ def test_web_addresses_are_defanged_for_people_and_whole_for_machines(
     assert shown.count("Sold at hxxps://shop[.]example/item/1") == 2
     assert "https://" not in shown
     assert orjson.loads(machine)["message"] == content
+
+
+def test_whoever_asks_for_french_reads_french(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+
+    print_message(received(message()), "fr", as_json=False)
+    facts = capsys.readouterr().out.split("{")[0]
+    print_messages((received(message()),), "fr")
+    heading = capsys.readouterr().out.splitlines()[0]
+    print_messages((), "fr")
+
+    assert "échange" in facts
+    assert not set(facts.split()) & {"from", "conversation", "received", "collected", "receipt"}
+    assert heading.split()[:6] == ["urgence", "type", "de", "reçu", "réponse", "avant"]
+    assert heading.split()[6:] == ["identifiant", "marquage", "signes"]
+    assert capsys.readouterr().out == "La boîte de réception est vide.\n"

@@ -18,6 +18,7 @@ room it belongs to: at the receiver it is flagged as crossed and accepted.
 - ``rooms``: operation rooms: members, types, end (RF-ROOM);
 - ``effects``: what an accepted message does to earlier ones, and what closes what;
 - ``in_force``: what became of a message: values, terms, retraction, consents;
+- ``endings``: what a message orders about the content of others;
 - ``outline``: what all of these look at of the message that is examined;
 - ``progress``: the states of a request, as data, and its deadline;
 - ``deadlines``: every time that somebody has to keep.
@@ -26,8 +27,8 @@ Spec: docs/spec/rules.md, "Conversations".
 """
 
 from gateway.core.message.effect import CLOSING, Effect, NewEffect
-from gateway.core.message.threads.corrections import end_with_target
 from gateway.core.message.threads.effects import closes, effects_of, subjects_of
+from gateway.core.message.threads.endings import endings_of
 from gateway.core.message.threads.examination import examine_thread
 from gateway.core.message.threads.outline import outline_of
 from gateway.core.message.threads.progress import awaits
@@ -57,7 +58,7 @@ __all__ = [
     "awaits",
     "closes",
     "effects_of",
-    "end_with_target",
+    "endings_of",
     "examine_thread",
     "is_known_to",
     "nation_of",

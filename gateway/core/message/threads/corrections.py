@@ -19,10 +19,9 @@ import orjson
 from gateway.core.message.effect import Effect
 from gateway.core.message.instants import instant_ms
 from gateway.core.message.registry import Catalogue
-from gateway.core.message.retention import AT_ONCE, CARRIED, Ending, Retention
 from gateway.core.message.rule import stateless_violations
 from gateway.core.message.schema_check import schema_violations
-from gateway.core.message.threads.view import Broken, ThreadView, uuid_bytes
+from gateway.core.message.threads.view import AppliedEffect, Broken, Contents, ThreadView, uuid_bytes
 from gateway.core.message.violation import Violation
 from gateway.core.message.wording import Wording
 
@@ -40,7 +39,7 @@ _MOST_TOLD: Final = 5
 """Violations of a corrected message that a refusal repeats: enough to mend it, short enough to read."""
 
 
-def corrected(message_id: bytes, threads: ThreadView, *, only: frozenset[bytes] | None = None) -> Json | None:
+def corrected(message_id: bytes, threads: Contents) -> Json | None:
     """Return a message with the values in force, or None if it was erased or is not known.
 
     What is returned may be the stored message itself: it must not be changed.
@@ -48,20 +47,57 @@ def corrected(message_id: bytes, threads: ThreadView, *, only: frozenset[bytes] 
     Args:
         message_id: The message, 16 bytes.
         threads: What this node has sent and accepted.
-        only: Corrections of it that count; None for all.
     """
     sent = threads.content(message_id)
     if sent is None:
         return None
     whole = sent
     for item in _corrections_of(message_id, threads):
-        correction = corrected(item, threads) if only is None or item in only else None
-        if correction is None:  # not counted, or erased: what it said cannot be known any more
+        correction = corrected(item, threads)
+        if correction is None:  # erased: what it said cannot be known any more
             continue
         if whole is sent:
             whole = deepcopy(sent)
         apply_patches(whole, correction["payload"]["patches"])
     return whole
+
+
+def corrected_for(reader: str, message_id: bytes, threads: ThreadView) -> Json | None:
+    """Return a message with the corrections that a reader sent or was sent, or None if that cannot be said.
+
+    Who is told what is in force acts on it, so nothing is told where a value may be an old one: where one of
+    these corrections was erased, or does not fit what the others say to this reader. What is returned may be
+    the stored message itself: it must not be changed.
+
+    Args:
+        reader: Agency that is told.
+        message_id: The message, 16 bytes.
+        threads: What this node has sent and accepted.
+    """
+    sent = threads.content(message_id)
+    if sent is None:
+        return None
+    whole = sent
+    for applied in corrections_of(message_id, threads):
+        if not applied.concerns(reader):
+            continue
+        correction = corrected_for(reader, applied.message_id, threads)
+        if correction is None:
+            return None
+        if whole is sent:
+            whole = deepcopy(sent)
+        if apply_patches(whole, correction["payload"]["patches"]):
+            return None
+    return whole
+
+
+def corrections_of(message_id: bytes, threads: Contents) -> list[AppliedEffect]:
+    """Return the corrections that count, oldest first; what was retracted says nothing any more."""
+    return [
+        applied
+        for applied in threads.effects(message_id)
+        if applied.effect is Effect.CORRECTS and not is_retracted(applied.message_id, threads)
+    ]
 
 
 def versions(message_id: bytes, threads: ThreadView) -> list[Json]:
@@ -148,40 +184,25 @@ def apply_patches(document: Json, patches: Sequence[Json]) -> list[tuple[int, st
     ]
 
 
-def end_with_target(document: Json, threads: ThreadView) -> Ending | None:
-    """Return that a correction of what a retraction or a cancellation destroyed goes at once as well.
-
-    It holds values of its target. Those that were there before go with it; this is for one that
-    was overtaken by the retraction, or sent in spite of it.
-
-    Args:
-        document: A message that every rule accepts.
-        threads: What this node has sent and accepted before this message.
-    """
-    if document["type"] != CORRECTION:
-        return None
-    target = threads.find(uuid_bytes(document["payload"]["target"]))
-    if target is None or target.ground not in CARRIED:
-        return None
-    own = uuid_bytes(document["header"]["message_id"])
-    return Ending(target=own, retention=Retention(erase_ms=AT_ONCE, ground=target.ground))
-
-
-def is_retracted(message_id: bytes, threads: ThreadView) -> bool:
-    """Tell whether a message was retracted, whether its content is still there or not."""
-    return any(
-        applied.effect in {Effect.RETRACTS, Effect.RETRACTS_AND_DELETES}
-        for applied in threads.effects(message_id)
+def retraction_of(message_id: bytes, threads: Contents) -> AppliedEffect | None:
+    """Return what retracted a message first, erased or not, or None."""
+    return next(
+        (
+            applied
+            for applied in threads.effects(message_id)
+            if applied.effect in {Effect.RETRACTS, Effect.RETRACTS_AND_DELETES}
+        ),
+        None,
     )
 
 
-def _corrections_of(message_id: bytes, threads: ThreadView) -> list[bytes]:
-    """Return the corrections that count; what was retracted says nothing any more."""
-    return [
-        applied.message_id
-        for applied in threads.effects(message_id)
-        if applied.effect is Effect.CORRECTS and not is_retracted(applied.message_id, threads)
-    ]
+def is_retracted(message_id: bytes, threads: Contents) -> bool:
+    """Tell whether a message was retracted, whether its content is still there or not."""
+    return retraction_of(message_id, threads) is not None
+
+
+def _corrections_of(message_id: bytes, threads: Contents) -> list[bytes]:
+    return [applied.message_id for applied in corrections_of(message_id, threads)]
 
 
 def _leads_to_good(

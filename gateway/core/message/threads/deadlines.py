@@ -102,6 +102,9 @@ FEEDBACK_DAYS: Final[Mapping[str, tuple[int, bool]]] = MappingProxyType(
 )
 """Days until feedback, and whether it is owed or only asked for, by type: what terms say in words alone."""
 
+_JUDGED: Final = frozenset({Effect.GIVES_FEEDBACK, Effect.RETRACTS, Effect.RETRACTS_AND_DELETES})
+"""Effects after which no feedback about a message is due."""
+
 _PROMISED: Final[Mapping[str, DeadlineKind]] = MappingProxyType(
     {
         "assist.ack/1": DeadlineKind.EXPECTED_BY,
@@ -195,10 +198,13 @@ def _of_certificate(effects: Sequence[AppliedEffect], threads: ThreadView, now_m
 
 
 def _of_feedback(subject: Subject, effects: Sequence[AppliedEffect], now_ms: int) -> list[Deadline]:
-    """Return when feedback is due; what was only asked for is forgotten when its time is over."""
+    """Return when feedback is due; what was only asked for is forgotten when its time is over.
+
+    Nobody owes any about what was retracted.
+    """
     terms = subject.feedback
     days, owed = FEEDBACK_DAYS.get(subject.type, (0, False)) if terms is None else (terms.days, terms.owed)
-    if days == 0 or any(applied.effect is Effect.GIVES_FEEDBACK for applied in effects):
+    if days == 0 or any(applied.effect in _JUDGED for applied in effects):
         return []
     at_ms = subject.created_ms + days * DAY_MS
     if not owed and at_ms < now_ms:

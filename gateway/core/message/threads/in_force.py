@@ -6,11 +6,11 @@ Spec: docs/spec/rules.md, "What is in force".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.core.message.effect import Effect
-from gateway.core.message.threads.corrections import corrected
+from gateway.core.message.threads.corrections import corrected_for, corrections_of, retraction_of
 from gateway.core.message.threads.use_changes import TermsInForce, terms_in_force
 from gateway.core.message.threads.view import AppliedEffect, ThreadView
 
@@ -36,9 +36,11 @@ class Consent:
         request_id: The message that asks, 16 bytes.
         use: What is asked for.
         decision_id: The message that decides, or None while it is open.
-        decision: GRANTED, GRANTED_WITH_CONDITIONS or DENIED; None while it is open.
+        decision: GRANTED, GRANTED_WITH_CONDITIONS or DENIED; None while it is open, and once the decision
+            was retracted, or cannot be read any more.
         conditions: Conditions of the decision.
         valid_until: Last day of the consent, or None.
+        retracted_by: What retracted the decision, or None.
     """
 
     request_id: bytes
@@ -47,6 +49,7 @@ class Consent:
     decision: str | None = None
     conditions: tuple[str, ...] = ()
     valid_until: str | None = None
+    retracted_by: AppliedEffect | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,9 @@ class InForce:
     """What became of a message.
 
     Attributes:
-        corrections: Corrections of it, oldest first, also those that the reader was not sent.
-        payload: The payload with the corrections that the reader was sent; None without any.
+        corrections: Corrections of it that count, oldest first, also those that the reader was not sent.
+        payload: The payload with the corrections that the reader was sent; None without any, and where
+            nobody can say what they make of it.
         terms: Its terms as they are now; None if no use change was sent.
         retracted_by: What retracted it, or None.
         consents: Further uses asked for by, or of, the reader.
@@ -83,22 +87,15 @@ def in_force(message_id: bytes, threads: ThreadView, *, reader: str, now_ms: int
     effects = threads.effects(message_id)
     if not any(applied.effect in CHANGING for applied in effects):
         return None
-    corrections = tuple(applied for applied in effects if applied.effect is Effect.CORRECTS)
-    read = frozenset(applied.message_id for applied in corrections if applied.concerns(reader))
-    whole = corrected(message_id, threads, only=read) if read else None
+    corrections = tuple(corrections_of(message_id, threads))
+    read = any(applied.concerns(reader) for applied in corrections)
+    whole = corrected_for(reader, message_id, threads) if read else None
     changed = any(applied.effect is Effect.CHANGES_USE for applied in effects)
     return InForce(
         corrections=corrections,
         payload=None if whole is None else whole["payload"],
         terms=terms_in_force(message_id, threads, now_ms=now_ms) if changed else None,
-        retracted_by=next(
-            (
-                applied
-                for applied in effects
-                if applied.effect in {Effect.RETRACTS, Effect.RETRACTS_AND_DELETES}
-            ),
-            None,
-        ),
+        retracted_by=retraction_of(message_id, threads),
         consents=tuple(_consents(effects, threads, reader)),
     )
 
@@ -108,21 +105,38 @@ def _consents(effects: Sequence[AppliedEffect], threads: ThreadView, reader: str
     for asked in effects:
         if asked.effect is not Effect.ASKS_CONSENT or not asked.concerns(reader):
             continue
-        request = corrected(asked.message_id, threads)
+        request = corrected_for(reader, asked.message_id, threads) or threads.content(asked.message_id)
         if request is None:
             continue
-        consent = Consent(request_id=asked.message_id, use=request["payload"]["use"])
-        for answer in threads.effects(asked.message_id):
-            decision = threads.content(answer.message_id) if answer.type == "gov.consent_decision/1" else None
-            if decision is not None:
-                payload = decision["payload"]
-                consent = Consent(
-                    request_id=asked.message_id,
-                    use=consent.use,
-                    decision_id=answer.message_id,
-                    decision=payload["decision"],
-                    conditions=tuple(payload.get("conditions", ())),
-                    valid_until=payload.get("valid_until"),
-                )
-        found.append(consent)
+        decisions = [
+            answer for answer in threads.effects(asked.message_id) if answer.type == "gov.consent_decision/1"
+        ]
+        use = request["payload"]["use"]
+        found.append(
+            _decided(asked, use, decisions[-1], threads, reader)
+            if decisions
+            else Consent(request_id=asked.message_id, use=use)
+        )
     return found
+
+
+def _decided(
+    asked: AppliedEffect, use: str, answer: AppliedEffect, threads: ThreadView, reader: str
+) -> Consent:
+    """Return a consent with its decision as it is now: as it was last corrected, if it was not retracted."""
+    consent = Consent(
+        request_id=asked.message_id,
+        use=use,
+        decision_id=answer.message_id,
+        retracted_by=retraction_of(answer.message_id, threads),
+    )
+    decision = corrected_for(reader, answer.message_id, threads)
+    if consent.retracted_by is not None or decision is None:
+        return consent
+    payload = decision["payload"]
+    return replace(
+        consent,
+        decision=payload["decision"],
+        conditions=tuple(payload.get("conditions", ())),
+        valid_until=payload.get("valid_until"),
+    )

@@ -44,6 +44,8 @@ class TermsInForce:
         delete_by: Day on which the content goes, ``YYYY-MM-DD``, or None.
         changed_by: Use changes that are in effect, oldest first.
         announced: Use changes that are not in effect yet, oldest first.
+        erased: Use changes whose content was erased, oldest first: what they made of the terms is not known
+            any more, and is not in them.
     """
 
     marking: Json
@@ -52,6 +54,7 @@ class TermsInForce:
     delete_by: str | None
     changed_by: tuple[bytes, ...] = ()
     announced: tuple[bytes, ...] = ()
+    erased: tuple[bytes, ...] = ()
 
 
 def examine_use_change(document: Json, threads: ThreadView) -> Broken:
@@ -99,7 +102,8 @@ def terms_in_force(message_id: bytes, threads: ThreadView, *, now_ms: int) -> Te
         if applied.effect is not Effect.CHANGES_USE or is_retracted(applied.message_id, threads):
             continue
         change = corrected(applied.message_id, threads)
-        if change is None:  # erased: what it said cannot be known any more
+        if change is None:  # what it said cannot be known any more, but that it said something
+            terms = replace(terms, erased=(*terms.erased, applied.message_id))
             continue
         if instant_ms(change["payload"]["effective"]) > now_ms:
             terms = replace(terms, announced=(*terms.announced, applied.message_id))
@@ -136,4 +140,5 @@ def _changed(terms: TermsInForce, payload: Json, message_id: bytes) -> TermsInFo
         delete_by=delete_by,
         changed_by=(*terms.changed_by, message_id),
         announced=terms.announced,
+        erased=terms.erased,
     )

@@ -86,7 +86,19 @@ class Reply(Protocol):
         ...
 
 
-class ThreadView(Protocol):
+class Contents(Protocol):
+    """Messages opened, and what later ones did to them."""
+
+    def content(self, message_id: bytes) -> dict[str, Any] | None:
+        """Return a message opened, or None if it was erased or is not known."""
+        ...
+
+    def effects(self, subject: bytes) -> Sequence[AppliedEffect]:
+        """Return what was done to a message, or in a room, oldest first."""
+        ...
+
+
+class ThreadView(Contents, Protocol):
     """What a node has sent and accepted, as the rules see it.
 
     Messages that were refused, expired or withdrawn do not count as answers and have no
@@ -99,10 +111,6 @@ class ThreadView(Protocol):
 
     def last_seq(self, conversation_id: bytes, agency: str) -> int:
         """Return the highest sequence number an agency used in a conversation, 0 for none."""
-        ...
-
-    def content(self, message_id: bytes) -> dict[str, Any] | None:
-        """Return a message opened, or None if it was erased or is not known."""
         ...
 
     def replies(self, message_id: bytes) -> Sequence[Reply]:
@@ -118,10 +126,6 @@ class ThreadView(Protocol):
 
     def closed_by(self, message_id: bytes) -> str | None:
         """Return the nation whose message closed this one, or None while it is open."""
-        ...
-
-    def effects(self, subject: bytes) -> Sequence[AppliedEffect]:
-        """Return what was done to a message, or in a room, oldest first."""
         ...
 
 

@@ -251,18 +251,6 @@ def test_a_message_that_was_never_corrected_is_given_as_it_is() -> None:
     assert (sent["payload"]["subject"], now["payload"]["subject"]) == (BEFORE, "After")
 
 
-def test_only_the_corrections_that_are_named_count() -> None:
-    first = correction(patch(SUBJECT, new="One"))
-    second = correction(patch("/payload/facts", new="Others."), number=3)
-    memory = Memory().add(REQUEST, first, second)
-    message_id = uuid_bytes(REQUEST["header"]["message_id"])
-
-    seen = corrected(message_id, memory, only=frozenset({uuid_bytes(second["header"]["message_id"])}))
-
-    assert seen is not None
-    assert (seen["payload"]["subject"], seen["payload"]["facts"]) == (BEFORE, "Others.")
-
-
 def test_a_value_that_was_set_is_a_copy() -> None:
     document: dict[str, Any] = {"payload": {"a": [1]}}
     patches: list[dict[str, Any]] = [{"path": "/payload/b", "new": [2]}, {"path": "/payload/b/0", "new": 3}]

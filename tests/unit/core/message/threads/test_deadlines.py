@@ -194,6 +194,9 @@ def test_feedback_is_due_until_it_comes() -> None:
     assert (due.kind, due.at_ms, due.owed, due.overdue) == (K.FEEDBACK_BY, at_ms, True, True)
     assert due.agencies == tuple(to["agency"] for to in practice["header"]["to"])
     assert kinds(practice, about(practice, "gov.feedback", {})) == []
+    # Nobody judges what is not to be used any more.
+    retraction = about(practice, "gov.retraction", {}, number=2)
+    assert K.FEEDBACK_BY not in kinds(practice, retraction, now_ms=at_ms + 1)
 
 
 def test_feedback_that_was_only_asked_for_is_forgotten_when_its_time_is_over() -> None:
