@@ -17,9 +17,10 @@ from heapq import merge
 from operator import itemgetter
 from typing import Any, Final
 
+from gateway.audit.acts import MAX_RESTORES, REFILLED, Acts
 from gateway.audit.claims import Answers, Claims, Ended
 from gateway.audit.forms import HeaderNames, strange_name
-from gateway.audit.numbers import MAX_RESTORES, Voided
+from gateway.audit.numbers import Voided
 from gateway.audit.problems import Problems
 from gateway.audit.succession import Citation, read_citation
 from gateway.core.entries import (
@@ -44,17 +45,11 @@ from gateway.core.message.threads import nation_of
 
 _EXCHANGE: Final = frozenset(int(kind) for kind in Kind if kind is not Kind.EVENT)
 _AUDIT: Final = frozenset(map(int, (Kind.KEY_STATEMENT, Kind.ANCHOR, Kind.INCIDENT, Kind.EVENT)))
-_RESTORE_EVENTS: Final = frozenset({"log.recovered", "mirror.rolled_back", "peer.rolled_back"})
-"""The same, as an audit log says it; their first detail is the size that the incident names."""
-
-_LOSING: Final = frozenset({"log.recovered", "mirror.rolled_back"})
+_LOSING: Final = frozenset({REFILLED, "mirror.rolled_back"})
 """Those of them after which the node has lost what it had received."""
 
 _ENDING_EVENTS: Final = frozenset({"message.withdrawn", "message.expired", "queue.cancelled"})
 """Events of messages that ended before they were sent."""
-
-_REFILLED: Final = "log.recovered"
-"""Its details: from which size to which the exchange log was refilled from the peer's mirror."""
 
 MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
@@ -95,9 +90,9 @@ class LogContents:
         self.erasures: dict[str, Claims] = {}
         self.restores: dict[str, Claims] = {}
         self.forks: dict[str, Claims] = {}
-        # Incidents of restores: where, which event an audit log has for it, and its size; and these events.
+        # Incidents of restores: where, which event an audit log has for it, and its size.
         self.told: list[tuple[int, str, int]] = []
-        self.restored: Counter[tuple[str, int]] = Counter()
+        self.acts = Acts()
         self.answers: dict[str, Answers] = {}
         self.voided = Voided()
         self.ended = Ended()
@@ -107,7 +102,6 @@ class LogContents:
         # one ended at `message_end`.
         self.run_ends = array("Q")
         self.run_starts = array("Q")
-        self.refilled: list[tuple[int, int]] = []
         # From which message on which KEM key is used, and which entry announces which first.
         self.sealed_for: list[tuple[int, bytes]] = []
         self.announced: dict[bytes, int] = {}
@@ -132,7 +126,7 @@ class LogContents:
 
         Where the node lost entries of this log its copy of the other one ended anywhere.
         """
-        lost = [0 if event == _REFILLED else size for _, event, size in self.told if event in _LOSING]
+        lost = [0 if event == REFILLED else size for _, event, size in self.told if event in _LOSING]
         return min(lost, default=MAX_TREE_SIZE)
 
     def read(self, entries: Sequence[bytes]) -> None:
@@ -339,7 +333,7 @@ class LogContents:
         if entry.incident == IncidentKind.PEER_ROLLBACK:
             event = "peer.rolled_back" if is_own else ""
         elif is_own:
-            event = _REFILLED
+            event = REFILLED
         elif entry.origin.startswith(f"{self.node}/audit"):
             event = "audit.succeeded"
         else:
@@ -353,7 +347,7 @@ class LogContents:
             self.told.append((index, event, entry.size))
         if entry.incident == IncidentKind.RECOVERY and len(self.recovered) < MAX_OTHER_LOGS:
             self.recovered.add(entry.origin)
-        if event == _REFILLED:
+        if event == REFILLED:
             self.voided.lost(index, entry.size)
             for claims in (*self.anchored.values(), *self.receipted.values()):
                 claims.put_back_before(index, entry.size)
@@ -388,11 +382,5 @@ class LogContents:
             self.collected.extend(map(tag_of, entry.objects))
         elif entry.event in _ENDING_EVENTS:
             self.ended.add(index, entry)
-        if entry.event not in _RESTORE_EVENTS or not entry.details or len(self.restored) == MAX_RESTORES:
-            return
-        if isinstance(size := entry.details[0], int):
-            self.restored[entry.event, size] += 1
-        if entry.event == _REFILLED and len(entry.details) == 2 and len(self.refilled) < MAX_RESTORES:
-            start, end = entry.details
-            if isinstance(start, int) and isinstance(end, int):
-                self.refilled.append((start, end))
+        else:
+            self.acts.add(index, entry)

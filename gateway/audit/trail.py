@@ -6,7 +6,8 @@ receiver calls *erased* was not erased if the audit log of its sender does not s
 untrue then; which one, no log shows.
 
 That holds as far as nothing of the audit log is lost. What a backup lacked of it nobody has, and then
-nothing is held against anybody.
+nothing is held against anybody. A successor says so, if a mark or the peer knew of it; else the event
+`log.recovered` is all that tells: what happened between the backup and that event may be in no log.
 
 Spec: docs/spec/log.md, "Audit log"; docs/auditing.md, "Two logs side by side".
 """
@@ -66,6 +67,21 @@ class Trail:
         claims = (log.contents.anchored.get(origin) for log in self.logs)
         return any(max(said.sizes, default=0) > index for said in claims if said is not None)
 
+    def covers_whole(self, origin: str, index: int) -> bool:
+        """Return whether nothing of that time can be lost: a backup that was put back held it."""
+        if not self.is_whole or not self.covers(origin, index):
+            return False
+        put_back = [(log, at) for log in self.logs for at in log.contents.acts.refilled_at[:1]]
+        if not put_back:
+            return True
+        log, at = put_back[0]
+        said = log.contents.anchored.get(origin)
+        return said is not None and said.sizes_before(at) > index
+
+    def is_refilled(self, index: int) -> bool:
+        """Return whether an entry of its node's exchange log came back from the peer's mirror."""
+        return any(log.contents.acts.is_refilled(index) for log in self.logs)
+
 
 def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
     """Check what an exchange log says of its node's restores, and of erasures by the other node.
@@ -117,14 +133,18 @@ def _check_restores(speaker: HeldLog, trail: Trail | None) -> Check | None:
     name, restores = f"restores told in {speaker.contents.origin}", counted(len(told), "restore", "restores")
     if trail is None:
         return _not_checked(name, f"{restores}: the audit log of its node is not at hand")
-    known: Counter[tuple[str, int]] = Counter()
-    for log in trail.logs:
-        known.update(log.contents.restored)
+    restored = (item for log in trail.logs for item in log.contents.acts.restored)
+    known = Counter((event, size) for _, event, size in restored)
     unknown = 0
     for index, event, size in told:
         if known[event, size]:
             known[event, size] -= 1
-        elif trail.is_whole and trail.covers(speaker.contents.origin, index):
+        elif (
+            trail.is_whole
+            and trail.covers(speaker.contents.origin, index)
+            # What came back from the peer's mirror may have an event that was lost with the rest.
+            and not trail.is_refilled(index)
+        ):
             detail = f"entry {index} tells of a restore of which {trail.name} has no event {event}"
             return _failed(name, detail)
         else:
@@ -168,12 +188,7 @@ def _check_erased(
     # What a restored database has never heard of it can only ship without content.
     lost_from = min((of for _, event, of in subject.contents.told if event == "log.recovered"), default=size)
     for index in sorted(ids.values()):
-        if (
-            trail
-            and trail.is_whole
-            and trail.covers(speaker.contents.origin, said[index])
-            and index < lost_from
-        ):
+        if trail and trail.covers_whole(speaker.contents.origin, said[index]) and index < lost_from:
             what = f"calls message {index} of {subject.contents.origin} erased"
             detail = f"entry {said[index]} {what}, of which {trail.name} has no event {_ERASED}"
             return _failed(name, detail)

@@ -230,11 +230,21 @@ def erased(*numbers: int) -> EventEntry:
     return event_of("message.erased", 1, objects=[number.to_bytes(16, "big") for number in numbers])
 
 
-def called_erased(tmp_path: Path, *audit: Entry, own: Sequence[Entry] = (), later: bool = True) -> Check:
-    """Return what is said of a receipt that calls message 2, entry 5, erased."""
+def called_erased(
+    tmp_path: Path, *audit: Entry, own: Sequence[Entry] = (), later: bool = True, before: bool = False
+) -> Check:
+    """Return what is said of a receipt that calls message 2, entry 5, erased.
+
+    Args:
+        audit: What the sender's audit log says.
+        own: What the sender's log says behind its messages.
+        later: Whether that audit log goes on behind the receipt.
+        before: Whether it had heard of the receipt before all that.
+    """
     log = make_log(FR_US, [*LOG.stored, *own])
     answers = answering(log, excepting(receipt(log, 3, 12), ExceptionCode.ERASED, 5))
-    entries = [*audit, *([anchor(answers, answers.size)] if later else [])]
+    heard = anchor(answers, answers.size)
+    entries = [*([heard] if before else []), *audit, *([heard] if later else [])]
     return only(compare(tmp_path, log, answers, audit_of("fr.gateway.test", *entries)), "called erased in")
 
 
@@ -264,7 +274,11 @@ def test_an_erasure_that_may_be_on_record_elsewhere_is_held_against_nobody(tmp_p
     found = called_erased(tmp_path / "restored", event_of("log.recovered", 5, 12), own=[restored])
     assert found.outcome is Outcome.NOT_CHECKED
     held_then = replace(restored, size=6, root=LOG.root(6))
-    found = called_erased(tmp_path / "held", event_of("log.recovered", 6, 12), own=[held_then])
+    # One that knows it may have lost the event of its erasure, but not if it held the receipt as well.
+    restores: list[Entry] = [event_of("log.recovered", 6, 12)]
+    found = called_erased(tmp_path / "lost", *restores, own=[held_then])
+    assert found.outcome is Outcome.NOT_CHECKED
+    found = called_erased(tmp_path / "held", *restores, own=[held_then], before=True)
     assert found.outcome is Outcome.FAILED
     answers = answering(LOG, excepting(receipt(LOG, 3, 12), ExceptionCode.ERASED, 5))
     check = only(compare(tmp_path / "none", LOG, answers), "called erased in")
