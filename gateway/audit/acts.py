@@ -111,10 +111,8 @@ class Acts:
                 pass
             case _:
                 return
-        roots = (own_root, mirror_root)
-        if 1 < number <= MAX_GENERATION and all(len(root) == HASH_BYTES for root in roots):
-            if len(self.resumed) < MAX_RESTORES:
-                self.resumed.setdefault(
-                    number,
-                    Resumed(index=index, own=(own, Hash(own_root)), mirror=(mirror, Hash(mirror_root))),
-                )
+        if len(own_root) != HASH_BYTES or len(mirror_root) != HASH_BYTES or len(self.resumed) == MAX_RESTORES:
+            return
+        if 1 < number <= MAX_GENERATION:
+            opened = Resumed(index=index, own=(own, Hash(own_root)), mirror=(mirror, Hash(mirror_root)))
+            self.resumed.setdefault(number, opened)

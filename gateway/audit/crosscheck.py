@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from gateway.audit.books import book_checks
 from gateway.audit.claims import Answers, Claims
 from gateway.audit.completeness import check_anchored, check_answered, check_sealed
 from gateway.audit.contents import LogContents
@@ -24,7 +25,7 @@ from gateway.audit.problems import Problems
 from gateway.audit.reader import LogReader, read_header, read_message
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import succession_check, told_forks
-from gateway.audit.trail import trail_checks
+from gateway.audit.trail import trail_checks, whole_below
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Verification
 from gateway.core.cosignature import signing_key, verify_log_note
@@ -109,6 +110,7 @@ def _claim_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
     checks += _sealed_checks(speaker, known)
     checks += _ended_checks(speaker, known)
     checks += trail_checks(speaker, known)
+    checks += book_checks(speaker, known)
     return checks
 
 
@@ -384,30 +386,19 @@ def _ended_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
         return []
     checks: list[Check] = []
     own = {origin: log for origin, log in sorted(known.items()) if log.contents.node == audit.node}
-    whole_below = _whole_below(audit, [log.contents for log in own.values()])
+    below = whole_below(audit, [log.contents for log in own.values()])
     for origin, log in own.items():
         said = {other: item.contents.answers for other, item in known.items()}
         answers = {other: found[origin] for other, found in said.items() if origin in found}
         if not log.contents.is_exchange or not answers:
             continue
         try:
-            check = check_ended(
-                audit, log=log.log, contents=log.contents, answers=answers, whole_below=whole_below
-            )
+            check = check_ended(audit, log=log.log, contents=log.contents, answers=answers, whole_below=below)
         except GatewayError as error:
             detail = f"cannot be compared: {error}"
             check = Check(name=f"messages ended in {audit.origin}", outcome=Outcome.FAILED, detail=detail)
         checks.append(check)
     return checks
-
-
-def _whole_below(audit: LogContents, own: Sequence[LogContents]) -> int | None:
-    """Return the size below which nothing of an audit log was lost, or None if that is not known."""
-    cited = [log.citation.stored for log in own if log.is_audit and log.citation is not None]
-    sizes = [stored.size for stored in cited if stored.origin == audit.origin]
-    if sizes:
-        return min(sizes)
-    return None if any(audit.origin in log.recovered for log in own) else audit.size
 
 
 def _anchored_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:

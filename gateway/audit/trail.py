@@ -23,6 +23,7 @@ from itertools import chain
 from typing import Final
 
 from gateway.audit.claims import Answers
+from gateway.audit.contents import LogContents
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.reader import LogReader, read_header
 from gateway.audit.report import Check, Outcome
@@ -90,7 +91,7 @@ def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
         speaker: The log.
         known: The fullest copy of each log at hand, by origin.
     """
-    own = _trail_of(speaker.contents.node, known)
+    own = trail_of(speaker.contents.node, known)
     checks = [_check_restores(speaker, own)]
     if speaker.contents.is_exchange and own is not None:
         checks.append(_guarded(_ACTS, speaker, lambda: _check_acts(speaker, known, own)))
@@ -101,12 +102,12 @@ def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
         sender = subject.contents.node
         said = [log.contents.erasures.get(origin) for log in known.values() if log.contents.node == sender]
         told = {size for claims in said if claims is not None for size in claims.sizes}
-        compare = partial(_check_erased, speaker, answers, subject, _trail_of(sender, known), told)
+        compare = partial(_check_erased, speaker, answers, subject, trail_of(sender, known), told)
         checks.append(_guarded(_CALLED, speaker, compare))
     return [check for check in checks if check is not None]
 
 
-def _trail_of(node: str, known: Mapping[str, HeldLog]) -> Trail | None:
+def trail_of(node: str, known: Mapping[str, HeldLog]) -> Trail | None:
     """Return the audit logs of a node that are at hand, or None."""
     own = [log for log in known.values() if log.contents.node == node]
     logs = sorted(
@@ -119,6 +120,15 @@ def _trail_of(node: str, known: Mapping[str, HeldLog]) -> Trail | None:
     is_first = not logs[0].contents.is_successor
     is_whole = is_first and not any(losses) and not any(origin.startswith(f"{node}/audit") for origin in told)
     return Trail(logs=logs, is_whole=is_whole)
+
+
+def whole_below(audit: LogContents, own: Sequence[LogContents]) -> int | None:
+    """Return the size below which nothing of an audit log was lost, or None if that is not known."""
+    cited = [log.citation.stored for log in own if log.is_audit and log.citation is not None]
+    sizes = [stored.size for stored in cited if stored.origin == audit.origin]
+    if sizes:
+        return min(sizes)
+    return None if any(audit.origin in log.recovered for log in own) else audit.size
 
 
 def _check_restores(speaker: HeldLog, trail: Trail | None) -> Check | None:
@@ -217,6 +227,10 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
     if absent is not None:
         what = f"entry {contents.tags.index(absent)} is a message"
         return _failed(name, f"{what} of which {trail.name} has no event message.accepted")
+    recorded = {key_id for log in trail.logs for key_id in log.contents.acts.announced}
+    for key_id, at in contents.announced.items():
+        if key_id not in recorded:
+            return _failed(name, f"entry {at} is a KEM key of which {trail.name} has no event kem.announced")
     collections = 0
     for origin, answers in sorted(contents.answers.items()):
         subject = known.get(origin)

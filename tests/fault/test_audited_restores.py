@@ -62,7 +62,7 @@ async def test_a_crash_at_any_page_of_a_refill_is_told_from_its_first_entry(
 async def test_an_event_that_was_lost_where_nobody_knew_of_it_is_held_against_nobody(
     world: World, tmp_path: Path
 ) -> None:
-    """The incident comes back with the log. Its event was signed, and neither marks nor the peer know that."""
+    """The incident comes back with the log. Its event was signed, and no mark and no peer knows that."""
     await deliver(world, "US")
     await deliver(world, "FR")
     origin = origin_of_audit(world)
