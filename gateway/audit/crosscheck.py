@@ -23,6 +23,7 @@ from gateway.audit.cosigners import CosignerPeriods, HeldLog, read_cosignatures
 from gateway.audit.ended import check_ended
 from gateway.audit.problems import Problems
 from gateway.audit.reader import LogReader, read_header, read_message
+from gateway.audit.refusals import refusal_checks
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import succession_check, told_forks
 from gateway.audit.trail import trail_checks, whole_below
@@ -108,6 +109,7 @@ def _claim_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
     checks += told_forks(speaker.contents.origin, speaker.contents.forks)
     checks += _anchored_checks(speaker, known)
     checks += _sealed_checks(speaker, known)
+    checks += refusal_checks(speaker, known)
     checks += _ended_checks(speaker, known)
     checks += trail_checks(speaker, known)
     checks += book_checks(speaker, known)
@@ -393,7 +395,14 @@ def _ended_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
         if not log.contents.is_exchange or not answers:
             continue
         try:
-            check = check_ended(audit, log=log.log, contents=log.contents, answers=answers, whole_below=below)
+            check = check_ended(
+                audit,
+                log=log.log,
+                contents=log.contents,
+                answers=answers,
+                whole_below=below,
+                reader=LogReader(speaker.log, speaker.checkpoint.size),
+            )
         except GatewayError as error:
             detail = f"cannot be compared: {error}"
             check = Check(name=f"messages ended in {audit.origin}", outcome=Outcome.FAILED, detail=detail)

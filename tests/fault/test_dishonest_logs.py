@@ -130,8 +130,8 @@ def without(event: str) -> Lie:
     return lie
 
 
-def refusing(code: int, number: int) -> Lie:
-    """Refuse the French message with a number that was received."""
+def refusing(code: int, number: int, *, later_ms: int = 0) -> Lie:
+    """Refuse the French message with a number that was received, and say that this was decided later."""
 
     def lie(logs: Mapping[str, Sequence[Entry]]) -> tuple[str, int, Entry]:
         sent = [index for index, entry in enumerate(logs[FR]) if isinstance(entry, MessageEntry)][number]
@@ -140,7 +140,7 @@ def refusing(code: int, number: int) -> Lie:
         )
         assert isinstance(entry, ReceiptEntry)
         said = ReceiptException(index=sent, code=code, rule=None)
-        return US, index, replace(entry, exceptions=(said,))
+        return US, index, replace(entry, exceptions=(said,), decided_ms=entry.decided_ms + later_ms)
 
     return lie
 
@@ -205,6 +205,13 @@ LIES: Mapping[str, tuple[Lie, str]] = {
     "a collected message refused": (refusing(12, 0), "was collected although its receipt refuses it"),
     "a received message called erased": (refusing(16, 1), "has no event message.erased"),
     "a received message called a duplicate": (refusing(5, 1), "no entry before it has its id"),
+    "a received message called expired": (refusing(4, 1), "expired before its time is over"),
+    "the same, decided in times to come": (
+        refusing(4, 1, later_ms=90 * 86_400_000),
+        "expired before its time is over",
+    ),
+    "a message called somebody else's": (refusing(1, 1), "addressed to somebody else, and it is not"),
+    "a message called unreadable": (refusing(2, 1), "of an unknown suite, and its header is of this one"),
     "a collection that nobody made": (collecting_another, "has no event message.collected"),
     "a message that nobody posted": (without("message.accepted"), "has no event message.accepted"),
     "a restore that never was": (restoring, "has no event mirror.rolled_back"),
