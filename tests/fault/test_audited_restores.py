@@ -84,9 +84,8 @@ async def test_an_event_that_was_lost_where_nobody_knew_of_it_is_held_against_no
     assert await head_of(world, f"{origin}/2") is None
 
 
-async def test_a_generation_that_was_given_up_accuses_nobody_of_more_than_the_loss(
-    world: World, tmp_path: Path
-) -> None:
+async def lose_for_good(world: World) -> None:
+    """Lose what the American node had signed and nobody else holds, and let both nations go on without it."""
     await deliver(world, "US")
     copy = world.backup("US")
     await deliver(world, "US", 2)
@@ -116,6 +115,12 @@ async def test_a_generation_that_was_given_up_accuses_nobody_of_more_than_the_lo
     await resume(world, "FR")
     await until_generation(world, 2)
     await deliver(world, "US")
+
+
+async def test_a_generation_that_was_given_up_accuses_nobody_of_more_than_the_loss(
+    world: World, tmp_path: Path
+) -> None:
+    await lose_for_good(world)
 
     assert await judged(world, tmp_path) == []
 
