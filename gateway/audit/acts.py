@@ -27,7 +27,7 @@ MAX_RESTORES: Final = 1_000
 """Restores, sign-offs and generations of a node that are remembered."""
 
 MAX_KEYS: Final = 100_000
-"""KEM keys that are remembered: a node announces one a day."""
+"""KEM keys and agreements that are remembered: a node announces a key a day."""
 
 _TOLD_GROUNDS: Final = frozenset(map(int, Ground)) - {*map(int, FORESEEN), int(Ground.RESTORED)}
 """Grounds of erasures that the other nation cannot foresee: the exchange log tells of them."""
@@ -58,6 +58,7 @@ class Acts:
         refilled_at: Which entries say so.
         erased: Messages erased on grounds of which the exchange log tells.
         announced: KEM keys that it says were announced.
+        stated: SHA-384 of agreement entries that it says were stated.
         resumed: Generations that opened, by their numbers.
         signed_off: Entries that tell of a sign-off.
         is_overridden: Whether an operator let the node sign without its peer.
@@ -68,6 +69,7 @@ class Acts:
     refilled_at: list[int] = field(default_factory=list)
     erased: Ended = field(default_factory=Ended)
     announced: set[bytes] = field(default_factory=set)
+    stated: set[bytes] = field(default_factory=set)
     resumed: dict[int, Resumed] = field(default_factory=dict)
     signed_off: list[int] = field(default_factory=list)
     is_overridden: bool = False
@@ -81,6 +83,8 @@ class Acts:
                 self.erased.add(index, entry)
             case "kem.announced" if entry.details and len(self.announced) < MAX_KEYS:
                 self.announced.update(item for item in entry.details if isinstance(item, bytes))
+            case "agreement.stated" if entry.details and len(self.stated) < MAX_KEYS:
+                self.stated.update(item for item in entry.details[:1] if isinstance(item, bytes))
             case "pair.resumed":
                 self._resumed(index, entry.details)
             case "pair.signed_off" if len(self.signed_off) < MAX_RESTORES:

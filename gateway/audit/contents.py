@@ -23,7 +23,9 @@ from gateway.audit.forms import HeaderNames, strange_name
 from gateway.audit.numbers import Voided
 from gateway.audit.problems import Problems
 from gateway.audit.succession import Citation, read_citation
+from gateway.core.digest import digest_of
 from gateway.core.entries import (
+    AgreementEntry,
     AnchorEntry,
     CollectedEntry,
     Entry,
@@ -36,6 +38,7 @@ from gateway.core.entries import (
     ReceiptEntry,
     VoidEntry,
     decode_entries,
+    encode_entry,
 )
 from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, MESSAGE_ID, TO_NODE, batch_header_fields
 from gateway.core.generation import first_of, number_of, predecessor_of
@@ -55,6 +58,9 @@ MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
 
 MAX_AGENCIES: Final = 10_000
+MAX_STATED: Final = 10_000
+"""Agreements of one log that are looked for: a node states one at a start with another catalogue."""
+
 _FORK_AT: Final = 2
 """Where a successor names the fork: behind what it cites of both logs before it."""
 
@@ -105,12 +111,16 @@ class LogContents:
         # From which message on which KEM key is used, and which entry announces which first.
         self.sealed_for: list[tuple[int, bytes]] = []
         self.announced: dict[bytes, int] = {}
+        # SHA-384 of its agreement entries, and where each stands first.
+        self.stated: dict[bytes, int] = {}
         self.message_end = 0
         # Of the id of each message four bytes, by the place of its entry, and 0 for other entries; and of
         # the messages that events of an audit log call accepted and collected.
         self.tags = array("I")
         self.accepted = array("I")
         self.collected = array("I")
+        # How many collections an audit log had recorded at each of its anchors of its own exchange logs.
+        self.collected_at: dict[str, array[int]] = {}
         # The nation for which an exchange log is written, in small letters.
         self._reader = first_of(origin).rpartition("/")[2]
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
@@ -202,21 +212,28 @@ class LogContents:
             case CollectedEntry():
                 self._collected(index, entry)
             case AnchorEntry():
-                if len(self.anchored) == MAX_OTHER_LOGS and entry.origin not in self.anchored:
-                    self.anchors.add(index, "speaks of one log too many")
-                    return
-                claims = self.anchored.setdefault(entry.origin, Claims())
-                self._claim(index, claims, entry.size, entry.root, self.anchors)
+                self._anchor(index, entry)
             case IncidentEntry():
                 self._incident(index, entry)
             case KemKeyEntry():
                 self.announced.setdefault(entry.key_id, index)
+            case AgreementEntry() if len(self.stated) < MAX_STATED:
+                self.stated.setdefault(digest_of(encode_entry(entry)), index)
             case VoidEntry():
                 self._void(index, entry)
             case EventEntry():
                 self._event(index, entry)
             case _:
-                pass  # agreements stand by themselves, key statements are read by `KeyHistory`
+                pass  # key statements are read by `KeyHistory`
+
+    def _anchor(self, index: int, entry: AnchorEntry) -> None:
+        if len(self.anchored) == MAX_OTHER_LOGS and entry.origin not in self.anchored:
+            self.anchors.add(index, "speaks of one log too many")
+            return
+        claims = self.anchored.setdefault(entry.origin, Claims())
+        self._claim(index, claims, entry.size, entry.root, self.anchors)
+        if self.is_audit and entry.origin.startswith(f"{self.node}/exchange/"):
+            self.collected_at.setdefault(entry.origin, array("Q")).append(len(self.collected))
 
     def _void(self, index: int, entry: VoidEntry) -> None:
         if self._may_void(entry):

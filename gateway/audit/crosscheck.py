@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from gateway.audit.books import book_checks
 from gateway.audit.claims import Answers, Claims
 from gateway.audit.completeness import check_anchored, check_answered, check_sealed
 from gateway.audit.contents import LogContents
@@ -28,6 +27,7 @@ from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import succession_check, told_forks
 from gateway.audit.trail import trail_checks, whole_below
 from gateway.audit.trust import Trust
+from gateway.audit.twobooks import book_checks
 from gateway.audit.verify import Verification
 from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.generation import first_of, generation_of, number_of

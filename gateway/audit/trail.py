@@ -223,14 +223,28 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
         return _not_checked(name, f"what is at hand of {trail.name} does not hold all of that time")
     if any(event in _LOST for _, event, _ in contents.told):
         return _not_checked(name, "its node was restored: events that were lost are in no log")
-    absent = _absent([contents.tags], [log.contents.accepted for log in trail.logs])
+    absent = absent_tag([contents.tags], [log.contents.accepted for log in trail.logs])
     if absent is not None:
         what = f"entry {contents.tags.index(absent)} is a message"
         return _failed(name, f"{what} of which {trail.name} has no event message.accepted")
-    recorded = {key_id for log in trail.logs for key_id in log.contents.acts.announced}
-    for key_id, at in contents.announced.items():
-        if key_id not in recorded:
-            return _failed(name, f"entry {at} is a KEM key of which {trail.name} has no event kem.announced")
+    events = [log.contents.acts for log in trail.logs]
+    for announced, recorded, what, event in (
+        (
+            contents.announced,
+            {key for item in events for key in item.announced},
+            "a KEM key",
+            "kem.announced",
+        ),
+        (
+            contents.stated,
+            {said for item in events for said in item.stated},
+            "an agreement",
+            "agreement.stated",
+        ),
+    ):
+        for key, at in announced.items():
+            if key not in recorded:
+                return _failed(name, f"entry {at} is {what} of which {trail.name} has no event {event}")
     collections = 0
     for origin, answers in sorted(contents.answers.items()):
         subject = known.get(origin)
@@ -238,7 +252,7 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
             continue
         tags, size = subject.contents.tags, subject.contents.size
         said = array("I", (tags[index] for index in answers.collected if index < size))
-        absent = _absent([said], [log.contents.collected for log in trail.logs])
+        absent = absent_tag([said], [log.contents.collected for log in trail.logs])
         if absent is not None:
             what = f"tells that entry {tags.index(absent)} of {origin} was collected"
             return _failed(name, f"{what}, of which {trail.name} has no event message.collected")
@@ -252,7 +266,7 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
     )
 
 
-def _absent(wanted: Sequence[array[int]], recorded: Sequence[array[int]]) -> int | None:
+def absent_tag(wanted: Sequence[array[int]], recorded: Sequence[array[int]]) -> int | None:
     """Return a tag that is wanted and nowhere recorded, or None; 0 is none.
 
     Sets are large, so a part of all is held as sets at a time.

@@ -210,9 +210,15 @@ def accepted(*numbers: int, name: str = "message.accepted") -> EventEntry:
     return replace(event(0), event=name, objects=tuple(number.to_bytes(16, "big") for number in numbers))
 
 
-def key_announced() -> EventEntry:
-    """Return the audit event of the KEM key with which an exchange log opens."""
-    return replace(event(0), role=0, event="kem.announced", objects=(), details=(KEM_KEY.key_id,))
+def announcements(node: str) -> list[EventEntry]:
+    """Return the audit events of the KEM key and the agreement with which an exchange log opens."""
+    _, _, agreement = opening(node)
+    stated = hashlib.sha384(encode_entry(agreement)).digest()
+    own = replace(event(0), role=0, objects=())
+    return [
+        replace(own, event="kem.announced", details=(KEM_KEY.key_id,)),
+        replace(own, event="agreement.stated", details=(stated, TIME_S * 1_000)),
+    ]
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.audit import acts, books
+from gateway.audit import acts, restores
 from gateway.audit.report import Check, Outcome
 from gateway.core.entries import Entry, EventEntry, IncidentEntry, IncidentKind
 from gateway.core.message.retention import Ground
@@ -63,7 +63,7 @@ def test_a_restore_that_only_the_audit_log_tells_is_found(
     assert check.outcome is outcome
     if outcome is FAILED:
         assert check.detail == (
-            f"entry 3 (mirror.rolled_back) records a restore of which {US_FR} has no incident"
+            f"entry 4 (mirror.rolled_back) records a restore of which {US_FR} has no incident"
         )
 
 
@@ -74,13 +74,13 @@ def test_two_restores_have_two_incidents(tmp_path: Path) -> None:
         compare(tmp_path, LOG, answers, audit_of(US, *twice, anchor(answers, 5))), "restores recorded in"
     )
     assert check.outcome is FAILED
-    assert check.detail.startswith("entry 3 ")
+    assert check.detail.startswith("entry 4 ")
 
 
 def test_more_restores_than_are_remembered_are_held_against_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (acts, books):
+    for module in (acts, restores):
         monkeypatch.setattr(module, "MAX_RESTORES", 2)
     answers = answering(LOG, receipt(LOG, 3, 12))
     rollbacks = [event_of("peer.rolled_back", size, 12) for size in (3, 4, 5)]
@@ -100,7 +100,7 @@ def test_what_an_audit_log_had_lost_binds_nobody(tmp_path: Path) -> None:
     """A copy that somebody kept holds an event behind the state at which its successor closed it."""
     answers = answering(LOG, receipt(LOG, 3, 12))
     first = audit_of(US, anchor(answers, 3), event_of("mirror.rolled_back", 8, 12))
-    for stored, outcome in ((3, UNKNOWN), (4, FAILED)):
+    for stored, outcome in ((4, UNKNOWN), (5, FAILED)):
         lost = incident(IncidentKind.RECOVERY, first, first.size)
         told = answering(LOG, receipt(LOG, 3, 12), lost)
         second = succeeding(first, stored, anchor(told, told.size))
@@ -172,7 +172,7 @@ def test_an_erasure_that_only_the_audit_log_tells_is_found(
     assert [check.outcome for check in found] in ([outcome], [])
     if outcome is FAILED:
         assert found[0].detail == (
-            "entry 3 (message.erased) is of message 00000000-0000-0000-0000-000000000002, "
+            "entry 4 (message.erased) is of message 00000000-0000-0000-0000-000000000002, "
             f"entry 5 of {FR_US}: no incident tells of that"
         )
 
@@ -229,9 +229,9 @@ def opened(first: MadeLog, mirror: MadeLog) -> MadeLog:
     ("sizes", "is_signed_off", "why"),
     [
         ((4, 12), True, None),
-        ((4, 12), False, "entry 3 of {} (pair.resumed) stands behind no sign-off of an operator"),
-        ((3, 12), True, "entry 3 of {} (pair.resumed) names another end of {} than entry 0"),
-        ((4, 11), True, "entry 3 of {} (pair.resumed) names another end of the mirror than entry 1"),
+        ((4, 12), False, "entry 4 of {} (pair.resumed) stands behind no sign-off of an operator"),
+        ((3, 12), True, "entry 4 of {} (pair.resumed) names another end of {} than entry 0"),
+        ((4, 11), True, "entry 4 of {} (pair.resumed) names another end of the mirror than entry 1"),
         (None, True, "{} has no event pair.resumed of it"),
     ],
 )
@@ -250,7 +250,7 @@ def test_a_generation_that_opened_otherwise_is_found(
     if why is None:
         assert (check.outcome, check.detail) == (
             HELD,
-            f"entry 3 of {US_AUDIT}, behind a sign-off of an operator",
+            f"entry 4 of {US_AUDIT}, behind a sign-off of an operator",
         )
     else:
         assert (check.outcome, check.detail) == (FAILED, why.format(US_AUDIT, US_FR))

@@ -19,10 +19,10 @@ from tests.unit.audit.making import (
     MadeLog,
     accepted,
     anchor,
+    announcements,
     collected,
     exchange_log,
     header,
-    key_announced,
     make_log,
     message,
     opening,
@@ -102,7 +102,7 @@ def test_what_neither_nation_brings_is_a_difference(tmp_path: Path) -> None:
     lone = compare(tmp_path / "lone", [first], [first])
     assert lone.differences == (f"neither nation brings a log that answers {FR_US}",)
     # What a node's own audit log anchors of its exchange log may not be signed yet.
-    known = [key_announced(), accepted(1, 2)]
+    known = [*announcements(FR), accepted(1, 2)]
     audit = make_log(
         FR_AUDIT, [*known, anchor(logs[1], 4), anchor(first, 5), anchor(logs[2], 4)], cosigner=US
     )

@@ -25,11 +25,11 @@ from tests.unit.audit.making import (
     MadeLog,
     accepted,
     anchor,
+    announcements,
     collected,
     event,
     exchange_log,
     full_trust,
-    key_announced,
     make_log,
     message,
     opening,
@@ -70,7 +70,7 @@ def event_of(name: str, *details: int, objects: Sequence[bytes] = ()) -> EventEn
 
 
 def audit_of(node: str, *entries: Entry) -> MadeLog:
-    return make_log(f"{node}/audit", [event(900), key_announced(), *entries])
+    return make_log(f"{node}/audit", [event(900), *announcements(node), *entries])
 
 
 # --- what may be repeated -----------------------------------------------------------------
