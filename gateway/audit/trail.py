@@ -227,24 +227,9 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
     if absent is not None:
         what = f"entry {contents.tags.index(absent)} is a message"
         return _failed(name, f"{what} of which {trail.name} has no event message.accepted")
-    events = [log.contents.acts for log in trail.logs]
-    for announced, recorded, what, event in (
-        (
-            contents.announced,
-            {key for item in events for key in item.announced},
-            "a KEM key",
-            "kem.announced",
-        ),
-        (
-            contents.stated,
-            {said for item in events for said in item.stated},
-            "an agreement",
-            "agreement.stated",
-        ),
-    ):
-        for key, at in announced.items():
-            if key not in recorded:
-                return _failed(name, f"entry {at} is {what} of which {trail.name} has no event {event}")
+    unrecorded = _unrecorded(contents, trail)
+    if unrecorded:
+        return _failed(name, unrecorded)
     collections = 0
     for origin, answers in sorted(contents.answers.items()):
         subject = known.get(origin)
@@ -264,6 +249,25 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
     return Check(
         name=name, outcome=Outcome.HELD, detail=f"{' and '.join(told)}, each an event of {trail.name}"
     )
+
+
+def _unrecorded(contents: LogContents, trail: Trail) -> str:
+    """Return which KEM key or agreement of an exchange log has no event in the audit log, or "".
+
+    Nodes of 0.1.0 recorded none, and anchored nothing: what stands before both began binds nobody.
+    """
+    acts = [log.contents.acts for log in trail.logs]
+    anchored = [log.contents.anchored.get(contents.origin) for log in trail.logs]
+    since = [claims.sizes[0] for claims in anchored if claims is not None]
+    for said, recorded, what, event in (
+        (contents.announced, {key for item in acts for key in item.announced}, "KEM key", "kem.announced"),
+        (contents.stated, {key for item in acts for key in item.stated}, "agreement", "agreement.stated"),
+    ):
+        first = min([*since, *(at for key, at in said.items() if key in recorded)])
+        for key, at in said.items():
+            if key not in recorded and at >= first:
+                return f"entry {at} is a {what} of which {trail.name} has no event {event}"
+    return ""
 
 
 def absent_tag(wanted: Sequence[array[int]], recorded: Sequence[array[int]]) -> int | None:

@@ -14,7 +14,8 @@ from gateway.audit.folder import LogFolder
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import AUDIT_SUCCEEDED
 from gateway.audit.verify import verify_log
-from gateway.core.entries import Entry, EventEntry, IncidentEntry, IncidentKind
+from gateway.core.entries import AgreementEntry, Entry, EventEntry, IncidentEntry, IncidentKind, KemKeyEntry
+from gateway.core.keybox import KemPrivateKey
 from gateway.core.receipt import ExceptionCode
 from tests.unit.audit.making import (
     FR_AUDIT,
@@ -321,6 +322,34 @@ def test_a_message_that_no_agency_has_posted_is_found(tmp_path: Path) -> None:
     ):
         check = acts(tmp_path / str(number), *audit)
         assert (check.outcome, check.detail) == (outcome, detail)
+
+
+@pytest.mark.parametrize("what", ["KEM key", "agreement"])
+def test_a_key_and_an_agreement_are_events_since_their_node_records_them(tmp_path: Path, what: str) -> None:
+    """Nodes of 0.1.0 recorded neither, and anchored nothing."""
+    _, key, agreement = opening(US_NODE)
+    assert isinstance(key, KemKeyEntry)
+    assert isinstance(agreement, AgreementEntry)
+    later = KemPrivateKey.from_seed(bytes(31) + b"1").public_key
+    added: Entry = replace(agreement, effective_ms=1)
+    if what == "KEM key":
+        added = replace(key, key_id=later.key_id, public_key=later.data)
+    log = make_log(US_FR, [*opening(US_NODE), added])
+    before, since = anchor(log, 3), anchor(log, 4)
+    for number, (first, others, outcome) in enumerate(
+        [
+            # Its node anchored nothing when it wrote that, and recorded no other one.
+            ([], [since], Outcome.HELD),
+            ([], [before, since], Outcome.FAILED),
+            (announcements(US_NODE), [since], Outcome.FAILED),
+        ]
+    ):
+        own = make_log(US_AUDIT, [event(900), *first, *others])
+        check = only(compare(tmp_path / str(number), log, own), "events of what is in")
+        assert check.outcome is outcome
+        name = "kem.announced" if what == "KEM key" else "agreement.stated"
+        unrecorded = f"entry 3 is a {what} of which {US_AUDIT} has no event {name}"
+        assert (check.detail == unrecorded) is (outcome is Outcome.FAILED)
 
 
 def test_acts_that_an_audit_log_cannot_know_are_held_against_nobody(tmp_path: Path) -> None:
