@@ -15,6 +15,7 @@ from gateway.audit.acts import MAX_RESTORES
 from gateway.audit.books import Books, failed, held, not_checked
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.report import Check
+from gateway.audit.succession import Cited
 from gateway.core.generation import number_of
 from gateway.core.message.wording import counted
 
@@ -89,45 +90,27 @@ def told_losses(speaker: HeldLog, books: Books) -> Check | None:
     if not claims:
         return None
     name = f"losses told in {contents.origin}"
-    cited = {
-        (
-            log.contents.citation.signed.origin,
-            log.contents.citation.signed.size,
-            log.contents.citation.signed.root,
-        )
+    citations = [log.contents.citation for log in books.trail.logs]
+    cited = {citation.signed for citation in citations if citation is not None}
+    ends = {
+        log.contents.origin: max(log.contents.anchored[contents.origin].sizes)
         for log in books.trail.logs
-        if log.contents.citation is not None
+        if contents.origin in log.contents.anchored
     }
     unknown = 0
     for origin, said in claims.items():
+        closed = [(end, of) for of, end in ends.items() if number_of(of) <= number_of(origin)]
+        end, on = max(closed, default=(0, ""))
         for at, size, root in said:
-            if (origin, size, root) in cited:
+            if Cited(origin=origin, size=size, root=root) in cited:
                 continue
-            on = next(
-                (
-                    log
-                    for log in books.trail.logs
-                    if number_of(log.contents.origin) <= number_of(origin)
-                    and _anchors(log, contents.origin, at)
-                ),
-                None,
-            )
-            if on is not None and not books.trail.is_refilled(at):
-                detail = (
-                    f"entry {at} tells of a loss of {origin}, and {on.contents.origin} goes on behind that"
-                )
-                return failed(name, detail)
+            if at < end and not books.trail.is_refilled(at):
+                return failed(name, f"entry {at} tells of a loss of {origin}, and {on} goes on behind that")
             unknown += 1
     losses = counted(sum(map(len, claims.values())), "loss", "losses")
     if unknown:
         return not_checked(name, f"{losses}, {unknown} of them cited by no successor at hand")
     return held(name, f"{losses} of the audit log, each cited by its successor")
-
-
-def _anchors(audit: HeldLog, origin: str, index: int) -> bool:
-    """Return whether an audit log goes on beyond an entry of another log."""
-    claims = audit.contents.anchored.get(origin)
-    return claims is not None and max(claims.sizes) > index
 
 
 def opening_check(speaker: HeldLog, books: Books) -> Check | None:

@@ -63,10 +63,14 @@ class Trail:
         """Return what to call it."""
         return self.logs[-1].contents.origin
 
+    def reach(self, origin: str) -> int:
+        """Return how far its node had appended or mirrored a log when it ends."""
+        claims = (log.contents.anchored.get(origin) for log in self.logs)
+        return max((max(said.sizes, default=0) for said in claims if said is not None), default=0)
+
     def covers(self, origin: str, index: int) -> bool:
         """Return whether it goes on beyond the moment at which its node appended or mirrored an entry."""
-        claims = (log.contents.anchored.get(origin) for log in self.logs)
-        return any(max(said.sizes, default=0) > index for said in claims if said is not None)
+        return self.reach(origin) > index
 
     def covers_whole(self, origin: str, index: int) -> bool:
         """Return whether nothing of that time can be lost: a backup that was put back held it."""
