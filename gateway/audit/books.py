@@ -103,7 +103,7 @@ class Books:
                     yield origin, at, (of, size - 1)
 
     def tag_at(self, place: Place) -> int | None:
-        """Return four bytes of the id of the message at a place, or None if it is not at hand."""
+        """Return what stands for the id of the message at a place, or None if it is not at hand."""
         origin, index = place
         log = self.exchanges.get(origin) or self.others.get(origin)
         return log.contents.tags[index] if log is not None and 0 <= index < log.contents.size else None
