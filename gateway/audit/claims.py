@@ -105,6 +105,8 @@ class Answers:
         taken_codes: How, one for each of `taken_back`.
         kept: Those of `taken_back` that an addressee had collected before.
         asked_again: Indexes of messages that one receipt received and a later one asks for once more.
+        clock_ms: The latest time at which a receipt so far says that it was decided.
+        expired: Of each message that a receipt calls expired: its index, the receipt, and `clock_ms` there.
         collected: Indexes of messages that an addressee acknowledged.
         collectors: Which agency, as a position in `agencies`, one for each of `collected`.
         agencies: Agency codes.
@@ -119,6 +121,8 @@ class Answers:
     kept: set[int] = field(default_factory=set)
     taken_codes: array[int] = field(default_factory=lambda: array("Q"))
     asked_again: array[int] = field(default_factory=lambda: array("Q"))
+    clock_ms: int = 0
+    expired: array[int] = field(default_factory=lambda: array("Q"))
     collected: array[int] = field(default_factory=lambda: array("Q"))
     collectors: array[int] = field(default_factory=lambda: array("I"))
     agencies: dict[str, int] = field(default_factory=dict)
@@ -141,6 +145,7 @@ class Answers:
             at: Index of the receipt in its log.
             entry: The receipt.
         """
+        self.clock_ms = max(self.clock_ms, entry.decided_ms)
         first = bisect_left(self.excepted, entry.start)
         last = bisect_left(self.excepted, entry.start + entry.count)
         if first == last and not entry.exceptions:
@@ -162,6 +167,9 @@ class Answers:
                 self.taken_codes.append(item.code)
                 if item.index in collected:
                     self.kept.add(item.index)
+        for item in now:
+            if item.code == ExceptionCode.EXPIRED:
+                self.expired.extend((item.index, at, self.clock_ms))
         self.excepted[first:last] = array("Q", (item.index for item in now))
         self.codes[first:last] = array("Q", (item.code for item in now))
         self.said_at[first:last] = array("Q", [at] * len(now))

@@ -180,7 +180,7 @@ def _silent_from(audit: LogContents, claims: Claims, subject: LogContents, own: 
 
 def _refilled(audit: LogContents, subject: LogContents) -> Sequence[tuple[int, int]]:
     """Return ranges that came back from the peer's mirror in one step; only the own log does."""
-    return audit.refilled if subject.node == audit.node else ()
+    return audit.acts.refilled if subject.node == audit.node else ()
 
 
 def _entry_of(claims: Claims, size: int) -> str:

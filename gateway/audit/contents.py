@@ -17,12 +17,15 @@ from heapq import merge
 from operator import itemgetter
 from typing import Any, Final
 
+from gateway.audit.acts import MAX_RESTORES, REFILLED, Acts
 from gateway.audit.claims import Answers, Claims, Ended
 from gateway.audit.forms import HeaderNames, strange_name
-from gateway.audit.numbers import MAX_RESTORES, Voided
+from gateway.audit.numbers import Voided
 from gateway.audit.problems import Problems
 from gateway.audit.succession import Citation, read_citation
+from gateway.core.digest import digest_of
 from gateway.core.entries import (
+    AgreementEntry,
     AnchorEntry,
     CollectedEntry,
     Entry,
@@ -35,6 +38,7 @@ from gateway.core.entries import (
     ReceiptEntry,
     VoidEntry,
     decode_entries,
+    encode_entry,
 )
 from gateway.core.envelope import CREATED, EXPIRES, FROM_NODE, MESSAGE_ID, TO_NODE, batch_header_fields
 from gateway.core.generation import first_of, number_of, predecessor_of
@@ -44,22 +48,19 @@ from gateway.core.message.threads import nation_of
 
 _EXCHANGE: Final = frozenset(int(kind) for kind in Kind if kind is not Kind.EVENT)
 _AUDIT: Final = frozenset(map(int, (Kind.KEY_STATEMENT, Kind.ANCHOR, Kind.INCIDENT, Kind.EVENT)))
-_RESTORE_EVENTS: Final = frozenset({"log.recovered", "mirror.rolled_back", "peer.rolled_back"})
-"""The same, as an audit log says it; their first detail is the size that the incident names."""
-
-_LOSING: Final = frozenset({"log.recovered", "mirror.rolled_back"})
+_LOSING: Final = frozenset({REFILLED, "mirror.rolled_back"})
 """Those of them after which the node has lost what it had received."""
 
 _ENDING_EVENTS: Final = frozenset({"message.withdrawn", "message.expired", "queue.cancelled"})
 """Events of messages that ended before they were sent."""
 
-_REFILLED: Final = "log.recovered"
-"""Its details: from which size to which the exchange log was refilled from the peer's mirror."""
-
 MAX_OTHER_LOGS: Final = 64
 """A node knows its peer's logs and their generations; more would only cost memory."""
 
 MAX_AGENCIES: Final = 10_000
+MAX_STATED: Final = 10_000
+"""Agreements of one log that are looked for: a node states one at a start with another catalogue."""
+
 _FORK_AT: Final = 2
 """Where a successor names the fork: behind what it cites of both logs before it."""
 
@@ -100,9 +101,9 @@ class LogContents:
         self.erasures: dict[str, Claims] = {}
         self.restores: dict[str, Claims] = {}
         self.forks: dict[str, Claims] = {}
-        # Incidents of restores: where, which event an audit log has for it, and its size; and these events.
+        # Incidents of restores: where, which event an audit log has for it, and its size.
         self.told: list[tuple[int, str, int]] = []
-        self.restored: Counter[tuple[str, int]] = Counter()
+        self.acts = Acts()
         self.answers: dict[str, Answers] = {}
         self.voided = Voided()
         self.ended = Ended()
@@ -112,16 +113,19 @@ class LogContents:
         # one ended at `message_end`.
         self.run_ends = array("Q")
         self.run_starts = array("Q")
-        self.refilled: list[tuple[int, int]] = []
         # From which message on which KEM key is used, and which entry announces which first.
         self.sealed_for: list[tuple[int, bytes]] = []
         self.announced: dict[bytes, int] = {}
+        # SHA-384 of its agreement entries, and where each stands first.
+        self.stated: dict[bytes, int] = {}
         self.message_end = 0
         # Of the id of each message four bytes, by the place of its entry, and 0 for other entries; and of
         # the messages that events of an audit log call accepted and collected.
         self.tags = array("I")
         self.accepted = array("I")
         self.collected = array("I")
+        # How many collections an audit log had recorded at each of its anchors of its own exchange logs.
+        self.collected_at: dict[str, array[int]] = {}
         # The nation for which an exchange log is written, in small letters.
         self._reader = first_of(origin).rpartition("/")[2]
         self._allowed = _EXCHANGE if self.is_exchange else _AUDIT if self.is_audit else frozenset[int]()
@@ -137,7 +141,7 @@ class LogContents:
 
         Where the node lost entries of this log its copy of the other one ended anywhere.
         """
-        lost = [0 if event == _REFILLED else size for _, event, size in self.told if event in _LOSING]
+        lost = [0 if event == REFILLED else size for _, event, size in self.told if event in _LOSING]
         return min(lost, default=MAX_TREE_SIZE)
 
     def read(self, entries: Sequence[bytes]) -> None:
@@ -213,21 +217,28 @@ class LogContents:
             case CollectedEntry():
                 self._collected(index, entry)
             case AnchorEntry():
-                if len(self.anchored) == MAX_OTHER_LOGS and entry.origin not in self.anchored:
-                    self.anchors.add(index, "speaks of one log too many")
-                    return
-                claims = self.anchored.setdefault(entry.origin, Claims())
-                self._claim(index, claims, entry.size, entry.root, self.anchors)
+                self._anchor(index, entry)
             case IncidentEntry():
                 self._incident(index, entry)
             case KemKeyEntry():
                 self.announced.setdefault(entry.key_id, index)
+            case AgreementEntry() if len(self.stated) < MAX_STATED:
+                self.stated.setdefault(digest_of(encode_entry(entry)), index)
             case VoidEntry():
                 self._void(index, entry)
             case EventEntry():
                 self._event(index, entry)
             case _:
-                pass  # agreements stand by themselves, key statements are read by `KeyHistory`
+                pass  # key statements are read by `KeyHistory`
+
+    def _anchor(self, index: int, entry: AnchorEntry) -> None:
+        if len(self.anchored) == MAX_OTHER_LOGS and entry.origin not in self.anchored:
+            self.anchors.add(index, "speaks of one log too many")
+            return
+        claims = self.anchored.setdefault(entry.origin, Claims())
+        self._claim(index, claims, entry.size, entry.root, self.anchors)
+        if self.is_audit and entry.origin.startswith(f"{self.node}/exchange/"):
+            self.collected_at.setdefault(entry.origin, array("Q")).append(len(self.collected))
 
     def _void(self, index: int, entry: VoidEntry) -> None:
         if self._may_void(entry):
@@ -344,7 +355,7 @@ class LogContents:
         if entry.incident == IncidentKind.PEER_ROLLBACK:
             event = "peer.rolled_back" if is_own else ""
         elif is_own:
-            event = _REFILLED
+            event = REFILLED
         elif entry.origin.startswith(f"{self.node}/audit"):
             event = "audit.succeeded"
         else:
@@ -358,7 +369,7 @@ class LogContents:
             self.told.append((index, event, entry.size))
         if entry.incident == IncidentKind.RECOVERY and len(self.recovered) < MAX_OTHER_LOGS:
             self.recovered.add(entry.origin)
-        if event == _REFILLED:
+        if event == REFILLED:
             self.voided.lost(index, entry.size)
             for claims in (*self.anchored.values(), *self.receipted.values()):
                 claims.put_back_before(index, entry.size)
@@ -393,11 +404,5 @@ class LogContents:
             self.collected.extend(map(tag_of, entry.objects))
         elif entry.event in _ENDING_EVENTS:
             self.ended.add(index, entry)
-        if entry.event not in _RESTORE_EVENTS or not entry.details or len(self.restored) == MAX_RESTORES:
-            return
-        if isinstance(size := entry.details[0], int):
-            self.restored[entry.event, size] += 1
-        if entry.event == _REFILLED and len(entry.details) == 2 and len(self.refilled) < MAX_RESTORES:
-            start, end = entry.details
-            if isinstance(start, int) and isinstance(end, int):
-                self.refilled.append((start, end))
+        else:
+            self.acts.add(index, entry)

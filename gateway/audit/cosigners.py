@@ -51,12 +51,14 @@ class HeldLog:
         contents: What its entries say.
         keys: Which keys are right for which of its sizes.
         checkpoint: What it signed.
+        signed_s: When, as it says.
     """
 
     log: AuditedLog
     contents: LogContents
     keys: KeyHistory
     checkpoint: Checkpoint
+    signed_s: int
 
     def had(self, size: int, root: Hash) -> bool:
         """Return whether the log had this root at this size."""

@@ -22,10 +22,12 @@ from gateway.audit.cosigners import CosignerPeriods, HeldLog, read_cosignatures
 from gateway.audit.ended import check_ended
 from gateway.audit.problems import Problems
 from gateway.audit.reader import LogReader, read_header, read_message
+from gateway.audit.refusals import refusal_checks
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import succession_check, told_forks
-from gateway.audit.trail import trail_checks
+from gateway.audit.trail import trail_checks, whole_below
 from gateway.audit.trust import Trust
+from gateway.audit.twobooks import book_checks
 from gateway.audit.verify import Verification
 from gateway.core.cosignature import signing_key, verify_log_note
 from gateway.core.generation import first_of, generation_of, number_of
@@ -107,8 +109,10 @@ def _claim_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
     checks += told_forks(speaker.contents.origin, speaker.contents.forks)
     checks += _anchored_checks(speaker, known)
     checks += _sealed_checks(speaker, known)
+    checks += refusal_checks(speaker, known)
     checks += _ended_checks(speaker, known)
     checks += trail_checks(speaker, known)
+    checks += book_checks(speaker, known)
     return checks
 
 
@@ -384,7 +388,7 @@ def _ended_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
         return []
     checks: list[Check] = []
     own = {origin: log for origin, log in sorted(known.items()) if log.contents.node == audit.node}
-    whole_below = _whole_below(audit, [log.contents for log in own.values()])
+    below = whole_below(audit, [log.contents for log in own.values()])
     for origin, log in own.items():
         said = {other: item.contents.answers for other, item in known.items()}
         answers = {other: found[origin] for other, found in said.items() if origin in found}
@@ -392,22 +396,18 @@ def _ended_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
             continue
         try:
             check = check_ended(
-                audit, log=log.log, contents=log.contents, answers=answers, whole_below=whole_below
+                audit,
+                log=log.log,
+                contents=log.contents,
+                answers=answers,
+                whole_below=below,
+                reader=LogReader(speaker.log, speaker.checkpoint.size),
             )
         except GatewayError as error:
             detail = f"cannot be compared: {error}"
             check = Check(name=f"messages ended in {audit.origin}", outcome=Outcome.FAILED, detail=detail)
         checks.append(check)
     return checks
-
-
-def _whole_below(audit: LogContents, own: Sequence[LogContents]) -> int | None:
-    """Return the size below which nothing of an audit log was lost, or None if that is not known."""
-    cited = [log.citation.stored for log in own if log.is_audit and log.citation is not None]
-    sizes = [stored.size for stored in cited if stored.origin == audit.origin]
-    if sizes:
-        return min(sizes)
-    return None if any(audit.origin in log.recovered for log in own) else audit.size
 
 
 def _anchored_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:

@@ -4,6 +4,9 @@ A message is withdrawn, expires or is cancelled only while its sender's node kno
 arrived. So what an audit log says of that is untrue if the partner's receipt says *received*: the agency
 was told that its message never left.
 
+What stands in a log as well, because it was to be sent again, shows until when it could be delivered: what a
+node calls expired before that was not.
+
 An audit log that was put back to an earlier state is closed, and what it held behind that state did not
 happen for the node that goes on: it may have sent since what it withdrew then. A successor says where
 that state ends; where it is not at hand an incident in the exchange log says that there was such a loss.
@@ -14,15 +17,21 @@ Spec: docs/spec/exchange.md, "Expiry", "Recovery"; docs/auditing.md, "Two logs s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 from gateway.audit.claims import Answers
 from gateway.audit.contents import LogContents
 from gateway.audit.log import AuditedLog
-from gateway.audit.reader import read_header
+from gateway.audit.reader import LogReader, read_header
+from gateway.audit.refusals import GRANTED_MS
 from gateway.audit.report import Check, Outcome
+from gateway.core.entries import EventEntry, decode_entry
+from gateway.core.envelope import Header
 from gateway.core.message.wording import counted
 from gateway.core.tiles import TILE_WIDTH
+
+_EXPIRED: Final = "message.expired"
 
 
 def check_ended(
@@ -32,8 +41,9 @@ def check_ended(
     contents: LogContents,
     answers: Mapping[str, Answers],
     whole_below: int | None,
+    reader: LogReader,
 ) -> Check:
-    """Check that no message which an audit log calls ended was received.
+    """Check that no message which an audit log calls ended was received, or had time left when it expired.
 
     Args:
         audit: What the audit log says; it names at least one such message.
@@ -42,6 +52,7 @@ def check_ended(
         answers: What other logs say of it, by their origins.
         whole_below: The size at which the audit log was closed by who lost the rest, else its own size;
             None if there was such a loss, and nothing at hand says where.
+        reader: Reads the audit log.
 
     Raises:
         GatewayError: The exchange log cannot be read.
@@ -51,18 +62,19 @@ def check_ended(
         detail = f"more than {len(audit.ended.events)} messages"
         return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
     untrue, lost = [], 0
-    for index, message_id in _sent(audit.ended.events, log, contents.size):
+    for index, header in _sent(audit.ended.events, log, contents.size):
+        event, at = audit.ended.events[header.message_id]
+        what = f"entry {at} ({event}) is about message {UUID(bytes=header.message_id)}"
+        if event == _EXPIRED and _at_ms(reader.entry(at)) + GRANTED_MS < header.expires_ms:
+            untrue.append(f"{what}, whose time was not over (entry {index} of {contents.origin})")
+            continue
         speaker = next((origin for origin, said in answers.items() if said.is_received(index)), None)
         if speaker is None:
             continue
-        event, at = audit.ended.events[message_id]
         if whole_below is None or at >= whole_below:
             lost += 1
             continue
-        untrue.append(
-            f"entry {at} ({event}) is about message {UUID(bytes=message_id)}, "
-            f"which {speaker} has received as entry {index} of {contents.origin}"
-        )
+        untrue.append(f"{what}, which {speaker} has received as entry {index} of {contents.origin}")
     if untrue:
         more = f" (and {len(untrue) - 1} more)" if len(untrue) > 1 else ""
         return Check(name=name, outcome=Outcome.FAILED, detail=untrue[0] + more)
@@ -75,8 +87,14 @@ def check_ended(
     return Check(name=name, outcome=Outcome.HELD, detail=detail)
 
 
-def _sent(ids: Mapping[bytes, object], log: AuditedLog, size: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the index and id of the messages of a log that have one of these ids."""
+def _at_ms(data: bytes) -> int:
+    """Return the time of an event."""
+    entry = decode_entry(data)
+    return entry.at_ms if isinstance(entry, EventEntry) else 0
+
+
+def _sent(ids: Mapping[bytes, object], log: AuditedLog, size: int) -> Iterator[tuple[int, Header]]:
+    """Yield the index and header of the messages of a log that have one of these ids."""
     for start in range(0, size, TILE_WIDTH):
         entries: Sequence[bytes] = log.entries(start, min(start + TILE_WIDTH, size))
         for index, data in enumerate(entries, start):
@@ -85,4 +103,4 @@ def _sent(ids: Mapping[bytes, object], log: AuditedLog, size: int) -> Iterator[t
             if data[9:25] in ids or data[10:26] in ids:
                 header = read_header(data)
                 if header is not None and header.message_id in ids:
-                    yield index, header.message_id
+                    yield index, header

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.audit.acts import MAX_RESTORES
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import read_header
 from gateway.audit.report import Check, Outcome
@@ -30,9 +31,6 @@ from gateway.core.tiles import TILE_WIDTH
 
 MAX_VOIDED: Final = 200_000
 """Numbers and messages of such conversations that are remembered; more are not looked at."""
-
-MAX_RESTORES: Final = 1_000
-"""Restores of a node that are remembered."""
 
 Sender = tuple[bytes, str]
 """Conversation and agency: whoever numbers messages."""

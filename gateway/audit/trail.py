@@ -6,7 +6,8 @@ receiver calls *erased* was not erased if the audit log of its sender does not s
 untrue then; which one, no log shows.
 
 That holds as far as nothing of the audit log is lost. What a backup lacked of it nobody has, and then
-nothing is held against anybody.
+nothing is held against anybody. A successor says so, if a mark or the peer knew of it; else the event
+`log.recovered` is all that tells: what happened between the backup and that event may be in no log.
 
 Spec: docs/spec/log.md, "Audit log"; docs/auditing.md, "Two logs side by side".
 """
@@ -22,6 +23,7 @@ from itertools import chain
 from typing import Final
 
 from gateway.audit.claims import Answers
+from gateway.audit.contents import LogContents
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.reader import LogReader, read_header
 from gateway.audit.report import Check, Outcome
@@ -61,10 +63,29 @@ class Trail:
         """Return what to call it."""
         return self.logs[-1].contents.origin
 
+    def reach(self, origin: str) -> int:
+        """Return how far its node had appended or mirrored a log when it ends."""
+        claims = (log.contents.anchored.get(origin) for log in self.logs)
+        return max((max(said.sizes, default=0) for said in claims if said is not None), default=0)
+
     def covers(self, origin: str, index: int) -> bool:
         """Return whether it goes on beyond the moment at which its node appended or mirrored an entry."""
-        claims = (log.contents.anchored.get(origin) for log in self.logs)
-        return any(max(said.sizes, default=0) > index for said in claims if said is not None)
+        return self.reach(origin) > index
+
+    def covers_whole(self, origin: str, index: int) -> bool:
+        """Return whether nothing of that time can be lost: a backup that was put back held it."""
+        if not self.is_whole or not self.covers(origin, index):
+            return False
+        put_back = [(log, at) for log in self.logs for at in log.contents.acts.refilled_at[:1]]
+        if not put_back:
+            return True
+        log, at = put_back[0]
+        said = log.contents.anchored.get(origin)
+        return said is not None and said.sizes_before(at) > index
+
+    def is_refilled(self, index: int) -> bool:
+        """Return whether an entry of its node's exchange log came back from the peer's mirror."""
+        return any(log.contents.acts.is_refilled(index) for log in self.logs)
 
 
 def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
@@ -74,7 +95,7 @@ def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
         speaker: The log.
         known: The fullest copy of each log at hand, by origin.
     """
-    own = _trail_of(speaker.contents.node, known)
+    own = trail_of(speaker.contents.node, known)
     checks = [_check_restores(speaker, own)]
     if speaker.contents.is_exchange and own is not None:
         checks.append(_guarded(_ACTS, speaker, lambda: _check_acts(speaker, known, own)))
@@ -85,12 +106,12 @@ def trail_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]:
         sender = subject.contents.node
         said = [log.contents.erasures.get(origin) for log in known.values() if log.contents.node == sender]
         told = {size for claims in said if claims is not None for size in claims.sizes}
-        compare = partial(_check_erased, speaker, answers, subject, _trail_of(sender, known), told)
+        compare = partial(_check_erased, speaker, answers, subject, trail_of(sender, known), told)
         checks.append(_guarded(_CALLED, speaker, compare))
     return [check for check in checks if check is not None]
 
 
-def _trail_of(node: str, known: Mapping[str, HeldLog]) -> Trail | None:
+def trail_of(node: str, known: Mapping[str, HeldLog]) -> Trail | None:
     """Return the audit logs of a node that are at hand, or None."""
     own = [log for log in known.values() if log.contents.node == node]
     logs = sorted(
@@ -105,6 +126,15 @@ def _trail_of(node: str, known: Mapping[str, HeldLog]) -> Trail | None:
     return Trail(logs=logs, is_whole=is_whole)
 
 
+def whole_below(audit: LogContents, own: Sequence[LogContents]) -> int | None:
+    """Return the size below which nothing of an audit log was lost, or None if that is not known."""
+    cited = [log.citation.stored for log in own if log.is_audit and log.citation is not None]
+    sizes = [stored.size for stored in cited if stored.origin == audit.origin]
+    if sizes:
+        return min(sizes)
+    return None if any(audit.origin in log.recovered for log in own) else audit.size
+
+
 def _check_restores(speaker: HeldLog, trail: Trail | None) -> Check | None:
     """Check that the audit log of a node knows of each restore that its exchange log tells.
 
@@ -117,14 +147,18 @@ def _check_restores(speaker: HeldLog, trail: Trail | None) -> Check | None:
     name, restores = f"restores told in {speaker.contents.origin}", counted(len(told), "restore", "restores")
     if trail is None:
         return _not_checked(name, f"{restores}: the audit log of its node is not at hand")
-    known: Counter[tuple[str, int]] = Counter()
-    for log in trail.logs:
-        known.update(log.contents.restored)
+    restored = (item for log in trail.logs for item in log.contents.acts.restored)
+    known = Counter((event, size) for _, event, size in restored)
     unknown = 0
     for index, event, size in told:
         if known[event, size]:
             known[event, size] -= 1
-        elif trail.is_whole and trail.covers(speaker.contents.origin, index):
+        elif (
+            trail.is_whole
+            and trail.covers(speaker.contents.origin, index)
+            # What came back from the peer's mirror may have an event that was lost with the rest.
+            and not trail.is_refilled(index)
+        ):
             detail = f"entry {index} tells of a restore of which {trail.name} has no event {event}"
             return _failed(name, detail)
         else:
@@ -168,12 +202,7 @@ def _check_erased(
     # What a restored database has never heard of it can only ship without content.
     lost_from = min((of for _, event, of in subject.contents.told if event == "log.recovered"), default=size)
     for index in sorted(ids.values()):
-        if (
-            trail
-            and trail.is_whole
-            and trail.covers(speaker.contents.origin, said[index])
-            and index < lost_from
-        ):
+        if trail and trail.covers_whole(speaker.contents.origin, said[index]) and index < lost_from:
             what = f"calls message {index} of {subject.contents.origin} erased"
             detail = f"entry {said[index]} {what}, of which {trail.name} has no event {_ERASED}"
             return _failed(name, detail)
@@ -198,10 +227,13 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
         return _not_checked(name, f"what is at hand of {trail.name} does not hold all of that time")
     if any(event in _LOST for _, event, _ in contents.told):
         return _not_checked(name, "its node was restored: events that were lost are in no log")
-    absent = _absent([contents.tags], [log.contents.accepted for log in trail.logs])
+    absent = absent_tag([contents.tags], [log.contents.accepted for log in trail.logs])
     if absent is not None:
         what = f"entry {contents.tags.index(absent)} is a message"
         return _failed(name, f"{what} of which {trail.name} has no event message.accepted")
+    unrecorded = _unrecorded(contents, trail)
+    if unrecorded:
+        return _failed(name, unrecorded)
     collections = 0
     for origin, answers in sorted(contents.answers.items()):
         subject = known.get(origin)
@@ -209,7 +241,7 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
             continue
         tags, size = subject.contents.tags, subject.contents.size
         said = array("I", (tags[index] for index in answers.collected if index < size))
-        absent = _absent([said], [log.contents.collected for log in trail.logs])
+        absent = absent_tag([said], [log.contents.collected for log in trail.logs])
         if absent is not None:
             what = f"tells that entry {tags.index(absent)} of {origin} was collected"
             return _failed(name, f"{what}, of which {trail.name} has no event message.collected")
@@ -223,7 +255,26 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
     )
 
 
-def _absent(wanted: Sequence[array[int]], recorded: Sequence[array[int]]) -> int | None:
+def _unrecorded(contents: LogContents, trail: Trail) -> str:
+    """Return which KEM key or agreement of an exchange log has no event in the audit log, or "".
+
+    Nodes of 0.1.0 recorded none, and anchored nothing: what stands before both began binds nobody.
+    """
+    acts = [log.contents.acts for log in trail.logs]
+    anchored = [log.contents.anchored.get(contents.origin) for log in trail.logs]
+    since = [claims.sizes[0] for claims in anchored if claims is not None]
+    for said, recorded, what, event in (
+        (contents.announced, {key for item in acts for key in item.announced}, "KEM key", "kem.announced"),
+        (contents.stated, {key for item in acts for key in item.stated}, "agreement", "agreement.stated"),
+    ):
+        first = min([*since, *(at for key, at in said.items() if key in recorded)])
+        for key, at in said.items():
+            if key not in recorded and at >= first:
+                return f"entry {at} is a {what} of which {trail.name} has no event {event}"
+    return ""
+
+
+def absent_tag(wanted: Sequence[array[int]], recorded: Sequence[array[int]]) -> int | None:
     """Return a tag that is wanted and nowhere recorded, or None; 0 is none.
 
     Sets are large, so a part of all is held as sets at a time.

@@ -75,7 +75,13 @@ class Verification:
         checkpoint = self.report.checkpoint
         if not (self.report.is_as_signed and self.log and self.contents and self.keys and checkpoint):
             return None
-        return HeldLog(log=self.log, contents=self.contents, keys=self.keys, checkpoint=checkpoint)
+        return HeldLog(
+            log=self.log,
+            contents=self.contents,
+            keys=self.keys,
+            checkpoint=checkpoint,
+            signed_s=self.report.signed_s or 0,
+        )
 
 
 class EntryReader(Protocol):

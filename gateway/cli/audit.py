@@ -20,13 +20,13 @@ from gateway.audit.folder import LogFolder, shown
 from gateway.audit.log import AuditedLog
 from gateway.audit.notes import SavedNote, check_notes, check_since
 from gateway.audit.report import Check, LogReport, Outcome, SetReport
-from gateway.audit.succession import Cited
 from gateway.audit.third_parties import Claim
 from gateway.audit.trust import Trust, read_trust
 from gateway.audit.verify import Verification, verify_log
 from gateway.cli.audit_questions import find_command, reconcile_command, report_command
 from gateway.cli.auditing import JsonOption, print_table, trusted
-from gateway.cli.home_logs import HomeLogs, StoredLog, open_home
+from gateway.cli.high_water import Losses, high_water_checks
+from gateway.cli.home_logs import open_home
 from gateway.cli.log import progress_bar
 from gateway.cli.outside import Outside
 from gateway.cli.remote_logs import NodePort, RemoteLog
@@ -34,7 +34,6 @@ from gateway.core.checkpoint import parse_checkpoint
 from gateway.core.message.wording import counted
 from gateway.core.note import MAX_NOTE_BYTES, parse_note
 from gateway.errors import GatewayError
-from gateway.ports import LogKind
 
 app = typer.Typer(no_args_is_help=True, help="Audits: verify logs offline, from files and public keys alone.")
 
@@ -310,10 +309,13 @@ def _verify_home(home: Path, saved: list[SavedNote], outside: Outside) -> SetRep
             if log.unsigned:
                 checks.append(_unsigned(stored.name, log.unsigned))
         periods = cosigner_periods(found, trust)
+        vouched: list[tuple[Verification, int]] = []
         for item, note in cosigned:
             check = check_cosigned_note(item, note, trust=trust, periods=periods)
             checks += [] if check is None else [check]
-        checks += _high_water_checks(logs, known, _lost(found))
+            if check is not None and check.outcome is Outcome.HELD:
+                vouched.append((item, parse_checkpoint(parse_note(note).text).size))
+        checks += high_water_checks(logs, known, Losses(logs.config.node.name, found, vouched))
         checks += _since_checks(saved, found, trust)
         checks += outside.checks(found, trust, keys_in=_trust_of(home), home=logs)
         return compare_logs(found, title=logs.config.node.name, trust=trust, checks=checks)
@@ -328,49 +330,6 @@ def _unsigned(name: str, entries: int) -> Check:
     unsigned = counted(entries, "entry is", "entries are")
     what = f"{unsigned} not signed yet" if entries else "the log is empty"
     return Check(name=f"end of {name}", outcome=Outcome.NOT_CHECKED, detail=what)
-
-
-def _lost(found: Sequence[Verification]) -> set[Cited]:
-    """Return the states that verified successors of audit logs cite as signed and lost."""
-    return {
-        item.contents.citation.signed
-        for item in found
-        if item.report.is_verified and item.contents is not None and item.contents.citation is not None
-    }
-
-
-def _high_water_checks(home: HomeLogs, logs: Sequence[StoredLog], lost: set[Cited]) -> list[Check]:
-    """Compare the database with what the high-water file says was signed or cosigned.
-
-    Entries and roots count, not the newest note, which is stored after its mark. What is missing of an
-    audit log is no surprise where its successor says the same.
-    """
-    checks: list[Check] = []
-    for log in logs:
-        origin = log.head.origin
-        if origin not in home.marks:
-            continue
-        size, root = home.marks[origin]
-        held = log.head.size
-        signed = counted(size, "entry was signed", "entries were signed")
-        if held < size and Cited(origin=origin, size=size, root=root) in lost:
-            left = f"{signed}, {counted(held, 'is', 'are')} left"
-            what = f"{left}: it was closed, its successor says so"
-            checks.append(Check(name=f"high water of {origin}", outcome=Outcome.NOT_CHECKED, detail=what))
-            continue
-        if held < size:
-            detail = f"{signed}, but the database knows of {held}: it was rolled back"
-        elif home.root_at(origin, size) != root:
-            detail = f"another root was signed for size {size}"
-        elif log.newest is None and log.head.kind is not LogKind.AUDIT:
-            # The first note of an audit log alone may come after its mark.
-            detail = f"{signed}, but the database holds no note of that"
-        else:
-            detail = ""
-        outcome = Outcome.FAILED if detail else Outcome.HELD
-        held_text = f"{signed} before, and nothing is missing of that"
-        checks.append(Check(name=f"high water of {origin}", outcome=outcome, detail=detail or held_text))
-    return checks
 
 
 def _print(report: Report, *, json_output: bool) -> None:

@@ -13,9 +13,10 @@ from gateway.node.health import Phase
 from gateway.node.recovery import UnprovenHistoryError
 from gateway.ports import Step
 from tests.fault.test_honest_histories import History, signed, verified_alone, verified_side_by_side
-from tests.fault.test_recovery import collect, deliver, stopped_with
+from tests.fault.test_recovery import collect, deliver, head, stopped_with
 from tests.fault.test_resumption import fork, resume, until_generation
 from tests.fault.test_sent_anew import give_up
+from tests.fault.test_succession import head_of, origin_of_audit, until_cosigned
 from tests.world import World
 
 
@@ -58,9 +59,33 @@ async def test_a_crash_at_any_page_of_a_refill_is_told_from_its_first_entry(
     assert await judged(world, tmp_path) == []
 
 
-async def test_a_generation_that_was_given_up_accuses_nobody_of_more_than_the_loss(
+async def test_an_event_that_was_lost_where_nobody_knew_of_it_is_held_against_nobody(
     world: World, tmp_path: Path
 ) -> None:
+    """The incident comes back with the log. Its event was signed, and no mark and no peer knows that."""
+    await deliver(world, "US")
+    await deliver(world, "FR")
+    origin = origin_of_audit(world)
+    await until_cosigned(world, origin, (await head(world, "US", origin)).size)
+    await world.settle()
+    first, copy = world.backup("FR"), world.backup("US")
+    await deliver(world, "US")
+    await world.restore("FR", first)
+    await world.start("FR")
+    await world.until_phase("FR", Phase.RUNNING)
+    await deliver(world, "US")
+    assert [event.event for event in await world.events("US")].count("peer.rolled_back") == 1
+    await world.restore("US", copy, marks=False)
+    await world.start("US")
+    await world.until_phase("US", Phase.RUNNING)
+    await deliver(world, "US")
+
+    assert await judged(world, tmp_path) == []
+    assert await head_of(world, f"{origin}/2") is None
+
+
+async def lose_for_good(world: World) -> None:
+    """Lose what the American node had signed and nobody else holds, and let both nations go on without it."""
     await deliver(world, "US")
     copy = world.backup("US")
     await deliver(world, "US", 2)
@@ -90,6 +115,12 @@ async def test_a_generation_that_was_given_up_accuses_nobody_of_more_than_the_lo
     await resume(world, "FR")
     await until_generation(world, 2)
     await deliver(world, "US")
+
+
+async def test_a_generation_that_was_given_up_accuses_nobody_of_more_than_the_loss(
+    world: World, tmp_path: Path
+) -> None:
+    await lose_for_good(world)
 
     assert await judged(world, tmp_path) == []
 

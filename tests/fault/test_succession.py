@@ -245,11 +245,11 @@ async def test_a_crash_while_the_successor_opens_leaves_one_successor(
     await world.until_phase("US", Phase.RUNNING)
 
     assert (await first_event(world, 2)).details[1] == stored.size
-    assert await _heads(world, f"{stored.origin}/3") is None
+    assert await head_of(world, f"{stored.origin}/3") is None
     await is_whole(world)
 
 
-async def _heads(world: World, origin: str) -> LogHead | None:
+async def head_of(world: World, origin: str) -> LogHead | None:
     store = world.sides["US"].store
     assert store is not None
     return await store.read(lambda tx: tx.logs.head(origin))
@@ -289,7 +289,7 @@ async def test_a_note_of_the_peer_that_we_did_not_sign_closes_nothing(world: Wor
     await world.restart("US")
     await world.until_phase("US", Phase.RUNNING)
 
-    assert await _heads(world, f"{origin}/2") is None
+    assert await head_of(world, f"{origin}/2") is None
     await is_whole(world)
 
 

@@ -121,7 +121,8 @@ def header(node: str, number: int) -> Header:
     return Header(
         message_id=number.to_bytes(16, "big"),
         created_ms=TIME_S * 1_000 + number,
-        expires_ms=TIME_S * 1_000 + 3_600_000,
+        # By the clocks of the two nodes, which may differ a little, it is over when logs are signed.
+        expires_ms=TIME_S * 1_000 + 240_000,
         from_node=node,
         to_node=other,
         from_agency=AGENCY[node],
@@ -207,6 +208,17 @@ def event(number: int) -> EventEntry:
 def accepted(*numbers: int, name: str = "message.accepted") -> EventEntry:
     """Return the audit event of the messages with these numbers, such as their acceptance."""
     return replace(event(0), event=name, objects=tuple(number.to_bytes(16, "big") for number in numbers))
+
+
+def announcements(node: str) -> list[EventEntry]:
+    """Return the audit events of the KEM key and the agreement with which an exchange log opens."""
+    _, _, agreement = opening(node)
+    stated = hashlib.sha384(encode_entry(agreement)).digest()
+    own = replace(event(0), role=0, objects=())
+    return [
+        replace(own, event="kem.announced", details=(KEM_KEY.key_id,)),
+        replace(own, event="agreement.stated", details=(stated, TIME_S * 1_000)),
+    ]
 
 
 @cache

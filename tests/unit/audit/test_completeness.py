@@ -246,7 +246,9 @@ def test_an_audit_log_without_anchors_is_said(tmp_path: Path) -> None:
 
 
 def test_what_was_refilled_from_the_peer_has_one_anchor(tmp_path: Path) -> None:
-    own = make_log(FR_US, [*opening(FR), *(message(FR, n, bundle=n) for n in range(100))])
+    sent = make_log(FR_US, [*opening(FR), *(message(FR, n, bundle=n) for n in range(100))])
+    told = IncidentEntry(incident=IncidentKind.RECOVERY, origin=FR_US, size=20, root=sent.root(20))
+    own = make_log(FR_US, [*sent.stored, told])
     recovered = EventEntry(
         at_ms=TIME_S * 1_000,
         role=Role.NODE,

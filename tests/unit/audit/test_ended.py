@@ -25,6 +25,7 @@ from gateway.core.entries import (
 )
 from gateway.core.receipt import ExceptionCode
 from tests.unit.audit.making import (
+    FR,
     FR_AUDIT,
     FR_US,
     TIME_S,
@@ -34,6 +35,7 @@ from tests.unit.audit.making import (
     event,
     exchange_log,
     full_trust,
+    header,
     make_log,
     opening,
     receipt,
@@ -87,6 +89,22 @@ def test_a_message_that_ended_and_was_received_is_named(tmp_path: Path, name: st
         f"{CHECK}: entry 1 ({name}) is about message 00000000-0000-0000-0000-000000000046, "
         f"which {US_FR} has received as entry 73 of {FR_US} (and 1 more)"
     )
+
+
+@pytest.mark.parametrize(("before_ms", "is_early"), [(300_001, True), (300_000, False)])
+def test_a_message_that_had_time_left_did_not_expire(
+    tmp_path: Path, before_ms: int, *, is_early: bool
+) -> None:
+    """It was to be sent again, so its header stands in the log."""
+    log = exchange_log(20)
+    asked = excepted(receipt(log, 3, 12), ExceptionCode.KEM_KEY_GONE, 5)
+    over = replace(ended(2, "message.expired"), at_ms=header(FR, 2).expires_ms - before_ms)
+    report = compare(tmp_path, log, answering(asked), audit_of(over))
+    why = (
+        f"{CHECK}: entry 1 (message.expired) is about message 00000000-0000-0000-0000-000000000002, "
+        f"whose time was not over (entry 5 of {FR_US})"
+    )
+    assert report.reason == (why if is_early else None)
 
 
 def test_side_by_side_it_is_a_difference(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from tests.unit.audit.making import (
     MadeLog,
     accepted,
     anchor,
+    announcements,
     collected,
     event,
     exchange_log,
@@ -202,7 +203,8 @@ def test_what_one_log_says_of_the_roots_of_the_others_is_compared(tmp_path: Path
 def test_a_bundle_that_an_audit_log_at_hand_does_not_anchor_is_a_difference(tmp_path: Path) -> None:
     log = exchange_log(11)
     answers = answering(log, receipt(log, 3, 11))
-    audit = make_log(FR_AUDIT, [accepted(*range(8)), anchor(log, 3), anchor(log, 11)], cosigner=US)
+    known = [*announcements(FR), accepted(*range(8))]
+    audit = make_log(FR_AUDIT, [*known, anchor(log, 3), anchor(log, 11)], cosigner=US)
     found = compare(tmp_path, [log, answers, audit], [answers, log])
     assert found.headline.startswith("NOT RECONCILED: 1 difference, first: bundles anchored in ")
 

@@ -19,6 +19,7 @@ from tests.unit.audit.making import (
     MadeLog,
     accepted,
     anchor,
+    announcements,
     collected,
     exchange_log,
     header,
@@ -101,14 +102,15 @@ def test_what_neither_nation_brings_is_a_difference(tmp_path: Path) -> None:
     lone = compare(tmp_path / "lone", [first], [first])
     assert lone.differences == (f"neither nation brings a log that answers {FR_US}",)
     # What a node's own audit log anchors of its exchange log may not be signed yet.
+    known = [*announcements(FR), accepted(1, 2)]
     audit = make_log(
-        FR_AUDIT, [accepted(1, 2), anchor(logs[1], 4), anchor(first, 5), anchor(logs[2], 4)], cosigner=US
+        FR_AUDIT, [*known, anchor(logs[1], 4), anchor(first, 5), anchor(logs[2], 4)], cosigner=US
     )
     early = compare(tmp_path / "early", [*logs[:2], audit], logs[:2])
     assert early.is_reconciled
     assert [line for line in early.open_ends if f"{FR_US}/2" in line]
     audit = make_log(
-        FR_AUDIT, [accepted(1, 2), anchor(first, 5), anchor(logs[1], 4), anchor(logs[3], 4)], cosigner=US
+        FR_AUDIT, [*known, anchor(first, 5), anchor(logs[1], 4), anchor(logs[3], 4)], cosigner=US
     )
     withheld = compare(tmp_path / "withheld", [*logs[:2], audit], logs[:2])
     assert withheld.differences == (f"neither nation brings {US_FR}/2, of which {FR_AUDIT} speaks",)

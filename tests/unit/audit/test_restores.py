@@ -14,7 +14,8 @@ from gateway.audit.folder import LogFolder
 from gateway.audit.report import Check, Outcome, SetReport
 from gateway.audit.succession import AUDIT_SUCCEEDED
 from gateway.audit.verify import verify_log
-from gateway.core.entries import Entry, EventEntry, IncidentEntry, IncidentKind
+from gateway.core.entries import AgreementEntry, Entry, EventEntry, IncidentEntry, IncidentKind, KemKeyEntry
+from gateway.core.keybox import KemPrivateKey
 from gateway.core.receipt import ExceptionCode
 from tests.unit.audit.making import (
     FR_AUDIT,
@@ -25,6 +26,7 @@ from tests.unit.audit.making import (
     MadeLog,
     accepted,
     anchor,
+    announcements,
     collected,
     event,
     exchange_log,
@@ -69,7 +71,7 @@ def event_of(name: str, *details: int, objects: Sequence[bytes] = ()) -> EventEn
 
 
 def audit_of(node: str, *entries: Entry) -> MadeLog:
-    return make_log(f"{node}/audit", [event(900), *entries])
+    return make_log(f"{node}/audit", [event(900), *announcements(node), *entries])
 
 
 # --- what may be repeated -----------------------------------------------------------------
@@ -230,11 +232,21 @@ def erased(*numbers: int) -> EventEntry:
     return event_of("message.erased", 1, objects=[number.to_bytes(16, "big") for number in numbers])
 
 
-def called_erased(tmp_path: Path, *audit: Entry, own: Sequence[Entry] = (), later: bool = True) -> Check:
-    """Return what is said of a receipt that calls message 2, entry 5, erased."""
+def called_erased(
+    tmp_path: Path, *audit: Entry, own: Sequence[Entry] = (), later: bool = True, before: bool = False
+) -> Check:
+    """Return what is said of a receipt that calls message 2, entry 5, erased.
+
+    Args:
+        audit: What the sender's audit log says.
+        own: What the sender's log says behind its messages.
+        later: Whether that audit log goes on behind the receipt.
+        before: Whether it had heard of the receipt before all that.
+    """
     log = make_log(FR_US, [*LOG.stored, *own])
     answers = answering(log, excepting(receipt(log, 3, 12), ExceptionCode.ERASED, 5))
-    entries = [*audit, *([anchor(answers, answers.size)] if later else [])]
+    heard = anchor(answers, answers.size)
+    entries = [*([heard] if before else []), *audit, *([heard] if later else [])]
     return only(compare(tmp_path, log, answers, audit_of("fr.gateway.test", *entries)), "called erased in")
 
 
@@ -264,7 +276,11 @@ def test_an_erasure_that_may_be_on_record_elsewhere_is_held_against_nobody(tmp_p
     found = called_erased(tmp_path / "restored", event_of("log.recovered", 5, 12), own=[restored])
     assert found.outcome is Outcome.NOT_CHECKED
     held_then = replace(restored, size=6, root=LOG.root(6))
-    found = called_erased(tmp_path / "held", event_of("log.recovered", 6, 12), own=[held_then])
+    # One that knows it may have lost the event of its erasure, but not if it held the receipt as well.
+    restores: list[Entry] = [event_of("log.recovered", 6, 12)]
+    found = called_erased(tmp_path / "lost", *restores, own=[held_then])
+    assert found.outcome is Outcome.NOT_CHECKED
+    found = called_erased(tmp_path / "held", *restores, own=[held_then], before=True)
     assert found.outcome is Outcome.FAILED
     answers = answering(LOG, excepting(receipt(LOG, 3, 12), ExceptionCode.ERASED, 5))
     check = only(compare(tmp_path / "none", LOG, answers), "called erased in")
@@ -314,6 +330,34 @@ def test_a_message_hides_behind_no_other_whose_id_ends_alike(tmp_path: Path) -> 
     taken = accepted(7, name="message.collected")
     assert acts(tmp_path / "good", accepted(1, 2), taken).outcome is Outcome.HELD
     assert acts(tmp_path / "bad", accepted(1, hidden), taken).outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("what", ["KEM key", "agreement"])
+def test_a_key_and_an_agreement_are_events_since_their_node_records_them(tmp_path: Path, what: str) -> None:
+    """Nodes of 0.1.0 recorded neither, and anchored nothing."""
+    _, key, agreement = opening(US_NODE)
+    assert isinstance(key, KemKeyEntry)
+    assert isinstance(agreement, AgreementEntry)
+    later = KemPrivateKey.from_seed(bytes(31) + b"1").public_key
+    added: Entry = replace(agreement, effective_ms=1)
+    if what == "KEM key":
+        added = replace(key, key_id=later.key_id, public_key=later.data)
+    log = make_log(US_FR, [*opening(US_NODE), added])
+    before, since = anchor(log, 3), anchor(log, 4)
+    for number, (first, others, outcome) in enumerate(
+        [
+            # Its node anchored nothing when it wrote that, and recorded no other one.
+            ([], [since], Outcome.HELD),
+            ([], [before, since], Outcome.FAILED),
+            (announcements(US_NODE), [since], Outcome.FAILED),
+        ]
+    ):
+        own = make_log(US_AUDIT, [event(900), *first, *others])
+        check = only(compare(tmp_path / str(number), log, own), "events of what is in")
+        assert check.outcome is outcome
+        name = "kem.announced" if what == "KEM key" else "agreement.stated"
+        unrecorded = f"entry 3 is a {what} of which {US_AUDIT} has no event {name}"
+        assert (check.detail == unrecorded) is (outcome is Outcome.FAILED)
 
 
 def test_acts_that_an_audit_log_cannot_know_are_held_against_nobody(tmp_path: Path) -> None:
