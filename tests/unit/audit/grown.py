@@ -40,7 +40,7 @@ BUNDLE = 512
 _ACCEPTED_AT_ONCE = 100
 _FROM_AMERICA = 1 << 40
 _GOLDEN = 0x9E3779B97F4A7C15F39CC0605CEDC835
-_MINUTES_MS = 600_000
+_MINUTES_MS = 120_000
 
 
 @dataclass(slots=True)
@@ -168,7 +168,7 @@ def _id_of(number: int) -> int:
 
 
 def _message(node: str, number: int, bundle: int, slot: int) -> MessageEntry:
-    """Return the entry of a message, created within the minutes before all of them expire."""
+    """Return the entry of a message, created within two minutes, some time before all of them expire."""
     made = message(node, number, bundle=bundle, slot=slot)
     name = _id_of(number).to_bytes(16, "big")
     of_now = replace(header(node, number % _MINUTES_MS), message_id=name, conversation_id=name)
