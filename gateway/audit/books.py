@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.audit.cosigners import HeldLog
-from gateway.audit.report import Check, Outcome
 from gateway.audit.trail import Trail
 from gateway.core.generation import number_of
 
@@ -107,18 +106,3 @@ class Books:
         origin, index = place
         log = self.exchanges.get(origin) or self.others.get(origin)
         return log.contents.tags[index] if log is not None and 0 <= index < log.contents.size else None
-
-
-def held(name: str, detail: str) -> Check:
-    """Return a check that held."""
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
-
-
-def failed(name: str, detail: str) -> Check:
-    """Return a check that failed."""
-    return Check(name=name, outcome=Outcome.FAILED, detail=detail)
-
-
-def not_checked(name: str, detail: str) -> Check:
-    """Return a check that could not be made."""
-    return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)

@@ -19,7 +19,7 @@ from gateway.audit.claims import Answers, Claims
 from gateway.audit.contents import LogContents
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader, read_message
-from gateway.audit.report import Check, Outcome
+from gateway.audit.report import Check
 from gateway.core.message.wording import counted
 
 
@@ -45,9 +45,9 @@ def check_answered(name: str, answers: Answers, *, log: AuditedLog, contents: Lo
     if missing:
         more = f" (and {missing - 1} more)" if missing > 1 else ""
         detail = f"message {first} of {contents.origin} was skipped by receipts{more}"
-        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        return Check.failed(name, detail)
     detail = f"every message of {contents.origin} below {end} has a receipt"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def check_anchored(
@@ -64,11 +64,11 @@ def check_anchored(
     claims = audit.anchored.get(subject.origin)
     if claims is None:
         detail = f"it holds no anchor of {subject.origin}"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+        return Check.not_checked(name, detail)
     sizes = sorted(claims.sizes)
     silent = _silent_from(audit, claims, subject, own)
     if silent:
-        return Check(name=name, outcome=Outcome.FAILED, detail=silent)
+        return Check.failed(name, silent)
     refilled = _refilled(audit, subject)
     anchored = beyond = 0
     bundles = zip((*subject.run_ends, subject.message_end), (*subject.run_starts, sizes[-1]), strict=True)
@@ -83,7 +83,7 @@ def check_anchored(
                 f"the bundle that ends {subject.origin} at size {end} is not anchored, "
                 f"the next anchor is at {sizes[at]}: {_entry_of(claims, sizes[at])}"
             )
-            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+            return Check.failed(name, detail)
         else:
             anchored += 1
     each = counted(anchored, "bundle", "bundles")
@@ -91,8 +91,8 @@ def check_anchored(
     if beyond:
         behind = f"{counted(beyond, 'lies', 'lie')} behind the last anchor, at {sizes[-1]}"
         why = "this copy of the audit log is older, or it has anchored no more"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=f"{detail}; {behind}: {why}")
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+        return Check.not_checked(name, f"{detail}; {behind}: {why}")
+    return Check.held(name, detail)
 
 
 def check_sealed(
@@ -132,9 +132,9 @@ def check_sealed(
                 if index not in excepted and read_message(reader.entry(index)) is not None:
                     what = f"was received under a KEM key that is announced {when}"
                     detail = f"message {index} of {contents.origin} {what}"
-                    return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+                    return Check.failed(name, detail)
     detail = f"what was received of {contents.origin} is sealed for keys that are announced there"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def _gaps(answers: Answers, end: int) -> Iterator[int]:

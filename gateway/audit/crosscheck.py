@@ -147,9 +147,9 @@ def _keys_checks(successor: HeldLog, logs: Mapping[str, HeldLog]) -> list[Check]
     name = f"keys of {successor.checkpoint.origin}"
     if second.version < first.version or (second.version == first.version and second.note != first.note):
         detail = f"key statement {second.version} follows {first.version} of the log before it"
-        return [Check(name=name, outcome=Outcome.FAILED, detail=detail)]
+        return [Check.failed(name, detail)]
     detail = f"key statement {second.version}, not older than that of the log before it"
-    return [Check(name=name, outcome=Outcome.HELD, detail=detail)]
+    return [Check.held(name, detail)]
 
 
 def _statement_checks(logs: Mapping[str, HeldLog]) -> list[Check]:
@@ -173,9 +173,9 @@ def _stated_check(node: str, own: Mapping[str, HeldLog]) -> Check:
             other, stated = first.setdefault(statement.version, (origin, text))
             if stated != text:
                 detail = f"{other} and {origin} hold two statements of version {statement.version}"
-                return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+                return Check.failed(name, detail)
     detail = f"{len(first)}, each version the same in {len(own)} logs"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def check_cosigned_note(
@@ -202,7 +202,7 @@ def check_cosigned_note(
     name = f"cosigned part of {origin}"
     keys = trust.log_keys(origin)
     if not keys or not trust.foreign_cosigners(origin):
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail="no key of another node is trusted")
+        return Check.not_checked(name, "no key of another node is trusted")
     try:
         signer = signing_key(note, keys)
         verified = verify_log_note(note, verifier=signer)
@@ -212,14 +212,14 @@ def check_cosigned_note(
             found, check = periods.judge(found, checkpoint)
         problem = known.keys.problem(signer, checkpoint.size, trust)
         if problem:
-            return Check(name=name, outcome=Outcome.FAILED, detail=problem)
+            return Check.failed(name, problem)
         if checkpoint.size > size:
-            return Check(name=name, outcome=Outcome.FAILED, detail="it is larger than the log")
+            return Check.failed(name, "it is larger than the log")
         if not known.had(checkpoint.size, checkpoint.root):
             detail = f"another root was cosigned for size {checkpoint.size}: a fork"
-            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+            return Check.failed(name, detail)
     except GatewayError as error:
-        return Check(name=name, outcome=Outcome.FAILED, detail=str(error))
+        return Check.failed(name, str(error))
     if check.outcome is not Outcome.HELD:
         # Kept as cosigned, so without a line of a trusted cosigner it is not what it is kept for.
         outcome = check.outcome if found else Outcome.FAILED
@@ -228,7 +228,7 @@ def check_cosigned_note(
     by = next(item.name for item in found if item.counts)
     entries = counted(size, "entry", "entries")
     detail = f"{by} vouches for the first {checkpoint.size} of {entries}"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def _copies_check(largest: HeldLog, copies: Sequence[HeldLog]) -> Check:
@@ -240,12 +240,12 @@ def _copies_check(largest: HeldLog, copies: Sequence[HeldLog]) -> Check:
         try:
             root = edge_at(size, reader=reader).root()
         except GatewayError as error:
-            return Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}")
+            return Check.failed(name, f"cannot be compared: {error}")
         if root != copy.checkpoint.root:
             detail = f"the log has signed two histories, which differ below size {size}: a fork"
-            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+            return Check.failed(name, detail)
     sizes = ", ".join(str(copy.checkpoint.size) for copy in copies)
-    return Check(name=name, outcome=Outcome.HELD, detail=f"sizes {sizes} lie on one history")
+    return Check.held(name, f"sizes {sizes} lie on one history")
 
 
 def _root_checks(
@@ -257,7 +257,7 @@ def _root_checks(
         subject = known.get(origin)
         if subject is None:
             detail = f"{len(claims)} of {_named(origin)}: that log is not at hand, or is not verified"
-            checks.append(Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail))
+            checks.append(Check.not_checked(name, detail))
             continue
         problems, later = Problems(), 0
         try:
@@ -377,7 +377,7 @@ def _receipt_checks(
         try:
             checks.append(check(name, answers, subject))
         except GatewayError as error:
-            checks.append(Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}"))
+            checks.append(Check.failed(name, f"cannot be compared: {error}"))
     return checks
 
 
@@ -405,7 +405,7 @@ def _ended_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check]
             )
         except GatewayError as error:
             detail = f"cannot be compared: {error}"
-            check = Check(name=f"messages ended in {audit.origin}", outcome=Outcome.FAILED, detail=detail)
+            check = Check.failed(f"messages ended in {audit.origin}", detail)
         checks.append(check)
     return checks
 
@@ -426,8 +426,8 @@ def _anchored_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Che
 
 def _check(name: str, problems: Problems, held: str) -> Check:
     if problems.count:
-        return Check(name=name, outcome=Outcome.FAILED, detail=problems.text())
-    return Check(name=name, outcome=Outcome.HELD, detail=held)
+        return Check.failed(name, problems.text())
+    return Check.held(name, held)
 
 
 def _later(count: int) -> str:

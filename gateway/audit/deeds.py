@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 from uuid import UUID
 
-from gateway.audit.books import Books, Place, failed, held, not_checked
+from gateway.audit.books import Books, Place
 from gateway.audit.contents import tag_of
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.reader import LogReader, read_header
@@ -44,7 +44,7 @@ def told_erasures(speaker: HeldLog, books: Books) -> Check | None:
     name, erasures = f"erasures told in {origin}", counted(told, "erasure", "erasures")
     recorded = [log.contents.acts.erased for log in books.trail.logs]
     if any(item.is_full for item in recorded):
-        return not_checked(name, f"{books.trail.name} records too many")
+        return Check.not_checked(name, f"{books.trail.name} records too many")
     tags = {tag_of(message_id) for item in recorded for message_id in item.events}
     # A later generation repeats what an earlier one has told: what came back with that has lost its event.
     lost = {place for _, at, place in books.tells_erased() if books.trail.is_refilled(at)}
@@ -55,11 +55,11 @@ def told_erasures(speaker: HeldLog, books: Books) -> Check | None:
             continue
         if tag is not None and at < covered and place not in lost:
             what = f"entry {at} tells that message {place[1]} of {place[0]} was erased"
-            return failed(name, f"{what}, of which {books.trail.name} has no event message.erased")
+            return Check.failed(name, f"{what}, of which {books.trail.name} has no event message.erased")
         unknown += 1
     if unknown:
-        return not_checked(name, f"{erasures}, {unknown} of them in no audit log at hand")
-    return held(name, f"{erasures}, each an event of {books.trail.name}")
+        return Check.not_checked(name, f"{erasures}, {unknown} of them in no audit log at hand")
+    return Check.held(name, f"{erasures}, each an event of {books.trail.name}")
 
 
 def recorded_erasures(audit: HeldLog, number: int, books: Books) -> Check | None:
@@ -76,7 +76,7 @@ def recorded_erasures(audit: HeldLog, number: int, books: Books) -> Check | None
     logs = [log.contents.acts.erased for log in books.trail.logs]
     tags = [books.tag_at(place) for _, _, place in books.tells_erased()] if not erased.is_full else []
     if None in tags or any(item.is_full for item in logs):
-        return not_checked(name, f"{erasures}: not all that was erased is at hand")
+        return Check.not_checked(name, f"{erasures}: not all that was erased is at hand")
     told = set(tags)
     untold = {
         message_id: at
@@ -91,11 +91,11 @@ def recorded_erasures(audit: HeldLog, number: int, books: Books) -> Check | None
         if sent and _is_bound(books, number, at, sent) and books.reach(books.bundle_after(number, at, most)):
             origin, index = sent[-1]
             what = f"message {UUID(bytes=message_id)}, entry {index} of {origin}"
-            return failed(name, f"entry {at} (message.erased) is of {what}: no incident tells of that")
+            return Check.failed(name, f"entry {at} (message.erased) is of {what}: no incident tells of that")
         unknown += bool(sent)
     if unknown:
-        return not_checked(name, f"{erasures}, {unknown} of them in no exchange log at hand")
-    return held(
+        return Check.not_checked(name, f"{erasures}, {unknown} of them in no exchange log at hand")
+    return Check.held(
         name, f"{erasures} that the other nation could not foresee, each told if it was of a sent message"
     )
 
@@ -157,7 +157,7 @@ def recorded_collections(audit: HeldLog, number: int, books: Books) -> Check | N
     due = _due_collections(audit, number, books)
     collections = counted(len(contents.collected), "collection", "collections")
     if not due:
-        return not_checked(name, f"{collections}: the copy of the exchange log at hand ends before")
+        return Check.not_checked(name, f"{collections}: the copy of the exchange log at hand ends before")
     told = array("I")
     for log in books.exchanges.values():
         for of, answers in log.contents.answers.items():
@@ -165,17 +165,17 @@ def recorded_collections(audit: HeldLog, number: int, books: Books) -> Check | N
                 continue
             subject = books.others.get(of)
             if subject is None or max(answers.collected) >= subject.contents.size:
-                return not_checked(name, f"{collections}: not all that was collected is at hand")
+                return Check.not_checked(name, f"{collections}: not all that was collected is at hand")
             tags = subject.contents.tags
             told.extend(tags[index] for index in answers.collected)
     absent = absent_tag([contents.collected[:due]], [told])
     if absent is None:
-        return held(name, f"{due} of {collections} had to be told, and each was")
+        return Check.held(name, f"{due} of {collections} had to be told, and each was")
     for origin, log in books.others.items():
         if absent in log.contents.tags:
             what = f"{contents.origin} records that entry {log.contents.tags.index(absent)} of {origin}"
-            return failed(name, f"{what} was collected: no entry tells the sender of that")
-    return not_checked(name, f"{collections}, one of a message that is not at hand")
+            return Check.failed(name, f"{what} was collected: no entry tells the sender of that")
+    return Check.not_checked(name, f"{collections}, one of a message that is not at hand")
 
 
 def _due_collections(audit: HeldLog, number: int, books: Books) -> int:

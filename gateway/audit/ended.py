@@ -25,7 +25,7 @@ from gateway.audit.contents import LogContents
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import LogReader, read_header
 from gateway.audit.refusals import GRANTED_MS
-from gateway.audit.report import Check, Outcome
+from gateway.audit.report import Check
 from gateway.core.entries import EventEntry, decode_entry
 from gateway.core.envelope import Header
 from gateway.core.message.wording import counted
@@ -60,7 +60,7 @@ def check_ended(
     name = f"messages ended in {audit.origin}"
     if audit.ended.is_full:
         detail = f"more than {len(audit.ended.events)} messages"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+        return Check.not_checked(name, detail)
     untrue, lost = [], 0
     for index, header in _sent(audit.ended.events, log, contents.size):
         event, at = audit.ended.events[header.message_id]
@@ -77,14 +77,14 @@ def check_ended(
         untrue.append(f"{what}, which {speaker} has received as entry {index} of {contents.origin}")
     if untrue:
         more = f" (and {len(untrue) - 1} more)" if len(untrue) > 1 else ""
-        return Check(name=name, outcome=Outcome.FAILED, detail=untrue[0] + more)
+        return Check.failed(name, untrue[0] + more)
     held = counted(len(audit.ended.events), "message", "messages")
     if lost:
         received = counted(lost, "was", "were")
         detail = f"{held}, of which {received} received after the audit log had been put back"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+        return Check.not_checked(name, detail)
     detail = f"{held} withdrawn, expired or cancelled, none received of {contents.origin}"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def _at_ms(data: bytes) -> int:

@@ -94,7 +94,7 @@ def verify_evidence(data: bytes, *, trust: Trust) -> EvidenceReport:
         evidence = parse_evidence(data)
         checking = _Checking(evidence, trust)
     except GatewayError as error:
-        failed = Check(name="file", outcome=Outcome.FAILED, detail=str(error))
+        failed = Check.failed("file", str(error))
         return EvidenceReport(title=_UNKNOWN, facts=(), checks=(failed,), message=None)
     return checking.report()
 
@@ -360,13 +360,13 @@ class _Checking:
         try:
             check()
         except GatewayError as error:
-            self._checks.append(Check(name=name, outcome=Outcome.FAILED, detail=str(error)))
+            self._checks.append(Check.failed(name, str(error)))
 
     def _held(self, name: str, detail: str) -> None:
-        self._checks.append(Check(name=name, outcome=Outcome.HELD, detail=_shown(detail)))
+        self._checks.append(Check.held(name, _shown(detail)))
 
     def _not_checked(self, name: str, detail: str) -> None:
-        self._checks.append(Check(name=name, outcome=Outcome.NOT_CHECKED, detail=_shown(detail)))
+        self._checks.append(Check.not_checked(name, _shown(detail)))
 
 
 def _with(

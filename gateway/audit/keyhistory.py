@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.audit.problems import Problems
-from gateway.audit.report import Check, Outcome
+from gateway.audit.report import Check
 from gateway.audit.statement import Statement, read_statement
 from gateway.audit.trust import Trust
 from gateway.core.entries import KeyStatementEntry, Kind, decode_entry, kind_of
@@ -102,27 +102,27 @@ class KeyHistory:
         """
         name = "key statement"
         if self.problems.count:
-            return [Check(name=name, outcome=Outcome.FAILED, detail=self.problems.text())]
+            return [Check.failed(name, self.problems.text())]
         if self._is_exchange and self._size and self.first is None:
             absent = "no key statement stands in it"
             what = absent if self._is_successor else "entry 0 is not the key statement"
-            return [Check(name=name, outcome=Outcome.FAILED, detail=what)]
+            return [Check.failed(name, what)]
         last = self.last
         problem = self.problem(signer, self._size, trust)
         if last is None:
             if problem:
-                return [Check(name=name, outcome=Outcome.FAILED, detail=problem)]
-            return [Check(name=name, outcome=Outcome.NOT_CHECKED, detail="this log holds none")]
+                return [Check.failed(name, problem)]
+            return [Check.not_checked(name, "this log holds none")]
         if problem:
             # The keys of a statement are valid for the sizes above it: this checkpoint's are those
             # of the newest one below its size.
             other = "the newest one names other keys than those that signed"
-            return [Check(name=name, outcome=Outcome.FAILED, detail=other)]
+            return [Check.failed(name, other)]
         mode = ", test keys" if last.is_test else ""
         if trust.log(self._origin) != signer:
             mode += "; a later key of this log is trusted: this is how the log was before it"
         detail = f"version {last.version} names the keys that signed{mode}"
-        return [Check(name=name, outcome=Outcome.HELD, detail=detail), self._root_check(last, trust)]
+        return [Check.held(name, detail), self._root_check(last, trust)]
 
     def _root_check(self, last: Statement, trust: Trust) -> Check:
         name = "national root"
@@ -131,26 +131,26 @@ class KeyHistory:
         for _, statement in self.stated:
             if statement.is_foreign(trust):
                 what = "a key statement is of the nation with which its node exchanges"
-                return Check(name=name, outcome=Outcome.FAILED, detail=what)
+                return Check.failed(name, what)
             roots = statement.roots(trust)
             if not roots and len(trust.log_keys(self._origin)) > 1:
                 # Two answers to one question: without the root nobody says which key was right when.
                 what = "several keys of this log are trusted, and its root is not: add the root's keys"
-                return Check(name=name, outcome=Outcome.FAILED, detail=what)
+                return Check.failed(name, what)
             if not roots:
                 what = "its keys are not among the trusted ones"
-                return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=what)
+                return Check.not_checked(name, what)
             try:
                 signer = statement.verify(roots)
             except GatewayError:
                 what = f"it has not signed the key statement of version {statement.version}"
-                return Check(name=name, outcome=Outcome.FAILED, detail=what)
+                return Check.failed(name, what)
             if before is not None and signer > before:
                 what = "a root that was replaced has signed a key statement behind one of its successor"
-                return Check(name=name, outcome=Outcome.FAILED, detail=what)
+                return Check.failed(name, what)
             before = signer
         held = f"has signed the key statement of {last.node}"
-        return Check(name=name, outcome=Outcome.HELD, detail=held)
+        return Check.held(name, held)
 
     def _statement(self, index: int, data: bytes) -> None:
         try:

@@ -83,27 +83,27 @@ def check_since(
     name = "since"
     signed, check = _signed(saved, trust, periods)
     if signed is None:
-        return Check(name=name, outcome=Outcome.FAILED, detail=check.detail)
+        return Check.failed(name, check.detail)
     size = signed.checkpoint.size
     known = verification.report.checkpoint
     if known is None or not verification.report.is_verified:
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail="the log itself is not verified")
+        return Check.not_checked(name, "the log itself is not verified")
     if known.origin != signed.checkpoint.origin:
         detail = f"{saved.label} is a checkpoint of {signed.checkpoint.origin}, another log"
-        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        return Check.failed(name, detail)
     if size > known.size:
         detail = (
             f"{saved.label} covers {counted(size, 'entry', 'entries')}, "
             f"the log at hand only {known.size}: the rest is withheld"
         )
-        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        return Check.failed(name, detail)
     problem = _against(signed, verification, trust)
     if problem is not None:
-        return Check(name=name, outcome=Outcome.FAILED, detail=problem)
+        return Check.failed(name, problem)
     begins = counted(size, "entry", "entries")
     added = counted(known.size - size, "was", "were")
     detail = f"begins with the {begins} of {saved.label}; {added} added"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def _signed(saved: SavedNote, trust: Trust, periods: CosignerPeriods) -> tuple[_Signed | None, Check]:
@@ -114,20 +114,20 @@ def _signed(saved: SavedNote, trust: Trust, periods: CosignerPeriods) -> tuple[_
         keys = trust.log_keys(origin)
         if not keys:
             detail = f"no trusted keys for the log {origin}"
-            return None, Check(name=name, outcome=Outcome.FAILED, detail=detail)
+            return None, Check.failed(name, detail)
         signer = signing_key(saved.note, keys)
         verified = verify_log_note(saved.note, verifier=signer)
         # A line of a known key that does not verify refuses the whole note, whose line it ever is.
         found, cosigned = read_cosignatures(verified, trust)
     except GatewayError as error:
-        return None, Check(name=name, outcome=Outcome.FAILED, detail=str(error))
+        return None, Check.failed(name, str(error))
     if found:
         cosigned = periods.judge(found, verified.checkpoint)[1]
     if cosigned.outcome is Outcome.FAILED:
-        return None, Check(name=name, outcome=Outcome.FAILED, detail=cosigned.detail)
+        return None, Check.failed(name, cosigned.detail)
     checkpoint = verified.checkpoint
     detail = f"{origin}, size {checkpoint.size}, signed {time_text(verified.time_s)}"
-    check = Check(name=name, outcome=Outcome.HELD, detail=detail)
+    check = Check.held(name, detail)
     return _Signed(label=saved.label, checkpoint=checkpoint, signer=signer), check
 
 
@@ -136,7 +136,7 @@ def _history(origin: str, notes: Sequence[_Signed], copies: Sequence[Verificatio
     name = f"history of {origin}"
     fork = _two_roots(notes) or _first(_against(note, copy, trust) for note in notes for copy in copies)
     if fork is not None:
-        return Check(name=name, outcome=Outcome.FAILED, detail=fork)
+        return Check.failed(name, fork)
     sizes = sorted({note.checkpoint.size for note in notes})
     reach = max((copy.report.checkpoint.size for copy in copies if copy.report.checkpoint), default=0)
     beyond = [size for size in sizes if size > reach]
@@ -144,10 +144,10 @@ def _history(origin: str, notes: Sequence[_Signed], copies: Sequence[Verificatio
     if beyond and len(sizes) > 1:
         what = "no copy of the log is at hand" if not copies else f"the copies at hand end at {reach}"
         detail = f"{_sizes(sizes)} cannot all be compared: {what}"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+        return Check.not_checked(name, detail)
     found = counted(len(notes), "checkpoint", "checkpoints")
     detail = f"{found}, {_sizes(sizes)}, {'lie' if len(notes) > 1 else 'lies'} on one history"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def _two_roots(notes: Sequence[_Signed]) -> str | None:

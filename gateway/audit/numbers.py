@@ -25,7 +25,7 @@ from typing import Final
 from gateway.audit.acts import MAX_RESTORES
 from gateway.audit.log import AuditedLog
 from gateway.audit.reader import read_header
-from gateway.audit.report import Check, Outcome
+from gateway.audit.report import Check
 from gateway.core.entries import Kind, VoidEntry, kind_of
 from gateway.core.tiles import TILE_WIDTH
 
@@ -92,14 +92,14 @@ def check_numbers(log: AuditedLog, size: int, voided: Voided) -> Check:
     name = "numbers"
     if voided.repeated is not None:
         detail = f"entry {voided.repeated} declares a number void a second time"
-        return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        return Check.failed(name, detail)
     if voided.count > MAX_VOIDED:
         detail = f"more than {MAX_VOIDED} numbers are void"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+        return Check.not_checked(name, detail)
     shown = _count_messages(log, size, voided) if voided.count else {}
     if shown is None:
         detail = f"more than {MAX_VOIDED} messages are of conversations with void numbers"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+        return Check.not_checked(name, detail)
     gaps: list[tuple[int, int, int]] = []
     for sender, numbers in voided.numbers.items():
         highest = max(numbers)
@@ -108,14 +108,14 @@ def check_numbers(log: AuditedLog, size: int, voided: Voided) -> Check:
             gaps.append((numbers[highest], highest, missing))
     if not gaps:
         detail = f"{voided.count} are void, and as many are shown as there are below them"
-        return Check(name=name, outcome=Outcome.HELD, detail=detail)
+        return Check.held(name, detail)
     index, highest, missing = min(gaps)
     more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
     detail = (
         f"entry {index} declares number {highest} void, but {missing} of the numbers below it are neither "
         f"sent nor void: those messages wait at the sender, or were kept from this log{more}"
     )
-    return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+    return Check.not_checked(name, detail)
 
 
 def _count_messages(log: AuditedLog, size: int, voided: Voided) -> dict[Sender, set[bytes]] | None:

@@ -18,7 +18,7 @@ from gateway.audit.claims import Answers
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.problems import Problems
 from gateway.audit.reader import LogReader, read_header
-from gateway.audit.report import Check, Outcome
+from gateway.audit.report import Check
 from gateway.core.envelope import Header
 from gateway.core.generation import first_of
 from gateway.core.message.threads import nation_of
@@ -48,13 +48,13 @@ def refusal_checks(speaker: HeldLog, known: Mapping[str, HeldLog]) -> list[Check
         try:
             count = _compare(speaker, answers, subject, problems)
         except GatewayError as error:
-            checks.append(Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}"))
+            checks.append(Check.failed(name, f"cannot be compared: {error}"))
             continue
         if problems.count:
-            checks.append(Check(name=name, outcome=Outcome.FAILED, detail=problems.text()))
+            checks.append(Check.failed(name, problems.text()))
             continue
         detail = f"{counted(count, 'refusal fits', 'refusals fit')} the headers in {origin}"
-        checks.append(Check(name=name, outcome=Outcome.HELD, detail=detail))
+        checks.append(Check.held(name, detail))
     return checks
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from gateway.core.checkpoint import Checkpoint
 from gateway.core.message.wording import counted
@@ -44,6 +44,21 @@ class Check:
     name: str
     outcome: Outcome
     detail: str
+
+    @classmethod
+    def held(cls, name: str, detail: str) -> Self:
+        """Return a check that held."""
+        return cls(name=name, outcome=Outcome.HELD, detail=detail)
+
+    @classmethod
+    def failed(cls, name: str, detail: str) -> Self:
+        """Return a check that failed."""
+        return cls(name=name, outcome=Outcome.FAILED, detail=detail)
+
+    @classmethod
+    def not_checked(cls, name: str, detail: str) -> Self:
+        """Return a check that could not be made."""
+        return cls(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
 
     def as_json(self) -> dict[str, Any]:
         """Return the check for ``--json``."""

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Final
 
 from gateway.audit.acts import MAX_RESTORES
-from gateway.audit.books import Books, failed, held, not_checked
+from gateway.audit.books import Books
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.report import Check
 from gateway.audit.succession import Cited
@@ -34,7 +34,7 @@ def recorded_restores(audit: HeldLog, number: int, books: Books) -> Check | None
     )
     told = [log.contents.told for log in books.exchanges.values()]
     if MAX_RESTORES in {len(restored), *map(len, told)}:
-        return not_checked(name, f"{restores} and more")
+        return Check.not_checked(name, f"{restores} and more")
     left = Counter((event, size) for some in told for _, event, size in some)
     # What earlier audit logs record takes its incidents first.
     for which, log in enumerate(books.trail.logs[:number]):
@@ -49,12 +49,14 @@ def recorded_restores(audit: HeldLog, number: int, books: Books) -> Check | None
             left[event, size] -= 1
         elif books.reach(place := books.bundle_after(number, at)):
             told_by = "" if place is None else place[0]
-            return failed(name, f"entry {at} ({event}) records a restore of which {told_by} has no incident")
+            return Check.failed(
+                name, f"entry {at} ({event}) records a restore of which {told_by} has no incident"
+            )
         else:
             unknown += 1
     if unknown:
-        return not_checked(name, f"{restores}, {unknown} of them in no exchange log at hand")
-    return held(name, f"{restores}, each an incident of the exchange log")
+        return Check.not_checked(name, f"{restores}, {unknown} of them in no exchange log at hand")
+    return Check.held(name, f"{restores}, each an incident of the exchange log")
 
 
 def recorded_loss(audit: HeldLog, number: int, books: Books) -> Check | None:
@@ -66,17 +68,17 @@ def recorded_loss(audit: HeldLog, number: int, books: Books) -> Check | None:
     for origin, log in books.exchanges.items():
         claims = log.contents.restores.get(lost.origin)
         if claims is not None and any((size, root) == (lost.size, lost.root) for _, size, root in claims):
-            return held(name, f"{origin} tells of it")
+            return Check.held(name, f"{origin} tells of it")
     place = books.bundle_after(number, -1, within=True)
     # Who signs without the peer's answer tells later; a log that opened later than that could not tell.
     announced = {} if place is None else books.exchanges[place[0]].contents.announced
     is_later = not audit.contents.acts.announced.isdisjoint(list(announced)[:1])
     if books.reach(place) and not is_later and not audit.contents.acts.is_overridden:
         told_by = "" if place is None else place[0]
-        return failed(
+        return Check.failed(
             name, f"{lost.size} entries of {lost.origin} were signed: {told_by} tells nobody of that"
         )
-    return not_checked(name, "no exchange log at hand tells of it")
+    return Check.not_checked(name, "no exchange log at hand tells of it")
 
 
 def told_losses(speaker: HeldLog, books: Books) -> Check | None:
@@ -105,12 +107,14 @@ def told_losses(speaker: HeldLog, books: Books) -> Check | None:
             if Cited(origin=origin, size=size, root=root) in cited:
                 continue
             if at < end and not books.trail.is_refilled(at):
-                return failed(name, f"entry {at} tells of a loss of {origin}, and {on} goes on behind that")
+                return Check.failed(
+                    name, f"entry {at} tells of a loss of {origin}, and {on} goes on behind that"
+                )
             unknown += 1
     losses = counted(sum(map(len, claims.values())), "loss", "losses")
     if unknown:
-        return not_checked(name, f"{losses}, {unknown} of them cited by no successor at hand")
-    return held(name, f"{losses} of the audit log, each cited by its successor")
+        return Check.not_checked(name, f"{losses}, {unknown} of them cited by no successor at hand")
+    return Check.held(name, f"{losses} of the audit log, each cited by its successor")
 
 
 def opening_check(speaker: HeldLog, books: Books) -> Check | None:
@@ -126,22 +130,24 @@ def opening_check(speaker: HeldLog, books: Books) -> Check | None:
             continue
         where = f"entry {resumed.index} of {log.contents.origin}"
         if resumed.own != (cited.size, cited.root):
-            return failed(name, f"{where} (pair.resumed) names another end of {cited.origin} than entry 0")
+            return Check.failed(
+                name, f"{where} (pair.resumed) names another end of {cited.origin} than entry 0"
+            )
         ends = [said for of, said in contents.anchored.items() if not of.startswith(f"{contents.node}/")]
         mirrored = [end for said in ends for at, *end in said if at == _MIRROR_AT]
         if mirrored and tuple(mirrored[0]) != resumed.mirror:
-            return failed(name, f"{where} (pair.resumed) names another end of the mirror than entry 1")
+            return Check.failed(name, f"{where} (pair.resumed) names another end of the mirror than entry 1")
         if not trail.is_whole:
-            return not_checked(name, f"{where} records it; what was signed off before that may be lost")
+            return Check.not_checked(name, f"{where} records it; what was signed off before that may be lost")
         before = [item.index for item in log.contents.acts.resumed.values() if item.index < resumed.index]
         since = max(before, default=-1)
         if not any(since < at < resumed.index for at in log.contents.acts.signed_off):
-            return failed(name, f"{where} (pair.resumed) stands behind no sign-off of an operator")
-        return held(name, f"{where}, behind a sign-off of an operator")
+            return Check.failed(name, f"{where} (pair.resumed) stands behind no sign-off of an operator")
+        return Check.held(name, f"{where}, behind a sign-off of an operator")
     if (
         trail.is_whole
         and trail.covers(contents.origin, 0)
         and not any(log.contents.acts.refilled for log in trail.logs)
     ):
-        return failed(name, f"{trail.name} has no event pair.resumed of it")
-    return not_checked(name, "no audit log at hand records it")
+        return Check.failed(name, f"{trail.name} has no event pair.resumed of it")
+    return Check.not_checked(name, "no audit log at hand records it")

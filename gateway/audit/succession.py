@@ -104,24 +104,24 @@ def succession_check(
         try:
             root = edge_at(cited.size, reader=LogReader(log, size)).root()
         except GatewayError as error:
-            return Check(name=name, outcome=Outcome.FAILED, detail=f"cannot be compared: {error}")
+            return Check.failed(name, f"cannot be compared: {error}")
         if root != cited.root and not (citation.is_loss and cited is citation.stored):
             detail = f"it cites another root than {cited.origin} had at size {cited.size}"
-            return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+            return Check.failed(name, detail)
     beyond = _beyond(citation, known)
     size = known[citation.stored.origin][1] if citation.stored.origin in known else 0
     if beyond and (citation.is_loss or size > held):
-        return Check(name=name, outcome=Outcome.FAILED, detail=beyond)
+        return Check.failed(name, beyond)
     if beyond:
         closed = f"given up: {citation.stored.origin} was closed at {citation.stored.size} entries"
         detail = f"{closed}, the other node held {held}"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+        return Check.not_checked(name, detail)
     stored, signed = citation.stored, citation.signed
     if citation.is_loss:
         of_log = f" of {signed.origin}" if signed.origin != stored.origin else ""
         closed = f"rolled back: {stored.origin} was closed at {stored.size} entries"
         detail = f"{closed}, {signed.size}{of_log} were signed"
-        return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+        return Check.not_checked(name, detail)
     detail = f"follows {citation.stored.origin}, closed at {citation.stored.size} entries"
     at_hand = "" if citation.stored.origin in known else "; that log is not at hand"
     outcome = Outcome.HELD if not at_hand else Outcome.NOT_CHECKED
@@ -140,7 +140,7 @@ def told_forks(origin: str, told: Mapping[str, Claims]) -> list[Check]:
         where = ", ".join(f"entry {index}, size {size}" for index, size, _ in claims)
         said = forked if forked.isascii() and forked.isprintable() else ascii(forked)
         detail = f"{where}: its word for a fork of {said}; two notes prove one (audit notes)"
-        checks.append(Check(name=f"forks told in {origin}", outcome=Outcome.NOT_CHECKED, detail=detail))
+        checks.append(Check.not_checked(f"forks told in {origin}", detail))
     return checks
 
 

@@ -28,7 +28,7 @@ from typing import Final
 from gateway.audit.folder import FolderError, shown
 from gateway.audit.keyhistory import KeyHistory
 from gateway.audit.reader import LogReader
-from gateway.audit.report import Check, Outcome, time_text
+from gateway.audit.report import Check, time_text
 from gateway.audit.stamps import StampAuthority, verify_stamp
 from gateway.audit.trust import Trust, TrustUnreadableError
 from gateway.audit.verify import Verification
@@ -188,13 +188,13 @@ def check_claims(
         copy = copies.get(origin)
         if copy is None:
             what = f"{len(group)}: that log is not at hand, or is not verified"
-            checks.append(Check(name=title, outcome=Outcome.NOT_CHECKED, detail=what))
+            checks.append(Check.not_checked(title, what))
         elif kind is ClaimKind.STAMP and authority is None:
             what = f"{len(group)}: no certificate of a time-stamp authority is trusted"
-            checks.append(Check(name=title, outcome=Outcome.NOT_CHECKED, detail=what))
+            checks.append(Check.not_checked(title, what))
         elif kind is ClaimKind.WITNESS and not witnesses:
             what = f"{len(group)}: no key of a witness is trusted"
-            checks.append(Check(name=title, outcome=Outcome.NOT_CHECKED, detail=what))
+            checks.append(Check.not_checked(title, what))
         else:
             checks.append(_group_check(title, group, copy, trust, authority, witnesses))
     return checks
@@ -231,15 +231,15 @@ def _group_check(
             else:
                 time_s, name = _verify_witnessed(claim, root, history, trust, witnesses)
         except GatewayError as error:
-            return Check(name=title, outcome=Outcome.FAILED, detail=f"size {claim.size}: {error}")
+            return Check.failed(title, f"size {claim.size}: {error}")
         seen.append(f"size {claim.size} at {time_text(time_s)}")
         names.add(_plain(name))
     later = f"; {beyond} lie beyond the copy at hand" if beyond else ""
     if not seen:
-        return Check(name=title, outcome=Outcome.NOT_CHECKED, detail=f"0 at hand{later}")
+        return Check.not_checked(title, f"0 at hand{later}")
     first = seen[:_SHOWN] if len(seen) <= _SHOWN else [*seen[: _SHOWN - 1], "…", seen[-1]]
     detail = f"{', '.join(first)}, by {', '.join(sorted(names))}{later}"
-    return Check(name=title, outcome=Outcome.HELD, detail=detail)
+    return Check.held(title, detail)
 
 
 def _verify_witnessed(

@@ -26,7 +26,7 @@ from gateway.audit.claims import Answers
 from gateway.audit.contents import LogContents
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.reader import LogReader, read_header
-from gateway.audit.report import Check, Outcome
+from gateway.audit.report import Check
 from gateway.core.entries import EventEntry, Kind, decode_entry, kind_of
 from gateway.core.generation import number_of
 from gateway.core.message.wording import counted
@@ -146,7 +146,7 @@ def _check_restores(speaker: HeldLog, trail: Trail | None) -> Check | None:
         return None
     name, restores = f"restores told in {speaker.contents.origin}", counted(len(told), "restore", "restores")
     if trail is None:
-        return _not_checked(name, f"{restores}: the audit log of its node is not at hand")
+        return Check.not_checked(name, f"{restores}: the audit log of its node is not at hand")
     restored = (item for log in trail.logs for item in log.contents.acts.restored)
     known = Counter((event, size) for _, event, size in restored)
     unknown = 0
@@ -160,13 +160,13 @@ def _check_restores(speaker: HeldLog, trail: Trail | None) -> Check | None:
             and not trail.is_refilled(index)
         ):
             detail = f"entry {index} tells of a restore of which {trail.name} has no event {event}"
-            return _failed(name, detail)
+            return Check.failed(name, detail)
         else:
             unknown += 1
     if unknown:
-        return _not_checked(name, f"{restores}, {unknown} of them in no audit log at hand")
+        return Check.not_checked(name, f"{restores}, {unknown} of them in no audit log at hand")
     detail = f"{restores}, each an event of {trail.name}"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def _check_erased(
@@ -205,14 +205,14 @@ def _check_erased(
         if trail and trail.covers_whole(speaker.contents.origin, said[index]) and index < lost_from:
             what = f"calls message {index} of {subject.contents.origin} erased"
             detail = f"entry {said[index]} {what}, of which {trail.name} has no event {_ERASED}"
-            return _failed(name, detail)
+            return Check.failed(name, detail)
     if ids:
         detail = (
             f"{messages} of {subject.contents.origin}, {len(ids)} of them in no log of the sender at hand"
         )
-        return _not_checked(name, detail)
+        return Check.not_checked(name, detail)
     detail = f"{messages}, as the sender's logs say of {subject.contents.origin}"
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)
 
 
 def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) -> Check:
@@ -224,16 +224,16 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
     contents = speaker.contents
     name = f"{_ACTS} {contents.origin}"
     if not trail.is_whole or not trail.covers(contents.origin, contents.size - 1):
-        return _not_checked(name, f"what is at hand of {trail.name} does not hold all of that time")
+        return Check.not_checked(name, f"what is at hand of {trail.name} does not hold all of that time")
     if any(event in _LOST for _, event, _ in contents.told):
-        return _not_checked(name, "its node was restored: events that were lost are in no log")
+        return Check.not_checked(name, "its node was restored: events that were lost are in no log")
     absent = absent_tag([contents.tags], [log.contents.accepted for log in trail.logs])
     if absent is not None:
         what = f"entry {contents.tags.index(absent)} is a message"
-        return _failed(name, f"{what} of which {trail.name} has no event message.accepted")
+        return Check.failed(name, f"{what} of which {trail.name} has no event message.accepted")
     unrecorded = _unrecorded(contents, trail)
     if unrecorded:
-        return _failed(name, unrecorded)
+        return Check.failed(name, unrecorded)
     collections = 0
     for origin, answers in sorted(contents.answers.items()):
         subject = known.get(origin)
@@ -244,15 +244,13 @@ def _check_acts(speaker: HeldLog, known: Mapping[str, HeldLog], trail: Trail) ->
         absent = absent_tag([said], [log.contents.collected for log in trail.logs])
         if absent is not None:
             what = f"tells that entry {tags.index(absent)} of {origin} was collected"
-            return _failed(name, f"{what}, of which {trail.name} has no event message.collected")
+            return Check.failed(name, f"{what}, of which {trail.name} has no event message.collected")
         collections += len(said)
     told = (
         counted(contents.kinds[int(Kind.MESSAGE)], "message", "messages"),
         counted(collections, "collection", "collections"),
     )
-    return Check(
-        name=name, outcome=Outcome.HELD, detail=f"{' and '.join(told)}, each an event of {trail.name}"
-    )
+    return Check.held(name, f"{' and '.join(told)}, each an event of {trail.name}")
 
 
 def _unrecorded(contents: LogContents, trail: Trail) -> str:
@@ -300,11 +298,7 @@ def _guarded(what: str, speaker: HeldLog, compare: Callable[[], Check | None]) -
     try:
         return compare()
     except GatewayError as error:
-        return _failed(f"{what} {speaker.contents.origin}", f"cannot be compared: {error}")
-
-
-def _failed(name: str, detail: str) -> Check:
-    return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        return Check.failed(f"{what} {speaker.contents.origin}", f"cannot be compared: {error}")
 
 
 def _erased(log: HeldLog, ids: Collection[bytes]) -> set[bytes]:
@@ -322,7 +316,3 @@ def _erased(log: HeldLog, ids: Collection[bytes]) -> set[bytes]:
             if isinstance(entry, EventEntry) and entry.event == _ERASED:
                 found.update(entry.objects)
     return found.intersection(ids)
-
-
-def _not_checked(name: str, detail: str) -> Check:
-    return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from gateway.audit.cosigners import read_cosignatures
 from gateway.audit.folder import LogFolder
 from gateway.audit.reader import LogReader
-from gateway.audit.report import Check, LogReport, Outcome
+from gateway.audit.report import Check, LogReport
 from gateway.audit.trust import Trust
 from gateway.audit.verify import Progress, Verification, verify_note
 from gateway.core.merkle import edge_at
@@ -101,4 +101,4 @@ def _is_alike(log: LogFolder, other: LogFolder, size: int, known_size: int, prog
 
 
 def _held(name: str, detail: str) -> Check:
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
+    return Check.held(name, detail)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gateway.audit.books import Books, failed
+from gateway.audit.books import Books
 from gateway.audit.cosigners import HeldLog
 from gateway.audit.deeds import recorded_collections, recorded_erasures, told_erasures
 from gateway.audit.report import Check
@@ -56,4 +56,4 @@ def _guarded(what: str, speaker: HeldLog, compare: Callable[[], Check | None]) -
     try:
         return compare()
     except GatewayError as error:
-        return failed(f"{what} {speaker.contents.origin}", f"cannot be compared: {error}")
+        return Check.failed(f"{what} {speaker.contents.origin}", f"cannot be compared: {error}")

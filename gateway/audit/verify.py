@@ -34,7 +34,7 @@ from gateway.audit.keyhistory import KeyHistory
 from gateway.audit.log import AuditedLog
 from gateway.audit.numbers import check_numbers
 from gateway.audit.problems import Problems
-from gateway.audit.report import Check, LogReport, Outcome
+from gateway.audit.report import Check, LogReport
 from gateway.audit.stack import Tile, TileStack
 from gateway.audit.trust import Trust
 from gateway.core.checkpoint import Checkpoint, parse_checkpoint
@@ -175,7 +175,7 @@ def verify_tree(
     except GatewayError as error:
         return TreeVerification(report=_unbelieved(title, str(error)))
     checkpoint = verified.checkpoint
-    checks = [_held("signatures", f"Ed25519 and ML-DSA-87 of {checkpoint.origin}")]
+    checks = [Check.held("signatures", f"Ed25519 and ML-DSA-87 of {checkpoint.origin}")]
     cosignatures, check = read_cosignatures(verified, trust)
     checks.append(check)
     report = LogReport(
@@ -193,11 +193,11 @@ def verify_tree(
         reading.read(log, (keys, contents), progress)
     except GatewayError as error:
         # Nothing after a file that cannot be read says anything about this log.
-        checks.append(_failed("files", str(error)))
-        checks.append(_not_checked("tree", "not all entries could be read"))
+        checks.append(Check.failed("files", str(error)))
+        checks.append(Check.not_checked("tree", "not all entries could be read"))
         return TreeVerification(report=replace(report, checks=tuple(checks)))
     if files:
-        checks.append(_held("files", f"{files}, none absent, none superfluous"))
+        checks.append(Check.held("files", f"{files}, none absent, none superfluous"))
     checks += reading.checks()
     checks += keys.checks(signer, trust)
     return TreeVerification(report=replace(report, checks=tuple(checks)), reader=contents, keys=keys)
@@ -230,13 +230,13 @@ class _Reading:
     def checks(self) -> list[Check]:
         size = self._checkpoint.size
         if self._stack.edge().root() == self._checkpoint.root:
-            tree = _held("tree", f"{counted(size, 'entry leads', 'entries lead')} to the signed root")
+            tree = Check.held("tree", f"{counted(size, 'entry leads', 'entries lead')} to the signed root")
         else:
-            tree = _failed("tree", "the entries do not lead to the signed root")
+            tree = Check.failed("tree", "the entries do not lead to the signed root")
         if self._wrong_tiles:
             text = f"{self._wrong_tiles} do not follow from the entries, first {self._first_wrong}"
-            return [tree, _failed("tiles", text)]
-        return [tree, _held("tiles", f"{self._tiles}, all as they follow from the entries")]
+            return [tree, Check.failed("tiles", text)]
+        return [tree, Check.held("tiles", f"{self._tiles}, all as they follow from the entries")]
 
     def _compare(self, tile: Tile, log: AuditedLog) -> None:
         file = tile.file
@@ -288,16 +288,18 @@ def _messages_check(contents: LogContents) -> Check:
 def _anchors_check(contents: LogContents, anchors: int) -> Check:
     name = "anchors"
     if contents.anchors.count:
-        return _failed(name, contents.anchors.text())
+        return Check.failed(name, contents.anchors.text())
     contradiction = contents.contradiction()
     return (
-        _failed(name, contradiction) if contradiction else _held(name, f"{anchors}, none contradicts another")
+        Check.failed(name, contradiction)
+        if contradiction
+        else Check.held(name, f"{anchors}, none contradicts another")
     )
 
 
 def _entries_check(contents: LogContents) -> Check:
     if not (contents.is_exchange or contents.is_audit):
-        return _failed("entries", "the origin names neither an exchange log nor an audit log")
+        return Check.failed("entries", "the origin names neither an exchange log nor an audit log")
     return _check("entries", contents.malformed, f"{contents.size}, all canonical and of known kinds")
 
 
@@ -307,8 +309,8 @@ def _citation_checks(contents: LogContents) -> list[Check]:
         return []
     cited = contents.citation
     if cited is None:
-        return [_failed("succession", "entry 0 does not cite the log that this one follows")]
-    return [_held("succession", f"entry 0 cites {cited.stored.origin} at {cited.stored.size} entries")]
+        return [Check.failed("succession", "entry 0 does not cite the log that this one follows")]
+    return [Check.held("succession", f"entry 0 cites {cited.stored.origin} at {cited.stored.size} entries")]
 
 
 def _kinds(contents: LogContents) -> Mapping[str, int]:
@@ -322,21 +324,12 @@ def _unbelieved(title: str, why: str) -> LogReport:
         signed_s=None,
         cosignatures=(),
         kinds={},
-        checks=(_failed("signatures", why), _not_checked("tree", "nothing says which root is right")),
+        checks=(
+            Check.failed("signatures", why),
+            Check.not_checked("tree", "nothing says which root is right"),
+        ),
     )
 
 
 def _check(name: str, problems: Problems, held: str) -> Check:
-    return _failed(name, problems.text()) if problems.count else _held(name, held)
-
-
-def _held(name: str, detail: str) -> Check:
-    return Check(name=name, outcome=Outcome.HELD, detail=detail)
-
-
-def _failed(name: str, detail: str) -> Check:
-    return Check(name=name, outcome=Outcome.FAILED, detail=detail)
-
-
-def _not_checked(name: str, detail: str) -> Check:
-    return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=detail)
+    return Check.failed(name, problems.text()) if problems.count else Check.held(name, held)

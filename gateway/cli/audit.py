@@ -165,7 +165,7 @@ def _conclude(find: Callable[[], Report], *, json_output: bool) -> None:
         report = SetReport(
             title="anything",
             logs=(),
-            checks=(Check(name=error.code, outcome=Outcome.FAILED, detail=str(error)),),
+            checks=(Check.failed(error.code, str(error)),),
         )
     _print(report, json_output=json_output)
     if not report.is_verified:
@@ -261,11 +261,11 @@ def _served_claims(node: NodePort, name: str, log: Verification, checks: list[Ch
     try:
         claims = node.claims(name, log.report.title)
     except GatewayError as error:
-        checks.append(Check(name=title, outcome=Outcome.FAILED, detail=str(error)))
+        checks.append(Check.failed(title, str(error)))
         return ()
     if claims is None:
         what = "the node does not serve what they said"
-        checks.append(Check(name=title, outcome=Outcome.NOT_CHECKED, detail=what))
+        checks.append(Check.not_checked(title, what))
     return claims or ()
 
 
@@ -329,7 +329,7 @@ def _verify_one(log: AuditedLog, title: str, trust: Trust) -> Verification:
 def _unsigned(name: str, entries: int) -> Check:
     unsigned = counted(entries, "entry is", "entries are")
     what = f"{unsigned} not signed yet" if entries else "the log is empty"
-    return Check(name=f"end of {name}", outcome=Outcome.NOT_CHECKED, detail=what)
+    return Check.not_checked(f"end of {name}", what)
 
 
 def _print(report: Report, *, json_output: bool) -> None:

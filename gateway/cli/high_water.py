@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.audit.report import Check, Outcome
+from gateway.audit.report import Check
 from gateway.audit.succession import Cited
 from gateway.audit.verify import Verification
 from gateway.cli.home_logs import HomeLogs, StoredLog, log_name
@@ -106,7 +106,7 @@ def _check(home: HomeLogs, origin: str, log: StoredLog | None, losses: Losses) -
         why = losses.tells(origin, (size, root), held)
         if why:
             left = f"{signed}, {counted(held, 'is', 'are')} left"
-            return Check(name=name, outcome=Outcome.NOT_CHECKED, detail=f"{left}: {why}")
+            return Check.not_checked(name, f"{left}: {why}")
         detail = f"{signed}, but the database knows of {held}: it was rolled back"
     elif home.root_at(origin, size) != root:
         detail = f"another root was signed for size {size}"
@@ -115,5 +115,5 @@ def _check(home: HomeLogs, origin: str, log: StoredLog | None, losses: Losses) -
         detail = f"{signed}, but the database holds no note of that"
     else:
         held_text = f"{signed} before, and nothing is missing of that"
-        return Check(name=name, outcome=Outcome.HELD, detail=held_text)
-    return Check(name=name, outcome=Outcome.FAILED, detail=detail)
+        return Check.held(name, held_text)
+    return Check.failed(name, detail)
