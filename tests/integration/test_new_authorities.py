@@ -128,7 +128,9 @@ async def test_new_authorities_lose_nothing_and_what_a_thief_of_the_old_ones_mak
             await asyncio.to_thread(run, "keys", "switch-authorities", "--home", fr.path, "--yes")
             await until_said(processes, "FR", "trust.renewed", seen + 3)
             await more_messages(switched.sent)
+            seen = processes.log("US").count('"trust.renewed"')
             await asyncio.to_thread(bring, processes, tmp_path / "stick")
+            await until_said(processes, "US", "trust.renewed", seen + 1)
             await more_messages(switched.sent)
         # What the old ones have issued is over, before the theft and after it.
         assert await knock(processes, "FR", ports["FR"].agency, agency) == 200
