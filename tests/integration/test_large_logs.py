@@ -17,8 +17,8 @@ from gateway.core.checkpoint import Checkpoint
 from gateway.core.cosignature import cosign, sign_checkpoint
 from gateway.core.entries import encode_entry
 from gateway.core.merkle import hash_leaf
-from tests.unit.audit.grown import BUNDLE, grown_logs
-from tests.unit.audit.making import FR, FR_US, TIME_S, US, message, opening, root_vkeys, signer, vkeys
+from tests.unit.audit.grown import BUNDLE, grown_logs, message_now
+from tests.unit.audit.making import FR, FR_US, TIME_S, US, opening, root_vkeys, signer, vkeys
 
 MILLION = 1_000_000
 MOST_BYTES = 200 * 1024 * 1024
@@ -80,7 +80,7 @@ class GeneratedLog:
         if index < len(self._opening):
             return self._opening[index]
         number = index - len(self._opening)
-        return encode_entry(message(FR, number, bundle=number // 256, slot=number % 256))
+        return encode_entry(message_now(FR, number, bundle=number // 256, slot=number % 256))
 
 
 @pytest.mark.slow

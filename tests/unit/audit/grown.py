@@ -117,7 +117,10 @@ class _Writer:
         # The ids of both nodes' bundles differ, as random ones do.
         bundle_id = 2 * bundle + (self.node == US)
         self.exchange.extend(
-            [_message(self.node, number, bundle_id, slot) for slot, number in enumerate(numbers)]
+            [
+                message_now(self.node, number, bundle=bundle_id, slot=slot)
+                for slot, number in enumerate(numbers)
+            ]
         )
         return _Bundle(ids=ids, first=first, end=self.exchange.size)
 
@@ -167,8 +170,8 @@ def _id_of(number: int) -> int:
     return number * _GOLDEN % (1 << 128)
 
 
-def _message(node: str, number: int, bundle: int, slot: int) -> MessageEntry:
-    """Return the entry of a message, created within two minutes, some time before all of them expire."""
+def message_now(node: str, number: int, *, bundle: int, slot: int) -> MessageEntry:
+    """Return the entry of a message: made within two minutes, and not expired then, of however many."""
     made = message(node, number, bundle=bundle, slot=slot)
     name = _id_of(number).to_bytes(16, "big")
     of_now = replace(header(node, number % _MINUTES_MS), message_id=name, conversation_id=name)
